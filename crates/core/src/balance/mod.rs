@@ -1,0 +1,5 @@
+//! Which target gets the next request.
+
+mod weighted;
+
+pub use weighted::SmoothWeighted;

@@ -1,0 +1,208 @@
+//! API keys: their text, their hash, their display prefix.
+//!
+//! A key made by Tollgate is `tg_`, 256 random bits as 43 base-62 digits, and 6 digits of a CRC-32 over what
+//! stands before, so that secret scanners can tell a key from noise and a mistyped one is noticed offline.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+const PREFIX: &str = "tg_";
+const SECRET_DIGITS: usize = 43;
+const CHECKSUM_DIGITS: usize = 6;
+const GENERATED_LENGTH: usize = PREFIX.len() + SECRET_DIGITS + CHECKSUM_DIGITS;
+const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+/// Imported keys shorter than this could be guessed.
+const SHORTEST_IMPORTED: usize = 16;
+const LONGEST: usize = 256;
+const SHOWN_OF_GENERATED: usize = 9;
+
+/// A key in clear. It has no `Display`, and its `Debug` shows the prefix alone: a key never reaches a log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKey(String);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadKey {
+    #[error("must have {SHORTEST_IMPORTED} to {LONGEST} characters")]
+    Length,
+    #[error("must be visible ASCII characters without spaces")]
+    Characters,
+    #[error("starts like a Tollgate key but its checksum is wrong: is it complete?")]
+    Checksum,
+}
+
+impl ApiKey {
+    /// A new key from 256 bits of a cryptographic random source.
+    pub fn from_random(bits: [u8; 32]) -> Self {
+        let mut text = String::with_capacity(GENERATED_LENGTH);
+        text.push_str(PREFIX);
+        push_base62(&mut text, bits);
+        let checksum = checksum(&text);
+        text.push_str(&checksum);
+        Self(text)
+    }
+
+    /// A key that was made elsewhere.
+    pub fn import(text: &str) -> Result<Self, BadKey> {
+        if !(SHORTEST_IMPORTED..=LONGEST).contains(&text.len()) {
+            return Err(BadKey::Length);
+        }
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(BadKey::Characters);
+        }
+        if text.starts_with(PREFIX) && !has_valid_checksum(text) {
+            return Err(BadKey::Checksum);
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    pub fn hash(&self) -> KeyHash {
+        KeyHash::of(self.0.as_bytes())
+    }
+
+    /// What may be shown of the key: never more than a quarter of an imported one.
+    pub fn prefix(&self) -> &str {
+        let shown = if self.0.starts_with(PREFIX) { SHOWN_OF_GENERATED } else { (self.0.len() / 4).min(8) };
+        &self.0[..shown]
+    }
+
+    /// The key itself, for the one answer that shows it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ApiKey({}…)", self.prefix())
+    }
+}
+
+fn has_valid_checksum(text: &str) -> bool {
+    text.len() == GENERATED_LENGTH && text.is_ascii() && {
+        let (body, given) = text.split_at(GENERATED_LENGTH - CHECKSUM_DIGITS);
+        checksum(body) == given
+    }
+}
+
+fn checksum(text: &str) -> String {
+    let mut rest = crc32fast::hash(text.as_bytes());
+    let mut digits = [b'0'; CHECKSUM_DIGITS];
+    for digit in digits.iter_mut().rev() {
+        *digit = ALPHABET[(rest % 62) as usize];
+        rest /= 62;
+    }
+    digits.iter().map(|&digit| char::from(digit)).collect()
+}
+
+/// Long division of the 256-bit number by 62, least significant digit first, written in fixed width.
+fn push_base62(text: &mut String, bits: [u8; 32]) {
+    let mut number = bits;
+    let mut digits = [0u8; SECRET_DIGITS];
+    for digit in digits.iter_mut().rev() {
+        let mut remainder = 0u16;
+        for byte in &mut number {
+            let value = (remainder << 8) | u16::from(*byte);
+            *byte = (value / 62).to_le_bytes()[0];
+            remainder = value % 62;
+        }
+        *digit = ALPHABET[usize::from(remainder)];
+    }
+    text.extend(digits.iter().map(|&digit| char::from(digit)));
+}
+
+/// SHA-256 of a key or token: what is stored and looked up. A key has 256 random bits, so a plain hash
+/// cannot be reversed by guessing, and comparing hashes leaks nothing of the key by time.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyHash([u8; 32]);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be 64 hexadecimal digits")]
+pub struct NotAHash;
+
+impl KeyHash {
+    pub fn of(credential: &[u8]) -> Self {
+        Self(Sha256::digest(credential).into())
+    }
+
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    pub fn from_hex(text: &str) -> Result<Self, NotAHash> {
+        let digits = text.as_bytes();
+        let mut bytes = [0; 32];
+        if digits.len() != 2 * bytes.len() {
+            return Err(NotAHash);
+        }
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            let nibble =
+                |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+            *byte = nibble(pair[0]).ok_or(NotAHash)? << 4 | nibble(pair[1]).ok_or(NotAHash)?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl fmt::Debug for KeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, ..] = self.0;
+        write!(f, "KeyHash({a:02x}{b:02x}{c:02x}…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_generated_key_has_its_shape_and_can_be_imported(bits: [u8; 32]) {
+            let key = ApiKey::from_random(bits);
+            prop_assert_eq!(key.reveal().len(), GENERATED_LENGTH);
+            prop_assert!(key.reveal()[3..].bytes().all(|byte| byte.is_ascii_alphanumeric()));
+            prop_assert_eq!(ApiKey::import(key.reveal()).unwrap(), key);
+        }
+
+        #[test]
+        fn one_wrong_character_is_noticed(bits: [u8; 32], at in 3usize..GENERATED_LENGTH) {
+            let key = ApiKey::from_random(bits);
+            let mut text = key.reveal().to_owned().into_bytes();
+            text[at] = if text[at] == b'x' { b'y' } else { b'x' };
+            let text = String::from_utf8(text).unwrap();
+            prop_assert_eq!(ApiKey::import(&text), Err(BadKey::Checksum));
+        }
+
+        #[test]
+        fn different_bits_make_different_keys(a: [u8; 32], b: [u8; 32]) {
+            prop_assume!(a != b);
+            prop_assert_ne!(ApiKey::from_random(a), ApiKey::from_random(b));
+        }
+    }
+
+    #[test]
+    fn imported_keys_are_checked() {
+        assert!(ApiKey::import("secret_key_12345").is_ok());
+        assert_eq!(ApiKey::import("short"), Err(BadKey::Length));
+        assert_eq!(ApiKey::import("has a space in it"), Err(BadKey::Characters));
+    }
+
+    #[test]
+    fn debug_shows_no_more_than_the_prefix() {
+        let key = ApiKey::import("secret_key_12345").unwrap();
+        assert_eq!(format!("{key:?}"), "ApiKey(secr…)");
+        assert_eq!(format!("{:?}", key.hash()).len(), "KeyHash(123456…)".len());
+    }
+
+    #[test]
+    fn the_hash_is_sha_256() {
+        let hex = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(KeyHash::of(b"abc"), KeyHash::from_hex(hex).unwrap());
+        assert_eq!(KeyHash::from_hex("zz"), Err(NotAHash));
+    }
+}

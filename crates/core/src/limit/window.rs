@@ -1,0 +1,156 @@
+//! The period that a limit is counted over, and what is kept of it between two requests.
+
+use std::fmt;
+
+use crate::time::{Period, UnixMicros, utc_day, utc_month};
+
+const LONGEST_SPAN_SECS: u32 = 31 * 86_400;
+
+/// Names the period; equal periods are one counter (`60s` is `minute`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Window {
+    /// A fixed number of seconds, at least 1.
+    Span {
+        secs: u32,
+    },
+    CalendarDay,
+    CalendarMonth,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "must be second, minute, hour, day, month, or a duration of 1s to 744h such as \"10s\", \"5m\" or \"2h\""
+)]
+pub struct BadWindow;
+
+/// What is kept of one subject's use of one window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// What is missing from a full bucket, in request-microseconds (see [`super::token_bucket`]): zero is full.
+    /// `full_at` is when the bucket is full again at the rate it had at `at`: nothing is lost after that.
+    Bucket { missing: u128, at: UnixMicros, full_at: UnixMicros },
+    /// Requests let through in the period that began at `start_secs`.
+    Fixed { start_secs: u64, used: u64 },
+}
+
+impl Window {
+    pub fn parse(text: &str) -> Result<Self, BadWindow> {
+        match text {
+            "second" => return Ok(Self::Span { secs: 1 }),
+            "minute" => return Ok(Self::Span { secs: 60 }),
+            "hour" => return Ok(Self::Span { secs: 3_600 }),
+            "day" => return Ok(Self::CalendarDay),
+            "month" => return Ok(Self::CalendarMonth),
+            _ => {}
+        }
+        let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or(BadWindow)?;
+        let unit_secs = match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3_600,
+            _ => return Err(BadWindow),
+        };
+        if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(BadWindow);
+        }
+        let number: u32 = number.parse().map_err(|_| BadWindow)?;
+        match number.checked_mul(unit_secs) {
+            Some(secs @ 1..=LONGEST_SPAN_SECS) => Ok(Self::Span { secs }),
+            Some(_) | None => Err(BadWindow),
+        }
+    }
+
+    pub const fn is_calendar(self) -> bool {
+        match self {
+            Self::Span { .. } => false,
+            Self::CalendarDay | Self::CalendarMonth => true,
+        }
+    }
+
+    /// The period that `now` lies in. Spans are aligned to the epoch, calendar periods to UTC.
+    pub fn period(self, now: UnixMicros) -> Period {
+        let now_secs = now.secs();
+        match self {
+            Self::Span { secs } => {
+                let length = u64::from(secs);
+                let start_secs = now_secs / length * length;
+                Period { start_secs, end_secs: start_secs + length }
+            }
+            Self::CalendarDay => utc_day(now_secs),
+            Self::CalendarMonth => utc_month(now_secs),
+        }
+    }
+
+    /// Length for a policy's `w` parameter: a month counts as 30 days.
+    pub const fn nominal_secs(self) -> u64 {
+        match self {
+            Self::Span { secs } => secs as u64,
+            Self::CalendarDay => 86_400,
+            Self::CalendarMonth => 30 * 86_400,
+        }
+    }
+
+    /// As it stands in header names: `Minute`, `Month`, `10s`.
+    pub fn header_suffix(self) -> String {
+        match self {
+            Self::Span { secs: 1 } => "Second".into(),
+            Self::Span { secs: 60 } => "Minute".into(),
+            Self::Span { secs: 3_600 } => "Hour".into(),
+            Self::CalendarDay => "Day".into(),
+            Self::CalendarMonth => "Month".into(),
+            Self::Span { .. } => self.to_string(),
+        }
+    }
+}
+
+/// As it is written in a plan; [`Window::parse`] reads it back.
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Span { secs: 1 } => f.write_str("second"),
+            Self::Span { secs: 60 } => f.write_str("minute"),
+            Self::Span { secs: 3_600 } => f.write_str("hour"),
+            Self::CalendarDay => f.write_str("day"),
+            Self::CalendarMonth => f.write_str("month"),
+            Self::Span { secs } if secs % 3_600 == 0 => write!(f, "{}h", secs / 3_600),
+            Self::Span { secs } if secs % 60 == 0 => write!(f, "{}m", secs / 60),
+            Self::Span { secs } => write!(f, "{secs}s"),
+        }
+    }
+}
+
+impl Counted {
+    /// Whether nothing is lost by forgetting it: the period is over, or the bucket is full again.
+    pub(super) fn is_over(self, window: Window, now: UnixMicros) -> bool {
+        match self {
+            Self::Bucket { full_at, .. } => full_at < now,
+            Self::Fixed { start_secs, .. } => start_secs < window.period(now).start_secs,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_periods_are_one_window() {
+        assert_eq!(Window::parse("60s"), Window::parse("minute"));
+        assert_eq!(Window::parse("60m"), Window::parse("hour"));
+        assert_ne!(Window::parse("24h"), Window::parse("day"));
+    }
+
+    #[test]
+    fn what_is_written_parses_back() {
+        for text in ["second", "minute", "hour", "day", "month", "10s", "5m", "2h", "24h", "90s"] {
+            assert_eq!(Window::parse(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for bad in ["", "s", "0s", "-1s", "1.5s", "10", "10 s", "745h", "99999999999s", "week", "1d", "é"] {
+            assert_eq!(Window::parse(bad), Err(BadWindow), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! A consumer: whom a tenant's keys speak for, named by `X-Client-ID`.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ClientId, ConsumerId, DisplayName, PlanId, PlanSlug, TenantId};
+use crate::problem::Problems;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consumer {
+    pub id: ConsumerId,
+    pub tenant: TenantId,
+    pub client_id: ClientId,
+    pub name: DisplayName,
+    pub plan: Option<PlanId>,
+}
+
+/// A consumer as it is written.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ConsumerDraft {
+    /// What clients send as `X-Client-ID`.
+    pub client_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Slug of the consumer's plan; the key's own plan counts where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerSpec {
+    pub client_id: ClientId,
+    pub name: DisplayName,
+    pub plan: Option<PlanSlug>,
+}
+
+impl ConsumerDraft {
+    pub fn parse(&self) -> Result<ConsumerSpec, Problems> {
+        let mut problems = Problems::default();
+        let client_id = problems.check("client_id", ClientId::parse(&self.client_id));
+        let name = problems.check("name", DisplayName::parse_or(self.name.as_deref(), &self.client_id));
+        let plan = self.plan.as_deref().and_then(|plan| problems.check("plan", PlanSlug::parse(plan)));
+        let spec = client_id.zip(name).map(|(client_id, name)| ConsumerSpec { client_id, name, plan });
+        problems.finish(spec)
+    }
+}

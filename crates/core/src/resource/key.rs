@@ -1,0 +1,126 @@
+//! An API key as it is kept: hashes and metadata, never the key.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{ClientId, ConsumerId, DisplayName, KeyId, PlanId, PlanSlug, ServiceId, ServiceSlug, TenantId};
+use crate::credential::KeyHash;
+use crate::problem::Problems;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    pub id: KeyId,
+    pub tenant: TenantId,
+    pub name: DisplayName,
+    pub hash: KeyHash,
+    /// The first characters of the key, for people to tell keys apart.
+    pub prefix: Box<str>,
+    pub plan: Option<PlanId>,
+    /// A key bound to a consumer speaks for that one alone.
+    pub consumer: Option<ConsumerId>,
+    /// The only services that the key opens; all of the tenant's where `None`.
+    pub services: Option<Box<[ServiceId]>>,
+    /// Seconds since the epoch from which on the key is refused.
+    pub expires_at_secs: Option<u64>,
+    /// What the key was before rotations whose grace has not run out.
+    pub retired: Vec<RetiredHash>,
+}
+
+/// A former value of a rotated key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetiredHash {
+    pub hash: KeyHash,
+    /// Seconds since the epoch from which on it is refused.
+    pub valid_until_secs: u64,
+}
+
+/// A key as it is written: the key itself is made by Tollgate, or imported beside this.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct KeyDraft {
+    pub name: String,
+    /// Slug of the plan whose limits apply; the consumer's plan goes before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+    /// Client id of the one consumer that the key speaks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consumer: Option<String>,
+    /// RFC 3339, such as `2027-01-31T00:00:00Z`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+    /// Slugs of the only services that the key opens; all where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub services: Option<Vec<String>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeySpec {
+    pub name: DisplayName,
+    pub plan: Option<PlanSlug>,
+    pub consumer: Option<ClientId>,
+    pub services: Option<Vec<ServiceSlug>>,
+    pub expires_at_secs: Option<u64>,
+}
+
+impl KeyDraft {
+    pub fn parse(&self) -> Result<KeySpec, Problems> {
+        let mut problems = Problems::default();
+        let name = problems.check("name", DisplayName::parse(&self.name));
+        let plan = self.plan.as_deref().and_then(|plan| problems.check("plan", PlanSlug::parse(plan)));
+        let consumer = self
+            .consumer
+            .as_deref()
+            .and_then(|consumer| problems.check("consumer", ClientId::parse(consumer)));
+        let expires_at_secs =
+            self.expires_at.as_deref().and_then(|text| problems.check("expires_at", parse_instant(text)));
+        let services = self.services.as_ref().map(|services| {
+            if services.is_empty() {
+                problems.add("services", "must name at least one service, or be left out for all");
+            }
+            let parsed = services.iter().enumerate().filter_map(|(index, slug)| {
+                problems.check(&format!("services[{index}]"), ServiceSlug::parse(slug))
+            });
+            parsed.collect()
+        });
+        let spec = name.map(|name| KeySpec { name, plan, consumer, services, expires_at_secs });
+        problems.finish(spec)
+    }
+}
+
+fn parse_instant(text: &str) -> Result<u64, &'static str> {
+    let timestamp: Timestamp =
+        text.parse().map_err(|_| "must be a date and time with a zone, such as 2027-01-31T00:00:00Z")?;
+    u64::try_from(timestamp.as_second()).map_err(|_| "must be after 1970")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_problems_of_a_key_are_named() {
+        let draft = KeyDraft {
+            name: " ".into(),
+            plan: Some("No Plan".into()),
+            consumer: Some("a b".into()),
+            expires_at: Some("tomorrow".into()),
+            services: Some(vec!["ok".into(), "Not Ok".into()]),
+        };
+        let problems = draft.parse().unwrap_err();
+        let fields: Vec<_> = problems.iter().map(|problem| problem.field.as_str()).collect();
+        assert_eq!(fields, ["name", "plan", "consumer", "expires_at", "services[1]"]);
+    }
+
+    #[test]
+    fn an_empty_service_list_is_not_taken_for_all() {
+        let draft = KeyDraft {
+            name: "n".into(),
+            plan: None,
+            consumer: None,
+            expires_at: None,
+            services: Some(Vec::new()),
+        };
+        assert_eq!(draft.parse().unwrap_err().iter().next().unwrap().field, "services");
+    }
+}

@@ -1,0 +1,28 @@
+//! What operators write. Each resource has a *draft*, the shape of the wire and of declarative files, whose
+//! `parse` yields the valid thing or all problems at once; nothing behind it is stringly typed.
+
+mod consumer;
+mod duration;
+mod id;
+mod key;
+mod name;
+mod plan;
+mod service;
+mod slug;
+mod tenant;
+mod url;
+mod user;
+
+pub use consumer::{Consumer, ConsumerDraft, ConsumerSpec};
+pub use duration::{BadDuration, DurationText, format_duration, parse_duration};
+pub use id::{ConsumerId, KeyId, PlanId, ServiceId, TargetId, TenantId, UserId};
+pub use key::{Key, KeyDraft, KeySpec, RetiredHash};
+pub use name::{BadName, DisplayName};
+pub use plan::{Algorithm, Limit, LimitDraft, Plan, PlanDraft, PlanSpec};
+pub use service::{
+    HeaderName, Service, ServiceDraft, ServiceSpec, Target, TargetDraft, TargetSpec, Timeouts, TimeoutsDraft,
+};
+pub use slug::{BadSlug, ClientId, PlanSlug, ServiceSlug, TenantSlug};
+pub use tenant::{Tenant, TenantDraft, TenantSpec};
+pub use url::{BadUrl, BaseUrl, Host, Scheme};
+pub use user::{Role, UserDraft, UserSpec, Username};

@@ -1,0 +1,52 @@
+//! A name for people.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+const LONGEST: usize = 200;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadName {
+    #[error("must have 1 to {LONGEST} characters")]
+    Length,
+    #[error("must not contain control characters")]
+    Control,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DisplayName(Box<str>);
+
+impl DisplayName {
+    pub fn parse(text: &str) -> Result<Self, BadName> {
+        let text = text.trim();
+        if text.is_empty() || text.chars().count() > LONGEST {
+            Err(BadName::Length)
+        } else if text.chars().any(char::is_control) {
+            Err(BadName::Control)
+        } else {
+            Ok(Self(text.into()))
+        }
+    }
+
+    /// The name as given, or `fallback` (a slug, say) where none was.
+    pub fn parse_or(text: Option<&str>, fallback: &str) -> Result<Self, BadName> {
+        Self::parse(text.unwrap_or(fallback))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for DisplayName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for DisplayName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}

@@ -1,0 +1,328 @@
+//! A service: upstream targets behind one name, and how they are talked to.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::{BaseUrl, DisplayName, DurationText, ServiceId, ServiceSlug, TargetId, TenantId};
+use crate::address::Reach;
+use crate::problem::Problems;
+
+const MOST_TARGETS: usize = 256;
+const HEAVIEST: u32 = 65_535;
+const DEFAULT_AUTH_HEADER: &str = "X-API-Key";
+const LONGEST_TIMEOUT: Duration = Duration::from_hours(24);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    pub id: ServiceId,
+    pub tenant: TenantId,
+    pub slug: ServiceSlug,
+    pub name: DisplayName,
+    pub auth_header: HeaderName,
+    /// At least one.
+    pub targets: Vec<Target>,
+    pub timeouts: Timeouts,
+    /// Largest request body that is passed on; the proxy's own limit where `None`.
+    pub max_body_bytes: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    pub id: TargetId,
+    pub url: BaseUrl,
+    pub weight: u32,
+    pub reach: Reach,
+}
+
+/// Overrides of the proxy's own timeouts, for this service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Timeouts {
+    /// To open a connection to a target.
+    pub connect: Option<Duration>,
+    /// From the request sent to the first byte of the response.
+    pub first_byte: Option<Duration>,
+    /// Between two pieces of a body, in either direction.
+    pub idle: Option<Duration>,
+    /// From the request's head read to the response's end.
+    pub total: Option<Duration>,
+}
+
+/// A header field's name (RFC 9110 section 5.1), case kept, compared without it.
+#[derive(Debug, Clone, Eq)]
+pub struct HeaderName(Box<str>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadHeaderName {
+    #[error("must be 1 to 64 letters, digits and !#$%&'*+-.^_`|~")]
+    Token,
+    #[error("is a field that HTTP itself needs")]
+    Reserved,
+}
+
+impl HeaderName {
+    pub fn parse(text: &str) -> Result<Self, BadHeaderName> {
+        /// A credential in one of these would be lost or break the message.
+        const RESERVED: [&str; 14] = [
+            "connection",
+            "content-length",
+            "content-type",
+            "cookie",
+            "date",
+            "expect",
+            "forwarded",
+            "host",
+            "keep-alive",
+            "te",
+            "trailer",
+            "transfer-encoding",
+            "upgrade",
+            "via",
+        ];
+        let is_token_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if text.is_empty() || text.len() > 64 || !text.bytes().all(is_token_byte) {
+            return Err(BadHeaderName::Token);
+        }
+        if RESERVED.iter().any(|reserved| text.eq_ignore_ascii_case(reserved)) {
+            return Err(BadHeaderName::Reserved);
+        }
+        Ok(Self(text.into()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PartialEq for HeaderName {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+}
+
+impl fmt::Display for HeaderName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for HeaderName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+/// A service as it is written.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ServiceDraft {
+    /// Second segment of every proxied path.
+    pub slug: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The one target, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub targets: Option<Vec<TargetDraft>>,
+    /// The header that carries the API key; `X-API-Key` where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_header: Option<String>,
+    #[serde(default, skip_serializing_if = "TimeoutsDraft::is_empty")]
+    pub timeouts: TimeoutsDraft,
+    /// Largest request body, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_body_bytes: Option<u64>,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct TargetDraft {
+    /// `http://` or `https://`, host, port, perhaps a path; no credentials.
+    pub url: String,
+    /// Share of the requests relative to the other targets: 1 to 65535; 1 where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+}
+
+/// Durations such as `"5s"` or `"250ms"`.
+#[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct TimeoutsDraft {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub connect: Option<DurationText>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub first_byte: Option<DurationText>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub idle: Option<DurationText>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub total: Option<DurationText>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceSpec {
+    pub slug: ServiceSlug,
+    pub name: DisplayName,
+    pub auth_header: HeaderName,
+    pub targets: Vec<TargetSpec>,
+    pub timeouts: Timeouts,
+    pub max_body_bytes: Option<u64>,
+}
+
+/// A target before it has an identity and a reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetSpec {
+    pub url: BaseUrl,
+    pub weight: u32,
+}
+
+impl ServiceDraft {
+    pub fn parse(&self) -> Result<ServiceSpec, Problems> {
+        let mut problems = Problems::default();
+        let slug = problems.check("slug", ServiceSlug::parse(&self.slug));
+        let name = problems.check("name", DisplayName::parse_or(self.name.as_deref(), &self.slug));
+        let targets = self.parse_targets(&mut problems);
+        let auth_header = self.auth_header.as_deref().unwrap_or(DEFAULT_AUTH_HEADER);
+        let auth_header = problems.check("auth_header", HeaderName::parse(auth_header));
+        let timeouts = problems.check_nested("timeouts", self.timeouts.parse());
+        let spec =
+            slug.zip(name).zip(auth_header).zip(timeouts).map(|(((slug, name), auth_header), timeouts)| {
+                ServiceSpec {
+                    slug,
+                    name,
+                    auth_header,
+                    targets,
+                    timeouts,
+                    max_body_bytes: self.max_body_bytes,
+                }
+            });
+        problems.finish(spec)
+    }
+
+    fn parse_targets(&self, problems: &mut Problems) -> Vec<TargetSpec> {
+        match (&self.url, &self.targets) {
+            (Some(_), Some(_)) => {
+                problems.add("url", "give either `url` or `targets`");
+                Vec::new()
+            }
+            (None, None) => {
+                problems.add("targets", "must name at least one target");
+                Vec::new()
+            }
+            (Some(url), None) => {
+                let url = problems.check("url", BaseUrl::parse(url));
+                url.map(|url| TargetSpec { url, weight: 1 }).into_iter().collect()
+            }
+            (None, Some(drafts)) => parse_target_list(drafts, problems),
+        }
+    }
+}
+
+fn parse_target_list(drafts: &[TargetDraft], problems: &mut Problems) -> Vec<TargetSpec> {
+    if drafts.is_empty() || drafts.len() > MOST_TARGETS {
+        problems.add("targets", format!("must have 1 to {MOST_TARGETS} entries"));
+    }
+    let mut targets: Vec<TargetSpec> = Vec::with_capacity(drafts.len());
+    for (index, draft) in drafts.iter().enumerate() {
+        let weight = draft.weight.unwrap_or(1);
+        if !(1..=HEAVIEST).contains(&weight) {
+            problems.add(format!("targets[{index}].weight"), format!("must be 1 to {HEAVIEST}"));
+        }
+        let field = format!("targets[{index}].url");
+        let Some(url) = problems.check(&field, BaseUrl::parse(&draft.url)) else { continue };
+        if targets.iter().any(|earlier| earlier.url == url) {
+            problems.add(field, "is the URL of an earlier target");
+        }
+        targets.push(TargetSpec { url, weight });
+    }
+    targets
+}
+
+impl TimeoutsDraft {
+    pub const fn is_empty(&self) -> bool {
+        self.connect.is_none() && self.first_byte.is_none() && self.idle.is_none() && self.total.is_none()
+    }
+
+    fn parse(&self) -> Result<Timeouts, Problems> {
+        let mut problems = Problems::default();
+        let mut parse = |field: &str, duration: Option<DurationText>| {
+            let DurationText(duration) = duration?;
+            if duration.is_zero() || duration > LONGEST_TIMEOUT {
+                problems.add(field, "must be between 1ms and 24h");
+            }
+            Some(duration)
+        };
+        let timeouts = Timeouts {
+            connect: parse("connect", self.connect),
+            first_byte: parse("first_byte", self.first_byte),
+            idle: parse("idle", self.idle),
+            total: parse("total", self.total),
+        };
+        problems.finish(Some(timeouts))
+    }
+}
+
+impl From<Timeouts> for TimeoutsDraft {
+    fn from(timeouts: Timeouts) -> Self {
+        Self {
+            connect: timeouts.connect.map(DurationText),
+            first_byte: timeouts.first_byte.map(DurationText),
+            idle: timeouts.idle.map(DurationText),
+            total: timeouts.total.map(DurationText),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draft(json: &str) -> ServiceDraft {
+        serde_json::from_str(json).unwrap()
+    }
+
+    fn fields(problems: &Problems) -> Vec<&str> {
+        problems.iter().map(|problem| problem.field.as_str()).collect()
+    }
+
+    #[test]
+    fn one_target_may_be_given_as_url() {
+        let spec = draft(r#"{"slug":"api","url":"http://host:8080"}"#).parse().unwrap();
+        assert_eq!(spec.targets.len(), 1);
+        assert_eq!(spec.auth_header.as_str(), "X-API-Key");
+    }
+
+    #[test]
+    fn every_problem_is_named() {
+        let json = r#"{"slug":"A!","targets":[{"url":"ftp://x","weight":0},{"url":"http://h"},{"url":"http://h/"}],
+            "auth_header":"Host","timeouts":{"connect":"0s"}}"#;
+        let problems = draft(json).parse().unwrap_err();
+        assert_eq!(
+            fields(&problems),
+            [
+                "slug",
+                "targets[0].weight",
+                "targets[0].url",
+                "targets[2].url",
+                "auth_header",
+                "timeouts.connect"
+            ]
+        );
+    }
+
+    #[test]
+    fn url_and_targets_together_or_neither_are_refused() {
+        let both = draft(r#"{"slug":"a","url":"http://h","targets":[]}"#).parse().unwrap_err();
+        assert_eq!(fields(&both), ["url"]);
+        let neither = draft(r#"{"slug":"a"}"#).parse().unwrap_err();
+        assert_eq!(fields(&neither), ["targets"]);
+    }
+}

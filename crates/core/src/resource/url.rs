@@ -1,0 +1,277 @@
+//! Where an upstream is: `http` or `https`, a host, a port, perhaps a path to put before every request's.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU16;
+
+use serde::{Serialize, Serializer};
+
+use crate::address::{self, AddressClass};
+use crate::routing::CanonicalPath;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    const fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Host {
+    Address(IpAddr),
+    /// A DNS name in lower case, without a trailing dot.
+    Name(Box<str>),
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(IpAddr::V4(address)) => address.fmt(f),
+            Self::Address(IpAddr::V6(address)) => write!(f, "[{address}]"),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+/// A validated upstream URL. Two texts of the same place (`HTTP://Host:80/` and `http://host`) are equal.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct BaseUrl {
+    scheme: Scheme,
+    host: Host,
+    port: u16,
+    /// Empty, or a path that starts with a slash and does not end with one.
+    path_prefix: Box<str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadUrl {
+    #[error("must start with http:// or https://")]
+    Scheme,
+    #[error("must not contain credentials (user:password@)")]
+    Credentials,
+    #[error("must not have a query or a fragment")]
+    QueryOrFragment,
+    #[error("has no valid host")]
+    Host,
+    #[error("has no valid port (1 to 65535)")]
+    Port,
+    #[error("has a path that is not plain: {0}")]
+    Path(String),
+    #[error("is longer than 2048 characters")]
+    Length,
+    #[error("is a link-local or cloud-metadata address, which no upstream may have")]
+    Metadata,
+    #[error("is not an address that a server can have")]
+    Unusable,
+}
+
+impl BaseUrl {
+    pub fn parse(text: &str) -> Result<Self, BadUrl> {
+        if text.len() > 2_048 {
+            return Err(BadUrl::Length);
+        }
+        let (scheme, rest) = split_scheme(text).ok_or(BadUrl::Scheme)?;
+        let authority_end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(authority_end);
+        if authority.contains('@') {
+            return Err(BadUrl::Credentials);
+        }
+        if path.contains(['?', '#']) {
+            return Err(BadUrl::QueryOrFragment);
+        }
+        let (host, port) = split_port(authority)?;
+        let host = parse_host(host)?;
+        let port = match port {
+            Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
+                port.parse::<NonZeroU16>().map_err(|_| BadUrl::Port)?.get()
+            }
+            Some(_) => return Err(BadUrl::Port),
+            None => scheme.default_port(),
+        };
+        let path_prefix = path.trim_end_matches('/');
+        if !path_prefix.is_empty() {
+            CanonicalPath::parse(path_prefix.as_bytes())
+                .map_err(|problem| BadUrl::Path(problem.to_string()))?;
+        }
+        Ok(Self { scheme, host, port, path_prefix: path_prefix.into() })
+    }
+
+    pub const fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    pub const fn host(&self) -> &Host {
+        &self.host
+    }
+
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub const fn path_prefix(&self) -> &str {
+        &self.path_prefix
+    }
+
+    /// Host and port as they stand in a `Host` field: the scheme's own port is left out.
+    pub fn authority(&self) -> String {
+        if self.port == self.scheme.default_port() {
+            self.host.to_string()
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+
+    /// The class of the address where the URL names one; a name is judged when it is resolved.
+    pub fn literal_class(&self) -> Option<AddressClass> {
+        match &self.host {
+            Host::Address(address) => Some(address::classify(*address)),
+            Host::Name(name) if is_localhost(name) => Some(AddressClass::Loopback),
+            Host::Name(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}{}", self.scheme.as_str(), self.authority(), self.path_prefix)
+    }
+}
+
+impl Serialize for BaseUrl {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+fn split_scheme(text: &str) -> Option<(Scheme, &str)> {
+    let (scheme, rest) = text.split_once("://")?;
+    if scheme.eq_ignore_ascii_case("http") {
+        Some((Scheme::Http, rest))
+    } else if scheme.eq_ignore_ascii_case("https") {
+        Some((Scheme::Https, rest))
+    } else {
+        None
+    }
+}
+
+fn split_port(authority: &str) -> Result<(&str, Option<&str>), BadUrl> {
+    if authority.starts_with('[') {
+        let end = authority.find(']').ok_or(BadUrl::Host)? + 1;
+        let (host, rest) = authority.split_at(end);
+        return match rest.strip_prefix(':') {
+            Some(port) => Ok((host, Some(port))),
+            None if rest.is_empty() => Ok((host, None)),
+            None => Err(BadUrl::Host),
+        };
+    }
+    match authority.split_once(':') {
+        Some((host, port)) => Ok((host, Some(port))),
+        None => Ok((authority, None)),
+    }
+}
+
+fn parse_host(text: &str) -> Result<Host, BadUrl> {
+    if let Some(inner) = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
+        let address = inner.parse::<Ipv6Addr>().map_err(|_| BadUrl::Host)?;
+        return literal(IpAddr::V6(address));
+    }
+    if let Ok(address) = text.parse::<Ipv4Addr>() {
+        return literal(IpAddr::V4(address));
+    }
+    let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+    let is_label = |label: &str| {
+        let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        (1..=63).contains(&label.len())
+            && label.bytes().all(inner)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    // Resolvers read `127.1`, `0x7f.1` and `2130706433` as IPv4 addresses: a name ends in a letter's label.
+    let ends_like_a_number = name.rsplit('.').next().is_some_and(|last| {
+        last.bytes().all(|byte| byte.is_ascii_digit())
+            || last.strip_prefix("0x").is_some_and(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    });
+    if name.len() > 253 || !name.split('.').all(is_label) || ends_like_a_number {
+        return Err(BadUrl::Host);
+    }
+    if address::is_metadata_name(&name) {
+        return Err(BadUrl::Metadata);
+    }
+    Ok(Host::Name(name.into()))
+}
+
+fn literal(address: IpAddr) -> Result<Host, BadUrl> {
+    match address::classify(address) {
+        AddressClass::Metadata => Err(BadUrl::Metadata),
+        AddressClass::Unusable => Err(BadUrl::Unusable),
+        AddressClass::Public | AddressClass::Loopback | AddressClass::Private => Ok(Host::Address(address)),
+    }
+}
+
+fn is_localhost(name: &str) -> bool {
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_places_are_equal() {
+        let canonical = BaseUrl::parse("http://host").unwrap();
+        for same in ["HTTP://Host:80/", "http://host.", "http://HOST:80"] {
+            assert_eq!(BaseUrl::parse(same).unwrap(), canonical, "{same}");
+        }
+        assert_ne!(BaseUrl::parse("https://host").unwrap(), canonical);
+    }
+
+    #[test]
+    fn the_text_parses_back() {
+        for text in ["http://a.b:8080/x/y", "https://[2001:db8::1]:8443", "http://127.0.0.1:9001"] {
+            assert_eq!(BaseUrl::parse(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn bad_urls_are_refused_with_their_reason() {
+        for (text, expected) in [
+            ("ftp://host", BadUrl::Scheme),
+            ("host:80", BadUrl::Scheme),
+            ("http://user:pw@host", BadUrl::Credentials),
+            ("http://host/?q=1", BadUrl::QueryOrFragment),
+            ("http://", BadUrl::Host),
+            ("http://host:0", BadUrl::Port),
+            ("http://host:65536", BadUrl::Port),
+            ("http://host:+80", BadUrl::Port),
+            ("http://ho st", BadUrl::Host),
+            ("http://127.1", BadUrl::Host),
+            ("http://2130706433", BadUrl::Host),
+            ("http://0x7f000001", BadUrl::Host),
+            ("http://a.0x7f", BadUrl::Host),
+            ("http://[::1", BadUrl::Host),
+            ("http://169.254.169.254/latest", BadUrl::Metadata),
+            ("http://[::ffff:a9fe:a9fe]", BadUrl::Metadata),
+            ("http://metadata.google.internal", BadUrl::Metadata),
+            ("http://0.0.0.0", BadUrl::Unusable),
+        ] {
+            assert_eq!(BaseUrl::parse(text), Err(expected), "{text}");
+        }
+        assert!(matches!(BaseUrl::parse("http://host/a/../b"), Err(BadUrl::Path(_))));
+        assert!(matches!(BaseUrl::parse("http://host\\@evil"), Err(BadUrl::Path(_))));
+    }
+}

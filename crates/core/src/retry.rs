@@ -1,0 +1,77 @@
+//! When a request may be sent again (RFC 9110 section 9.2.2, RFC 9112 section 9.3.1).
+
+/// What is known of an attempt that failed before any byte of a final response came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FailedAttempt {
+    pub method: Repeatable,
+    pub connection: Connection,
+    /// Bytes of the request that the kernel took for this attempt.
+    pub bytes_sent: u64,
+    pub body: BodyRead,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeatable {
+    Idempotent,
+    NotIdempotent,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Connection {
+    /// Taken from the pool: the server may have closed it while it was idle.
+    Reused,
+    Fresh,
+}
+
+/// Whether any of the request's body was taken from the client: what was taken is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyRead {
+    Untouched,
+    Begun,
+}
+
+/// A request goes out again only where not one byte of it can have been processed, or where its method is
+/// idempotent and its body was not yet read; and only after a reused connection failed, since a fresh one
+/// that fails says something about the target, not about the age of the connection.
+pub fn may_send_again(attempt: FailedAttempt) -> bool {
+    match (attempt.connection, attempt.body) {
+        (Connection::Fresh, _) | (_, BodyRead::Begun) => false,
+        (Connection::Reused, BodyRead::Untouched) => {
+            attempt.bytes_sent == 0 || attempt.method == Repeatable::Idempotent
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STALE: FailedAttempt = FailedAttempt {
+        method: Repeatable::Idempotent,
+        connection: Connection::Reused,
+        bytes_sent: 100,
+        body: BodyRead::Untouched,
+    };
+
+    #[test]
+    fn a_get_on_a_stale_connection_goes_out_again() {
+        assert!(may_send_again(STALE));
+    }
+
+    #[test]
+    fn a_post_goes_out_again_only_if_nothing_was_sent() {
+        let post = FailedAttempt { method: Repeatable::NotIdempotent, ..STALE };
+        assert!(!may_send_again(post));
+        assert!(may_send_again(FailedAttempt { bytes_sent: 0, ..post }));
+    }
+
+    #[test]
+    fn a_body_once_read_is_never_sent_again() {
+        assert!(!may_send_again(FailedAttempt { body: BodyRead::Begun, bytes_sent: 0, ..STALE }));
+    }
+
+    #[test]
+    fn a_fresh_connection_is_not_tried_again() {
+        assert!(!may_send_again(FailedAttempt { connection: Connection::Fresh, ..STALE }));
+    }
+}

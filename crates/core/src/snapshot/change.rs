@@ -1,0 +1,189 @@
+//! From one snapshot to the next.
+
+use std::sync::Arc;
+
+use super::{Consumer, Key, KeyUse, Map, Plan, Service, Snapshot, Tenant};
+use crate::problem::Problems;
+use crate::resource::{self, ConsumerId, PlanId, ServiceId, TenantId};
+
+/// One resource as it is from now on, or gone. Changes are what travels between nodes; each node compiles
+/// them by itself and comes to the same snapshot.
+#[derive(Debug, Clone)]
+pub enum Change {
+    PutTenant(resource::Tenant),
+    DeleteTenant(TenantId),
+    PutPlan(resource::Plan),
+    DeletePlan(TenantId, PlanId),
+    PutService(resource::Service),
+    DeleteService(TenantId, ServiceId),
+    PutConsumer(resource::Consumer),
+    DeleteConsumer(TenantId, ConsumerId),
+    /// `before` is the key as it was: hashes that it no longer has are taken out.
+    PutKey {
+        key: resource::Key,
+        before: Option<Box<resource::Key>>,
+    },
+    /// A key revoked: all its hashes go.
+    DeleteKey(Box<resource::Key>),
+}
+
+impl Snapshot {
+    /// This snapshot with the changes in it, at `revision`; or everything that is wrong with them. Changes
+    /// are applied in order, so a thing comes before what refers to it.
+    pub fn with(&self, changes: &[Change], revision: u64) -> Result<Self, Problems> {
+        let mut next = self.clone();
+        next.revision = revision;
+        let mut problems = Problems::default();
+        for change in changes {
+            next.apply(change, &mut problems);
+        }
+        problems.finish(Some(next))
+    }
+
+    fn apply(&mut self, change: &Change, problems: &mut Problems) {
+        match change {
+            Change::PutTenant(tenant) => self.put_tenant(tenant, problems),
+            Change::DeleteTenant(id) => self.delete_tenant(*id),
+            Change::PutPlan(plan) => self.edit(plan.tenant, problems, |tenant, _| {
+                tenant.plans.insert(plan.id, Arc::new(Plan::from(plan)));
+            }),
+            Change::DeletePlan(tenant, id) => self.edit(*tenant, problems, |tenant, problems| {
+                if tenant.consumers.values().any(|consumer| consumer.plan == Some(*id)) {
+                    problems.add("plan", "is still the plan of a consumer");
+                }
+                tenant.plans.remove(id);
+            }),
+            Change::PutService(service) => {
+                self.edit(service.tenant, problems, |tenant, problems| tenant.put_service(service, problems));
+            }
+            Change::DeleteService(tenant, id) => self.edit(*tenant, problems, |tenant, _| {
+                if let Some(slug) = tenant.service_slugs.remove(id) {
+                    tenant.services.remove(&slug);
+                }
+            }),
+            Change::PutConsumer(consumer) => {
+                self.edit(consumer.tenant, problems, |tenant, problems| {
+                    tenant.put_consumer(consumer, problems);
+                });
+            }
+            Change::DeleteConsumer(tenant, id) => self.edit(*tenant, problems, |tenant, _| {
+                if let Some(consumer) = tenant.consumers.remove(id) {
+                    tenant.consumer_ids.remove(&consumer.client_id);
+                }
+            }),
+            Change::PutKey { key, before } => self.put_key(key, before.as_deref(), problems),
+            Change::DeleteKey(key) => self.remove_hashes(key),
+        }
+    }
+
+    fn put_tenant(&mut self, tenant: &resource::Tenant, problems: &mut Problems) {
+        if self.tenants.get(&tenant.slug).is_some_and(|holder| holder.id != tenant.id) {
+            problems.add("slug", "is taken by another tenant");
+            return;
+        }
+        let renamed_from = self.tenant_slugs.insert(tenant.id, tenant.slug.clone());
+        let before = renamed_from.and_then(|slug| self.tenants.remove(&slug));
+        let next = match before {
+            Some(before) => {
+                Tenant { slug: tenant.slug.clone(), name: tenant.name.clone(), ..before.as_ref().clone() }
+            }
+            None => Tenant::new(tenant),
+        };
+        self.tenants.insert(tenant.slug.clone(), Arc::new(next));
+    }
+
+    fn delete_tenant(&mut self, id: TenantId) {
+        if let Some(slug) = self.tenant_slugs.remove(&id) {
+            self.tenants.remove(&slug);
+        }
+        self.keys.retain(|_, entry| entry.key.tenant != id);
+    }
+
+    fn edit(&mut self, id: TenantId, problems: &mut Problems, edit: impl FnOnce(&mut Tenant, &mut Problems)) {
+        let tenant = self.tenant_slugs.get(&id).and_then(|slug| self.tenants.get_mut(slug));
+        match tenant {
+            Some(tenant) => edit(Arc::make_mut(tenant), problems),
+            None => problems.add("tenant", "does not exist"),
+        }
+    }
+
+    fn put_key(&mut self, key: &resource::Key, before: Option<&resource::Key>, problems: &mut Problems) {
+        let Some(tenant) = self.tenant_by_id(key.tenant) else {
+            problems.add("tenant", "does not exist");
+            return;
+        };
+        if key.plan.is_some_and(|plan| tenant.plan(plan).is_none()) {
+            problems.add("plan", "does not exist");
+        }
+        if key.consumer.is_some_and(|consumer| tenant.consumer(consumer).is_none()) {
+            problems.add("consumer", "does not exist");
+        }
+        for (index, service) in key.services.iter().flatten().enumerate() {
+            if !tenant.service_slugs.contains_key(service) {
+                problems.add(format!("services[{index}]"), "does not exist");
+            }
+        }
+        if let Some(before) = before {
+            self.remove_hashes(before);
+        }
+        let compiled = Arc::new(Key::from(key));
+        let retired = key.retired.iter().map(|retired| (retired.hash, Some(retired.valid_until_secs)));
+        for (hash, valid_until_secs) in retired.chain([(key.hash, None)]) {
+            if self.keys.get(&hash).is_some_and(|held| held.key.id != key.id) {
+                problems.add("key", "is in use already");
+            }
+            self.keys.insert(hash, KeyUse { key: Arc::clone(&compiled), valid_until_secs });
+        }
+    }
+
+    fn remove_hashes(&mut self, key: &resource::Key) {
+        self.keys.remove(&key.hash);
+        for retired in &key.retired {
+            self.keys.remove(&retired.hash);
+        }
+    }
+}
+
+impl Tenant {
+    fn new(tenant: &resource::Tenant) -> Self {
+        Self {
+            id: tenant.id,
+            slug: tenant.slug.clone(),
+            name: tenant.name.clone(),
+            services: Map::default(),
+            service_slugs: Map::default(),
+            plans: Map::default(),
+            consumers: Map::default(),
+            consumer_ids: Map::default(),
+        }
+    }
+
+    fn put_service(&mut self, service: &resource::Service, problems: &mut Problems) {
+        if self.services.get(&service.slug).is_some_and(|holder| holder.id != service.id) {
+            problems.add("slug", "is taken by another service");
+            return;
+        }
+        if service.targets.is_empty() {
+            problems.add("targets", "must name at least one target");
+            return;
+        }
+        if let Some(before) = self.service_slugs.insert(service.id, service.slug.clone()) {
+            self.services.remove(&before);
+        }
+        self.services.insert(service.slug.clone(), Arc::new(Service::from(service)));
+    }
+
+    fn put_consumer(&mut self, consumer: &resource::Consumer, problems: &mut Problems) {
+        if self.consumer_ids.get(&consumer.client_id).is_some_and(|holder| *holder != consumer.id) {
+            problems.add("client_id", "is taken by another consumer");
+            return;
+        }
+        if consumer.plan.is_some_and(|plan| !self.plans.contains_key(&plan)) {
+            problems.add("plan", "does not exist");
+        }
+        if let Some(before) = self.consumers.insert(consumer.id, Arc::new(Consumer::from(consumer))) {
+            self.consumer_ids.remove(&before.client_id);
+        }
+        self.consumer_ids.insert(consumer.client_id.clone(), consumer.id);
+    }
+}

@@ -1,0 +1,137 @@
+//! The compiled form of each resource: what a request needs of it, ready to use.
+
+use std::sync::Arc;
+
+use crate::address::Reach;
+use crate::limit::LimitRule;
+use crate::resource::{
+    self, ClientId, ConsumerId, HeaderName, Host, KeyId, PlanId, Scheme, ServiceId, ServiceSlug, TargetId,
+    TenantId, Timeouts,
+};
+
+#[derive(Debug, Clone)]
+pub struct Service {
+    pub id: ServiceId,
+    pub slug: ServiceSlug,
+    pub auth_header: HeaderName,
+    pub targets: Box<[Target]>,
+    pub timeouts: Timeouts,
+    pub max_body_bytes: Option<u64>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Target {
+    pub id: TargetId,
+    pub scheme: Scheme,
+    pub host: Host,
+    pub port: u16,
+    /// Value of the `Host` field that the target is sent.
+    pub authority: Box<str>,
+    /// Put before the path: empty, or starting with a slash and not ending with one.
+    pub path_prefix: Box<str>,
+    pub weight: u32,
+    pub reach: Reach,
+}
+
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub id: PlanId,
+    pub slug: resource::PlanSlug,
+    pub rules: Box<[LimitRule]>,
+    /// Value of `RateLimit-Policy`.
+    pub policy: Box<str>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Consumer {
+    pub id: ConsumerId,
+    pub client_id: ClientId,
+    pub plan: Option<PlanId>,
+}
+
+/// Small: there may be a million of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    pub id: KeyId,
+    pub tenant: TenantId,
+    pub plan: Option<PlanId>,
+    pub consumer: Option<ConsumerId>,
+    pub services: Option<Box<[ServiceId]>>,
+    pub expires_at_secs: Option<u64>,
+}
+
+/// One hash that stands for a key, and until when it does.
+#[derive(Debug, Clone)]
+pub struct KeyUse {
+    pub key: Arc<Key>,
+    /// Set on a value that a rotation replaced.
+    pub valid_until_secs: Option<u64>,
+}
+
+impl KeyUse {
+    pub fn is_expired(&self, now_secs: u64) -> bool {
+        let past = |end: Option<u64>| end.is_some_and(|end| now_secs >= end);
+        past(self.valid_until_secs) || past(self.key.expires_at_secs)
+    }
+}
+
+impl Key {
+    pub fn opens(&self, service: ServiceId) -> bool {
+        self.services.as_ref().is_none_or(|services| services.contains(&service))
+    }
+}
+
+impl From<&resource::Service> for Service {
+    fn from(service: &resource::Service) -> Self {
+        Self {
+            id: service.id,
+            slug: service.slug.clone(),
+            auth_header: service.auth_header.clone(),
+            targets: service.targets.iter().map(Target::from).collect(),
+            timeouts: service.timeouts,
+            max_body_bytes: service.max_body_bytes,
+        }
+    }
+}
+
+impl From<&resource::Target> for Target {
+    fn from(target: &resource::Target) -> Self {
+        Self {
+            id: target.id,
+            scheme: target.url.scheme(),
+            host: target.url.host().clone(),
+            port: target.url.port(),
+            authority: target.url.authority().into(),
+            path_prefix: target.url.path_prefix().into(),
+            weight: target.weight,
+            reach: target.reach,
+        }
+    }
+}
+
+impl From<&resource::Plan> for Plan {
+    fn from(plan: &resource::Plan) -> Self {
+        let rules: Box<[LimitRule]> = plan.limits.iter().map(LimitRule::compile).collect();
+        let policies: Vec<&str> = rules.iter().map(|rule| rule.headers.policy.as_ref()).collect();
+        Self { id: plan.id, slug: plan.slug.clone(), policy: policies.join(", ").into(), rules }
+    }
+}
+
+impl From<&resource::Consumer> for Consumer {
+    fn from(consumer: &resource::Consumer) -> Self {
+        Self { id: consumer.id, client_id: consumer.client_id.clone(), plan: consumer.plan }
+    }
+}
+
+impl From<&resource::Key> for Key {
+    fn from(key: &resource::Key) -> Self {
+        Self {
+            id: key.id,
+            tenant: key.tenant,
+            plan: key.plan,
+            consumer: key.consumer,
+            services: key.services.clone(),
+            expires_at_secs: key.expires_at_secs,
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What the proxy runs: plain immutable data, compiled from resources, read once per request. No atomics,
+//! locks or cursors in it.
+//!
+//! A snapshot is built by applying [`Change`]s to one that was there before, or to the empty one: one way for
+//! the start, for an edit, and for a node that is told of an edit. The maps are persistent (hash array mapped
+//! tries that share their branches), so that one key changed among a million copies a few small nodes.
+
+mod change;
+mod compiled;
+
+use std::sync::Arc;
+
+use imbl::GenericHashMap;
+use imbl::shared_ptr::DefaultSharedPtr;
+
+pub use change::Change;
+pub use compiled::{Consumer, Key, KeyUse, Plan, Service, Target};
+
+use crate::credential::KeyHash;
+use crate::resource::{
+    ClientId, ConsumerId, DisplayName, PlanId, ServiceId, ServiceSlug, TenantId, TenantSlug,
+};
+
+type Map<K, V> = GenericHashMap<K, V, ahash::RandomState, DefaultSharedPtr>;
+
+/// Everything that every tenant has, at one revision.
+#[derive(Clone, Default)]
+pub struct Snapshot {
+    revision: u64,
+    tenants: Map<TenantSlug, Arc<Tenant>>,
+    tenant_slugs: Map<TenantId, TenantSlug>,
+    keys: Map<KeyHash, KeyUse>,
+}
+
+/// One tenant's part.
+#[derive(Clone)]
+pub struct Tenant {
+    pub id: TenantId,
+    pub slug: TenantSlug,
+    pub name: DisplayName,
+    services: Map<ServiceSlug, Arc<Service>>,
+    service_slugs: Map<ServiceId, ServiceSlug>,
+    plans: Map<PlanId, Arc<Plan>>,
+    consumers: Map<ConsumerId, Arc<Consumer>>,
+    consumer_ids: Map<ClientId, ConsumerId>,
+}
+
+impl Snapshot {
+    /// The revision of the resources that this was compiled from; zero before the first.
+    pub const fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    pub fn tenant(&self, slug: &str) -> Option<&Tenant> {
+        self.tenants.get(slug).map(Arc::as_ref)
+    }
+
+    pub fn tenant_by_id(&self, id: TenantId) -> Option<&Tenant> {
+        self.tenants.get(self.tenant_slugs.get(&id)?).map(Arc::as_ref)
+    }
+
+    /// The key that a credential hashes to, of whatever tenant.
+    pub fn key(&self, hash: &KeyHash) -> Option<&KeyUse> {
+        self.keys.get(hash)
+    }
+
+    pub fn key_hashes(&self) -> usize {
+        self.keys.len()
+    }
+}
+
+impl Tenant {
+    pub fn service(&self, slug: &str) -> Option<&Service> {
+        self.services.get(slug).map(Arc::as_ref)
+    }
+
+    pub fn services(&self) -> impl Iterator<Item = &Service> {
+        self.services.values().map(Arc::as_ref)
+    }
+
+    pub fn plan(&self, id: PlanId) -> Option<&Plan> {
+        self.plans.get(&id).map(Arc::as_ref)
+    }
+
+    pub fn consumer(&self, id: ConsumerId) -> Option<&Consumer> {
+        self.consumers.get(&id).map(Arc::as_ref)
+    }
+
+    pub fn consumer_by_client_id(&self, client_id: &str) -> Option<&Consumer> {
+        self.consumer(*self.consumer_ids.get(client_id)?)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+use uuid::Uuid;
+
+use super::*;
+use crate::address::Reach;
+use crate::problem::Problems;
+use crate::resource::{self, BaseUrl, KeyId, PlanSlug, RetiredHash, TargetId, Timeouts};
+
+fn id(number: u128) -> Uuid {
+    Uuid::from_u128(number)
+}
+
+const TENANT: TenantId = TenantId(Uuid::from_u128(1));
+
+fn name() -> DisplayName {
+    DisplayName::parse("name").unwrap()
+}
+
+fn tenant(slug: &str) -> Change {
+    Change::PutTenant(resource::Tenant { id: TENANT, slug: TenantSlug::parse(slug).unwrap(), name: name() })
+}
+
+fn service(number: u128, slug: &str) -> Change {
+    let url = BaseUrl::parse("http://host:8080/base").unwrap();
+    Change::PutService(resource::Service {
+        id: ServiceId(id(number)),
+        tenant: TENANT,
+        slug: ServiceSlug::parse(slug).unwrap(),
+        name: name(),
+        auth_header: resource::HeaderName::parse("X-API-Key").unwrap(),
+        targets: vec![resource::Target { id: TargetId(id(9)), url, weight: 1, reach: Reach::Public }],
+        timeouts: Timeouts::default(),
+        max_body_bytes: None,
+    })
+}
+
+fn plan(number: u128) -> Change {
+    Change::PutPlan(resource::Plan {
+        id: PlanId(id(number)),
+        tenant: TENANT,
+        slug: PlanSlug::parse("basic").unwrap(),
+        name: name(),
+        limits: Vec::new(),
+    })
+}
+
+fn key(number: u128, secret: &[u8]) -> resource::Key {
+    resource::Key {
+        id: KeyId(id(number)),
+        tenant: TENANT,
+        name: name(),
+        hash: KeyHash::of(secret),
+        prefix: "se".into(),
+        plan: None,
+        consumer: None,
+        services: None,
+        expires_at_secs: None,
+        retired: Vec::new(),
+    }
+}
+
+fn put(key: resource::Key) -> Change {
+    Change::PutKey { key, before: None }
+}
+
+fn fields(outcome: Result<Snapshot, Problems>) -> Vec<String> {
+    outcome.err().unwrap().into_vec().into_iter().map(|problem| problem.field).collect()
+}
+
+#[test]
+fn what_is_put_is_found() {
+    let changes = [tenant("acme"), plan(2), service(3, "api"), put(key(4, b"secret"))];
+    let snapshot = Snapshot::default().with(&changes, 7).unwrap();
+    assert_eq!(snapshot.revision(), 7);
+    let service = snapshot.tenant("acme").unwrap().service("api").unwrap();
+    assert_eq!(&*service.targets[0].authority, "host:8080");
+    assert_eq!(&*service.targets[0].path_prefix, "/base");
+    assert_eq!(snapshot.key(&KeyHash::of(b"secret")).unwrap().key.id, KeyId(id(4)));
+    assert!(snapshot.key(&KeyHash::of(b"other")).is_none());
+}
+
+#[test]
+fn a_refused_change_leaves_the_snapshot_as_it_was_and_names_all_problems() {
+    let before = Snapshot::default().with(&[tenant("acme"), service(3, "api")], 1).unwrap();
+    let dangling = resource::Key {
+        plan: Some(PlanId(id(50))),
+        consumer: Some(ConsumerId(id(51))),
+        services: Some(Box::new([ServiceId(id(3)), ServiceId(id(52))])),
+        ..key(4, b"secret")
+    };
+    let outcome = before.with(&[put(dangling), service(5, "api")], 2);
+    assert_eq!(fields(outcome), ["plan", "consumer", "services[1]", "slug"]);
+    assert!(before.key(&KeyHash::of(b"secret")).is_none());
+    assert_eq!(before.revision(), 1);
+}
+
+#[test]
+fn a_renamed_tenant_keeps_what_it_has() {
+    let before = Snapshot::default().with(&[tenant("acme"), service(3, "api")], 1).unwrap();
+    let after = before.with(&[tenant("apex")], 2).unwrap();
+    assert!(after.tenant("acme").is_none());
+    assert!(after.tenant("apex").unwrap().service("api").is_some());
+    assert!(before.tenant("acme").is_some());
+}
+
+#[test]
+fn a_rotated_key_answers_to_both_values_until_the_grace_ends() {
+    let old = key(4, b"old");
+    let before = Snapshot::default().with(&[tenant("acme"), put(old.clone())], 1).unwrap();
+    let retired = RetiredHash { hash: old.hash, valid_until_secs: 100 };
+    let rotated = resource::Key { hash: KeyHash::of(b"new"), retired: vec![retired], ..old.clone() };
+    let change = Change::PutKey { key: rotated.clone(), before: Some(Box::new(old.clone())) };
+    let after = before.with(&[change], 2).unwrap();
+    let former = after.key(&old.hash).unwrap();
+    assert!(!former.is_expired(99) && former.is_expired(100));
+    assert!(!after.key(&rotated.hash).unwrap().is_expired(100));
+    let revoked = after.with(&[Change::DeleteKey(Box::new(rotated.clone()))], 3).unwrap();
+    assert!(revoked.key(&old.hash).is_none() && revoked.key(&rotated.hash).is_none());
+}
+
+#[test]
+fn a_deleted_tenant_takes_its_keys_along() {
+    let before = Snapshot::default().with(&[tenant("acme"), put(key(4, b"secret"))], 1).unwrap();
+    let after = before.with(&[Change::DeleteTenant(TENANT)], 2).unwrap();
+    assert!(after.tenant("acme").is_none());
+    assert_eq!(after.key_hashes(), 0);
+}
+
+#[test]
+fn one_value_is_one_key() {
+    let before = Snapshot::default().with(&[tenant("acme"), put(key(4, b"secret"))], 1).unwrap();
+    assert_eq!(fields(before.with(&[put(key(5, b"secret"))], 2)), ["key"]);
+}
+
+#[test]
+fn without_its_tenant_nothing_can_be() {
+    for change in [service(3, "api"), plan(2), put(key(4, b"secret"))] {
+        assert_eq!(fields(Snapshot::default().with(&[change], 1)), ["tenant"]);
+    }
+}

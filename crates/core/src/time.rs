@@ -1,0 +1,179 @@
+//! Wall-clock time as the core sees it, and the civil calendar in UTC.
+//!
+//! The conversions are Howard Hinnant's `days_from_civil` and `civil_from_days`
+//! (<https://howardhinnant.github.io/date_algorithms.html>): a few integer operations, because reset times are
+//! written into every response.
+
+use std::time::Duration;
+
+const MICROS_PER_SECOND: u64 = 1_000_000;
+const SECONDS_PER_DAY: u64 = 86_400;
+
+/// Microseconds since the Unix epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct UnixMicros(pub u64);
+
+impl UnixMicros {
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(secs.saturating_mul(MICROS_PER_SECOND))
+    }
+
+    pub const fn secs(self) -> u64 {
+        self.0 / MICROS_PER_SECOND
+    }
+
+    /// The whole second at or after this instant.
+    pub const fn secs_ceil(self) -> u64 {
+        self.0.div_ceil(MICROS_PER_SECOND)
+    }
+
+    pub const fn millis_of_second(self) -> u64 {
+        self.0 % MICROS_PER_SECOND / 1_000
+    }
+
+    /// Zero where `earlier` is later: clocks step backwards.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+
+    #[must_use]
+    pub const fn after(self, micros: u64) -> Self {
+        Self(self.0.saturating_add(micros))
+    }
+}
+
+/// A date of the proleptic Gregorian calendar, at or after 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CivilDate {
+    pub year: u64,
+    /// 1 to 12.
+    pub month: u64,
+    /// 1 to 31.
+    pub day: u64,
+}
+
+impl CivilDate {
+    pub const fn from_unix_day(day: u64) -> Self {
+        let shifted = day + 719_468;
+        let era = shifted / 146_097;
+        let day_of_era = shifted % 146_097;
+        let year_of_era =
+            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let shifted_month = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+        let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+        let year = year_of_era + era * 400 + (month <= 2) as u64;
+        Self { year, month, day }
+    }
+
+    pub const fn unix_day(self) -> u64 {
+        let year = if self.month <= 2 { self.year - 1 } else { self.year };
+        let era = year / 400;
+        let year_of_era = year % 400;
+        let shifted_month = if self.month > 2 { self.month - 3 } else { self.month + 9 };
+        let day_of_year = (153 * shifted_month + 2) / 5 + self.day - 1;
+        let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+        era * 146_097 + day_of_era - 719_468
+    }
+}
+
+/// Start and end of a calendar period, in seconds since the epoch; the end belongs to the next period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period {
+    pub start_secs: u64,
+    pub end_secs: u64,
+}
+
+/// The UTC day that `now_secs` lies in.
+pub const fn utc_day(now_secs: u64) -> Period {
+    let start_secs = now_secs / SECONDS_PER_DAY * SECONDS_PER_DAY;
+    Period { start_secs, end_secs: start_secs + SECONDS_PER_DAY }
+}
+
+/// The UTC calendar month that `now_secs` lies in.
+pub const fn utc_month(now_secs: u64) -> Period {
+    let CivilDate { year, month, .. } = CivilDate::from_unix_day(now_secs / SECONDS_PER_DAY);
+    let start = CivilDate { year, month, day: 1 };
+    let end = if month == 12 {
+        CivilDate { year: year + 1, month: 1, day: 1 }
+    } else {
+        CivilDate { year, month: month + 1, day: 1 }
+    };
+    Period { start_secs: start.unix_day() * SECONDS_PER_DAY, end_secs: end.unix_day() * SECONDS_PER_DAY }
+}
+
+/// `2026-01-25T14:32:00Z` (RFC 3339). Years past 9999 show as 9999: the text has a fixed width.
+pub fn rfc3339(secs: u64) -> [u8; 20] {
+    let date = CivilDate::from_unix_day(secs / SECONDS_PER_DAY);
+    let second_of_day = secs % SECONDS_PER_DAY;
+    let year = date.year.min(9_999);
+    let mut text = *b"0000-00-00T00:00:00Z";
+    put_two(&mut text, 0, year / 100);
+    put_two(&mut text, 2, year % 100);
+    put_two(&mut text, 5, date.month);
+    put_two(&mut text, 8, date.day);
+    put_two(&mut text, 11, second_of_day / 3_600);
+    put_two(&mut text, 14, second_of_day / 60 % 60);
+    put_two(&mut text, 17, second_of_day % 60);
+    text
+}
+
+/// `2026-01-25T14:32:00.123Z`: as [`rfc3339`], with milliseconds.
+pub fn rfc3339_millis(now: UnixMicros) -> [u8; 24] {
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    text[..19].copy_from_slice(&rfc3339(now.secs())[..19]);
+    let millis = now.millis_of_second();
+    text[20] = digit(millis / 100);
+    put_two(&mut text, 21, millis % 100);
+    text
+}
+
+fn put_two(text: &mut [u8], at: usize, value: u64) {
+    text[at] = digit(value / 10);
+    text[at + 1] = digit(value % 10);
+}
+
+/// The lowest decimal digit of `value`, as ASCII.
+fn digit(value: u64) -> u8 {
+    b'0' + u8::try_from(value % 10).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn dates_agree_with_jiff(secs in 0u64..253_402_300_799) {
+            let timestamp = jiff::Timestamp::from_second(i64::try_from(secs).unwrap()).unwrap();
+            let text = rfc3339(secs);
+            prop_assert_eq!(std::str::from_utf8(&text).unwrap(), timestamp.to_string());
+            let month = utc_month(secs);
+            let civil = timestamp.to_zoned(jiff::tz::TimeZone::UTC);
+            let first = civil.first_of_month().unwrap().start_of_day().unwrap();
+            prop_assert_eq!(month.start_secs, u64::try_from(first.timestamp().as_second()).unwrap());
+            prop_assert!(month.start_secs <= secs && secs < month.end_secs);
+            prop_assert_eq!(utc_month(month.end_secs).start_secs, month.end_secs);
+            let day = utc_day(secs);
+            prop_assert!(day.start_secs <= secs && secs < day.end_secs);
+        }
+
+        #[test]
+        fn a_date_survives_the_round_trip(day in 0u64..2_932_896) {
+            prop_assert_eq!(CivilDate::from_unix_day(day).unix_day(), day);
+        }
+    }
+
+    #[test]
+    fn milliseconds_are_written_with_three_digits() {
+        let now = UnixMicros(1_769_351_520_007_999);
+        assert_eq!(&rfc3339_millis(now), b"2026-01-25T14:32:00.007Z");
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_yields_no_elapsed_time() {
+        assert_eq!(UnixMicros(5).since(UnixMicros(9)), Duration::ZERO);
+    }
+}

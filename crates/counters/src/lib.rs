@@ -1,0 +1,5 @@
+//! Where limits are counted. In process, for now: [`LocalCounters`].
+
+mod local;
+
+pub use local::LocalCounters;
