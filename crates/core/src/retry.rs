@@ -30,15 +30,14 @@ pub enum BodyRead {
     Begun,
 }
 
-/// A request goes out again only where not one byte of it can have been processed, or where its method is
-/// idempotent and its body was not yet read; and only after a reused connection failed, since a fresh one
+/// A request goes out again only where not one byte of it was sent, or where its method is idempotent and its
+/// body was not yet read; and only after a reused connection failed, since a fresh one
 /// that fails says something about the target, not about the age of the connection.
 pub fn may_send_again(attempt: FailedAttempt) -> bool {
-    match (attempt.connection, attempt.body) {
-        (Connection::Fresh, _) | (_, BodyRead::Begun) => false,
-        (Connection::Reused, BodyRead::Untouched) => {
-            attempt.bytes_sent == 0 || attempt.method == Repeatable::Idempotent
-        }
+    match (attempt.connection, attempt.method, attempt.body) {
+        (Connection::Fresh, _, _) => false,
+        (Connection::Reused, Repeatable::Idempotent, BodyRead::Untouched) => true,
+        (Connection::Reused, _, _) => attempt.bytes_sent == 0,
     }
 }
 
@@ -66,8 +65,10 @@ mod tests {
     }
 
     #[test]
-    fn a_body_once_read_is_never_sent_again() {
-        assert!(!may_send_again(FailedAttempt { body: BodyRead::Begun, bytes_sent: 0, ..STALE }));
+    fn a_body_once_read_goes_out_again_only_if_nothing_was_sent() {
+        let begun = FailedAttempt { body: BodyRead::Begun, ..STALE };
+        assert!(!may_send_again(begun));
+        assert!(may_send_again(FailedAttempt { bytes_sent: 0, ..begun }));
     }
 
     #[test]

@@ -37,6 +37,13 @@ pub struct CounterRecord {
     pub counted: Counted,
 }
 
+impl CounterRecord {
+    /// The instant from which on nothing is lost by forgetting it.
+    pub fn over_at(&self) -> UnixMicros {
+        self.counted.over_at(self.window)
+    }
+}
+
 /// Where a subject stands with one limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
@@ -203,7 +210,7 @@ impl SubjectWindows {
 
     /// Drops what is over; `true` where nothing is left.
     pub fn forget_past(&mut self, now: UnixMicros) -> bool {
-        self.0.retain(|(window, counted)| !counted.is_over(*window, now));
+        self.0.retain(|(window, counted)| now < counted.over_at(*window));
         self.0.is_empty()
     }
 

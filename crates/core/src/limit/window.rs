@@ -120,11 +120,13 @@ impl fmt::Display for Window {
 }
 
 impl Counted {
-    /// Whether nothing is lost by forgetting it: the period is over, or the bucket is full again.
-    pub(super) fn is_over(self, window: Window, now: UnixMicros) -> bool {
+    /// From when on nothing is lost by forgetting it: the period is over, or the bucket is full again.
+    pub(super) fn over_at(self, window: Window) -> UnixMicros {
         match self {
-            Self::Bucket { full_at, .. } => full_at < now,
-            Self::Fixed { start_secs, .. } => start_secs < window.period(now).start_secs,
+            Self::Bucket { full_at, .. } => full_at.after(1),
+            Self::Fixed { start_secs, .. } => {
+                UnixMicros::from_secs(window.period(UnixMicros::from_secs(start_secs)).end_secs)
+            }
         }
     }
 }

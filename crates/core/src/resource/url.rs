@@ -6,7 +6,7 @@ use std::num::NonZeroU16;
 
 use serde::{Serialize, Serializer};
 
-use crate::address::{self, AddressClass};
+use crate::address::{self, AddressClass, AddressRefused, AllowList, Reach};
 use crate::routing::CanonicalPath;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -133,6 +133,18 @@ impl BaseUrl {
             self.host.to_string()
         } else {
             format!("{}:{}", self.host, self.port)
+        }
+    }
+
+    /// Whether a target of this reach may be there, as far as the text tells: a name is judged when it is
+    /// resolved, but for `localhost`.
+    pub fn permit(&self, reach: Reach, allowed: &AllowList) -> Result<(), AddressRefused> {
+        match &self.host {
+            Host::Address(address) => address::permit(*address, reach, allowed),
+            Host::Name(name) if is_localhost(name) => {
+                address::permit(IpAddr::V4(Ipv4Addr::LOCALHOST), reach, allowed)
+            }
+            Host::Name(_) => Ok(()),
         }
     }
 

@@ -31,13 +31,18 @@ impl Snapshot {
     /// This snapshot with the changes in it, at `revision`; or everything that is wrong with them. Changes
     /// are applied in order, so a thing comes before what refers to it.
     pub fn with(&self, changes: &[Change], revision: u64) -> Result<Self, Problems> {
-        let mut next = self.clone();
-        next.revision = revision;
+        self.clone().grown(changes, revision)
+    }
+
+    /// As [`Snapshot::with`], for a snapshot that nobody else holds yet: growing it batch by batch copies
+    /// nothing that is in it already, so that a million keys can be loaded.
+    pub fn grown(mut self, changes: &[Change], revision: u64) -> Result<Self, Problems> {
+        self.revision = revision;
         let mut problems = Problems::default();
         for change in changes {
-            next.apply(change, &mut problems);
+            self.apply(change, &mut problems);
         }
-        problems.finish(Some(next))
+        problems.finish(Some(self))
     }
 
     fn apply(&mut self, change: &Change, problems: &mut Problems) {

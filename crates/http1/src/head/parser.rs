@@ -1,0 +1,134 @@
+//! Reads heads from bytes as they arrive.
+
+use super::grammar::is_token_byte;
+use super::limits::{HeadError, HeadLimits};
+use super::method::Method;
+use super::read::{read_request, read_response};
+use super::request::RequestHead;
+use super::response::ResponseHead;
+use super::scan::{HeadScan, StartLineLimit};
+
+/// Reads request heads (RFC 9112 3 and 5), one after another.
+#[derive(Clone, Debug, Default)]
+pub struct RequestParser {
+    scan: HeadScan,
+}
+
+impl RequestParser {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Forgets a head of which only a part has been seen.
+    pub fn reset(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Reads a head from the start of `input`. Returns the bytes it takes, or `None` when it isn't
+    /// complete: then call again with the same bytes and more behind them. The bytes already seen
+    /// are not searched again. `head` holds copies, and nothing of worth unless a head was returned.
+    ///
+    /// After an error the parser has to be [`reset`](Self::reset), and the input is of no more use.
+    ///
+    /// # Panics
+    /// When called again with less input than before and no `reset` in between.
+    pub fn parse(
+        &mut self,
+        input: &[u8],
+        limits: &HeadLimits,
+        head: &mut RequestHead,
+    ) -> Result<Option<usize>, HeadError> {
+        if self.scan.is_untouched()
+            && let Some(end) = read_plain_request(input, limits, head)
+        {
+            return Ok(Some(end));
+        }
+        if self.scan.fields_start.is_none() {
+            self.scan.skip_empty_lines(input);
+            check_method_start(&input[self.scan.start..])?;
+        }
+        let request_line =
+            StartLineLimit { bytes: limits.request_line_bytes, error: HeadError::RequestLineTooLong };
+        let Some(end) = self.scan.advance(input, request_line, limits)? else { return Ok(None) };
+        read_request(&input[self.scan.start..end], head)?.check_bytes(end - self.scan.start)?;
+        self.reset();
+        Ok(Some(end))
+    }
+}
+
+/// Reads response heads (RFC 9112 4 and 5), one after another.
+#[derive(Clone, Debug, Default)]
+pub struct ResponseParser {
+    scan: HeadScan,
+}
+
+impl ResponseParser {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Forgets a head of which only a part has been seen.
+    pub fn reset(&mut self) {
+        *self = Self::default();
+    }
+
+    /// As [`RequestParser::parse`], but without tolerance for empty lines in front, for which no
+    /// server has a reason.
+    pub fn parse(
+        &mut self,
+        input: &[u8],
+        limits: &HeadLimits,
+        head: &mut ResponseHead,
+    ) -> Result<Option<usize>, HeadError> {
+        if self.scan.is_untouched()
+            && let Some(end) = read_plain_response(input, limits, head)
+        {
+            return Ok(Some(end));
+        }
+        if self.scan.fields_start.is_none() {
+            check_status_line_start(input)?;
+        }
+        let status_line = StartLineLimit { bytes: limits.head_bytes, error: HeadError::HeadTooLarge };
+        let Some(end) = self.scan.advance(input, status_line, limits)? else { return Ok(None) };
+        read_response(&input[..end], head)?.check_bytes(end)?;
+        self.reset();
+        Ok(Some(end))
+    }
+}
+
+/// Tells a TLS handshake and other foreign protocols from a slow client, from the first bytes.
+fn check_method_start(input: &[u8]) -> Result<(), HeadError> {
+    if input == b"\r" {
+        // An empty line to skip, once its other half is here.
+        return Ok(());
+    }
+    let name_bytes =
+        input.iter().take(Method::MAX_NAME_BYTES + 1).take_while(|&&byte| is_token_byte(byte)).count();
+    match input.get(name_bytes) {
+        Some(b' ') if (1..=Method::MAX_NAME_BYTES).contains(&name_bytes) => Ok(()),
+        None if name_bytes <= Method::MAX_NAME_BYTES => Ok(()),
+        Some(_) | None => Err(HeadError::Malformed("method")),
+    }
+}
+
+fn check_status_line_start(input: &[u8]) -> Result<(), HeadError> {
+    const START: &[u8] = b"HTTP/1.";
+    let seen = input.len().min(START.len());
+    if input[..seen] == START[..seen] { Ok(()) } else { Err(HeadError::Malformed("status line")) }
+}
+
+/// The usual case, for which the scan would be a second pass: the whole head came in one piece, and
+/// nothing about it is out of the ordinary. Anything else, and everything wrong, is left to the scan,
+/// whose verdict doesn't depend on how the input was cut.
+fn read_plain_request(input: &[u8], limits: &HeadLimits, head: &mut RequestHead) -> Option<usize> {
+    let extent = read_request(input, head).ok()?;
+    let plain = extent.is_plain_within(limits.request_line_bytes, limits, head.fields.len());
+    plain.then_some(extent.bytes)
+}
+
+/// As [`read_plain_request`].
+fn read_plain_response(input: &[u8], limits: &HeadLimits, head: &mut ResponseHead) -> Option<usize> {
+    let extent = read_response(input, head).ok()?;
+    let plain = extent.is_plain_within(limits.head_bytes, limits, head.fields.len());
+    plain.then_some(extent.bytes)
+}
