@@ -1,0 +1,136 @@
+//! The access log's way from the workers to its file: whole blocks through a bounded channel to one thread,
+//! so that a slow disk slows no request. What does not fit is dropped, counted and reported.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use crate::settings::AccessLog;
+
+/// Blocks that may wait to be written.
+const QUEUED_BLOCKS: usize = 256;
+
+enum Message {
+    Lines(Vec<u8>),
+    Reopen,
+    Stop,
+}
+
+/// The workers' end.
+pub(crate) struct AccessLogger {
+    sender: Option<SyncSender<Message>>,
+    dropped_bytes: Arc<AtomicU64>,
+}
+
+impl AccessLogger {
+    /// Opens the log and starts its thread; neither where it is off.
+    pub fn start(log: &AccessLog) -> io::Result<(Self, Option<JoinHandle<()>>)> {
+        let dropped_bytes = Arc::new(AtomicU64::new(0));
+        let destination = match log {
+            AccessLog::Off => return Ok((Self { sender: None, dropped_bytes }, None)),
+            AccessLog::Stdout => Destination::Stdout,
+            AccessLog::File(path) => Destination::File { file: open(path)?, path: path.clone() },
+        };
+        let (sender, receiver) = sync_channel(QUEUED_BLOCKS);
+        let writer = Writer { destination, failing: false, dropped_bytes: Arc::clone(&dropped_bytes) };
+        let thread = thread::Builder::new().name("access-log".into()).spawn(move || writer.run(&receiver))?;
+        Ok((Self { sender: Some(sender), dropped_bytes }, Some(thread)))
+    }
+
+    pub const fn is_on(&self) -> bool {
+        self.sender.is_some()
+    }
+
+    /// Hands a block of whole lines over; never waits.
+    pub fn write(&self, lines: Vec<u8>) {
+        let Some(sender) = &self.sender else { return };
+        if let Err(
+            TrySendError::Full(Message::Lines(lines)) | TrySendError::Disconnected(Message::Lines(lines)),
+        ) = sender.try_send(Message::Lines(lines))
+        {
+            self.dropped_bytes.fetch_add(lines.len() as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Opens the file anew, under the name it had: what log rotation needs.
+    pub fn reopen(&self) {
+        self.send(Message::Reopen);
+    }
+
+    /// Ends the thread after what was handed over before.
+    pub fn stop(&self) {
+        self.send(Message::Stop);
+    }
+
+    /// Waits for room; for the operator's threads alone. A thread that is gone needs no message.
+    fn send(&self, message: Message) {
+        if let Some(sender) = &self.sender {
+            drop(sender.send(message));
+        }
+    }
+}
+
+enum Destination {
+    Stdout,
+    File { file: File, path: PathBuf },
+}
+
+struct Writer {
+    destination: Destination,
+    /// Whether the last write failed: a full disk is reported once, not once a block.
+    failing: bool,
+    dropped_bytes: Arc<AtomicU64>,
+}
+
+impl Writer {
+    fn run(mut self, receiver: &Receiver<Message>) {
+        for message in receiver {
+            match message {
+                Message::Lines(lines) => self.write(&lines),
+                Message::Reopen => self.reopen(),
+                Message::Stop => return,
+            }
+        }
+    }
+
+    fn write(&mut self, lines: &[u8]) {
+        let outcome = match &mut self.destination {
+            Destination::Stdout => io::stdout().lock().write_all(lines),
+            Destination::File { file, .. } => file.write_all(lines),
+        };
+        match outcome {
+            Ok(()) if self.failing => {
+                self.failing = false;
+                let dropped_bytes = self.dropped_bytes.swap(0, Ordering::Relaxed);
+                tracing::warn!(dropped_bytes, "the access log can be written again");
+            }
+            Ok(()) => {}
+            Err(error) => {
+                self.dropped_bytes.fetch_add(lines.len() as u64, Ordering::Relaxed);
+                if !self.failing {
+                    self.failing = true;
+                    tracing::error!(%error, "the access log cannot be written: its lines are dropped until it can");
+                }
+            }
+        }
+    }
+
+    fn reopen(&mut self) {
+        if let Destination::File { file, path } = &mut self.destination {
+            match open(path) {
+                Ok(reopened) => *file = reopened,
+                Err(error) => {
+                    tracing::error!(%error, path = %path.display(), "the access log cannot be reopened")
+                }
+            }
+        }
+    }
+}
+
+fn open(path: &PathBuf) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}

@@ -1,0 +1,46 @@
+//! One clock reading serves deadlines, durations and calendar time.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant, SystemTime};
+
+use tollgate_core::time::UnixMicros;
+
+/// A moment on both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    pub instant: Instant,
+    pub wall: UnixMicros,
+}
+
+/// Reads the monotonic clock alone and derives the wall clock from a common base, which
+/// [`Clock::synchronise`] renews every second, so that a stepped wall clock is followed.
+pub(crate) struct Clock {
+    base: Cell<Moment>,
+}
+
+impl Clock {
+    pub fn new() -> Self {
+        Self { base: Cell::new(Self::both()) }
+    }
+
+    pub fn now(&self) -> Moment {
+        let base = self.base.get();
+        let instant = Instant::now();
+        let elapsed = instant.saturating_duration_since(base.instant);
+        Moment { instant, wall: base.wall.after(micros(elapsed)) }
+    }
+
+    pub fn synchronise(&self) {
+        self.base.set(Self::both());
+    }
+
+    fn both() -> Moment {
+        // A clock before 1970 counts as 1970.
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Moment { instant: Instant::now(), wall: UnixMicros(micros(since_epoch)) }
+    }
+}
+
+pub(crate) fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,135 @@
+//! A client's connection: one task, one request after another, no memory while idle.
+
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
+
+use crate::client::{Client, Progress};
+use crate::exchange::{self, Next};
+use crate::identity::{Peer, RequestId};
+use crate::message::{Persistence, write_rejection, write_reply};
+use crate::rejection::Rejection;
+use crate::session::Session;
+use crate::watchdog::Watchdog;
+use crate::wire::{READ_BYTES, Stream};
+use crate::worker::Worker;
+
+/// How long, and for how many bytes, a closed connection is still read, so that a client that is sending
+/// gets to see the response before its connection is reset (RFC 9112 section 9.6).
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 4 * 1_024 * 1_024;
+
+pub(crate) fn spawn(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
+    // Small responses must not wait for acknowledgements; where it fails the next write will tell.
+    drop(stream.set_nodelay(true));
+    let peer = Peer::new(peer.ip(), &worker.gateway.settings.trusted_proxies);
+    let client = Client {
+        stream: Stream::Plain(stream),
+        watchdog: Watchdog::default(),
+        progress: Progress::Unanswered,
+    };
+    tokio::task::spawn_local(run(Rc::clone(worker), client, peer));
+}
+
+async fn run(worker: Rc<Worker>, mut client: Client, peer: Peer) {
+    let timeouts = worker.gateway.settings.timeouts;
+    let mut idle = timeouts.head;
+    while wait_for_request(&mut client, idle).await {
+        let mut session = worker.session();
+        loop {
+            let next = caught(exchange::serve(&worker, &mut client, &peer, session.get())).await;
+            match next {
+                Ok(Next::KeepAlive) if session.get().client.input.is_empty() => break,
+                Ok(Next::KeepAlive) => {}
+                Ok(Next::Close) => return linger(&mut client, session.get()).await,
+                Ok(Next::Abandon) => return,
+                Err(Panicked) => return apologise(&worker, &mut client, session.get()).await,
+            }
+        }
+        idle = timeouts.keep_alive;
+    }
+}
+
+/// Whether the client sent something, or closed, within `idle`.
+async fn wait_for_request(client: &mut Client, idle: Duration) -> bool {
+    let mut deadline = None;
+    poll_fn(|cx| match client.stream.poll_readable(cx) {
+        Poll::Ready(outcome) => Poll::Ready(outcome.is_ok()),
+        Poll::Pending => {
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + idle);
+            client.watchdog.poll_past(cx, deadline).map(|()| false)
+        }
+    })
+    .await
+}
+
+/// Ends the sending direction and reads on for a while.
+async fn linger(client: &mut Client, session: &mut Session) {
+    let deadline = Instant::now() + LINGER;
+    let input = &mut session.client.input;
+    let mut read_bytes = 0;
+    let mut is_shut = false;
+    poll_fn(|cx| {
+        if !is_shut {
+            match client.stream.poll_shutdown(cx) {
+                Poll::Ready(Ok(())) => is_shut = true,
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Pending => return client.watchdog.poll_past(cx, deadline),
+            }
+        }
+        while read_bytes < LINGER_BYTES {
+            input.clear();
+            match client.stream.poll_read(cx, input, READ_BYTES) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
+                Poll::Ready(Ok(bytes)) => read_bytes += bytes,
+                Poll::Pending => return client.watchdog.poll_past(cx, deadline),
+            }
+        }
+        Poll::Ready(())
+    })
+    .await;
+}
+
+/// Marks a future that panicked; the panic itself went to the panic hook.
+#[derive(Debug)]
+struct Panicked;
+
+/// Runs `future`, a panic in which harms no other connection.
+async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Panicked> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+        Ok(Poll::Pending) => Poll::Pending,
+        Err(_) => Poll::Ready(Err(Panicked)),
+    })
+    .await
+}
+
+/// Answers 500 where nothing was answered yet; a response that was begun is cut.
+async fn apologise(worker: &Worker, client: &mut Client, session: &mut Session) {
+    if client.progress == Progress::Answering {
+        client.stream.reset_on_close();
+        return;
+    }
+    let request_id = RequestId::random(worker);
+    let rejection = Rejection::Panicked;
+    let now = worker.clock.now().wall;
+    let reply = write_rejection(&rejection, &rejection.appearance(), &session.request, &request_id, now);
+    let Session { client: buffers, request, .. } = &mut *session;
+    buffers.clear_output();
+    write_reply(&mut buffers.output, &reply, request, &request_id, Persistence::Close);
+    let deadline = Instant::now() + LINGER;
+    let sent = poll_fn(|cx| match client.poll_flush(cx, buffers) {
+        Poll::Ready(outcome) => Poll::Ready(outcome.is_ok()),
+        Poll::Pending => client.watchdog.poll_past(cx, deadline).map(|()| false),
+    });
+    if sent.await {
+        linger(client, session).await;
+    }
+}

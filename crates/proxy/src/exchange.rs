@@ -1,0 +1,231 @@
+//! The life of a request: each stage consumes what the one before has proved.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::time::Instant;
+
+use bytes::Buf;
+use tollgate_core::snapshot::Snapshot;
+use tollgate_http1::{BodyLength, RequestHead, keep_alive, request_body};
+
+use crate::arrival::{Arrival, read_head};
+use crate::client::{Client, Progress};
+use crate::clock::Moment;
+use crate::forward::{Forward, Forwarded, Sides};
+use crate::identity::{Origin, Peer, RequestId};
+use crate::message::{Persistence, Reply, write_rejection, write_reply};
+use crate::record::Record;
+use crate::rejection::Rejection;
+use crate::request::{Examined, Request};
+use crate::reserved::{self, Reserved};
+use crate::session::Session;
+use crate::wire::Buffers;
+use crate::worker::Worker;
+use crate::{admit, authenticate, forward, route};
+
+/// What becomes of the client's connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    KeepAlive,
+    /// All was said; the client may still be sending.
+    Close,
+    /// Nothing more can be said.
+    Abandon,
+}
+
+enum Answer<'s> {
+    Forwarded(Forwarded),
+    Own(Reply, Option<authenticate::Caller<'s>>),
+}
+
+/// A refusal, and whether the request's body may have been begun.
+struct Refused {
+    rejection: Rejection,
+    body: Body,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Body {
+    Untouched,
+    Touched,
+    /// Where the next request would begin is not known.
+    Lost,
+}
+
+/// Serves one request of a client from its first byte to the last byte of the response.
+pub(crate) async fn serve(
+    worker: &Rc<Worker>,
+    client: &mut Client,
+    peer: &Peer,
+    session: &mut Session,
+) -> Next {
+    session.begin();
+    client.progress = Progress::Unanswered;
+    let Session {
+        client: client_buffers,
+        upstream,
+        request,
+        response,
+        request_parser,
+        response_parser,
+        scratch,
+    } = session;
+    let settings = &worker.gateway.settings;
+    let arrival = read_head(
+        client,
+        client_buffers,
+        request_parser,
+        &settings.limits.head,
+        settings.timeouts.head,
+        request,
+    );
+    let unreadable = match arrival.await {
+        Arrival::Head => None,
+        Arrival::Refused(rejection) => Some(rejection),
+        Arrival::Gone => return Next::Abandon,
+    };
+    let head: &RequestHead = request;
+    let received = worker.clock.now();
+    let snapshot = worker.snapshot();
+    let request_id = RequestId::of(worker, &head.fields, peer.trust);
+    let origin = Origin::of(peer, &head.fields, &settings.trusted_proxies);
+    let mut record = Record::begin(worker, received, head, &origin, &request_id);
+    let context =
+        Context { worker, snapshot: &snapshot, head, origin: &origin, request_id: &request_id, received };
+    let mut sides = Sides {
+        client,
+        client_buffers,
+        upstream_buffers: upstream,
+        response,
+        parser: response_parser,
+        scratch,
+    };
+    let answer = match unreadable {
+        Some(rejection) => Err(Refused { rejection, body: Body::Lost }),
+        None => context.answer(&mut sides, &mut record).await,
+    };
+    match answer {
+        Ok(Answer::Forwarded(Forwarded::KeepAlive)) => Next::KeepAlive,
+        Ok(Answer::Forwarded(Forwarded::Close)) => Next::Close,
+        Ok(Answer::Forwarded(Forwarded::Abandoned)) => Next::Abandon,
+        Ok(Answer::Own(reply, caller)) => {
+            record.caller = caller;
+            context.reply(&mut sides, &mut record, &reply, Body::Untouched).await
+        }
+        Err(Refused { rejection, body }) => {
+            let reply = context.refusal(&rejection);
+            context.reply(&mut sides, &mut record, &reply, body).await
+        }
+    }
+}
+
+/// What every stage may know.
+struct Context<'x> {
+    worker: &'x Rc<Worker>,
+    snapshot: &'x Snapshot,
+    head: &'x RequestHead,
+    origin: &'x Origin<'x>,
+    request_id: &'x RequestId,
+    received: Moment,
+}
+
+impl<'x> Context<'x> {
+    async fn answer(&self, sides: &mut Sides<'_>, record: &mut Record<'x>) -> Result<Answer<'x>, Refused> {
+        let untouched = |rejection| Refused { rejection, body: Body::Untouched };
+        let gateway = &self.worker.gateway;
+        let now = self.received.wall;
+        let ambiguous = |rejection| Refused { rejection, body: Body::Lost };
+        let request = match Request::examine(self.head, &gateway.via).map_err(ambiguous)? {
+            Examined::Request(request) => request,
+            Examined::AboutGateway => return Ok(Answer::Own(reserved::about_gateway(), None)),
+        };
+        if let Some(reserved) = Reserved::of(request.path.as_str()) {
+            let (reply, caller) =
+                reserved::answer(reserved, gateway, self.snapshot, &request, now).map_err(untouched)?;
+            return Ok(Answer::Own(reply, caller));
+        }
+        let selected = route::select(self.snapshot, &request).map_err(untouched)?;
+        record.selected = Some(selected);
+        let caller = authenticate::caller(self.snapshot, &selected, &self.head.fields, now.secs());
+        let caller = caller.map_err(untouched)?;
+        record.caller = Some(caller);
+        self.worker.note_use(caller.key.id, now.secs());
+        let admitted = admit::check(caller, &gateway.counters, now).map_err(untouched)?;
+        let forward = Forward {
+            worker: self.worker,
+            snapshot: self.snapshot,
+            request: &request,
+            selected: &selected,
+            admitted: &admitted,
+            origin: self.origin,
+            request_id: self.request_id,
+            received: self.received,
+            persistence: self.persistence(),
+        };
+        let forwarded = forward::send(&forward, sides, record).await;
+        forwarded.map(Answer::Forwarded).map_err(|rejection| Refused { rejection, body: Body::Touched })
+    }
+
+    /// Whether the client's connection may outlive a response whose request was read to its end.
+    fn persistence(&self) -> Persistence {
+        if keep_alive(self.head.version, &self.head.fields) && !self.worker.gateway.is_draining() {
+            Persistence::KeepAlive
+        } else {
+            Persistence::Close
+        }
+    }
+
+    fn refusal(&self, rejection: &Rejection) -> Reply {
+        let appearance = rejection.appearance();
+        if let Rejection::Upstream(failure) = rejection {
+            let request_id = std::str::from_utf8(self.request_id.as_bytes()).unwrap_or_default();
+            let detail = failure.detail();
+            tracing::warn!(request_id, detail, origin = ?appearance.origin, status = appearance.status, "a request failed upstream");
+        }
+        let now = self.worker.clock.now().wall;
+        write_rejection(rejection, &appearance, self.head, self.request_id, now)
+    }
+
+    /// Sends a response of the gateway's own.
+    async fn reply(&self, sides: &mut Sides<'_>, record: &mut Record<'_>, reply: &Reply, body: Body) -> Next {
+        let persistence = match self.discard_body(sides.client_buffers, body) {
+            Discarded::Whole => self.persistence(),
+            Discarded::Not => Persistence::Close,
+        };
+        let Sides { client, client_buffers, .. } = sides;
+        write_reply(&mut client_buffers.output, reply, self.head, self.request_id, persistence);
+        record.status = Some(reply.status);
+        record.body_bytes = reply.body.len() as u64;
+        client.progress = Progress::Answering;
+        let deadline = Instant::now() + self.worker.gateway.settings.timeouts.body_idle;
+        let sent = poll_fn(|cx| match client.poll_flush(cx, client_buffers) {
+            std::task::Poll::Ready(outcome) => std::task::Poll::Ready(outcome.is_ok()),
+            std::task::Poll::Pending => client.watchdog.poll_past(cx, deadline).map(|()| false),
+        });
+        match (sent.await, persistence) {
+            (false, _) => Next::Abandon,
+            (true, Persistence::KeepAlive) => Next::KeepAlive,
+            (true, Persistence::Close) => Next::Close,
+        }
+    }
+
+    /// Takes the request's body out of the input, where all of it is there: the connection can be kept then.
+    /// A larger one is not worth waiting for.
+    fn discard_body(&self, buffers: &mut Buffers, body: Body) -> Discarded {
+        match (request_body(self.head), body) {
+            (_, Body::Lost) => Discarded::Not,
+            (Ok(BodyLength::None | BodyLength::Exact(0)), _) => Discarded::Whole,
+            (Ok(BodyLength::Exact(length)), Body::Untouched) if length <= buffers.input.len() as u64 => {
+                let length = usize::try_from(length).unwrap_or(usize::MAX).min(buffers.input.len());
+                buffers.input.advance(length);
+                Discarded::Whole
+            }
+            (Ok(_) | Err(_), Body::Untouched | Body::Touched) => Discarded::Not,
+        }
+    }
+}
+
+enum Discarded {
+    Whole,
+    Not,
+}

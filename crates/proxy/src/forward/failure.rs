@@ -1,0 +1,78 @@
+//! What can go wrong between the gateway and a target.
+
+use super::dial::DialError;
+
+#[derive(Debug)]
+pub(crate) enum UpstreamFailure {
+    Dial(DialError),
+    ConnectTimeout,
+    /// The target closed the connection before its response began.
+    Closed,
+    /// The target stopped reading the request.
+    WriteTimeout,
+    FirstByteTimeout,
+    TotalTimeout,
+    /// What the target sent is no response that can be passed on.
+    Protocol(&'static str),
+    HeadTooLarge,
+}
+
+impl UpstreamFailure {
+    /// Status, what the client is told, and the error type of `Proxy-Status` (RFC 9209 section 2.3).
+    pub const fn appearance(&self) -> (u16, &'static str, &'static str) {
+        match self {
+            Self::Dial(DialError::Name(_)) => (502, "The upstream's name does not resolve", "dns_error"),
+            Self::Dial(DialError::Prohibited(_)) => {
+                (502, "The upstream's address is not allowed", "destination_ip_prohibited")
+            }
+            Self::Dial(DialError::Refused(_)) => {
+                (502, "The upstream refused the connection", "connection_refused")
+            }
+            Self::Dial(DialError::Unreachable(_)) => {
+                (502, "The upstream cannot be reached", "destination_ip_unroutable")
+            }
+            Self::Dial(DialError::Tls(_)) => (502, "The upstream's TLS failed", "tls_protocol_error"),
+            Self::Dial(DialError::Certificate(_)) => {
+                (502, "The upstream's certificate is not valid", "tls_certificate_error")
+            }
+            Self::ConnectTimeout => {
+                (504, "The upstream did not accept the connection in time", "connection_timeout")
+            }
+            Self::Closed => {
+                (502, "The upstream closed the connection without an answer", "connection_terminated")
+            }
+            Self::WriteTimeout => {
+                (504, "The upstream did not take the request in time", "connection_write_timeout")
+            }
+            Self::FirstByteTimeout => (504, "The upstream did not answer in time", "connection_read_timeout"),
+            Self::TotalTimeout => (504, "The request took longer than it may", "http_response_timeout"),
+            Self::Protocol(_) => (502, "The upstream's answer is not valid HTTP", "http_protocol_error"),
+            Self::HeadTooLarge => (
+                502,
+                "The upstream's header fields are too large or too many",
+                "http_response_header_section_size",
+            ),
+        }
+    }
+
+    /// For the operator's log: more than the client may see.
+    pub fn detail(&self) -> String {
+        match self {
+            Self::Dial(
+                DialError::Name(error)
+                | DialError::Refused(error)
+                | DialError::Unreachable(error)
+                | DialError::Tls(error)
+                | DialError::Certificate(error),
+            ) => error.to_string(),
+            Self::Dial(DialError::Prohibited(refused)) => refused.to_string(),
+            Self::Protocol(what) => (*what).to_owned(),
+            Self::ConnectTimeout
+            | Self::Closed
+            | Self::WriteTimeout
+            | Self::FirstByteTimeout
+            | Self::TotalTimeout
+            | Self::HeadTooLarge => self.appearance().1.to_owned(),
+        }
+    }
+}

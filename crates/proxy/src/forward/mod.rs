@@ -1,0 +1,15 @@
+//! The way to a target and back.
+
+mod attempt;
+mod dial;
+mod failure;
+mod pool;
+mod relay;
+mod send;
+mod tls;
+
+pub(crate) use failure::UpstreamFailure;
+pub(crate) use pool::Pools;
+pub(crate) use send::{Forward, Forwarded, Sides, send};
+pub use tls::RootsError;
+pub(crate) use tls::connector;

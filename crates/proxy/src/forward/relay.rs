@@ -1,0 +1,70 @@
+//! The response on its way to the client, while the rest of the request may still flow.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use super::attempt::{Attempt, Deadlines, Upload};
+use crate::wire::Pump;
+
+/// How a response whose head was sent ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Relayed {
+    /// All of it was written, and the request was read to its end.
+    Complete,
+    /// All of it was written before the request had been read to its end.
+    Early,
+    /// It is not whole, and the client must not take it for that.
+    Cut(Cut),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    ClientGone,
+    Upstream,
+    Timeout,
+}
+
+impl Attempt<'_> {
+    /// Moves the response's body through `download`; its head is in the client's output already.
+    pub async fn relay(&mut self, download: &mut Pump, deadlines: &Deadlines, began: Instant) -> Relayed {
+        let mut moved_at = began;
+        let mut moved = (0, 0);
+        poll_fn(|cx| {
+            if let Poll::Ready(relayed) = self.poll_relay(cx, download) {
+                return Poll::Ready(relayed);
+            }
+            let now = (download.moved_bytes() + self.client_buffers.sent_bytes(), self.upload.moved_bytes());
+            if now != moved {
+                moved = now;
+                moved_at = Instant::now();
+            }
+            let deadline = deadlines.nearer(moved_at + deadlines.idle);
+            self.client.watchdog.poll_past(cx, deadline).map(|()| Relayed::Cut(Cut::Timeout))
+        })
+        .await
+    }
+
+    fn poll_relay(&mut self, cx: &mut Context<'_>, download: &mut Pump) -> Poll<Relayed> {
+        use crate::wire::PumpError;
+        // The response may be complete without the rest of the request: what is wrong with that ends the
+        // upload, not the download.
+        if self.poll_upload(cx).is_err() {
+            self.upload_state = Upload::Broken;
+        }
+        let source = (&mut self.upstream, &mut *self.upstream_buffers);
+        let sink = (&mut self.client.stream, &mut *self.client_buffers);
+        match download.poll(cx, source, sink) {
+            Poll::Ready(Ok(())) if self.upload_state == Upload::Sent => Poll::Ready(Relayed::Complete),
+            Poll::Ready(Ok(())) => Poll::Ready(Relayed::Early),
+            Poll::Ready(Err(PumpError::Sink)) => Poll::Ready(Relayed::Cut(Cut::ClientGone)),
+            Poll::Ready(Err(
+                PumpError::SourceCut | PumpError::SourceBroken(_) | PumpError::TooLarge | PumpError::Misfit,
+            )) => Poll::Ready(Relayed::Cut(Cut::Upstream)),
+            Poll::Pending if self.upload_state == Upload::Sent => {
+                self.client.poll_gone(cx, self.client_buffers).map(|()| Relayed::Cut(Cut::ClientGone))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! Sends an admitted request to a target and the response back.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Instant;
+
+use tollgate_core::retry::{self, BodyRead, Connection, FailedAttempt, Repeatable};
+use tollgate_core::snapshot::{Snapshot, Target};
+use tollgate_http1::{BodyError, BodyLength, Method, ResponseHead, Version, keep_alive, response_body};
+
+use super::UpstreamFailure;
+use super::attempt::{Attempt, AttemptFailure, Deadlines, Upload};
+use super::dial::dial;
+use super::relay::{Cut, Relayed};
+use crate::admit::Admitted;
+use crate::client::{Client, Progress};
+use crate::clock::Moment;
+use crate::identity::{Origin, RequestId};
+use crate::message::{ClientHead, Persistence, UpstreamHead, write_request, write_response};
+use crate::record::Record;
+use crate::rejection::Rejection;
+use crate::request::Request;
+use crate::route::Selected;
+use crate::wire::{Buffers, Pump, Stream, tunnel};
+use crate::worker::Worker;
+
+/// Everything that forwarding needs of a request.
+pub(crate) struct Forward<'x> {
+    pub worker: &'x Rc<Worker>,
+    pub snapshot: &'x Snapshot,
+    pub request: &'x Request<'x>,
+    pub selected: &'x Selected<'x, 'x>,
+    pub admitted: &'x Admitted<'x>,
+    pub origin: &'x Origin<'x>,
+    pub request_id: &'x RequestId,
+    pub received: Moment,
+    /// Whether the client's connection may outlive the response.
+    pub persistence: Persistence,
+}
+
+/// What is left of the client's connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Forwarded {
+    KeepAlive,
+    /// The response said that it closes; the client may still be sending.
+    Close,
+    /// Nothing more can be said to this client.
+    Abandoned,
+}
+
+/// Sockets, buffers and scratch memory of the exchange.
+pub(crate) struct Sides<'x> {
+    pub client: &'x mut Client,
+    pub client_buffers: &'x mut Buffers,
+    pub upstream_buffers: &'x mut Buffers,
+    pub response: &'x mut ResponseHead,
+    pub parser: &'x mut tollgate_http1::ResponseParser,
+    pub scratch: &'x mut Vec<u8>,
+}
+
+pub(crate) async fn send(
+    forward: &Forward<'_>,
+    sides: &mut Sides<'_>,
+    record: &mut Record<'_>,
+) -> Result<Forwarded, Rejection> {
+    let target = forward.worker.pick_target(forward.selected.service).ok_or(Rejection::NoTarget)?;
+    let deadlines = deadlines(forward);
+    let service = forward.selected.service;
+    let most_body_bytes = service.max_body_bytes.or(forward.worker.gateway.settings.limits.max_body_bytes);
+    if let (BodyLength::Exact(length), Some(most)) = (forward.request.body, most_body_bytes)
+        && length > most
+    {
+        return Err(Rejection::BodyTooLarge);
+    }
+    let mut upload = Pump::new(forward.request.body, forward.request.body, most_body_bytes);
+    write_head(forward, sides, target);
+    let mut pooled = forward.worker.gateway.pools.check_out(forward.worker.index, target.id);
+    loop {
+        let (stream, connection) = match pooled.take() {
+            Some(stream) => (stream, Connection::Reused),
+            None => match dial_in_time(forward, sides, target, &deadlines).await? {
+                Some(stream) => (stream, Connection::Fresh),
+                None => return Ok(Forwarded::Abandoned),
+            },
+        };
+        let mut attempt = Attempt {
+            client: sides.client,
+            client_buffers: sides.client_buffers,
+            upstream: stream,
+            upstream_buffers: sides.upstream_buffers,
+            upload: &mut upload,
+            upload_state: Upload::Flowing,
+            response: sides.response,
+            parser: sides.parser,
+            client_version: forward.request.head.version,
+            limits: forward.worker.gateway.settings.limits.head,
+        };
+        let began = match connection {
+            Connection::Reused => forward.received.instant,
+            Connection::Fresh => Instant::now(),
+        };
+        match attempt.response_head(&deadlines, began).await {
+            Ok(()) => return respond(forward, attempt, target, &deadlines, record).await,
+            Err(AttemptFailure::ClientGone) => return Ok(Forwarded::Abandoned),
+            Err(AttemptFailure::ClientTooSlow) => return Err(Rejection::TooSlow),
+            Err(AttemptFailure::ClientBodyTooLarge) => return Err(Rejection::BodyTooLarge),
+            Err(AttemptFailure::ClientBody(error)) => return Err(malformed_body(error)),
+            Err(AttemptFailure::Upstream(failure)) => {
+                let failed = failed_attempt(forward.request.head.method, connection, &attempt);
+                let was_closed = matches!(failure, UpstreamFailure::Closed);
+                if !(was_closed && retry::may_send_again(failed)) {
+                    return Err(Rejection::Upstream(failure));
+                }
+                sides.parser.reset();
+                if failed.bytes_sent > 0 {
+                    write_head(forward, sides, target);
+                    upload = Pump::new(forward.request.body, forward.request.body, most_body_bytes);
+                }
+            }
+        }
+    }
+}
+
+const fn malformed_body(error: BodyError) -> Rejection {
+    Rejection::Malformed(match error {
+        BodyError::Malformed(what) => what,
+        BodyError::ExtensionsTooLong => "chunk extensions are too long",
+        BodyError::TrailersTooLarge => "the trailer section is too large",
+        BodyError::Incomplete => "the body is cut short",
+    })
+}
+
+fn failed_attempt(method: Method, connection: Connection, attempt: &Attempt<'_>) -> FailedAttempt {
+    FailedAttempt {
+        method: if method.is_idempotent() { Repeatable::Idempotent } else { Repeatable::NotIdempotent },
+        connection,
+        bytes_sent: attempt.upstream_buffers.sent_bytes(),
+        body: if attempt.upload.has_begun() { BodyRead::Begun } else { BodyRead::Untouched },
+    }
+}
+
+fn write_head(forward: &Forward<'_>, sides: &mut Sides<'_>, target: &Target) {
+    sides.upstream_buffers.clear_output();
+    let head = UpstreamHead {
+        gateway: &forward.worker.gateway,
+        snapshot: forward.snapshot,
+        request: forward.request,
+        selected: forward.selected,
+        admitted: forward.admitted,
+        target,
+        origin: forward.origin,
+        request_id: forward.request_id,
+    };
+    write_request(&mut sides.upstream_buffers.output, &head, sides.scratch);
+}
+
+fn deadlines(forward: &Forward<'_>) -> Deadlines {
+    let defaults = &forward.worker.gateway.settings.timeouts;
+    let of_service = &forward.selected.service.timeouts;
+    Deadlines {
+        connect: of_service.connect.unwrap_or(defaults.connect),
+        first_byte: of_service.first_byte.unwrap_or(defaults.first_byte),
+        idle: of_service.idle.unwrap_or(defaults.body_idle),
+        total: of_service.total.or(defaults.total).map(|total| forward.received.instant + total),
+    }
+}
+
+/// A new connection; `None` where the client has gone meanwhile.
+async fn dial_in_time(
+    forward: &Forward<'_>,
+    sides: &mut Sides<'_>,
+    target: &Target,
+    deadlines: &Deadlines,
+) -> Result<Option<Stream>, Rejection> {
+    // Boxed: dialling is rare, and its state would make every connection's task larger.
+    let mut dialling = pin!(Box::pin(dial(&forward.worker.gateway, target)));
+    let deadline = deadlines.nearer(Instant::now() + deadlines.connect);
+    let has_body = forward.request.has_body();
+    poll_fn(|cx| {
+        if let Poll::Ready(outcome) = dialling.as_mut().poll(cx) {
+            let failed = |error| Rejection::Upstream(UpstreamFailure::Dial(error));
+            return Poll::Ready(outcome.map(Some).map_err(failed));
+        }
+        // With a body on its way, reading would take it; its end shows when it is read.
+        if !has_body && sides.client.poll_gone(cx, sides.client_buffers).is_ready() {
+            return Poll::Ready(Ok(None));
+        }
+        let timed_out = || Err(Rejection::Upstream(UpstreamFailure::ConnectTimeout));
+        sides.client.watchdog.poll_past(cx, deadline).map(|()| timed_out())
+    })
+    .await
+}
+
+/// Passes a final response on.
+async fn respond(
+    forward: &Forward<'_>,
+    mut attempt: Attempt<'_>,
+    target: &Target,
+    deadlines: &Deadlines,
+    record: &mut Record<'_>,
+) -> Result<Forwarded, Rejection> {
+    let request = forward.request;
+    let began = forward.worker.clock.now();
+    record.upstream_began = Some(began.instant);
+    if attempt.response.status == 101 {
+        return switch_protocols(forward, attempt, record, began).await;
+    }
+    let from = response_body(request.head.method, attempt.response)
+        .map_err(|_| Rejection::Upstream(UpstreamFailure::Protocol("the response's length is ambiguous")))?;
+    let to = framing_for(request.head.version, from);
+    let persistence = match to {
+        BodyLength::UntilClose => Persistence::Close,
+        BodyLength::None | BodyLength::Exact(_) | BodyLength::Chunked => forward.persistence,
+    };
+    write_client_head(forward, &mut attempt, to, persistence, began);
+    record.status = Some(attempt.response.status);
+    attempt.client.progress = Progress::Answering;
+    let mut download = Pump::new(from, to, None);
+    let relayed = attempt.relay(&mut download, deadlines, began.instant).await;
+    record.body_bytes = download.moved_bytes();
+    let reusable =
+        from != BodyLength::UntilClose && keep_alive(attempt.response.version, &attempt.response.fields);
+    Ok(match relayed {
+        Relayed::Complete => {
+            if reusable && attempt.upstream_buffers.input.is_empty() {
+                let pools = &forward.worker.gateway.pools;
+                pools.check_in(forward.worker.index, target.id, attempt.upstream, began.instant);
+            }
+            match persistence {
+                Persistence::KeepAlive => Forwarded::KeepAlive,
+                Persistence::Close => Forwarded::Close,
+            }
+        }
+        Relayed::Early => Forwarded::Close,
+        Relayed::Cut(cut) => {
+            note_cut(forward, cut);
+            attempt.client.stream.reset_on_close();
+            Forwarded::Abandoned
+        }
+    })
+}
+
+fn write_client_head(
+    forward: &Forward<'_>,
+    attempt: &mut Attempt<'_>,
+    body: BodyLength,
+    persistence: Persistence,
+    now: Moment,
+) {
+    let head = ClientHead {
+        response: attempt.response,
+        body,
+        persistence,
+        version: forward.request.head.version,
+        limits: forward.admitted.limits(),
+        request_id: forward.request_id,
+        now_secs: now.wall.secs(),
+    };
+    write_response(&mut attempt.client_buffers.output, &head);
+}
+
+/// HTTP/1.0 knows no chunks: what has no length ends with the connection there.
+const fn framing_for(version: Version, from: BodyLength) -> BodyLength {
+    match (version, from) {
+        (_, BodyLength::None) => BodyLength::None,
+        (_, BodyLength::Exact(length)) => BodyLength::Exact(length),
+        (Version::Http11, BodyLength::Chunked | BodyLength::UntilClose) => BodyLength::Chunked,
+        (Version::Http10, BodyLength::Chunked | BodyLength::UntilClose) => BodyLength::UntilClose,
+    }
+}
+
+async fn switch_protocols(
+    forward: &Forward<'_>,
+    mut attempt: Attempt<'_>,
+    record: &mut Record<'_>,
+    now: Moment,
+) -> Result<Forwarded, Rejection> {
+    if forward.request.upgrade.is_none() || attempt.upload_state != Upload::Sent {
+        return Err(Rejection::Upstream(UpstreamFailure::Protocol("an upgrade that nobody asked for")));
+    }
+    write_client_head(forward, &mut attempt, BodyLength::None, Persistence::KeepAlive, now);
+    record.status = Some(101);
+    attempt.client.progress = Progress::Answering;
+    attempt.upstream_buffers.clear_output();
+    let Attempt { client, client_buffers, mut upstream, upstream_buffers, .. } = attempt;
+    let tunnelled = tunnel(
+        (&mut client.stream, client_buffers),
+        (&mut upstream, upstream_buffers),
+        &mut client.watchdog,
+        forward.worker.gateway.settings.timeouts.tunnel_idle,
+    )
+    .await;
+    record.body_bytes = tunnelled.to_client_bytes;
+    Ok(Forwarded::Abandoned)
+}
+
+fn note_cut(forward: &Forward<'_>, cut: Cut) {
+    let request_id = std::str::from_utf8(forward.request_id.as_bytes()).unwrap_or_default();
+    match cut {
+        Cut::ClientGone => {}
+        Cut::Upstream => tracing::warn!(request_id, "the upstream cut its response short"),
+        Cut::Timeout => tracing::warn!(request_id, "a response stood still for too long and was cut"),
+    }
+}

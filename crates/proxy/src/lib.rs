@@ -1,0 +1,32 @@
+//! The data plane. The files are listed in the order in which a request meets them; `exchange` is the whole
+//! way on one page.
+
+mod proxy;
+mod settings;
+
+mod admit;
+mod arrival;
+mod authenticate;
+mod connection;
+mod exchange;
+mod forward;
+mod record;
+mod request;
+mod reserved;
+mod route;
+mod worker;
+
+mod access_log;
+mod client;
+mod clock;
+mod gateway;
+mod identity;
+mod message;
+mod rejection;
+mod session;
+mod watchdog;
+mod wire;
+
+pub use forward::RootsError;
+pub use proxy::{Proxy, Shared, StartError};
+pub use settings::{AccessLog, Limits, Settings, Timeouts};

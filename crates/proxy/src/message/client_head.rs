@@ -1,0 +1,92 @@
+//! The response head that a client gets.
+
+use tollgate_http1::{BodyLength, FieldId, ResponseHead, ResponseWriter, Version};
+
+use super::append_limits;
+use crate::admit::Limits;
+use crate::identity::RequestId;
+use crate::request::is_nominated;
+
+/// Whether the client's connection outlives the response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Persistence {
+    KeepAlive,
+    Close,
+}
+
+impl Persistence {
+    /// What has to be said of it: HTTP/1.1 keeps a connection, HTTP/1.0 closes it, unless told otherwise.
+    pub const fn connection_option(self, version: Version) -> Option<&'static [u8]> {
+        match (self, version) {
+            (Self::KeepAlive, Version::Http11) => None,
+            (Self::KeepAlive, Version::Http10) => Some(b"keep-alive"),
+            (Self::Close, Version::Http10 | Version::Http11) => Some(b"close"),
+        }
+    }
+}
+
+pub(crate) struct ClientHead<'x> {
+    pub response: &'x ResponseHead,
+    /// How the body is framed for the client.
+    pub body: BodyLength,
+    pub persistence: Persistence,
+    pub version: Version,
+    pub limits: &'x Limits<'x>,
+    pub request_id: &'x RequestId,
+    pub now_secs: u64,
+}
+
+/// A final response, or the `101` that opens a tunnel.
+pub(crate) fn write_response(out: &mut Vec<u8>, head: &ClientHead<'_>) {
+    let response = head.response;
+    let fields = &response.fields;
+    let policy = head.limits.policy();
+    let has_nominations = fields.contains(FieldId::Connection);
+    let bodiless = matches!(response.status, 101 | 204);
+    let mut writer = ResponseWriter::with_reason(out, response.status, response.reason());
+    writer.fields(fields, |field| {
+        let kept = match field.id {
+            FieldId::XRequestId => false,
+            FieldId::RateLimit | FieldId::RateLimitPolicy => policy.is_none(),
+            FieldId::ContentLength => !bodiless,
+            FieldId::Trailer => head.body == BodyLength::Chunked,
+            FieldId::Other => policy.is_none() || !is_limit_field(field.name),
+            other => !other.is_hop_by_hop(),
+        };
+        kept && !(has_nominations && field.id != FieldId::ContentLength && is_nominated(fields, field.name))
+    });
+    if response.status == 101 {
+        writer.field(b"Connection", b"Upgrade");
+        if let Some(upgrade) = fields.first(FieldId::Upgrade) {
+            writer.field(b"Upgrade", upgrade);
+        }
+    } else if let Some(option) = head.persistence.connection_option(head.version) {
+        writer.field(b"Connection", option);
+    }
+    if head.body == BodyLength::Chunked {
+        writer.field(b"Transfer-Encoding", b"chunked");
+    }
+    writer.field(b"X-Request-ID", head.request_id.as_bytes());
+    if let Some(policy) = policy {
+        append_limits(head.limits.rules(), policy, head.now_secs, |name, value| {
+            writer.field(name, value);
+        });
+    }
+    writer.finish();
+}
+
+/// A `1xx` other than `101`: as it came, but for what belongs to the connection.
+pub(crate) fn write_interim(out: &mut Vec<u8>, response: &ResponseHead) {
+    let mut writer = ResponseWriter::with_reason(out, response.status, response.reason());
+    writer.fields(&response.fields, |field| {
+        !field.id.is_hop_by_hop()
+            && field.id != FieldId::ContentLength
+            && !is_nominated(&response.fields, field.name)
+    });
+    writer.finish();
+}
+
+/// The upstream's own limits would be taken for the gateway's.
+fn is_limit_field(name: &[u8]) -> bool {
+    name.len() > 12 && name[..12].eq_ignore_ascii_case(b"x-ratelimit-")
+}

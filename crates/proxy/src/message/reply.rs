@@ -1,0 +1,162 @@
+//! Responses of the gateway itself.
+
+use tollgate_core::time::{UnixMicros, rfc3339};
+use tollgate_http1::{FieldId, Fields, Method, RequestHead, ResponseWriter, list_tokens};
+
+use super::{Persistence, push_json_string, push_number};
+use crate::identity::RequestId;
+use crate::rejection::{Appearance, RateLimited, Rejection};
+
+/// A response without an upstream.
+pub(crate) struct Reply {
+    pub status: u16,
+    pub content_type: &'static str,
+    pub body: Vec<u8>,
+    pub fields: Fields,
+}
+
+impl Reply {
+    pub fn json(status: u16, body: Vec<u8>) -> Self {
+        Self { status, content_type: "application/json", body, fields: Fields::new() }
+    }
+}
+
+/// Writes the whole reply; to `HEAD` without its body.
+pub(crate) fn write_reply(
+    out: &mut Vec<u8>,
+    reply: &Reply,
+    request: &RequestHead,
+    request_id: &RequestId,
+    persistence: Persistence,
+) {
+    let mut writer = ResponseWriter::new(out, reply.status);
+    if !reply.body.is_empty() {
+        writer.field(b"Content-Type", reply.content_type.as_bytes());
+    }
+    writer.field_number(b"Content-Length", reply.body.len() as u64);
+    if let Some(option) = persistence.connection_option(request.version) {
+        writer.field(b"Connection", option);
+    }
+    writer.field(b"X-Request-ID", request_id.as_bytes());
+    writer.fields(&reply.fields, |_| true);
+    writer.finish();
+    if request.method != Method::Head {
+        out.extend_from_slice(&reply.body);
+    }
+}
+
+/// The contract's error body, or problem details (RFC 9457) for a client that asks for them.
+pub(crate) fn write_rejection(
+    rejection: &Rejection,
+    appearance: &Appearance,
+    request: &RequestHead,
+    request_id: &RequestId,
+    now: UnixMicros,
+) -> Reply {
+    let limited = if let Rejection::RateLimited(limited) = rejection { Some(limited.as_ref()) } else { None };
+    let wants_problem = request.fields.all(FieldId::Accept).flat_map(list_tokens).any(|range| {
+        let media_type = range.split(|&byte| byte == b';').next().unwrap_or(range);
+        media_type.trim_ascii().eq_ignore_ascii_case(b"application/problem+json")
+    });
+    let mut reply = if wants_problem {
+        let body = problem_body(appearance, limited, request_id, now);
+        Reply { content_type: "application/problem+json", ..Reply::json(appearance.status, body) }
+    } else {
+        Reply::json(appearance.status, error_body(appearance, limited, request_id, now))
+    };
+    append_fields(&mut reply.fields, rejection, appearance, limited);
+    reply
+}
+
+fn append_fields(
+    fields: &mut Fields,
+    rejection: &Rejection,
+    appearance: &Appearance,
+    limited: Option<&RateLimited>,
+) {
+    if let Some(limited) = limited {
+        for field in limited.fields.iter() {
+            fields.append(field.name, field.value);
+        }
+    }
+    if let Some(secs) = appearance.retry_after_secs {
+        fields.append(b"Retry-After", itoa::Buffer::new().format(secs).as_bytes());
+    }
+    if let Some(error) = appearance.proxy_error {
+        fields.append(b"Proxy-Status", format!("tollgate; error={error}").as_bytes());
+    }
+    if matches!(rejection, Rejection::NoCredential) {
+        fields.append(b"WWW-Authenticate", b"Bearer realm=\"tollgate\"");
+    }
+    if matches!(rejection, Rejection::ConnectRefused) {
+        fields.append(b"Allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH");
+    }
+    if matches!(rejection, Rejection::ReadOnly) {
+        fields.append(b"Allow", b"GET, HEAD");
+    }
+}
+
+/// `{"error":{"code","message","details"?},"timestamp","request_id"}`
+fn error_body(
+    appearance: &Appearance,
+    limited: Option<&RateLimited>,
+    request_id: &RequestId,
+    now: UnixMicros,
+) -> Vec<u8> {
+    let mut body = Vec::with_capacity(320);
+    body.extend_from_slice(b"{\"error\":{\"code\":");
+    push_number(&mut body, u64::from(appearance.status));
+    body.extend_from_slice(b",\"message\":");
+    push_json_string(&mut body, appearance.message.as_bytes());
+    if let Some(limited) = limited {
+        body.extend_from_slice(b",\"details\":{");
+        push_details(&mut body, limited);
+        body.push(b'}');
+    }
+    body.push(b'}');
+    push_when_and_which(&mut body, request_id, now);
+    body
+}
+
+/// The same facts as members of a problem (RFC 9457 section 3.2).
+fn problem_body(
+    appearance: &Appearance,
+    limited: Option<&RateLimited>,
+    request_id: &RequestId,
+    now: UnixMicros,
+) -> Vec<u8> {
+    let mut body = Vec::with_capacity(320);
+    body.extend_from_slice(b"{\"type\":\"about:blank\",\"title\":");
+    push_json_string(&mut body, tollgate_http1::reason_phrase(appearance.status).as_bytes());
+    body.extend_from_slice(b",\"status\":");
+    push_number(&mut body, u64::from(appearance.status));
+    body.extend_from_slice(b",\"detail\":");
+    push_json_string(&mut body, appearance.message.as_bytes());
+    if let Some(limited) = limited {
+        body.push(b',');
+        push_details(&mut body, limited);
+    }
+    push_when_and_which(&mut body, request_id, now);
+    body
+}
+
+fn push_when_and_which(body: &mut Vec<u8>, request_id: &RequestId, now: UnixMicros) {
+    body.extend_from_slice(b",\"timestamp\":\"");
+    body.extend_from_slice(&rfc3339(now.secs()));
+    body.extend_from_slice(b"\",\"request_id\":");
+    push_json_string(body, request_id.as_bytes());
+    body.push(b'}');
+}
+
+fn push_details(body: &mut Vec<u8>, limited: &RateLimited) {
+    body.extend_from_slice(b"\"limit_type\":");
+    push_json_string(body, limited.limit_type.as_bytes());
+    body.extend_from_slice(b",\"limit\":");
+    push_number(body, limited.limit);
+    body.extend_from_slice(b",\"used\":");
+    push_number(body, limited.used);
+    body.extend_from_slice(b",\"reset_at\":\"");
+    body.extend_from_slice(&rfc3339(limited.reset_secs));
+    body.extend_from_slice(b"\",\"retry_after\":");
+    push_number(body, limited.retry_after_secs);
+}

@@ -1,0 +1,143 @@
+//! The request head that a target is sent.
+
+use tollgate_core::resource::HeaderName;
+use tollgate_core::snapshot::{Snapshot, Target};
+use tollgate_http1::{BodyLength, FieldId, Fields, RequestWriter, Version};
+
+use crate::admit::Admitted;
+use crate::authenticate::is_credential;
+use crate::gateway::Gateway;
+use crate::identity::{Origin, RequestId};
+use crate::request::{Request, is_nominated};
+use crate::route::Selected;
+
+pub(crate) struct UpstreamHead<'x> {
+    pub gateway: &'x Gateway,
+    pub snapshot: &'x Snapshot,
+    pub request: &'x Request<'x>,
+    pub selected: &'x Selected<'x, 'x>,
+    pub admitted: &'x Admitted<'x>,
+    pub target: &'x Target,
+    pub origin: &'x Origin<'x>,
+    pub request_id: &'x RequestId,
+}
+
+pub(crate) fn write_request(out: &mut Vec<u8>, head: &UpstreamHead<'_>, scratch: &mut Vec<u8>) {
+    let UpstreamHead { request, selected, admitted, target, origin, .. } = head;
+    let fields = &request.head.fields;
+    write_target(scratch, head);
+    let mut writer = RequestWriter::new(out, request.head.method_name(), scratch);
+    writer.field(b"Host", target.authority.as_bytes());
+    let header = &selected.service.auth_header;
+    let has_nominations = fields.contains(FieldId::Connection);
+    writer.fields(fields, |field| {
+        keeps(head, field.id)
+            && !(has_nominations && is_dropped_by_nomination(fields, field.id, field.name))
+            && !carries_credential(head, header, field.id, field.name, field.value)
+    });
+    if let Some(upgrade) = request.upgrade {
+        writer.field(b"Connection", b"Upgrade").field(b"Upgrade", upgrade);
+    }
+    if request.body == BodyLength::Chunked {
+        writer.field(b"Transfer-Encoding", b"chunked");
+    }
+    origin.append_forwarding(head.gateway.port, request.authority, |name, value| {
+        writer.field(name, value);
+    });
+    scratch.clear();
+    scratch.extend_from_slice(match request.head.version {
+        Version::Http10 => b"1.0 ",
+        Version::Http11 => b"1.1 ",
+    });
+    scratch.extend_from_slice(&head.gateway.via);
+    writer.field(b"Via", scratch);
+    writer.field(b"X-Request-ID", head.request_id.as_bytes());
+    if !is_traceparent(fields.first(FieldId::Traceparent)) {
+        writer.field(b"traceparent", &head.request_id.traceparent());
+    }
+    let caller = &admitted.caller;
+    let tenant = caller.tenant.slug.as_str().as_bytes();
+    writer.field(b"X-Tenant-ID", tenant);
+    match caller.consumer {
+        Some(consumer) => {
+            let client_id = consumer.client_id.as_str().as_bytes();
+            writer.field(b"X-Organization-ID", client_id).field(b"X-Consumer-ID", client_id);
+        }
+        None => {
+            writer.field(b"X-Organization-ID", tenant);
+        }
+    }
+    if let Some(plan) = caller.plan {
+        writer.field(b"X-Plan-Tier", plan.slug.as_str().as_bytes());
+    }
+    writer.finish();
+}
+
+/// The target's own path before the rest of the request's.
+fn write_target(out: &mut Vec<u8>, head: &UpstreamHead<'_>) {
+    out.clear();
+    out.extend_from_slice(head.target.path_prefix.as_bytes());
+    out.extend_from_slice(head.selected.rest.as_bytes());
+    if out.is_empty() {
+        out.push(b'/');
+    }
+    out.extend_from_slice(head.request.query);
+}
+
+/// Whether a field of this kind goes on as it came. What is left out is either for this connection alone,
+/// or written by the gateway itself.
+fn keeps(head: &UpstreamHead<'_>, id: FieldId) -> bool {
+    match id {
+        FieldId::Host
+        | FieldId::XRequestId
+        | FieldId::XTenantId
+        | FieldId::XOrganizationId
+        | FieldId::XConsumerId
+        | FieldId::XPlanTier
+        | FieldId::XForwardedFor
+        | FieldId::XForwardedProto
+        | FieldId::XForwardedHost
+        | FieldId::XForwardedPort
+        | FieldId::Forwarded => false,
+        FieldId::Traceparent | FieldId::Tracestate => {
+            is_traceparent(head.request.head.fields.first(FieldId::Traceparent))
+        }
+        // An HTTP/1.0 client cannot be sent an interim response (RFC 9110 section 10.1.1).
+        FieldId::Expect => head.request.head.version == Version::Http11,
+        FieldId::Trailer => head.request.body == BodyLength::Chunked,
+        other => !other.is_hop_by_hop(),
+    }
+}
+
+/// `Connection` may take out what belongs to the connection, not what frames the message.
+fn is_dropped_by_nomination(fields: &Fields, id: FieldId, name: &[u8]) -> bool {
+    id != FieldId::ContentLength && is_nominated(fields, name)
+}
+
+fn carries_credential(
+    head: &UpstreamHead<'_>,
+    header: &HeaderName,
+    id: FieldId,
+    name: &[u8],
+    value: &[u8],
+) -> bool {
+    // Other known fields can carry none: reserved names are no `auth_header`.
+    matches!(id, FieldId::Other | FieldId::XApiKey | FieldId::Authorization)
+        && is_credential(head.snapshot, header, &head.request.head.fields, id, name, value)
+}
+
+/// `00-<32 hex>-<16 hex>-<2 hex>` (W3C Trace Context section 3.2); another version is read as that.
+fn is_traceparent(value: Option<&[u8]>) -> bool {
+    let Some(value) = value else { return false };
+    let is_hex = |part: &[u8]| part.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let is_zero = |part: &[u8]| part.iter().all(|&byte| byte == b'0');
+    value.len() == 55
+        && [2, 35, 52].iter().all(|&at| value[at] == b'-')
+        && is_hex(&value[..2])
+        && &value[..2] != b"ff"
+        && is_hex(&value[3..35])
+        && !is_zero(&value[3..35])
+        && is_hex(&value[36..52])
+        && !is_zero(&value[36..52])
+        && is_hex(&value[53..])
+}

@@ -1,0 +1,153 @@
+//! The data plane as the binary sees it: start, drain, stop.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use arc_swap::ArcSwap;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::sync::watch;
+use tollgate_core::resource::KeyId;
+use tollgate_core::snapshot::Snapshot;
+use tollgate_counters::LocalCounters;
+
+use crate::access_log::AccessLogger;
+use crate::forward::{RootsError, connector};
+use crate::gateway::Gateway;
+use crate::settings::{AccessLog, Settings};
+use crate::worker::{self, Phase};
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 4_096;
+
+/// What the data plane shares with the control plane.
+pub struct Shared {
+    /// What to run; replaced whole at every change.
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    pub counters: Arc<LocalCounters>,
+}
+
+/// The running workers.
+pub struct Proxy {
+    gateway: Arc<Gateway>,
+    local_addr: SocketAddr,
+    phase: watch::Sender<Phase>,
+    workers: Vec<JoinHandle<io::Result<()>>>,
+    log_thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{address} is already in use")]
+    AddressInUse { address: SocketAddr },
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("cannot open the access log {path}: {source}")]
+    AccessLog { path: String, source: io::Error },
+    #[error(transparent)]
+    Roots(#[from] RootsError),
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+}
+
+impl Proxy {
+    /// Listens, and serves from then on.
+    pub fn start(settings: Settings, shared: Shared) -> Result<Self, StartError> {
+        let listeners = listen(settings.listen, settings.workers)?;
+        let first = listeners.first().ok_or_else(|| StartError::Thread(io::Error::other("no worker")))?;
+        let local_addr =
+            first.local_addr().map_err(|source| StartError::Listen { address: settings.listen, source })?;
+        let tls = connector(settings.upstream_ca_file.as_deref())?;
+        let (access_log, log_thread) = AccessLogger::start(&settings.access_log)
+            .map_err(|source| StartError::AccessLog { path: log_path(&settings.access_log), source })?;
+        let Shared { snapshot, counters } = shared;
+        let gateway = Gateway::new(settings, snapshot, counters, tls, access_log, local_addr.port());
+        let gateway = Arc::new(gateway);
+        let (phase, watcher) = watch::channel(Phase::Serving);
+        let mut workers = Vec::with_capacity(listeners.len());
+        for (index, listener) in listeners.into_iter().enumerate() {
+            let (gateway, watcher) = (Arc::clone(&gateway), watcher.clone());
+            let thread = thread::Builder::new()
+                .name(format!("worker-{index}"))
+                .spawn(move || worker::run(index, gateway, listener, watcher))
+                .map_err(StartError::Thread)?;
+            workers.push(thread);
+        }
+        Ok(Self { gateway, local_addr, phase, workers, log_thread })
+    }
+
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Accepts no more connections; connections close after the request at hand.
+    pub fn drain(&self) {
+        self.gateway.start_draining();
+        self.phase.send_replace(Phase::Draining);
+    }
+
+    /// Requests that have begun and not ended.
+    pub fn in_flight(&self) -> usize {
+        self.gateway.in_flight()
+    }
+
+    /// Opens the access log anew after it was moved away.
+    pub fn reopen_access_log(&self) {
+        self.gateway.access_log.reopen();
+    }
+
+    /// Keys used since the last call, and when last, in seconds since the epoch.
+    pub fn take_last_used(&self) -> Vec<(KeyId, u64)> {
+        std::mem::take(&mut *self.gateway.last_used.lock()).into_iter().collect()
+    }
+
+    /// Ends the workers, whatever they are doing, and writes the access log out.
+    pub fn stop(self) {
+        self.phase.send_replace(Phase::Stopped);
+        for worker in self.workers {
+            match worker.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(%error, "a worker failed"),
+                Err(_) => tracing::error!("a worker panicked"),
+            }
+        }
+        self.gateway.access_log.stop();
+        if let Some(thread) = self.log_thread {
+            // A panic there went to the panic hook.
+            drop(thread.join());
+        }
+    }
+}
+
+/// One listener a worker, all on one port; the kernel spreads connections over them.
+fn listen(address: SocketAddr, workers: usize) -> Result<Vec<TcpListener>, StartError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::AddrInUse => StartError::AddressInUse { address },
+        _ => StartError::Listen { address, source },
+    };
+    // Another process of the same user could join the group of listeners unnoticed. One socket outside the
+    // group finds out whether the port is free.
+    let probe = TcpListener::bind(address).map_err(failed)?;
+    let address = probe.local_addr().map_err(failed)?;
+    drop(probe);
+    (0..workers).map(|_| listen_one(address).map_err(failed)).collect()
+}
+
+fn listen_one(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn log_path(log: &AccessLog) -> String {
+    match log {
+        AccessLog::Off => "off".to_owned(),
+        AccessLog::Stdout => "stdout".to_owned(),
+        AccessLog::File(path) => path.display().to_string(),
+    }
+}

@@ -1,0 +1,150 @@
+//! What happened to one request. The guard writes the access-log line when it goes, however the request
+//! ended: answered, refused, abandoned by its client, or cancelled.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use tollgate_core::time::rfc3339_millis;
+use tollgate_http1::RequestHead;
+
+use crate::authenticate::Caller;
+use crate::clock::{Moment, micros};
+use crate::identity::{Origin, RequestId};
+use crate::message::{push_json_string, push_member, push_number};
+use crate::route::Selected;
+use crate::worker::Worker;
+
+/// The status of a request whose client left before there was one (nginx's convention).
+const CLIENT_LEFT: u16 = 499;
+
+pub(crate) struct Record<'r> {
+    worker: Rc<Worker>,
+    began: Moment,
+    head: &'r RequestHead,
+    client_ip: &'r str,
+    request_id: &'r RequestId,
+    pub selected: Option<Selected<'r, 'r>>,
+    pub caller: Option<Caller<'r>>,
+    /// Of the response that the client was sent.
+    pub status: Option<u16>,
+    /// Payload of the response that went to the client.
+    pub body_bytes: u64,
+    /// When the target's response began.
+    pub upstream_began: Option<Instant>,
+}
+
+impl<'r> Record<'r> {
+    pub fn begin(
+        worker: &Rc<Worker>,
+        began: Moment,
+        head: &'r RequestHead,
+        origin: &'r Origin<'_>,
+        request_id: &'r RequestId,
+    ) -> Self {
+        worker.gateway.request_began(worker.index);
+        Self {
+            worker: Rc::clone(worker),
+            began,
+            head,
+            client_ip: &origin.client_ip,
+            request_id,
+            selected: None,
+            caller: None,
+            status: None,
+            body_bytes: 0,
+            upstream_began: None,
+        }
+    }
+
+    fn final_status(&self) -> u16 {
+        match self.status {
+            Some(status) => status,
+            None if std::thread::panicking() => 500,
+            None => CLIENT_LEFT,
+        }
+    }
+
+    /// One JSON object a line; the members are the contract's, in its order.
+    fn write_line(&self, out: &mut Vec<u8>) {
+        let status = self.final_status();
+        let ended = Instant::now();
+        out.extend_from_slice(b"{\"timestamp\":\"");
+        out.extend_from_slice(&rfc3339_millis(self.began.wall));
+        out.extend_from_slice(b"\",\"level\":");
+        out.extend_from_slice(match status {
+            500.. => b"\"error\"",
+            400..500 => b"\"warn\"",
+            _ => b"\"info\"",
+        });
+        out.extend_from_slice(b",\"method\":");
+        push_json_string(out, self.head.method_name());
+        out.extend_from_slice(b",\"path\":");
+        push_json_string(out, path_of(self.head));
+        out.extend_from_slice(b",\"status\":");
+        push_number(out, u64::from(status));
+        out.extend_from_slice(b",\"duration_ms\":");
+        push_millis(out, micros(ended.saturating_duration_since(self.began.instant)));
+        out.extend_from_slice(b",\"upstream_ms\":");
+        match self.upstream_began {
+            Some(at) => push_millis(out, micros(at.saturating_duration_since(self.began.instant))),
+            None => out.extend_from_slice(b"null"),
+        }
+        out.extend_from_slice(b",\"bytes\":");
+        push_number(out, self.body_bytes);
+        push_member(out, "client_ip", Some(self.client_ip));
+        out.extend_from_slice(b",\"request_id\":");
+        push_json_string(out, self.request_id.as_bytes());
+        self.write_names(out);
+        out.extend_from_slice(b",\"limited\":");
+        out.extend_from_slice(if status == 429 { b"true" } else { b"false" });
+        out.extend_from_slice(b",\"circuit\":null,\"cache\":null}\n");
+    }
+
+    fn write_names(&self, out: &mut Vec<u8>) {
+        let tenant =
+            self.selected.map(|selected| selected.tenant).or(self.caller.map(|caller| caller.tenant));
+        let tenant = tenant.map(|tenant| tenant.slug.as_str());
+        let consumer =
+            self.caller.and_then(|caller| caller.consumer).map(|consumer| consumer.client_id.as_str());
+        let plan = self.caller.and_then(|caller| caller.plan).map(|plan| plan.slug.as_str());
+        push_member(out, "tenant", tenant);
+        push_member(out, "service", self.selected.map(|selected| selected.service.slug.as_str()));
+        push_member(out, "route", None);
+        push_member(out, "consumer", consumer);
+        push_member(out, "organization_id", self.caller.and(consumer.or(tenant)));
+        push_member(out, "plan_tier", plan);
+        out.extend_from_slice(b",\"key_id\":");
+        match self.caller {
+            Some(caller) => {
+                out.push(b'"');
+                let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+                out.extend_from_slice(caller.key.id.0.hyphenated().encode_lower(&mut text).as_bytes());
+                out.push(b'"');
+            }
+            None => out.extend_from_slice(b"null"),
+        }
+    }
+}
+
+impl Drop for Record<'_> {
+    fn drop(&mut self) {
+        self.worker.gateway.request_ended(self.worker.index);
+        self.worker.log(|out| self.write_line(out));
+    }
+}
+
+/// The path without its query, which may hold secrets.
+fn path_of(head: &RequestHead) -> &[u8] {
+    let target = head.target();
+    &target[..memchr::memchr(b'?', target).unwrap_or(target.len())]
+}
+
+/// Microseconds as milliseconds with three decimals.
+fn push_millis(out: &mut Vec<u8>, micros: u64) {
+    push_number(out, micros / 1_000);
+    let fraction = micros % 1_000;
+    out.push(b'.');
+    for divisor in [100, 10, 1] {
+        push_number(out, fraction / divisor % 10);
+    }
+}

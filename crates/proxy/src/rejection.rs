@@ -1,0 +1,151 @@
+//! Every way in which the gateway itself ends a request, and the one place that says how each looks.
+
+use tollgate_core::limit::{LimitRule, Standings};
+use tollgate_core::snapshot::Plan;
+use tollgate_core::time::UnixMicros;
+use tollgate_http1::Fields;
+
+use crate::forward::UpstreamFailure;
+use crate::message::append_limits;
+
+#[derive(Debug)]
+pub(crate) enum Rejection {
+    // The client's doing.
+    Malformed(&'static str),
+    RequestLineTooLong,
+    HeadTooLarge,
+    BodyTooLarge,
+    /// The client was slower than it may be with its head or body.
+    TooSlow,
+    ExpectationFailed,
+    ConnectRefused,
+    /// A resource of the gateway's that can only be read.
+    ReadOnly,
+    Loop,
+    NoSuchService,
+    NoCredential,
+    UnknownKey,
+    KeyExpired,
+    KeyNotForService,
+    UnknownConsumer,
+    ConsumerNotAllowed,
+    RateLimited(Box<RateLimited>),
+    // The gateway's.
+    NoPlan,
+    Panicked,
+    // The upstream's.
+    NoTarget,
+    Upstream(UpstreamFailure),
+}
+
+/// Whose doing an outcome was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Client,
+    Gateway,
+    Upstream,
+}
+
+/// What the client of a refused request is told.
+#[derive(Debug)]
+pub(crate) struct RateLimited {
+    pub limit_type: Box<str>,
+    pub limit: u64,
+    pub used: u64,
+    pub reset_secs: u64,
+    pub retry_after_secs: u64,
+    /// The limit fields of the contract, for all of the plan's limits.
+    pub fields: Fields,
+}
+
+/// How a rejection looks to the client.
+pub(crate) struct Appearance {
+    pub status: u16,
+    pub origin: Origin,
+    pub message: std::borrow::Cow<'static, str>,
+    /// Error type of `Proxy-Status` (RFC 9209 section 2.3).
+    pub proxy_error: Option<&'static str>,
+    pub retry_after_secs: Option<u64>,
+}
+
+impl RateLimited {
+    pub fn new(
+        plan: &Plan,
+        rule: &LimitRule,
+        standings: &Standings,
+        retry_after_secs: u64,
+        now: UnixMicros,
+    ) -> Self {
+        let rules = plan.rules.iter().zip(standings.iter().copied());
+        let standing =
+            rules.clone().find(|(other, _)| other.window == rule.window).map(|(_, standing)| standing);
+        let mut fields = Fields::new();
+        append_limits(rules, &plan.policy, now.secs(), |name, value| fields.append(name, value));
+        Self {
+            limit_type: rule.name.clone(),
+            limit: rule.requests,
+            used: rule.requests - standing.map_or(0, |standing| standing.remaining.min(rule.requests)),
+            reset_secs: standing
+                .map_or_else(|| now.secs() + retry_after_secs, |standing| standing.reset_secs),
+            retry_after_secs,
+            fields,
+        }
+    }
+}
+
+impl Rejection {
+    pub fn appearance(&self) -> Appearance {
+        use Origin::{Client, Gateway, Upstream};
+        let plain = |status, origin, message: &'static str| Appearance {
+            status,
+            origin,
+            message: message.into(),
+            proxy_error: None,
+            retry_after_secs: None,
+        };
+        match self {
+            Self::Malformed(what) => {
+                Appearance { message: format!("Malformed request: {what}").into(), ..plain(400, Client, "") }
+            }
+            Self::RequestLineTooLong => plain(414, Client, "The request line is too long"),
+            Self::HeadTooLarge => plain(431, Client, "The header fields are too large or too many"),
+            Self::BodyTooLarge => plain(413, Client, "The request body is larger than this service accepts"),
+            Self::TooSlow => plain(408, Client, "The request did not arrive in time"),
+            Self::ExpectationFailed => plain(417, Client, "The only expectation that is met is 100-continue"),
+            Self::ConnectRefused => plain(405, Client, "CONNECT is not allowed: this is no forward proxy"),
+            Self::ReadOnly => plain(405, Client, "Only GET and HEAD are allowed here"),
+            Self::Loop => Appearance {
+                proxy_error: Some("proxy_loop_detected"),
+                ..plain(508, Gateway, "The request came back to this gateway: its target leads here")
+            },
+            Self::NoSuchService => plain(404, Client, "No such tenant or service"),
+            Self::NoCredential => plain(401, Client, "An API key is required"),
+            Self::UnknownKey => plain(403, Client, "The API key is not valid here"),
+            Self::KeyExpired => plain(403, Client, "The API key has expired"),
+            Self::KeyNotForService => plain(403, Client, "The API key is not valid for this service"),
+            Self::UnknownConsumer => plain(403, Client, "X-Client-ID names no consumer"),
+            Self::ConsumerNotAllowed => {
+                plain(403, Client, "The API key cannot speak for the consumer that X-Client-ID names")
+            }
+            Self::RateLimited(limited) => Appearance {
+                message: format!("Rate limit exceeded: {} limit reached", limited.limit_type).into(),
+                retry_after_secs: Some(limited.retry_after_secs),
+                ..plain(429, Client, "")
+            },
+            Self::NoPlan => plain(500, Gateway, "The plan of this key is missing"),
+            Self::Panicked => Appearance {
+                proxy_error: Some("proxy_internal_error"),
+                ..plain(500, Gateway, "The gateway failed")
+            },
+            Self::NoTarget => Appearance {
+                proxy_error: Some("destination_unavailable"),
+                retry_after_secs: Some(1),
+                ..plain(503, Upstream, "The service has no target")
+            },
+            Self::Upstream(failure) => {
+                let (status, message, proxy_error) = failure.appearance();
+                Appearance { proxy_error: Some(proxy_error), ..plain(status, Upstream, message) }
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! A request whose head has been read and means one thing only: the proof that stages behind it start from.
+
+use tollgate_core::routing::{BadPath, CanonicalPath};
+use tollgate_http1::{
+    BodyLength, FieldId, FramingError, Method, RequestHead, TargetForm, Version, list_tokens, request_body,
+};
+
+use crate::rejection::Rejection;
+
+pub(crate) struct Request<'r> {
+    pub head: &'r RequestHead,
+    pub path: CanonicalPath<'r>,
+    /// From the question mark on; empty where there is none.
+    pub query: &'r [u8],
+    /// Whom the client asked for, as it stands in `Host`.
+    pub authority: Option<&'r [u8]>,
+    pub body: BodyLength,
+    /// The protocols that the client offers to switch to.
+    pub upgrade: Option<&'r [u8]>,
+}
+
+/// What a well-formed head asks for.
+pub(crate) enum Examined<'r> {
+    Request(Request<'r>),
+    /// `OPTIONS *`: about the gateway itself (RFC 9110 section 9.3.7).
+    AboutGateway,
+}
+
+impl<'r> Request<'r> {
+    /// Checks what is ambiguous or not for a gateway. `via` is this process's own name.
+    pub fn examine(head: &'r RequestHead, via: &[u8]) -> Result<Examined<'r>, Rejection> {
+        let body = request_body(head).map_err(malformed_framing)?;
+        if has_looped(head, via) {
+            return Err(Rejection::Loop);
+        }
+        if !expects_only_continue(head) {
+            return Err(Rejection::ExpectationFailed);
+        }
+        let (target, authority) = match head.target_form() {
+            TargetForm::Origin => (head.target(), head.fields.first(FieldId::Host)),
+            TargetForm::Absolute { authority, path, .. } => (path, Some(authority)),
+            TargetForm::Authority => return Err(Rejection::ConnectRefused),
+            TargetForm::Asterisk => return Ok(Examined::AboutGateway),
+        };
+        if target.is_empty() && head.method == Method::Options {
+            return Ok(Examined::AboutGateway);
+        }
+        let query_at = memchr::memchr(b'?', target).unwrap_or(target.len());
+        let (path, query) = target.split_at(query_at);
+        let path = if path.is_empty() { b"/" } else { path };
+        let path = CanonicalPath::parse(path).map_err(ambiguous_path)?;
+        Ok(Examined::Request(Self { head, path, query, authority, body, upgrade: offered_upgrade(head) }))
+    }
+
+    pub fn has_body(&self) -> bool {
+        match self.body {
+            BodyLength::None | BodyLength::Exact(0) => false,
+            BodyLength::Exact(_) | BodyLength::Chunked | BodyLength::UntilClose => true,
+        }
+    }
+}
+
+/// Whether `Connection` names the field that goes by `name` (RFC 9110 section 7.6.1).
+pub(crate) fn is_nominated(fields: &tollgate_http1::Fields, name: &[u8]) -> bool {
+    fields.all(FieldId::Connection).flat_map(list_tokens).any(|token| token.eq_ignore_ascii_case(name))
+}
+
+fn has_looped(head: &RequestHead, via: &[u8]) -> bool {
+    let received_by = |member: &[u8]| {
+        // `1.1 name (comment)`: the name is the second word.
+        member.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty()).nth(1) == Some(via)
+    };
+    head.fields.contains(FieldId::Via) && head.fields.all(FieldId::Via).flat_map(list_tokens).any(received_by)
+}
+
+/// RFC 9110 section 10.1.1: `100-continue` is the one expectation there is.
+fn expects_only_continue(head: &RequestHead) -> bool {
+    head.fields.all(FieldId::Expect).all(|value| value.eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// `Upgrade` counts where `Connection` names it. HTTP/2 in clear is not offered on: a tunnel to it would
+/// carry requests past every check (RFC 9113 section 3.1 has given it up).
+fn offered_upgrade(head: &RequestHead) -> Option<&[u8]> {
+    let offer = head.fields.first(FieldId::Upgrade)?;
+    let is_http2 = |token: &[u8]| token.len() >= 3 && token[..3].eq_ignore_ascii_case(b"h2c");
+    let counts = head.version == Version::Http11
+        && is_nominated(&head.fields, b"upgrade")
+        && !head.fields.all(FieldId::Upgrade).flat_map(list_tokens).any(is_http2);
+    counts.then_some(offer)
+}
+
+fn malformed_framing(error: FramingError) -> Rejection {
+    Rejection::Malformed(match error {
+        FramingError::BothLengths => "both Content-Length and Transfer-Encoding",
+        FramingError::RepeatedContentLength => "more than one Content-Length",
+        FramingError::InvalidContentLength => "invalid Content-Length",
+        FramingError::UnsupportedTransferEncoding => "unsupported Transfer-Encoding",
+        FramingError::TransferEncodingInHttp10 => "Transfer-Encoding in an HTTP/1.0 message",
+    })
+}
+
+fn ambiguous_path(error: BadPath) -> Rejection {
+    Rejection::Malformed(match error {
+        BadPath::NoSlash => "the path does not start with a slash",
+        BadPath::DotSegment => "the path has a dot segment",
+        BadPath::EncodedDelimiter => "the path has an encoded slash, backslash, dot segment or NUL",
+        BadPath::BadEncoding => "the path has an invalid percent-encoding",
+        BadPath::BadByte => "the path has a byte that must be percent-encoded",
+    })
+}

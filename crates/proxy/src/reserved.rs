@@ -1,0 +1,101 @@
+//! Paths that the gateway answers itself.
+
+use tollgate_core::snapshot::Snapshot;
+use tollgate_core::time::{UnixMicros, rfc3339};
+use tollgate_http1::Method;
+
+use crate::admit::{self, Limits};
+use crate::authenticate::{self, Caller};
+use crate::gateway::Gateway;
+use crate::message::{Reply, append_limits, push_json_string, push_member, push_number};
+use crate::rejection::Rejection;
+use crate::request::Request;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reserved {
+    Health,
+    Live,
+    Ready,
+    Usage,
+}
+
+impl Reserved {
+    pub fn of(path: &str) -> Option<Self> {
+        match path {
+            "/health" => Some(Self::Health),
+            "/health/live" => Some(Self::Live),
+            "/health/ready" => Some(Self::Ready),
+            "/-/usage" => Some(Self::Usage),
+            _ => None,
+        }
+    }
+}
+
+/// The answer, and who asked where that had to be known.
+pub(crate) fn answer<'s>(
+    reserved: Reserved,
+    gateway: &Gateway,
+    snapshot: &'s Snapshot,
+    request: &Request<'_>,
+    now: UnixMicros,
+) -> Result<(Reply, Option<Caller<'s>>), Rejection> {
+    if !matches!(request.head.method, Method::Get | Method::Head) {
+        return Err(Rejection::ReadOnly);
+    }
+    match reserved {
+        Reserved::Live => Ok((status_reply(200, "live"), None)),
+        Reserved::Health | Reserved::Ready if gateway.is_draining() => {
+            Ok((status_reply(503, "draining"), None))
+        }
+        Reserved::Health | Reserved::Ready => Ok((status_reply(200, "ready"), None)),
+        Reserved::Usage => {
+            let caller = authenticate::caller_of_gateway(snapshot, &request.head.fields, now.secs())?;
+            let limits = admit::inspect(&caller, &gateway.counters, now);
+            Ok((usage_reply(&caller, &limits, now), Some(caller)))
+        }
+    }
+}
+
+/// Of `OPTIONS *`: what can be done here (RFC 9110 section 9.3.7).
+pub(crate) fn about_gateway() -> Reply {
+    let mut reply = Reply::json(204, Vec::new());
+    reply.fields.append(b"Allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH");
+    reply
+}
+
+fn status_reply(status: u16, word: &str) -> Reply {
+    Reply::json(status, format!("{{\"status\":\"{word}\"}}").into_bytes())
+}
+
+/// Where the caller stands with each of its limits.
+fn usage_reply(caller: &Caller<'_>, limits: &Limits<'_>, now: UnixMicros) -> Reply {
+    let mut body = Vec::with_capacity(512);
+    body.extend_from_slice(b"{\"tenant\":");
+    push_json_string(&mut body, caller.tenant.slug.as_str().as_bytes());
+    push_member(&mut body, "consumer", caller.consumer.map(|consumer| consumer.client_id.as_str()));
+    push_member(&mut body, "plan", caller.plan.map(|plan| plan.slug.as_str()));
+    body.extend_from_slice(b",\"limits\":[");
+    for (index, (rule, standing)) in limits.rules().enumerate() {
+        if index > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(b"{\"limit_type\":");
+        push_json_string(&mut body, rule.name.as_bytes());
+        body.extend_from_slice(b",\"limit\":");
+        push_number(&mut body, rule.requests);
+        body.extend_from_slice(b",\"used\":");
+        push_number(&mut body, rule.requests.saturating_sub(standing.remaining));
+        body.extend_from_slice(b",\"remaining\":");
+        push_number(&mut body, standing.remaining);
+        body.extend_from_slice(b",\"reset_at\":\"");
+        body.extend_from_slice(&rfc3339(standing.reset_secs));
+        body.extend_from_slice(b"\"}");
+    }
+    body.extend_from_slice(b"]}");
+    let mut reply = Reply::json(200, body);
+    if let Some(policy) = limits.policy() {
+        let fields = &mut reply.fields;
+        append_limits(limits.rules(), policy, now.secs(), |name, value| fields.append(name, value));
+    }
+    reply
+}

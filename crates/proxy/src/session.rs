@@ -1,0 +1,62 @@
+//! The memory of one exchange, reused from one to the next. A connection between two requests holds none.
+
+use std::rc::Rc;
+
+use tollgate_http1::{RequestHead, RequestParser, ResponseHead, ResponseParser};
+
+use crate::wire::Buffers;
+use crate::worker::Worker;
+
+#[derive(Default)]
+pub(crate) struct Session {
+    pub client: Buffers,
+    pub upstream: Buffers,
+    pub request: RequestHead,
+    pub response: ResponseHead,
+    pub request_parser: RequestParser,
+    pub response_parser: ResponseParser,
+    pub scratch: Vec<u8>,
+}
+
+impl Session {
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.client.clear();
+        self.begin();
+    }
+
+    /// Forgets the last exchange, all but what the client has sent already of the next one.
+    pub fn begin(&mut self) {
+        self.client.clear_output();
+        self.upstream.clear();
+        self.request.clear();
+        self.response.clear();
+        self.request_parser.reset();
+        self.response_parser.reset();
+    }
+}
+
+/// Gives the session back to its worker.
+pub(crate) struct SessionGuard {
+    worker: Rc<Worker>,
+    /// `None` only while being dropped.
+    session: Option<Box<Session>>,
+}
+
+impl SessionGuard {
+    pub const fn new(worker: Rc<Worker>, session: Box<Session>) -> Self {
+        Self { worker, session: Some(session) }
+    }
+
+    pub fn get(&mut self) -> &mut Session {
+        self.session.get_or_insert_default()
+    }
+}
+
+impl Drop for SessionGuard {
+    fn drop(&mut self) {
+        if let Some(session) = self.session.take() {
+            self.worker.take_back(session);
+        }
+    }
+}

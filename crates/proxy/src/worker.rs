@@ -1,0 +1,226 @@
+//! One thread of the data plane: its own runtime, listener, pools and clock. Nothing of a request crosses
+//! to another thread.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::Cache;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+use tokio::time::MissedTickBehavior;
+use tollgate_core::balance::SmoothWeighted;
+use tollgate_core::resource::{KeyId, ServiceId};
+use tollgate_core::snapshot::{Service, Snapshot, Target};
+
+use crate::clock::Clock;
+use crate::connection;
+use crate::gateway::{Gateway, LastUsed};
+use crate::session::{Session, SessionGuard};
+
+/// Log lines leave the worker when this many bytes have gathered, and at every tick.
+const LOG_BLOCK_BYTES: usize = 32 * 1_024;
+const LOG_TICK: Duration = Duration::from_millis(50);
+const LOG_TICKS_PER_HOUSEKEEPING: u32 = 20;
+/// Sessions kept for the next requests; more are freed.
+const KEPT_SESSIONS: usize = 64;
+
+pub(crate) struct Worker {
+    pub index: usize,
+    pub gateway: Arc<Gateway>,
+    pub clock: Clock,
+    snapshot: RefCell<CachedSnapshot>,
+    sessions: RefCell<Vec<Box<Session>>>,
+    log_lines: RefCell<Vec<u8>>,
+    cursors: RefCell<std::collections::HashMap<ServiceId, SmoothWeighted, ahash::RandomState>>,
+    last_used: RefCell<LastUsed>,
+    random: Cell<u64>,
+}
+
+struct CachedSnapshot {
+    source: Cache<Arc<arc_swap::ArcSwap<Snapshot>>, Arc<Snapshot>>,
+    /// Counted within this thread alone: the shared count of the `Arc` would travel between cores.
+    current: Rc<Arc<Snapshot>>,
+}
+
+impl Worker {
+    pub fn new(index: usize, gateway: Arc<Gateway>) -> Self {
+        let source = Cache::new(Arc::clone(&gateway.snapshot));
+        let current = Rc::new(gateway.snapshot.load_full());
+        Self {
+            index,
+            gateway,
+            clock: Clock::new(),
+            snapshot: RefCell::new(CachedSnapshot { source, current }),
+            sessions: RefCell::default(),
+            log_lines: RefCell::default(),
+            cursors: RefCell::default(),
+            last_used: RefCell::default(),
+            random: Cell::new(fastrand::u64(..)),
+        }
+    }
+
+    /// The snapshot in force now.
+    pub fn snapshot(&self) -> Rc<Arc<Snapshot>> {
+        let mut cached = self.snapshot.borrow_mut();
+        let CachedSnapshot { source, current } = &mut *cached;
+        let newest = source.load();
+        if !Arc::ptr_eq(newest, current) {
+            *current = Rc::new(Arc::clone(newest));
+        }
+        Rc::clone(current)
+    }
+
+    /// Memory for one exchange; returns here when the guard goes.
+    pub fn session(self: &Rc<Self>) -> SessionGuard {
+        let session = self.sessions.borrow_mut().pop().unwrap_or_default();
+        SessionGuard::new(Rc::clone(self), session)
+    }
+
+    pub fn take_back(&self, mut session: Box<Session>) {
+        let mut sessions = self.sessions.borrow_mut();
+        if sessions.len() < KEPT_SESSIONS {
+            session.clear();
+            sessions.push(session);
+        }
+    }
+
+    /// The target for the next request of `service`.
+    pub fn pick_target<'s>(&self, service: &'s Service) -> Option<&'s Target> {
+        if let [only] = &*service.targets {
+            return Some(only);
+        }
+        let mut cursors = self.cursors.borrow_mut();
+        let cursor = cursors.entry(service.id).or_default();
+        let picked = cursor.pick(service.targets.iter().map(|target| target.weight))?;
+        service.targets.get(picked)
+    }
+
+    pub fn note_use(&self, key: KeyId, now_secs: u64) {
+        self.last_used.borrow_mut().insert(key, now_secs);
+    }
+
+    /// 64 random bits for request ids: unique, not secret (xorshift64*, Vigna 2016).
+    pub fn random(&self) -> u64 {
+        let mut state = self.random.get() | 1;
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        self.random.set(state);
+        state.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// Appends one line to the access log.
+    pub fn log(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        if !self.gateway.access_log.is_on() {
+            return;
+        }
+        let mut lines = self.log_lines.borrow_mut();
+        write(&mut lines);
+        if lines.len() >= LOG_BLOCK_BYTES {
+            self.gateway.access_log.write(std::mem::take(&mut lines));
+            lines.reserve(LOG_BLOCK_BYTES + 1_024);
+        }
+    }
+
+    fn flush_log(&self) {
+        let lines = std::mem::take(&mut *self.log_lines.borrow_mut());
+        if !lines.is_empty() {
+            self.gateway.access_log.write(lines);
+        }
+    }
+
+    fn housekeeping(&self) {
+        self.clock.synchronise();
+        let now = self.clock.now().instant;
+        let most = self.gateway.settings.timeouts.upstream_idle;
+        self.gateway.pools.purge(self.index, now, most);
+        let used = std::mem::take(&mut *self.last_used.borrow_mut());
+        if !used.is_empty() {
+            self.gateway.last_used.lock().extend(used);
+        }
+    }
+}
+
+/// What a worker is told from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Serving,
+    /// Accepts no more connections; what has begun goes on.
+    Draining,
+    Stopped,
+}
+
+/// Runs a worker on the calling thread until it is told to stop.
+pub(crate) fn run(
+    index: usize,
+    gateway: Arc<Gateway>,
+    listener: std::net::TcpListener,
+    mut phase: watch::Receiver<Phase>,
+) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let local = LocalSet::new();
+    local.block_on(&runtime, async move {
+        let worker = Rc::new(Worker::new(index, gateway));
+        let listener = TcpListener::from_std(listener)?;
+        tokio::task::spawn_local(keep_house(Rc::clone(&worker)));
+        accept(&worker, listener, &mut phase).await;
+        // The sender lives as long as the proxy; were it gone, there would be nothing left to serve.
+        drop(phase.wait_for(|phase| *phase == Phase::Stopped).await);
+        worker.flush_log();
+        worker.housekeeping();
+        Ok(())
+    })
+}
+
+async fn accept(worker: &Rc<Worker>, listener: TcpListener, phase: &mut watch::Receiver<Phase>) {
+    loop {
+        tokio::select! {
+            biased;
+            _ = phase.wait_for(|phase| *phase != Phase::Serving) => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => connection::spawn(worker, stream, peer),
+                Err(error) => pause_after(&error).await,
+            },
+        }
+    }
+    // Who has connected already is served; the kernel turns away whoever comes later.
+    while let Some(Ok((stream, peer))) = accepted_already(&listener) {
+        connection::spawn(worker, stream, peer);
+    }
+}
+
+fn accepted_already(
+    listener: &TcpListener,
+) -> Option<std::io::Result<(tokio::net::TcpStream, std::net::SocketAddr)>> {
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    match listener.poll_accept(&mut cx) {
+        std::task::Poll::Ready(accepted) => Some(accepted),
+        std::task::Poll::Pending => None,
+    }
+}
+
+/// A connection that ended before it was accepted is nothing to wait for; running out of files is.
+async fn pause_after(error: &std::io::Error) {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    if !matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) {
+        tracing::error!(%error, "cannot accept connections; is the limit of open files too low?");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn keep_house(worker: Rc<Worker>) {
+    let mut ticks = tokio::time::interval(LOG_TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut count = 0u32;
+    loop {
+        ticks.tick().await;
+        worker.flush_log();
+        count = count.wrapping_add(1);
+        if count.is_multiple_of(LOG_TICKS_PER_HOUSEKEEPING) {
+            worker.housekeeping();
+        }
+    }
+}
