@@ -124,7 +124,7 @@ impl Writer {
             match open(path) {
                 Ok(reopened) => *file = reopened,
                 Err(error) => {
-                    tracing::error!(%error, path = %path.display(), "the access log cannot be reopened")
+                    tracing::error!(%error, path = %path.display(), "the access log cannot be reopened");
                 }
             }
         }

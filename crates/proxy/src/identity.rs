@@ -48,6 +48,11 @@ impl RequestId {
         &self.text[..self.length]
     }
 
+    /// The id as text; it is plain ASCII.
+    pub fn as_str(&self) -> Option<&str> {
+        std::str::from_utf8(self.as_bytes()).ok()
+    }
+
     /// A trace that begins here (W3C Trace Context section 3.2.2). The trace id is the request id where
     /// Tollgate made that, so that one leads to the other.
     pub fn traceparent(&self) -> [u8; 55] {
@@ -130,13 +135,10 @@ impl<'r> Origin<'r> {
             Trust::Trusted => self.fields.first(id),
             Trust::Untrusted => None,
         };
-        match before(FieldId::XForwardedFor) {
-            None => append(b"X-Forwarded-For", peer),
-            Some(_) => {
-                let mut list = joined(self.fields, FieldId::XForwardedFor);
-                list.extend_from_slice(peer);
-                append(b"X-Forwarded-For", &list);
-            }
+        if before(FieldId::XForwardedFor).is_some() {
+            append(b"X-Forwarded-For", &extended(self.fields, FieldId::XForwardedFor, peer));
+        } else {
+            append(b"X-Forwarded-For", peer);
         }
         append(b"X-Forwarded-Proto", before(FieldId::XForwardedProto).unwrap_or(b"http"));
         if let Some(host) = before(FieldId::XForwardedHost).or(authority) {
@@ -148,13 +150,11 @@ impl<'r> Origin<'r> {
         }
         let mut element = [0u8; 320];
         let length = self.write_forwarded(authority, &mut element);
-        match before(FieldId::Forwarded) {
-            None => append(b"Forwarded", &element[..length]),
-            Some(_) => {
-                let mut list = joined(self.fields, FieldId::Forwarded);
-                list.extend_from_slice(&element[..length]);
-                append(b"Forwarded", &list);
-            }
+        let element = &element[..length];
+        if before(FieldId::Forwarded).is_some() {
+            append(b"Forwarded", &extended(self.fields, FieldId::Forwarded, element));
+        } else {
+            append(b"Forwarded", element);
         }
     }
 
@@ -178,13 +178,14 @@ impl<'r> Origin<'r> {
     }
 }
 
-/// All values of a list field, each followed by a comma.
-fn joined(fields: &Fields, id: FieldId) -> Vec<u8> {
+/// All values of a list field, and `last` behind them.
+fn extended(fields: &Fields, id: FieldId, last: &[u8]) -> Vec<u8> {
     let mut list = Vec::new();
     for value in fields.all(id) {
         list.extend_from_slice(value);
         list.extend_from_slice(b", ");
     }
+    list.extend_from_slice(last);
     list
 }
 

@@ -10,12 +10,15 @@ use tollgate_http1::RequestHead;
 use crate::authenticate::Caller;
 use crate::clock::{Moment, micros};
 use crate::identity::{Origin, RequestId};
-use crate::message::{push_json_string, push_member, push_number};
+use crate::message::{push_json_string, push_number, push_plain};
 use crate::route::Selected;
 use crate::worker::Worker;
 
 /// The status of a request whose client left before there was one (nginx's convention).
 const CLIENT_LEFT: u16 = 499;
+
+/// Room for a line without its path.
+const LINE_BYTES: usize = 1_024;
 
 pub(crate) struct Record<'r> {
     worker: Rc<Worker>,
@@ -68,6 +71,7 @@ impl<'r> Record<'r> {
     fn write_line(&self, out: &mut Vec<u8>) {
         let status = self.final_status();
         let ended = Instant::now();
+        out.reserve(LINE_BYTES + self.head.target().len());
         out.extend_from_slice(b"{\"timestamp\":\"");
         out.extend_from_slice(&rfc3339_millis(self.began.wall));
         out.extend_from_slice(b"\",\"level\":");
@@ -76,8 +80,8 @@ impl<'r> Record<'r> {
             400..500 => b"\"warn\"",
             _ => b"\"info\"",
         });
-        out.extend_from_slice(b",\"method\":");
-        push_json_string(out, self.head.method_name());
+        // A method is a token: nothing in it needs escaping.
+        push_plain(out, b",\"method\":", std::str::from_utf8(self.head.method_name()).ok());
         out.extend_from_slice(b",\"path\":");
         push_json_string(out, path_of(self.head));
         out.extend_from_slice(b",\"status\":");
@@ -91,9 +95,8 @@ impl<'r> Record<'r> {
         }
         out.extend_from_slice(b",\"bytes\":");
         push_number(out, self.body_bytes);
-        push_member(out, "client_ip", Some(self.client_ip));
-        out.extend_from_slice(b",\"request_id\":");
-        push_json_string(out, self.request_id.as_bytes());
+        push_plain(out, b",\"client_ip\":", Some(self.client_ip));
+        push_plain(out, b",\"request_id\":", self.request_id.as_str());
         self.write_names(out);
         out.extend_from_slice(b",\"limited\":");
         out.extend_from_slice(if status == 429 { b"true" } else { b"false" });
@@ -107,12 +110,12 @@ impl<'r> Record<'r> {
         let consumer =
             self.caller.and_then(|caller| caller.consumer).map(|consumer| consumer.client_id.as_str());
         let plan = self.caller.and_then(|caller| caller.plan).map(|plan| plan.slug.as_str());
-        push_member(out, "tenant", tenant);
-        push_member(out, "service", self.selected.map(|selected| selected.service.slug.as_str()));
-        push_member(out, "route", None);
-        push_member(out, "consumer", consumer);
-        push_member(out, "organization_id", self.caller.and(consumer.or(tenant)));
-        push_member(out, "plan_tier", plan);
+        push_plain(out, b",\"tenant\":", tenant);
+        push_plain(out, b",\"service\":", self.selected.map(|selected| selected.service.slug.as_str()));
+        push_plain(out, b",\"route\":", None);
+        push_plain(out, b",\"consumer\":", consumer);
+        push_plain(out, b",\"organization_id\":", self.caller.and(consumer.or(tenant)));
+        push_plain(out, b",\"plan_tier\":", plan);
         out.extend_from_slice(b",\"key_id\":");
         match self.caller {
             Some(caller) => {

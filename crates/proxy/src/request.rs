@@ -2,7 +2,8 @@
 
 use tollgate_core::routing::{BadPath, CanonicalPath};
 use tollgate_http1::{
-    BodyLength, FieldId, FramingError, Method, RequestHead, TargetForm, Version, list_tokens, request_body,
+    BodyLength, FieldId, Fields, FramingError, Method, RequestHead, TargetForm, Version, list_tokens,
+    request_body,
 };
 
 use crate::rejection::Rejection;
@@ -61,14 +62,26 @@ impl<'r> Request<'r> {
 }
 
 /// Whether `Connection` names the field that goes by `name` (RFC 9110 section 7.6.1).
-pub(crate) fn is_nominated(fields: &tollgate_http1::Fields, name: &[u8]) -> bool {
+pub(crate) fn is_nominated(fields: &Fields, name: &[u8]) -> bool {
     fields.all(FieldId::Connection).flat_map(list_tokens).any(|token| token.eq_ignore_ascii_case(name))
+}
+
+/// Whether `Connection` names any field at all that would otherwise go on: asked once a message, so that the
+/// usual `keep-alive` costs no question a field.
+pub(crate) fn nominates_any(fields: &Fields) -> bool {
+    fields.all(FieldId::Connection).any(|value| {
+        !value.eq_ignore_ascii_case(b"keep-alive")
+            && !value.eq_ignore_ascii_case(b"close")
+            && list_tokens(value).any(|token| {
+                !token.eq_ignore_ascii_case(b"keep-alive") && !token.eq_ignore_ascii_case(b"close")
+            })
+    })
 }
 
 fn has_looped(head: &RequestHead, via: &[u8]) -> bool {
     let received_by = |member: &[u8]| {
         // `1.1 name (comment)`: the name is the second word.
-        member.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty()).nth(1) == Some(via)
+        member.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).nth(1) == Some(via)
     };
     head.fields.contains(FieldId::Via) && head.fields.all(FieldId::Via).flat_map(list_tokens).any(received_by)
 }

@@ -7,7 +7,7 @@ use tollgate_http1::Method;
 use crate::admit::{self, Limits};
 use crate::authenticate::{self, Caller};
 use crate::gateway::Gateway;
-use crate::message::{Reply, append_limits, push_json_string, push_member, push_number};
+use crate::message::{Reply, append_limits, push_json_string, push_number, push_plain};
 use crate::rejection::Rejection;
 use crate::request::Request;
 
@@ -72,8 +72,8 @@ fn usage_reply(caller: &Caller<'_>, limits: &Limits<'_>, now: UnixMicros) -> Rep
     let mut body = Vec::with_capacity(512);
     body.extend_from_slice(b"{\"tenant\":");
     push_json_string(&mut body, caller.tenant.slug.as_str().as_bytes());
-    push_member(&mut body, "consumer", caller.consumer.map(|consumer| consumer.client_id.as_str()));
-    push_member(&mut body, "plan", caller.plan.map(|plan| plan.slug.as_str()));
+    push_plain(&mut body, b",\"consumer\":", caller.consumer.map(|consumer| consumer.client_id.as_str()));
+    push_plain(&mut body, b",\"plan\":", caller.plan.map(|plan| plan.slug.as_str()));
     body.extend_from_slice(b",\"limits\":[");
     for (index, (rule, standing)) in limits.rules().enumerate() {
         if index > 0 {

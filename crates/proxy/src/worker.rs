@@ -2,6 +2,7 @@
 //! to another thread.
 
 use std::cell::{Cell, RefCell};
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +33,7 @@ pub(crate) struct Worker {
     pub gateway: Arc<Gateway>,
     pub clock: Clock,
     snapshot: RefCell<CachedSnapshot>,
+    #[expect(clippy::vec_box, reason = "a session is large: its box goes back and forth, not its bytes")]
     sessions: RefCell<Vec<Box<Session>>>,
     log_lines: RefCell<Vec<u8>>,
     cursors: RefCell<std::collections::HashMap<ServiceId, SmoothWeighted, ahash::RandomState>>,
@@ -41,14 +43,24 @@ pub(crate) struct Worker {
 
 struct CachedSnapshot {
     source: Cache<Arc<arc_swap::ArcSwap<Snapshot>>, Arc<Snapshot>>,
-    /// Counted within this thread alone: the shared count of the `Arc` would travel between cores.
-    current: Rc<Arc<Snapshot>>,
+    current: Rc<HeldSnapshot>,
+}
+
+/// Counted within one thread: the shared count of the `Arc` would travel between cores with every request.
+pub(crate) struct HeldSnapshot(Arc<Snapshot>);
+
+impl Deref for HeldSnapshot {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.0
+    }
 }
 
 impl Worker {
     pub fn new(index: usize, gateway: Arc<Gateway>) -> Self {
         let source = Cache::new(Arc::clone(&gateway.snapshot));
-        let current = Rc::new(gateway.snapshot.load_full());
+        let current = Rc::new(HeldSnapshot(gateway.snapshot.load_full()));
         Self {
             index,
             gateway,
@@ -63,12 +75,12 @@ impl Worker {
     }
 
     /// The snapshot in force now.
-    pub fn snapshot(&self) -> Rc<Arc<Snapshot>> {
+    pub fn snapshot(&self) -> Rc<HeldSnapshot> {
         let mut cached = self.snapshot.borrow_mut();
         let CachedSnapshot { source, current } = &mut *cached;
         let newest = source.load();
-        if !Arc::ptr_eq(newest, current) {
-            *current = Rc::new(Arc::clone(newest));
+        if !Arc::ptr_eq(newest, &current.0) {
+            *current = Rc::new(HeldSnapshot(Arc::clone(newest)));
         }
         Rc::clone(current)
     }

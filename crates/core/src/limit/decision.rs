@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 use uuid::Uuid;
 
 use super::fixed_window::FixedWindow;
+use super::token_bucket::TokenBucket;
 use super::{Counted, LimitRule, Window};
 use crate::resource::{Algorithm, ConsumerId, KeyId};
 use crate::time::UnixMicros;
@@ -80,119 +81,117 @@ impl Refusal {
 
 /// Decides on one request and charges it where it is let through.
 pub fn decide(rules: &[LimitRule], windows: &mut SubjectWindows, now: UnixMicros) -> Outcome {
-    let (current, mut outcome) = judge(rules, windows, now);
-    if outcome.refusal.is_none() {
-        for ((rule, counted), standing) in rules.iter().zip(current).zip(&mut outcome.standings) {
-            let charged = charge(rule, counted);
-            *standing = stand(rule, charged, now);
-            windows.put(rule.window, charged);
+    let (mut gauges, refusal) = judge(rules, windows, now);
+    if refusal.is_none() {
+        for (rule, gauge) in rules.iter().zip(&mut gauges) {
+            gauge.charge();
+            windows.put(rule.window, gauge.counted());
         }
     }
-    outcome
+    Outcome { standings: gauges.iter().map(|gauge| gauge.standing(now)).collect(), refusal }
 }
 
 /// Where a subject stands, charging nothing.
 pub fn inspect(rules: &[LimitRule], windows: &SubjectWindows, now: UnixMicros) -> Outcome {
-    judge(rules, windows, now).1
+    let (gauges, refusal) = judge(rules, windows, now);
+    Outcome { standings: gauges.iter().map(|gauge| gauge.standing(now)).collect(), refusal }
 }
 
+/// The gauges of all rules, and the refusal if any refuses.
 fn judge(
     rules: &[LimitRule],
     windows: &SubjectWindows,
     now: UnixMicros,
-) -> (SmallVec<[Counted; 4]>, Outcome) {
-    let mut current = SmallVec::new();
-    let mut outcome = Outcome { standings: SmallVec::new(), refusal: None };
-    for (index, rule) in rules.iter().enumerate() {
-        let counted = advance(rule, windows.find(rule.window), now);
-        if let Some(retry_after_micros) = refused(rule, counted, now) {
-            let lasts_longer =
-                outcome.refusal.is_none_or(|earlier| earlier.retry_after_micros < retry_after_micros);
-            if lasts_longer {
-                outcome.refusal = Some(Refusal { rule: index, retry_after_micros });
-            }
+) -> (SmallVec<[Gauge; 4]>, Option<Refusal>) {
+    let gauges: SmallVec<[Gauge; 4]> =
+        rules.iter().map(|rule| Gauge::read(rule, windows.find(rule.window), now)).collect();
+    let mut refusal: Option<Refusal> = None;
+    for (rule, gauge) in gauges.iter().enumerate() {
+        if let Some(retry_after_micros) = gauge.refusal(now)
+            && refusal.is_none_or(|earlier| earlier.retry_after_micros < retry_after_micros)
+        {
+            refusal = Some(Refusal { rule, retry_after_micros });
         }
-        outcome.standings.push(stand(rule, counted, now));
-        current.push(counted);
     }
-    (current, outcome)
+    (gauges, refusal)
 }
 
-/// The count as it is now, in the form that the rule's algorithm keeps: a plan that changes its algorithm
-/// takes over what was used.
-fn advance(rule: &LimitRule, stored: Option<Counted>, now: UnixMicros) -> Counted {
-    match rule.algorithm {
-        Algorithm::TokenBucket { burst } => {
-            let bucket = rule.bucket(burst);
-            match stored {
-                None => bucket.counted(0, now),
-                Some(Counted::Bucket { missing, at, .. }) => {
-                    bucket.counted(bucket.missing_at(missing, at, now), now.max(at))
-                }
-                Some(Counted::Fixed { start_secs, used }) => {
-                    let used = fixed(rule, now).used(start_secs, used);
-                    bucket.counted(bucket.missing_after(used), now)
-                }
+/// One limit's count as it is now, in the form that the limit's algorithm keeps.
+enum Gauge {
+    Bucket { bucket: TokenBucket, missing: u128, at: UnixMicros },
+    Fixed { window: FixedWindow, start_secs: u64, used: u64 },
+}
+
+impl Gauge {
+    /// Brings what is stored up to now. A plan that has changed its algorithm takes over what was used.
+    fn read(rule: &LimitRule, stored: Option<Counted>, now: UnixMicros) -> Self {
+        match rule.algorithm {
+            Algorithm::TokenBucket { burst } => {
+                let bucket = rule.bucket(burst);
+                let (missing, at) = match stored {
+                    None => (0, now),
+                    Some(Counted::Bucket { missing, at, .. }) => {
+                        (bucket.missing_at(missing, at, now), now.max(at))
+                    }
+                    Some(Counted::Fixed { start_secs, used }) => {
+                        (bucket.missing_after(fixed(rule, now).used(start_secs, used)), now)
+                    }
+                };
+                Self::Bucket { bucket, missing, at }
+            }
+            Algorithm::FixedWindow => {
+                let window = fixed(rule, now);
+                let (start_secs, used) = match stored {
+                    None => (window.period.start_secs, 0),
+                    Some(Counted::Fixed { start_secs, used }) => {
+                        (window.start(start_secs), window.used(start_secs, used))
+                    }
+                    Some(Counted::Bucket { missing, at, .. }) => {
+                        let bucket = rule.bucket(rule.requests);
+                        (window.period.start_secs, bucket.used(bucket.missing_at(missing, at, now)))
+                    }
+                };
+                Self::Fixed { window, start_secs, used }
             }
         }
-        Algorithm::FixedWindow => {
-            let window = fixed(rule, now);
-            match stored {
-                None => Counted::Fixed { start_secs: window.period.start_secs, used: 0 },
-                Some(Counted::Fixed { start_secs, used }) => Counted::Fixed {
-                    start_secs: window.start(start_secs),
-                    used: window.used(start_secs, used),
-                },
-                Some(Counted::Bucket { missing, at, .. }) => {
-                    let bucket = rule.bucket(rule.requests);
-                    let used = bucket.used(bucket.missing_at(missing, at, now));
-                    Counted::Fixed { start_secs: window.period.start_secs, used }
-                }
+    }
+
+    /// How long until the limit lets a request through, where it does not now.
+    fn refusal(&self, now: UnixMicros) -> Option<u64> {
+        match self {
+            Self::Bucket { bucket, missing, .. } => {
+                (!bucket.admits(*missing, 1)).then(|| bucket.retry_after_micros(*missing))
             }
+            Self::Fixed { window, used, .. } => {
+                (!window.admits(*used, 1)).then(|| window.retry_after_micros(now))
+            }
+        }
+    }
+
+    fn charge(&mut self) {
+        match self {
+            Self::Bucket { bucket, missing, .. } => *missing += bucket.cost(1),
+            Self::Fixed { used, .. } => *used += 1,
+        }
+    }
+
+    fn standing(&self, now: UnixMicros) -> Standing {
+        match self {
+            Self::Bucket { bucket, missing, .. } => bucket.standing(*missing, now),
+            Self::Fixed { window, used, .. } => window.standing(*used),
+        }
+    }
+
+    fn counted(&self) -> Counted {
+        match *self {
+            Self::Bucket { bucket, missing, at } => bucket.counted(missing, at),
+            Self::Fixed { start_secs, used, .. } => Counted::Fixed { start_secs, used },
         }
     }
 }
 
 fn fixed(rule: &LimitRule, now: UnixMicros) -> FixedWindow {
     FixedWindow { requests: rule.requests, period: rule.window.period(now) }
-}
-
-/// How long until the limit lets a request through, where it does not now. `counted` comes from [`advance`].
-fn refused(rule: &LimitRule, counted: Counted, now: UnixMicros) -> Option<u64> {
-    match counted {
-        Counted::Bucket { missing, .. } => {
-            let bucket = rule.bucket(burst_of(rule));
-            (!bucket.admits(missing, 1)).then(|| bucket.retry_after_micros(missing))
-        }
-        Counted::Fixed { used, .. } => {
-            let window = fixed(rule, now);
-            (!window.admits(used, 1)).then(|| window.retry_after_micros(now))
-        }
-    }
-}
-
-fn charge(rule: &LimitRule, counted: Counted) -> Counted {
-    match counted {
-        Counted::Bucket { missing, at, .. } => {
-            let bucket = rule.bucket(burst_of(rule));
-            bucket.counted(missing + bucket.cost(1), at)
-        }
-        Counted::Fixed { start_secs, used } => Counted::Fixed { start_secs, used: used + 1 },
-    }
-}
-
-fn stand(rule: &LimitRule, counted: Counted, now: UnixMicros) -> Standing {
-    match counted {
-        Counted::Bucket { missing, .. } => rule.bucket(burst_of(rule)).standing(missing, now),
-        Counted::Fixed { used, .. } => fixed(rule, now).standing(used),
-    }
-}
-
-const fn burst_of(rule: &LimitRule) -> u64 {
-    match rule.algorithm {
-        Algorithm::TokenBucket { burst } => burst,
-        Algorithm::FixedWindow => rule.requests,
-    }
 }
 
 impl SubjectWindows {

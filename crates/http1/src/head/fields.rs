@@ -178,7 +178,8 @@ impl PartialEq for Fields {
 
 impl Eq for Fields {}
 
-/// Appends one field line to `out`.
+/// Appends one field line to `out`. Inlined, so that a name that is a constant is copied without a call.
+#[inline]
 pub(crate) fn push_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.reserve(name.len() + value.len() + 4);
     out.extend_from_slice(name);

@@ -26,12 +26,14 @@ impl<'a> RequestWriter<'a> {
         Self { out }
     }
 
+    #[inline]
     pub fn field(&mut self, name: &[u8], value: &[u8]) -> &mut Self {
         push_line(self.out, name, value);
         self
     }
 
     /// A field whose value is a decimal number.
+    #[inline]
     pub fn field_number(&mut self, name: &[u8], value: u64) -> &mut Self {
         self.field(name, itoa::Buffer::new().format(value).as_bytes())
     }
@@ -64,12 +66,14 @@ impl<'a> ResponseWriter<'a> {
         Self { out }
     }
 
+    #[inline]
     pub fn field(&mut self, name: &[u8], value: &[u8]) -> &mut Self {
         push_line(self.out, name, value);
         self
     }
 
     /// A field whose value is a decimal number.
+    #[inline]
     pub fn field_number(&mut self, name: &[u8], value: u64) -> &mut Self {
         self.field(name, itoa::Buffer::new().format(value).as_bytes())
     }

@@ -113,9 +113,6 @@ impl Attempt<'_> {
 
     fn poll_response_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), AttemptFailure>> {
         self.poll_upload(cx)?;
-        if self.upload_state != Upload::Flowing && self.client.poll_gone(cx, self.client_buffers).is_ready() {
-            return Poll::Ready(Err(AttemptFailure::ClientGone));
-        }
         loop {
             if self.parse()? {
                 return Poll::Ready(Ok(()));
@@ -134,7 +131,12 @@ impl Attempt<'_> {
                     return Poll::Ready(Err(AttemptFailure::Upstream(failure)));
                 }
                 Poll::Ready(Ok(_)) => {}
-                Poll::Pending => return Poll::Pending,
+                // While the body flows, its pump sees whether the client is there.
+                Poll::Pending if self.upload_state == Upload::Flowing => return Poll::Pending,
+                Poll::Pending => {
+                    let gone = self.client.poll_gone(cx, self.client_buffers);
+                    return gone.map(|()| Err(AttemptFailure::ClientGone));
+                }
             }
         }
     }

@@ -33,7 +33,7 @@ impl Pools {
 
     /// A connection to `target` that is open as far as the socket knows.
     pub fn check_out(&self, worker: usize, target: TargetId) -> Option<Stream> {
-        self.own(worker, target).or_else(|| self.from_sibling(worker, target))
+        self.own(worker, target).or_else(|| self.siblings(worker, target))
     }
 
     pub fn check_in(&self, worker: usize, target: TargetId, stream: Stream, now: Instant) {
@@ -66,7 +66,7 @@ impl Pools {
         None
     }
 
-    fn from_sibling(&self, worker: usize, target: TargetId) -> Option<Stream> {
+    fn siblings(&self, worker: usize, target: TargetId) -> Option<Stream> {
         let count = self.workers.len();
         (1..count).find_map(|distance| {
             let sibling = &self.workers[(worker + distance) % count];

@@ -5,7 +5,7 @@ use tollgate_http1::{BodyLength, FieldId, ResponseHead, ResponseWriter, Version}
 use super::append_limits;
 use crate::admit::Limits;
 use crate::identity::RequestId;
-use crate::request::is_nominated;
+use crate::request::{is_nominated, nominates_any};
 
 /// Whether the client's connection outlives the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub(crate) fn write_response(out: &mut Vec<u8>, head: &ClientHead<'_>) {
     let response = head.response;
     let fields = &response.fields;
     let policy = head.limits.policy();
-    let has_nominations = fields.contains(FieldId::Connection);
+    let has_nominations = nominates_any(fields);
     let bodiless = matches!(response.status, 101 | 204);
     let mut writer = ResponseWriter::with_reason(out, response.status, response.reason());
     writer.fields(fields, |field| {

@@ -31,13 +31,16 @@ pub(crate) fn push_number(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-/// `,"name":"value"`, or `null` in the value's place.
-pub(crate) fn push_member(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
+/// Appends, behind a key and its colon, a string that needs no escaping (a slug, an id, an address), or `null`.
+#[inline]
+pub(crate) fn push_plain(out: &mut Vec<u8>, key: &'static [u8], value: Option<&str>) {
+    out.extend_from_slice(key);
     match value {
-        Some(value) => push_json_string(out, value.as_bytes()),
+        Some(value) => {
+            out.push(b'"');
+            out.extend_from_slice(value.as_bytes());
+            out.push(b'"');
+        }
         None => out.extend_from_slice(b"null"),
     }
 }

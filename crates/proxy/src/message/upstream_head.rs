@@ -8,7 +8,7 @@ use crate::admit::Admitted;
 use crate::authenticate::is_credential;
 use crate::gateway::Gateway;
 use crate::identity::{Origin, RequestId};
-use crate::request::{Request, is_nominated};
+use crate::request::{Request, is_nominated, nominates_any};
 use crate::route::Selected;
 
 pub(crate) struct UpstreamHead<'x> {
@@ -29,7 +29,7 @@ pub(crate) fn write_request(out: &mut Vec<u8>, head: &UpstreamHead<'_>, scratch:
     let mut writer = RequestWriter::new(out, request.head.method_name(), scratch);
     writer.field(b"Host", target.authority.as_bytes());
     let header = &selected.service.auth_header;
-    let has_nominations = fields.contains(FieldId::Connection);
+    let has_nominations = nominates_any(fields);
     writer.fields(fields, |field| {
         keeps(head, field.id)
             && !(has_nominations && is_dropped_by_nomination(fields, field.id, field.name))

@@ -40,8 +40,9 @@ pub(crate) async fn tunnel(
             (client_stream, &mut client_buffers.output),
         );
         match (up_poll, down_poll) {
-            (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => return Poll::Ready(()),
-            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(()),
+            (Poll::Ready(Err(_)), _)
+            | (_, Poll::Ready(Err(_)))
+            | (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(()),
             (Poll::Pending, _) | (_, Poll::Pending) => {}
         }
         if before != (up.moved_bytes, down.moved_bytes) {
