@@ -1,0 +1,207 @@
+//! Tollgate under measurement. Everything that depends on its command line, its configuration, its
+//! declarative files and its admin API is in this file.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+use super::client;
+use super::load;
+use super::peers::{Server, WORKERS};
+use super::process::Process;
+use crate::command;
+
+const ADMIN_TOKEN: &str = "bench-admin-token";
+
+/// How long a start may take before the run is given up.
+const START: Duration = Duration::from_mins(2);
+
+/// How often readiness is asked for.
+const POLL: Duration = Duration::from_millis(1);
+
+/// Builds the release binary and says where it is.
+pub fn build() -> Result<PathBuf> {
+    eprintln!("==> cargo build --release --package tollgate");
+    let messages = command::capture_stdout(command::cargo().args([
+        "build",
+        "--release",
+        "--locked",
+        "--package",
+        "tollgate",
+        "--message-format=json-render-diagnostics",
+    ]))?;
+    let executable = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message["target"]["name"] == "tollgate")
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from));
+    executable.context("cargo did not say where the tollgate binary is")
+}
+
+/// A running `tollgate serve`.
+pub struct Tollgate {
+    pub server: Server,
+    admin: SocketAddr,
+    agent: ureq::Agent,
+    /// From exec to the last of: both listeners announced, `/health/ready` answering 200.
+    pub ready_after: Duration,
+}
+
+/// Where a Tollgate keeps its things: starts with the same home find the same data.
+pub struct Home {
+    directory: PathBuf,
+    config: PathBuf,
+    pub access_log: PathBuf,
+}
+
+impl Home {
+    pub fn new(directory: PathBuf) -> Result<Self> {
+        let access_log = directory.join("access.log");
+        let config = directory.join("tollgate.toml");
+        fs::write(&config, format!("access_log = {:?}\n", access_log.display().to_string()))
+            .context("cannot write tollgate.toml")?;
+        Ok(Self { directory, config, access_log })
+    }
+}
+
+impl Tollgate {
+    pub fn start(binary: &Path, home: &Home) -> Result<Self> {
+        let mut command = Command::new(binary);
+        command
+            .args(["serve", "--proxy-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+            .args(["--workers", &WORKERS.to_string()])
+            .arg("--data-dir")
+            .arg(home.directory.join("data"))
+            .arg("--config")
+            .arg(&home.config)
+            .env("TOLLGATE_ADMIN_TOKEN", ADMIN_TOKEN)
+            .stdout(Stdio::piped());
+        let started = Instant::now();
+        let mut process = Process::spawn("tollgate", &mut command, &home.directory)?;
+        let lines = read_lines(process.stdout()?);
+        let stderr = || fs::read_to_string(home.directory.join("stderr.log")).unwrap_or_default();
+        let (proxy, admin) =
+            listeners(&lines, started).with_context(|| format!("tollgate printed: {}", stderr().trim()))?;
+        while client::expect_ok(proxy, b"GET /health/ready HTTP/1.1\r\nHost: bench.test\r\n\r\n").is_err() {
+            if process.ended()?.is_some() || started.elapsed() > START {
+                bail!("tollgate does not become ready: {}", stderr().trim());
+            }
+            thread::sleep(POLL);
+        }
+        let ready_after = started.elapsed();
+        let agent = ureq::Agent::config_builder().timeout_global(Some(START)).build().into();
+        Ok(Self { server: Server { process, address: proxy }, admin, agent, ready_after })
+    }
+
+    pub fn id(&self) -> u32 {
+        self.server.process.id()
+    }
+
+    /// Applies a declarative file through the command line, as an operator would.
+    pub fn apply(&self, binary: &Path, file: &Path) -> Result<()> {
+        command::capture(
+            Command::new(binary)
+                .args(["config", "apply"])
+                .arg(file)
+                .arg("--admin-url")
+                .arg(format!("http://{}", self.admin))
+                .env("TOLLGATE_ADMIN_TOKEN", ADMIN_TOKEN),
+        )?;
+        Ok(())
+    }
+
+    /// Adds one key through the admin API: the key as its user would send it.
+    pub fn add_key(&self, number: usize) -> Result<String> {
+        let url = format!("http://{}/api/keys?tenant=bench", self.admin);
+        let body = json!({ "name": format!("added {number}"), "plan": "ample" });
+        let answer: Value = self
+            .agent
+            .post(url)
+            .header("Authorization", format!("Bearer {ADMIN_TOKEN}"))
+            .send_json(body)
+            .context("the admin API did not add a key")?
+            .body_mut()
+            .read_json()?;
+        Ok(answer["key"].as_str().context("the answer holds no key")?.to_owned())
+    }
+}
+
+/// What a Tollgate is filled with: keys as [`load::key`] names them, services as [`load::path`] does. All
+/// services have the same upstream. The limits are never reached.
+pub struct Seed {
+    pub services: usize,
+    pub keys: usize,
+    pub upstream: SocketAddr,
+}
+
+impl Seed {
+    /// Writes the declarative file.
+    pub fn write(&self, file: &Path) -> Result<()> {
+        let mut yaml = BufWriter::new(File::create(file).context("cannot create the declarative file")?);
+        writeln!(yaml, "tenants:\n- {{slug: bench, name: Bench}}")?;
+        writeln!(yaml, "plans:\n- {{tenant: bench, slug: ample, name: Ample, limits: [{LIMITS}]}}")?;
+        writeln!(yaml, "services:")?;
+        for number in 0..self.services {
+            let url = format!("http://{}", self.upstream);
+            writeln!(yaml, "- {{tenant: bench, slug: s{number}, name: Service {number}, url: \"{url}\"}}")?;
+        }
+        writeln!(yaml, "keys:")?;
+        for number in 0..self.keys {
+            let key = load::key(number);
+            writeln!(yaml, "- {{tenant: bench, name: Key {number}, plan: ample, key: \"{key}\"}}")?;
+        }
+        yaml.flush().context("cannot write the declarative file")
+    }
+}
+
+const LIMITS: &str = "{requests: 1000000000, per: minute}, {requests: 1000000000, per: day}, \
+    {requests: 1000000000, per: month}";
+
+/// Starts a Tollgate in a new home and fills it.
+pub fn start_filled(binary: &Path, home: &Home, seed: &Seed) -> Result<Tollgate> {
+    let tollgate = Tollgate::start(binary, home)?;
+    let file = home.directory.join("seed.yaml");
+    seed.write(&file)?;
+    tollgate.apply(binary, &file)?;
+    Ok(tollgate)
+}
+
+/// Goes on reading for as long as the process prints, so that its pipe never fills.
+fn read_lines(stdout: std::process::ChildStdout) -> Receiver<String> {
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            // Nobody listens any more once the addresses are known.
+            let _unread = sender.send(line);
+        }
+    });
+    lines
+}
+
+/// The addresses of the proxy and of the admin API, from the lines that announce them.
+fn listeners(lines: &Receiver<String>, started: Instant) -> Result<(SocketAddr, SocketAddr)> {
+    let (mut proxy, mut admin) = (None, None);
+    loop {
+        if let (Some(proxy), Some(admin)) = (proxy, admin) {
+            return Ok((proxy, admin));
+        }
+        let line = match lines.recv_timeout(START.saturating_sub(started.elapsed())) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Timeout) => bail!("tollgate does not say where it listens"),
+            Err(RecvTimeoutError::Disconnected) => bail!("tollgate ended at start"),
+        };
+        if let Some(address) = line.strip_prefix("proxy listening on http://") {
+            proxy = Some(address.trim().parse().context("bad proxy address")?);
+        } else if let Some(address) = line.strip_prefix("admin listening on http://") {
+            admin = Some(address.trim().parse().context("bad admin address")?);
+        }
+    }
+}
