@@ -119,16 +119,6 @@ pub fn rfc3339(secs: u64) -> [u8; 20] {
     text
 }
 
-/// `2026-01-25T14:32:00.123Z`: as [`rfc3339`], with milliseconds.
-pub fn rfc3339_millis(now: UnixMicros) -> [u8; 24] {
-    let mut text = *b"0000-00-00T00:00:00.000Z";
-    text[..19].copy_from_slice(&rfc3339(now.secs())[..19]);
-    let millis = now.millis_of_second();
-    put_two(&mut text, 20, millis / 10);
-    text[22] = b'0' + u8::try_from(millis % 10).unwrap_or(0);
-    text
-}
-
 /// `00` to `99`, one after the other: a table look-up is cheaper than two divisions.
 const PAIRS: [[u8; 2]; 100] = {
     let mut pairs = [[b'0'; 2]; 100];
@@ -171,12 +161,6 @@ mod tests {
         fn a_date_survives_the_round_trip(day in 0u64..2_932_896) {
             prop_assert_eq!(CivilDate::from_unix_day(day).unix_day(), day);
         }
-    }
-
-    #[test]
-    fn milliseconds_are_written_with_three_digits() {
-        let now = UnixMicros(1_769_351_520_007_999);
-        assert_eq!(&rfc3339_millis(now), b"2026-01-25T14:32:00.007Z");
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Whether the caller may make this request now: one decision over all its limits.
 
-use tollgate_core::limit::{LimitRule, Standings};
+use tollgate_core::limit::{LimitRule, Standing, Standings};
 use tollgate_core::snapshot::Plan;
 use tollgate_core::time::UnixMicros;
 use tollgate_counters::LocalCounters;
 
 use crate::authenticate::Caller;
+use crate::message::TimeTexts;
 use crate::rejection::{RateLimited, Rejection};
 
 /// A caller whose request has been charged to all its limits. Only [`check`] makes one.
@@ -21,13 +22,13 @@ pub(crate) struct Limits<'s> {
 }
 
 impl<'s> Limits<'s> {
-    pub fn rules(&self) -> impl Iterator<Item = (&'s LimitRule, tollgate_core::limit::Standing)> {
+    pub fn rules(&self) -> impl Iterator<Item = (&'s LimitRule, Standing)> + Clone {
         self.plan.into_iter().flat_map(|plan| plan.rules.iter()).zip(self.standings.iter().copied())
     }
 
-    /// Value of `RateLimit-Policy`; `None` where there is no limit.
-    pub fn policy(&self) -> Option<&'s str> {
-        self.plan.filter(|plan| !plan.rules.is_empty()).map(|plan| plan.policy.as_ref())
+    /// The line of `RateLimit-Policy`; empty where there is no limit.
+    pub fn policy_line(&self) -> &'s str {
+        self.plan.map_or("", |plan| plan.policy_line.as_ref())
     }
 }
 
@@ -41,6 +42,7 @@ pub(crate) fn check<'s>(
     caller: Caller<'s>,
     counters: &LocalCounters,
     now: UnixMicros,
+    times: &TimeTexts,
 ) -> Result<Admitted<'s>, Rejection> {
     let Some(plan) = caller.plan else {
         return Ok(Admitted { caller, limits: Limits { plan: None, standings: Standings::new() } });
@@ -48,7 +50,7 @@ pub(crate) fn check<'s>(
     let outcome = counters.decide(caller.subject, &plan.rules, now);
     let refused = outcome.refusal.and_then(|refusal| {
         let rule = plan.rules.get(refusal.rule)?;
-        Some(RateLimited::new(plan, rule, &outcome.standings, refusal.retry_after_secs(), now))
+        Some(RateLimited::new(plan, rule, &outcome.standings, refusal.retry_after_secs(), now, times))
     });
     match (outcome.refusal, refused) {
         (None, _) => {

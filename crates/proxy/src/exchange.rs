@@ -141,7 +141,8 @@ impl<'x> Context<'x> {
         };
         if let Some(reserved) = Reserved::of(request.path.as_str()) {
             let (reply, caller) =
-                reserved::answer(reserved, gateway, self.snapshot, &request, now).map_err(untouched)?;
+                reserved::answer(reserved, gateway, self.snapshot, &request, now, &self.worker.times)
+                    .map_err(untouched)?;
             return Ok(Answer::Own(reply, caller));
         }
         let selected = route::select(self.snapshot, &request).map_err(untouched)?;
@@ -150,7 +151,7 @@ impl<'x> Context<'x> {
         let caller = caller.map_err(untouched)?;
         record.caller = Some(caller);
         self.worker.note_use(caller.key.id, now.secs());
-        let admitted = admit::check(caller, &gateway.counters, now).map_err(untouched)?;
+        let admitted = admit::check(caller, &gateway.counters, now, &self.worker.times).map_err(untouched)?;
         let forward = Forward {
             worker: self.worker,
             snapshot: self.snapshot,

@@ -3,10 +3,9 @@
 use tollgate_core::limit::{LimitRule, Standings};
 use tollgate_core::snapshot::Plan;
 use tollgate_core::time::UnixMicros;
-use tollgate_http1::Fields;
 
 use crate::forward::UpstreamFailure;
-use crate::message::append_limits;
+use crate::message::{TimeTexts, push_limit_lines};
 
 #[derive(Debug)]
 pub(crate) enum Rejection {
@@ -54,8 +53,8 @@ pub(crate) struct RateLimited {
     pub used: u64,
     pub reset_secs: u64,
     pub retry_after_secs: u64,
-    /// The limit fields of the contract, for all of the plan's limits.
-    pub fields: Fields,
+    /// The field lines of the contract, for all of the plan's limits.
+    pub lines: Vec<u8>,
 }
 
 /// How a rejection looks to the client.
@@ -75,12 +74,13 @@ impl RateLimited {
         standings: &Standings,
         retry_after_secs: u64,
         now: UnixMicros,
+        times: &TimeTexts,
     ) -> Self {
         let rules = plan.rules.iter().zip(standings.iter().copied());
         let standing =
             rules.clone().find(|(other, _)| other.window == rule.window).map(|(_, standing)| standing);
-        let mut fields = Fields::new();
-        append_limits(rules, &plan.policy, now.secs(), |name, value| fields.append(name, value));
+        let mut lines = Vec::new();
+        push_limit_lines(&mut lines, rules, &plan.policy_line, now.secs(), times);
         Self {
             limit_type: rule.name.clone(),
             limit: rule.requests,
@@ -88,7 +88,7 @@ impl RateLimited {
             reset_secs: standing
                 .map_or_else(|| now.secs() + retry_after_secs, |standing| standing.reset_secs),
             retry_after_secs,
-            fields,
+            lines,
         }
     }
 }

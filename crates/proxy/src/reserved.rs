@@ -7,7 +7,9 @@ use tollgate_http1::Method;
 use crate::admit::{self, Limits};
 use crate::authenticate::{self, Caller};
 use crate::gateway::Gateway;
-use crate::message::{Reply, append_limits, push_json_string, push_number, push_plain};
+use crate::message::{
+    ALLOW_ALL, Reply, TimeTexts, push_json_string, push_limit_lines, push_number, push_plain,
+};
 use crate::rejection::Rejection;
 use crate::request::Request;
 
@@ -38,6 +40,7 @@ pub(crate) fn answer<'s>(
     snapshot: &'s Snapshot,
     request: &Request<'_>,
     now: UnixMicros,
+    times: &TimeTexts,
 ) -> Result<(Reply, Option<Caller<'s>>), Rejection> {
     if !matches!(request.head.method, Method::Get | Method::Head) {
         return Err(Rejection::ReadOnly);
@@ -51,7 +54,7 @@ pub(crate) fn answer<'s>(
         Reserved::Usage => {
             let caller = authenticate::caller_of_gateway(snapshot, &request.head.fields, now.secs())?;
             let limits = admit::inspect(&caller, &gateway.counters, now);
-            Ok((usage_reply(&caller, &limits, now), Some(caller)))
+            Ok((usage_reply(&caller, &limits, now, times), Some(caller)))
         }
     }
 }
@@ -59,7 +62,7 @@ pub(crate) fn answer<'s>(
 /// Of `OPTIONS *`: what can be done here (RFC 9110 section 9.3.7).
 pub(crate) fn about_gateway() -> Reply {
     let mut reply = Reply::json(204, Vec::new());
-    reply.fields.append(b"Allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH");
+    reply.lines.extend_from_slice(ALLOW_ALL);
     reply
 }
 
@@ -68,7 +71,7 @@ fn status_reply(status: u16, word: &str) -> Reply {
 }
 
 /// Where the caller stands with each of its limits.
-fn usage_reply(caller: &Caller<'_>, limits: &Limits<'_>, now: UnixMicros) -> Reply {
+fn usage_reply(caller: &Caller<'_>, limits: &Limits<'_>, now: UnixMicros, times: &TimeTexts) -> Reply {
     let mut body = Vec::with_capacity(512);
     body.extend_from_slice(b"{\"tenant\":");
     push_json_string(&mut body, caller.tenant.slug.as_str().as_bytes());
@@ -93,9 +96,6 @@ fn usage_reply(caller: &Caller<'_>, limits: &Limits<'_>, now: UnixMicros) -> Rep
     }
     body.extend_from_slice(b"]}");
     let mut reply = Reply::json(200, body);
-    if let Some(policy) = limits.policy() {
-        let fields = &mut reply.fields;
-        append_limits(limits.rules(), policy, now.secs(), |name, value| fields.append(name, value));
-    }
+    push_limit_lines(&mut reply.lines, limits.rules(), limits.policy_line(), now.secs(), times);
     reply
 }

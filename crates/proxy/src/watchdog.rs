@@ -19,10 +19,17 @@ impl Watchdog {
     /// Ready once `deadline` has passed; wakes the task then.
     pub fn poll_past(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         let deadline = tokio::time::Instant::from_std(deadline);
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        if deadline < timer.deadline() {
-            timer.as_mut().reset(deadline);
-        }
+        let timer = match &mut self.timer {
+            // It was polled when it was armed, by the one task that there is, and wakes it when it fires.
+            Some(timer) if timer.deadline() <= deadline && !timer.is_elapsed() => return Poll::Pending,
+            Some(timer) => {
+                if deadline < timer.deadline() {
+                    timer.as_mut().reset(deadline);
+                }
+                timer
+            }
+            none => none.insert(Box::pin(tokio::time::sleep_until(deadline))),
+        };
         while timer.as_mut().poll(cx).is_ready() {
             if timer.deadline() >= deadline {
                 return Poll::Ready(());

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use arc_swap::Cache;
 use tokio::net::TcpListener;
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
-use tokio::task::LocalSet;
 use tokio::time::MissedTickBehavior;
 use tollgate_core::balance::SmoothWeighted;
 use tollgate_core::resource::{KeyId, ServiceId};
@@ -19,10 +19,11 @@ use tollgate_core::snapshot::{Service, Snapshot, Target};
 use crate::clock::Clock;
 use crate::connection;
 use crate::gateway::{Gateway, LastUsed};
+use crate::message::TimeTexts;
 use crate::session::{Session, SessionGuard};
 
 /// Log lines leave the worker when this many bytes have gathered, and at every tick.
-const LOG_BLOCK_BYTES: usize = 32 * 1_024;
+const LOG_BLOCK_BYTES: usize = 128 * 1_024;
 const LOG_TICK: Duration = Duration::from_millis(50);
 const LOG_TICKS_PER_HOUSEKEEPING: u32 = 20;
 /// Sessions kept for the next requests; more are freed.
@@ -32,6 +33,7 @@ pub(crate) struct Worker {
     pub index: usize,
     pub gateway: Arc<Gateway>,
     pub clock: Clock,
+    pub times: TimeTexts,
     snapshot: RefCell<CachedSnapshot>,
     #[expect(clippy::vec_box, reason = "a session is large: its box goes back and forth, not its bytes")]
     sessions: RefCell<Vec<Box<Session>>>,
@@ -65,6 +67,7 @@ impl Worker {
             index,
             gateway,
             clock: Clock::new(),
+            times: TimeTexts::default(),
             snapshot: RefCell::new(CachedSnapshot { source, current }),
             sessions: RefCell::default(),
             log_lines: RefCell::default(),
@@ -172,9 +175,8 @@ pub(crate) fn run(
     listener: std::net::TcpListener,
     mut phase: watch::Receiver<Phase>,
 ) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let local = LocalSet::new();
-    local.block_on(&runtime, async move {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    runtime.block_on(async move {
         let worker = Rc::new(Worker::new(index, gateway));
         let listener = TcpListener::from_std(listener)?;
         tokio::task::spawn_local(keep_house(Rc::clone(&worker)));

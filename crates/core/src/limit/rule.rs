@@ -14,16 +14,15 @@ pub struct LimitRule {
     pub headers: RuleHeaders,
 }
 
+/// The constant parts of the fields that state this limit, as HTTP/1.1 writes them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleHeaders {
-    /// `X-RateLimit-Limit-Minute`
-    pub limit: Box<str>,
-    /// `X-RateLimit-Remaining-Minute`
-    pub remaining: Box<str>,
-    /// `X-RateLimit-Reset-Minute`
-    pub reset: Box<str>,
-    /// The value of `limit`.
-    pub limit_value: Box<str>,
+    /// `X-RateLimit-Limit-Minute: 60`, its line end, and `X-RateLimit-Remaining-Minute: `.
+    pub before_remaining: Box<str>,
+    /// A line end, and `X-RateLimit-Reset-Minute: `.
+    pub before_reset: Box<str>,
+    /// `"minute";r=`: the start of this limit's member of `RateLimit`.
+    pub before_available: Box<str>,
     /// This limit's member of `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers section 3).
     pub policy: Box<str>,
 }
@@ -33,10 +32,13 @@ impl LimitRule {
         let suffix = limit.per.header_suffix();
         let name = limit.per.to_string();
         let headers = RuleHeaders {
-            limit: format!("X-RateLimit-Limit-{suffix}").into(),
-            remaining: format!("X-RateLimit-Remaining-{suffix}").into(),
-            reset: format!("X-RateLimit-Reset-{suffix}").into(),
-            limit_value: limit.requests.to_string().into(),
+            before_remaining: format!(
+                "X-RateLimit-Limit-{suffix}: {}\r\nX-RateLimit-Remaining-{suffix}: ",
+                limit.requests
+            )
+            .into(),
+            before_reset: format!("\r\nX-RateLimit-Reset-{suffix}: ").into(),
+            before_available: format!("\"{name}\";r=").into(),
             policy: format!("\"{name}\";q={};w={}", limit.requests, limit.per.nominal_secs()).into(),
         };
         Self {

@@ -22,14 +22,21 @@ pub struct Service {
 #[derive(Debug, Clone)]
 pub struct Target {
     pub id: TargetId,
-    pub scheme: Scheme,
-    pub host: Host,
-    pub port: u16,
+    pub endpoint: Endpoint,
     /// Value of the `Host` field that the target is sent.
     pub authority: Box<str>,
     /// Put before the path: empty, or starting with a slash and not ending with one.
     pub path_prefix: Box<str>,
     pub weight: u32,
+}
+
+/// Where connections go. Targets of different services with the same endpoint share connections.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    pub scheme: Scheme,
+    pub host: Host,
+    pub port: u16,
+    /// Part of the identity: a connection that one reach permits must not serve another.
     pub reach: Reach,
 }
 
@@ -38,8 +45,8 @@ pub struct Plan {
     pub id: PlanId,
     pub slug: resource::PlanSlug,
     pub rules: Box<[LimitRule]>,
-    /// Value of `RateLimit-Policy`.
-    pub policy: Box<str>,
+    /// The line of `RateLimit-Policy`, as HTTP/1.1 writes it, and `RateLimit: `; empty without limits.
+    pub policy_line: Box<str>,
 }
 
 #[derive(Debug, Clone)]
@@ -98,13 +105,15 @@ impl From<&resource::Target> for Target {
     fn from(target: &resource::Target) -> Self {
         Self {
             id: target.id,
-            scheme: target.url.scheme(),
-            host: target.url.host().clone(),
-            port: target.url.port(),
+            endpoint: Endpoint {
+                scheme: target.url.scheme(),
+                host: target.url.host().clone(),
+                port: target.url.port(),
+                reach: target.reach,
+            },
             authority: target.url.authority().into(),
             path_prefix: target.url.path_prefix().into(),
             weight: target.weight,
-            reach: target.reach,
         }
     }
 }
@@ -113,7 +122,12 @@ impl From<&resource::Plan> for Plan {
     fn from(plan: &resource::Plan) -> Self {
         let rules: Box<[LimitRule]> = plan.limits.iter().map(LimitRule::compile).collect();
         let policies: Vec<&str> = rules.iter().map(|rule| rule.headers.policy.as_ref()).collect();
-        Self { id: plan.id, slug: plan.slug.clone(), policy: policies.join(", ").into(), rules }
+        let policy_line = if policies.is_empty() {
+            String::new()
+        } else {
+            format!("RateLimit-Policy: {}\r\nRateLimit: ", policies.join(", "))
+        };
+        Self { id: plan.id, slug: plan.slug.clone(), policy_line: policy_line.into(), rules }
     }
 }
 

@@ -14,7 +14,7 @@ use imbl::GenericHashMap;
 use imbl::shared_ptr::DefaultSharedPtr;
 
 pub use change::Change;
-pub use compiled::{Consumer, Key, KeyUse, Plan, Service, Target};
+pub use compiled::{Consumer, Endpoint, Key, KeyUse, Plan, Service, Target};
 
 use crate::credential::KeyHash;
 use crate::resource::{

@@ -32,6 +32,13 @@ impl<'a> RequestWriter<'a> {
         self
     }
 
+    /// Whole field lines that were made before, each with its CRLF.
+    #[inline]
+    pub fn lines(&mut self, lines: &[u8]) -> &mut Self {
+        self.out.extend_from_slice(lines);
+        self
+    }
+
     /// A field whose value is a decimal number.
     #[inline]
     pub fn field_number(&mut self, name: &[u8], value: u64) -> &mut Self {
@@ -43,6 +50,11 @@ impl<'a> RequestWriter<'a> {
     pub fn fields(&mut self, fields: &Fields, keep: impl FnMut(Field<'_>) -> bool) -> &mut Self {
         fields.write_kept(keep, self.out);
         self
+    }
+
+    /// The bytes so far, to write field lines into.
+    pub fn out(&mut self) -> &mut Vec<u8> {
+        self.out
     }
 
     pub fn finish(self) {
@@ -72,6 +84,13 @@ impl<'a> ResponseWriter<'a> {
         self
     }
 
+    /// Whole field lines that were made before, each with its CRLF.
+    #[inline]
+    pub fn lines(&mut self, lines: &[u8]) -> &mut Self {
+        self.out.extend_from_slice(lines);
+        self
+    }
+
     /// A field whose value is a decimal number.
     #[inline]
     pub fn field_number(&mut self, name: &[u8], value: u64) -> &mut Self {
@@ -83,6 +102,11 @@ impl<'a> ResponseWriter<'a> {
     pub fn fields(&mut self, fields: &Fields, keep: impl FnMut(Field<'_>) -> bool) -> &mut Self {
         fields.write_kept(keep, self.out);
         self
+    }
+
+    /// The bytes so far, to write field lines into.
+    pub fn out(&mut self) -> &mut Vec<u8> {
+        self.out
     }
 
     pub fn finish(self) {

@@ -1,4 +1,4 @@
-//! A new connection to a target. The address policy is applied to what the name resolved to, so that DNS
+//! A new connection to an endpoint. The address policy is applied to what the name resolved to, so that DNS
 //! cannot lead around it.
 
 use std::io;
@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use tokio::net::TcpStream;
 use tollgate_core::address::{self, AddressRefused};
 use tollgate_core::resource::{Host, Scheme};
-use tollgate_core::snapshot::Target;
+use tollgate_core::snapshot::Endpoint;
 
 use super::tls;
 use crate::gateway::Gateway;
@@ -26,25 +26,25 @@ pub(crate) enum DialError {
 }
 
 /// Connects to the first address that can be reached; time is the caller's to limit.
-pub(crate) async fn dial(gateway: &Gateway, target: &Target) -> Result<Stream, DialError> {
-    let tcp = connect(gateway, target).await?;
+pub(crate) async fn dial(gateway: &Gateway, endpoint: &Endpoint) -> Result<Stream, DialError> {
+    let tcp = connect(gateway, endpoint).await?;
     // Small writes must not wait for acknowledgements; where it fails the next write will tell.
     drop(tcp.set_nodelay(true));
-    match target.scheme {
+    match endpoint.scheme {
         Scheme::Http => Ok(Stream::Plain(tcp)),
-        Scheme::Https => tls::handshake(&gateway.tls, &target.host, tcp).await,
+        Scheme::Https => tls::handshake(&gateway.tls, &endpoint.host, tcp).await,
     }
 }
 
-async fn connect(gateway: &Gateway, target: &Target) -> Result<TcpStream, DialError> {
-    match &target.host {
-        Host::Address(ip) => connect_one(gateway, target, SocketAddr::new(*ip, target.port)).await,
+async fn connect(gateway: &Gateway, endpoint: &Endpoint) -> Result<TcpStream, DialError> {
+    match &endpoint.host {
+        Host::Address(ip) => connect_one(gateway, endpoint, SocketAddr::new(*ip, endpoint.port)).await,
         Host::Name(name) => {
             let addresses =
-                tokio::net::lookup_host((name.as_ref(), target.port)).await.map_err(DialError::Name)?;
+                tokio::net::lookup_host((name.as_ref(), endpoint.port)).await.map_err(DialError::Name)?;
             let mut failure = DialError::Name(io::ErrorKind::NotFound.into());
             for address in addresses {
-                match connect_one(gateway, target, address).await {
+                match connect_one(gateway, endpoint, address).await {
                     Ok(stream) => return Ok(stream),
                     Err(error) => failure = error,
                 }
@@ -54,14 +54,14 @@ async fn connect(gateway: &Gateway, target: &Target) -> Result<TcpStream, DialEr
     }
 }
 
-async fn connect_one(gateway: &Gateway, target: &Target, at: SocketAddr) -> Result<TcpStream, DialError> {
-    permit(gateway, target, at.ip()).map_err(DialError::Prohibited)?;
+async fn connect_one(gateway: &Gateway, endpoint: &Endpoint, at: SocketAddr) -> Result<TcpStream, DialError> {
+    permit(gateway, endpoint, at.ip()).map_err(DialError::Prohibited)?;
     TcpStream::connect(at).await.map_err(|error| match error.kind() {
         io::ErrorKind::ConnectionRefused => DialError::Refused(error),
         _ => DialError::Unreachable(error),
     })
 }
 
-fn permit(gateway: &Gateway, target: &Target, ip: IpAddr) -> Result<(), AddressRefused> {
-    address::permit(ip, target.reach, &gateway.settings.allow_list)
+fn permit(gateway: &Gateway, endpoint: &Endpoint, ip: IpAddr) -> Result<(), AddressRefused> {
+    address::permit(ip, endpoint.reach, &gateway.settings.allow_list)
 }

@@ -1,4 +1,4 @@
-//! Idle upstream connections, by target. Each worker has a pool; one that finds its own empty takes a
+//! Idle upstream connections, by endpoint. Each worker has a pool; one that finds its own empty takes a
 //! connection from a sibling before it dials, so that reuse does not fall as cores grow.
 
 use std::collections::HashMap;
@@ -7,19 +7,19 @@ use std::time::{Duration, Instant};
 use ahash::RandomState;
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
-use tollgate_core::resource::TargetId;
+use tollgate_core::snapshot::Endpoint;
 
 use crate::wire::Stream;
 
 pub(crate) struct Pools {
     workers: Box<[Pool]>,
-    /// Most idle connections of one target in one worker.
+    /// Most idle connections of one endpoint in one worker.
     most_idle: usize,
 }
 
 #[repr(align(64))]
 #[derive(Default)]
-struct Pool(Mutex<HashMap<TargetId, Vec<Idle>, RandomState>>);
+struct Pool(Mutex<HashMap<Endpoint, Vec<Idle>, RandomState>>);
 
 struct Idle {
     stream: Stream,
@@ -31,16 +31,19 @@ impl Pools {
         Self { workers: (0..workers).map(|_| Pool::default()).collect(), most_idle }
     }
 
-    /// A connection to `target` that is open as far as the socket knows.
-    pub fn check_out(&self, worker: usize, target: TargetId) -> Option<Stream> {
-        self.own(worker, target).or_else(|| self.siblings(worker, target))
+    /// A connection to `endpoint` that is open as far as the socket knows.
+    pub fn check_out(&self, worker: usize, endpoint: &Endpoint) -> Option<Stream> {
+        self.own(worker, endpoint).or_else(|| self.siblings(worker, endpoint))
     }
 
-    pub fn check_in(&self, worker: usize, target: TargetId, stream: Stream, now: Instant) {
+    pub fn check_in(&self, worker: usize, endpoint: &Endpoint, stream: Stream, now: Instant) {
         let mut pool = self.workers[worker].0.lock();
-        let idle = pool.entry(target).or_default();
-        if idle.len() < self.most_idle {
-            idle.push(Idle { stream, since: now });
+        match pool.get_mut(endpoint) {
+            Some(idle) if idle.len() >= self.most_idle => {}
+            Some(idle) => idle.push(Idle { stream, since: now }),
+            None => {
+                pool.insert(endpoint.clone(), vec![Idle { stream, since: now }]);
+            }
         }
     }
 
@@ -54,9 +57,9 @@ impl Pools {
         });
     }
 
-    fn own(&self, worker: usize, target: TargetId) -> Option<Stream> {
+    fn own(&self, worker: usize, endpoint: &Endpoint) -> Option<Stream> {
         let mut pool = self.workers[worker].0.lock();
-        let idle = pool.get_mut(&target)?;
+        let idle = pool.get_mut(endpoint)?;
         // The one used last is the least likely to have been closed.
         while let Some(connection) = idle.pop() {
             if connection.stream.is_idle_and_open() {
@@ -66,12 +69,12 @@ impl Pools {
         None
     }
 
-    fn siblings(&self, worker: usize, target: TargetId) -> Option<Stream> {
+    fn siblings(&self, worker: usize, endpoint: &Endpoint) -> Option<Stream> {
         let count = self.workers.len();
         (1..count).find_map(|distance| {
             let sibling = &self.workers[(worker + distance) % count];
             let mut pool = sibling.0.try_lock()?;
-            let idle = pool.get_mut(&target)?;
+            let idle = pool.get_mut(endpoint)?;
             // A TLS session cannot change the reactor that it is registered with.
             let position =
                 idle.iter().rposition(|connection| matches!(connection.stream, Stream::Plain(_)))?;

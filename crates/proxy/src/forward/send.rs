@@ -76,7 +76,7 @@ pub(crate) async fn send(
     }
     let mut upload = Pump::new(forward.request.body, forward.request.body, most_body_bytes);
     write_head(forward, sides, target);
-    let mut pooled = forward.worker.gateway.pools.check_out(forward.worker.index, target.id);
+    let mut pooled = forward.worker.gateway.pools.check_out(forward.worker.index, &target.endpoint);
     loop {
         let (stream, connection) = match pooled.take() {
             Some(stream) => (stream, Connection::Reused),
@@ -175,7 +175,7 @@ async fn dial_in_time(
     deadlines: &Deadlines,
 ) -> Result<Option<Stream>, Rejection> {
     // Boxed: dialling is rare, and its state would make every connection's task larger.
-    let mut dialling = pin!(Box::pin(dial(&forward.worker.gateway, target)));
+    let mut dialling = pin!(Box::pin(dial(&forward.worker.gateway, &target.endpoint)));
     let deadline = deadlines.nearer(Instant::now() + deadlines.connect);
     let has_body = forward.request.has_body();
     poll_fn(|cx| {
@@ -226,7 +226,7 @@ async fn respond(
         Relayed::Complete => {
             if reusable && attempt.upstream_buffers.input.is_empty() {
                 let pools = &forward.worker.gateway.pools;
-                pools.check_in(forward.worker.index, target.id, attempt.upstream, began.instant);
+                pools.check_in(forward.worker.index, &target.endpoint, attempt.upstream, began.instant);
             }
             match persistence {
                 Persistence::KeepAlive => Forwarded::KeepAlive,
@@ -257,6 +257,7 @@ fn write_client_head(
         limits: forward.admitted.limits(),
         request_id: forward.request_id,
         now_secs: now.wall.secs(),
+        times: &forward.worker.times,
     };
     write_response(&mut attempt.client_buffers.output, &head);
 }

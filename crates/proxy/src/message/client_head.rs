@@ -2,7 +2,7 @@
 
 use tollgate_http1::{BodyLength, FieldId, ResponseHead, ResponseWriter, Version};
 
-use super::append_limits;
+use super::{TimeTexts, push_limit_lines};
 use crate::admit::Limits;
 use crate::identity::RequestId;
 use crate::request::{is_nominated, nominates_any};
@@ -34,23 +34,25 @@ pub(crate) struct ClientHead<'x> {
     pub limits: &'x Limits<'x>,
     pub request_id: &'x RequestId,
     pub now_secs: u64,
+    pub times: &'x TimeTexts,
 }
 
 /// A final response, or the `101` that opens a tunnel.
 pub(crate) fn write_response(out: &mut Vec<u8>, head: &ClientHead<'_>) {
     let response = head.response;
     let fields = &response.fields;
-    let policy = head.limits.policy();
+    let policy_line = head.limits.policy_line();
+    let is_limited = !policy_line.is_empty();
     let has_nominations = nominates_any(fields);
     let bodiless = matches!(response.status, 101 | 204);
     let mut writer = ResponseWriter::with_reason(out, response.status, response.reason());
     writer.fields(fields, |field| {
         let kept = match field.id {
             FieldId::XRequestId => false,
-            FieldId::RateLimit | FieldId::RateLimitPolicy => policy.is_none(),
+            FieldId::RateLimit | FieldId::RateLimitPolicy => !is_limited,
             FieldId::ContentLength => !bodiless,
             FieldId::Trailer => head.body == BodyLength::Chunked,
-            FieldId::Other => policy.is_none() || !is_limit_field(field.name),
+            FieldId::Other => !is_limited || !is_limit_field(field.name),
             other => !other.is_hop_by_hop(),
         };
         kept && !(has_nominations && field.id != FieldId::ContentLength && is_nominated(fields, field.name))
@@ -67,11 +69,7 @@ pub(crate) fn write_response(out: &mut Vec<u8>, head: &ClientHead<'_>) {
         writer.field(b"Transfer-Encoding", b"chunked");
     }
     writer.field(b"X-Request-ID", head.request_id.as_bytes());
-    if let Some(policy) = policy {
-        append_limits(head.limits.rules(), policy, head.now_secs, |name, value| {
-            writer.field(name, value);
-        });
-    }
+    push_limit_lines(writer.out(), head.limits.rules(), policy_line, head.now_secs, head.times);
     writer.finish();
 }
 

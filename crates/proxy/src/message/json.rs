@@ -33,12 +33,12 @@ pub(crate) fn push_number(out: &mut Vec<u8>, number: u64) {
 
 /// Appends, behind a key and its colon, a string that needs no escaping (a slug, an id, an address), or `null`.
 #[inline]
-pub(crate) fn push_plain(out: &mut Vec<u8>, key: &'static [u8], value: Option<&str>) {
+pub(crate) fn push_plain(out: &mut Vec<u8>, key: &'static [u8], value: Option<impl AsRef<[u8]>>) {
     out.extend_from_slice(key);
     match value {
         Some(value) => {
             out.push(b'"');
-            out.extend_from_slice(value.as_bytes());
+            out.extend_from_slice(value.as_ref());
             out.push(b'"');
         }
         None => out.extend_from_slice(b"null"),

@@ -1,50 +1,61 @@
 //! The fields that tell a client where it stands.
 
+use std::cell::Cell;
+
 use tollgate_core::limit::{LimitRule, Standing};
 use tollgate_core::time::rfc3339;
 
-/// Gives `append` the contract's fields of every limit, and `RateLimit-Policy` and `RateLimit` of the IETF
-/// draft (draft-ietf-httpapi-ratelimit-headers). Nothing where there is no limit.
-pub(crate) fn append_limits<'s>(
-    rules: impl Iterator<Item = (&'s LimitRule, Standing)>,
-    policy: &str,
-    now_secs: u64,
-    mut append: impl FnMut(&[u8], &[u8]),
-) {
-    let mut ratelimit = [0u8; 512];
-    let mut ratelimit = Text { bytes: &mut ratelimit, length: 0 };
-    for (rule, standing) in rules {
-        let mut number = itoa::Buffer::new();
-        let remaining = number.format(standing.remaining).as_bytes();
-        append(rule.headers.limit.as_bytes(), rule.headers.limit_value.as_bytes());
-        append(rule.headers.remaining.as_bytes(), remaining);
-        append(rule.headers.reset.as_bytes(), &rfc3339(standing.reset_secs));
-        ratelimit.push(if ratelimit.length == 0 { b"\"" } else { b", \"" });
-        ratelimit.push(rule.name.as_bytes());
-        ratelimit.push(b"\";r=");
-        ratelimit.push(remaining);
-        ratelimit.push(b";t=");
-        let secs = standing.reset_secs.saturating_sub(now_secs);
-        ratelimit.push(itoa::Buffer::new().format(secs).as_bytes());
-    }
-    if ratelimit.length > 0 {
-        append(b"RateLimit-Policy", policy.as_bytes());
-        append(b"RateLimit", &ratelimit.bytes[..ratelimit.length]);
-    }
-}
+use super::push_number;
 
-/// Text on the stack. A plan has at most 8 limits of at most 60 bytes each; what does not fit is left out.
-struct Text<'b> {
-    bytes: &'b mut [u8],
-    length: usize,
-}
+/// Texts of instants that were written last: the same reset times stand in one response after another.
+#[derive(Default)]
+pub(crate) struct TimeTexts([Cell<(u64, [u8; 20])>; SLOTS]);
 
-impl Text<'_> {
-    fn push(&mut self, part: &[u8]) {
-        let end = self.length + part.len();
-        if let Some(space) = self.bytes.get_mut(self.length..end) {
-            space.copy_from_slice(part);
-            self.length = end;
+const SLOTS: usize = 4;
+
+impl TimeTexts {
+    /// RFC 3339; `slot` is where to look, and any number.
+    pub fn text(&self, slot: usize, secs: u64) -> [u8; 20] {
+        let cell = &self.0[slot % SLOTS];
+        let (held_secs, held) = cell.get();
+        // An empty slot holds the epoch's second and no text of it.
+        if held_secs == secs && secs != 0 {
+            return held;
         }
+        let text = rfc3339(secs);
+        cell.set((secs, text));
+        text
     }
+}
+
+/// Appends the field lines of the contract for every limit, and `RateLimit-Policy` and `RateLimit` of the IETF
+/// draft (draft-ietf-httpapi-ratelimit-headers). Nothing where there is no limit.
+pub(crate) fn push_limit_lines<'s>(
+    out: &mut Vec<u8>,
+    rules: impl Iterator<Item = (&'s LimitRule, Standing)> + Clone,
+    policy_line: &str,
+    now_secs: u64,
+    times: &TimeTexts,
+) {
+    if policy_line.is_empty() {
+        return;
+    }
+    for (slot, (rule, standing)) in rules.clone().enumerate() {
+        out.extend_from_slice(rule.headers.before_remaining.as_bytes());
+        push_number(out, standing.remaining);
+        out.extend_from_slice(rule.headers.before_reset.as_bytes());
+        out.extend_from_slice(&times.text(slot, standing.reset_secs));
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(policy_line.as_bytes());
+    for (index, (rule, standing)) in rules.enumerate() {
+        if index > 0 {
+            out.extend_from_slice(b", ");
+        }
+        out.extend_from_slice(rule.headers.before_available.as_bytes());
+        push_number(out, standing.remaining);
+        out.extend_from_slice(b";t=");
+        push_number(out, standing.reset_secs.saturating_sub(now_secs));
+    }
+    out.extend_from_slice(b"\r\n");
 }

@@ -8,6 +8,6 @@ mod upstream_head;
 
 pub(crate) use client_head::{ClientHead, Persistence, write_interim, write_response};
 pub(crate) use json::{push_json_string, push_number, push_plain};
-pub(crate) use limits::append_limits;
-pub(crate) use reply::{Reply, write_rejection, write_reply};
+pub(crate) use limits::{TimeTexts, push_limit_lines};
+pub(crate) use reply::{ALLOW_ALL, Reply, write_rejection, write_reply};
 pub(crate) use upstream_head::{UpstreamHead, write_request};

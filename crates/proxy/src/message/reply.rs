@@ -1,7 +1,7 @@
 //! Responses of the gateway itself.
 
 use tollgate_core::time::{UnixMicros, rfc3339};
-use tollgate_http1::{FieldId, Fields, Method, RequestHead, ResponseWriter, list_tokens};
+use tollgate_http1::{FieldId, Method, RequestHead, ResponseWriter, list_tokens};
 
 use super::{Persistence, push_json_string, push_number};
 use crate::identity::RequestId;
@@ -12,12 +12,13 @@ pub(crate) struct Reply {
     pub status: u16,
     pub content_type: &'static str,
     pub body: Vec<u8>,
-    pub fields: Fields,
+    /// Further field lines, each with its CRLF.
+    pub lines: Vec<u8>,
 }
 
 impl Reply {
     pub fn json(status: u16, body: Vec<u8>) -> Self {
-        Self { status, content_type: "application/json", body, fields: Fields::new() }
+        Self { status, content_type: "application/json", body, lines: Vec::new() }
     }
 }
 
@@ -38,7 +39,7 @@ pub(crate) fn write_reply(
         writer.field(b"Connection", option);
     }
     writer.field(b"X-Request-ID", request_id.as_bytes());
-    writer.fields(&reply.fields, |_| true);
+    writer.lines(&reply.lines);
     writer.finish();
     if request.method != Method::Head {
         out.extend_from_slice(&reply.body);
@@ -64,37 +65,42 @@ pub(crate) fn write_rejection(
     } else {
         Reply::json(appearance.status, error_body(appearance, limited, request_id, now))
     };
-    append_fields(&mut reply.fields, rejection, appearance, limited);
+    push_lines(&mut reply.lines, rejection, appearance, limited);
     reply
 }
 
-fn append_fields(
-    fields: &mut Fields,
+fn push_lines(
+    lines: &mut Vec<u8>,
     rejection: &Rejection,
     appearance: &Appearance,
     limited: Option<&RateLimited>,
 ) {
     if let Some(limited) = limited {
-        for field in limited.fields.iter() {
-            fields.append(field.name, field.value);
-        }
+        lines.extend_from_slice(&limited.lines);
     }
     if let Some(secs) = appearance.retry_after_secs {
-        fields.append(b"Retry-After", itoa::Buffer::new().format(secs).as_bytes());
+        lines.extend_from_slice(b"Retry-After: ");
+        push_number(lines, secs);
+        lines.extend_from_slice(b"\r\n");
     }
     if let Some(error) = appearance.proxy_error {
-        fields.append(b"Proxy-Status", format!("tollgate; error={error}").as_bytes());
+        lines.extend_from_slice(b"Proxy-Status: tollgate; error=");
+        lines.extend_from_slice(error.as_bytes());
+        lines.extend_from_slice(b"\r\n");
     }
     if matches!(rejection, Rejection::NoCredential) {
-        fields.append(b"WWW-Authenticate", b"Bearer realm=\"tollgate\"");
+        lines.extend_from_slice(b"WWW-Authenticate: Bearer realm=\"tollgate\"\r\n");
     }
     if matches!(rejection, Rejection::ConnectRefused) {
-        fields.append(b"Allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH");
+        lines.extend_from_slice(ALLOW_ALL);
     }
     if matches!(rejection, Rejection::ReadOnly) {
-        fields.append(b"Allow", b"GET, HEAD");
+        lines.extend_from_slice(b"Allow: GET, HEAD\r\n");
     }
 }
+
+/// What a service may be asked.
+pub(crate) const ALLOW_ALL: &[u8] = b"Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH\r\n";
 
 /// `{"error":{"code","message","details"?},"timestamp","request_id"}`
 fn error_body(
