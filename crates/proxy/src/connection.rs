@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -20,6 +20,8 @@ use crate::watchdog::Watchdog;
 use crate::wire::{READ_BYTES, Stream};
 use crate::worker::Worker;
 
+/// A connection whose last request is this long ago is not busy any more.
+const BUSY: Duration = Duration::from_secs(1);
 /// How long, and for how many bytes, a closed connection is still read, so that a client that is sending
 /// gets to see the response before its connection is reset (RFC 9112 section 9.6).
 const LINGER: Duration = Duration::from_secs(2);
@@ -40,30 +42,63 @@ pub(crate) fn spawn(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
 async fn run(worker: Rc<Worker>, mut client: Client, peer: Peer) {
     let timeouts = worker.gateway.settings.timeouts;
     let mut idle = timeouts.head;
-    while wait_for_request(&mut client, idle).await {
-        let mut session = worker.session();
-        loop {
-            let next = caught(exchange::serve(&worker, &mut client, &peer, session.get())).await;
-            match next {
-                Ok(Next::KeepAlive) if session.get().client.input.is_empty() => break,
-                Ok(Next::KeepAlive) => {}
-                Ok(Next::Close) => return linger(&mut client, session.get()).await,
-                Ok(Next::Abandon) => return,
-                Err(Panicked) => return apologise(&worker, &mut client, session.get()).await,
-            }
+    while wait_for_request(&mut client, idle).await == Waited::Readable {
+        // Boxed, so that a connection that idles holds no memory for what it may do one day; and once for as
+        // long as it is busy, so that no request pays for it.
+        let busy = Box::pin(serve_while_busy(&worker, &mut client, &peer));
+        match busy.await {
+            Flow::Idle => idle = timeouts.keep_alive.saturating_sub(BUSY),
+            Flow::Ended => return,
         }
-        idle = timeouts.keep_alive;
     }
 }
 
-/// Whether the client sent something, or closed, within `idle`.
-async fn wait_for_request(client: &mut Client, idle: Duration) -> bool {
+enum Flow {
+    /// Nothing has come for [`BUSY`]; the connection is open.
+    Idle,
+    Ended,
+}
+
+async fn serve_while_busy(worker: &Rc<Worker>, client: &mut Client, peer: &Peer) -> Flow {
+    let busy = BUSY.min(worker.gateway.settings.timeouts.keep_alive);
+    loop {
+        let mut session = worker.session();
+        loop {
+            let next = caught(pin!(exchange::serve(worker, client, peer, session.get()))).await;
+            match next {
+                Ok(Next::KeepAlive) if session.get().client.input.is_empty() => break,
+                Ok(Next::KeepAlive) => continue,
+                Ok(Next::Close) => linger(client, session.get()).await,
+                Ok(Next::Abandon) => {}
+                Err(Panicked) => apologise(worker, client, session.get()).await,
+            }
+            return Flow::Ended;
+        }
+        drop(session);
+        match wait_for_request(client, busy).await {
+            Waited::Readable => {}
+            Waited::TimedOut => return Flow::Idle,
+            Waited::Failed => return Flow::Ended,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waited {
+    /// The client sent something, or closed.
+    Readable,
+    TimedOut,
+    Failed,
+}
+
+async fn wait_for_request(client: &mut Client, most: Duration) -> Waited {
     let mut deadline = None;
     poll_fn(|cx| match client.stream.poll_readable(cx) {
-        Poll::Ready(outcome) => Poll::Ready(outcome.is_ok()),
+        Poll::Ready(Ok(())) => Poll::Ready(Waited::Readable),
+        Poll::Ready(Err(_)) => Poll::Ready(Waited::Failed),
         Poll::Pending => {
-            let deadline = *deadline.get_or_insert_with(|| Instant::now() + idle);
-            client.watchdog.poll_past(cx, deadline).map(|()| false)
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + most);
+            client.watchdog.poll_past(cx, deadline).map(|()| Waited::TimedOut)
         }
     })
     .await
@@ -101,8 +136,7 @@ async fn linger(client: &mut Client, session: &mut Session) {
 struct Panicked;
 
 /// Runs `future`, a panic in which harms no other connection.
-async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Panicked> {
-    let mut future = pin!(future);
+async fn caught<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Result<T, Panicked> {
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
         Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
         Ok(Poll::Pending) => Poll::Pending,

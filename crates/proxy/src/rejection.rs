@@ -80,7 +80,7 @@ impl RateLimited {
         let standing =
             rules.clone().find(|(other, _)| other.window == rule.window).map(|(_, standing)| standing);
         let mut lines = Vec::new();
-        push_limit_lines(&mut lines, rules, &plan.policy_line, now.secs(), times);
+        push_limit_lines(&mut lines, rules, &plan.policy_line, now, times);
         Self {
             limit_type: rule.name.clone(),
             limit: rule.requests,

@@ -96,6 +96,6 @@ fn usage_reply(caller: &Caller<'_>, limits: &Limits<'_>, now: UnixMicros, times:
     }
     body.extend_from_slice(b"]}");
     let mut reply = Reply::json(200, body);
-    push_limit_lines(&mut reply.lines, limits.rules(), limits.policy_line(), now.secs(), times);
+    push_limit_lines(&mut reply.lines, limits.rules(), limits.policy_line(), now, times);
     reply
 }

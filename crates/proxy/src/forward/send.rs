@@ -256,7 +256,7 @@ fn write_client_head(
         version: forward.request.head.version,
         limits: forward.admitted.limits(),
         request_id: forward.request_id,
-        now_secs: now.wall.secs(),
+        now: now.wall,
         times: &forward.worker.times,
     };
     write_response(&mut attempt.client_buffers.output, &head);

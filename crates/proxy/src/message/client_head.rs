@@ -1,5 +1,6 @@
 //! The response head that a client gets.
 
+use tollgate_core::time::UnixMicros;
 use tollgate_http1::{BodyLength, FieldId, ResponseHead, ResponseWriter, Version};
 
 use super::{TimeTexts, push_limit_lines};
@@ -33,7 +34,7 @@ pub(crate) struct ClientHead<'x> {
     pub version: Version,
     pub limits: &'x Limits<'x>,
     pub request_id: &'x RequestId,
-    pub now_secs: u64,
+    pub now: UnixMicros,
     pub times: &'x TimeTexts,
 }
 
@@ -69,7 +70,7 @@ pub(crate) fn write_response(out: &mut Vec<u8>, head: &ClientHead<'_>) {
         writer.field(b"Transfer-Encoding", b"chunked");
     }
     writer.field(b"X-Request-ID", head.request_id.as_bytes());
-    push_limit_lines(writer.out(), head.limits.rules(), policy_line, head.now_secs, head.times);
+    push_limit_lines(writer.out(), head.limits.rules(), policy_line, head.now, head.times);
     writer.finish();
 }
 

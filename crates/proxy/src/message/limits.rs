@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use tollgate_core::limit::{LimitRule, Standing};
-use tollgate_core::time::rfc3339;
+use tollgate_core::time::{UnixMicros, rfc3339};
 
 use super::push_number;
 
@@ -34,7 +34,7 @@ pub(crate) fn push_limit_lines<'s>(
     out: &mut Vec<u8>,
     rules: impl Iterator<Item = (&'s LimitRule, Standing)> + Clone,
     policy_line: &str,
-    now_secs: u64,
+    now: UnixMicros,
     times: &TimeTexts,
 ) {
     if policy_line.is_empty() {
@@ -55,7 +55,8 @@ pub(crate) fn push_limit_lines<'s>(
         out.extend_from_slice(rule.headers.before_available.as_bytes());
         push_number(out, standing.remaining);
         out.extend_from_slice(b";t=");
-        push_number(out, standing.reset_secs.saturating_sub(now_secs));
+        // At least a second: a limit that is not whole now is not at once either.
+        push_number(out, standing.reset_secs.saturating_sub(now.secs_ceil()).max(1));
     }
     out.extend_from_slice(b"\r\n");
 }

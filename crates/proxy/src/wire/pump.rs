@@ -100,23 +100,24 @@ impl Pump {
         (sink, to): (&mut Stream, &mut Buffers),
     ) -> Poll<Result<(), PumpError>> {
         while self.stage != Stage::Done {
-            self.frame(from, to)?;
+            let wanted = self.frame(from, to)?;
             self.waiting_for = Side::Sink;
             ready!(self.poll_write(cx, from, sink, to)).map_err(|_| PumpError::Sink)?;
-            match self.stage {
-                Stage::Framed => self.stage = Stage::Done,
-                Stage::Flowing if self.direct.is_none() => {
+            match (self.stage, wanted) {
+                (Stage::Framed, _) => self.stage = Stage::Done,
+                (Stage::Flowing, Side::Source) => {
                     self.waiting_for = Side::Source;
                     ready!(self.poll_read(cx, source, from, to))?;
                 }
-                Stage::Flowing | Stage::Done => {}
+                (Stage::Flowing, Side::Sink) | (Stage::Done, _) => {}
             }
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Frames what has been read, as far as the high-water mark.
-    fn frame(&mut self, from: &mut Buffers, to: &mut Buffers) -> Result<(), PumpError> {
+    /// Frames what has been read, as far as the high-water mark. Says which side is needed to go on: the
+    /// source only once all that was read is framed, for what it holds may end the body.
+    fn frame(&mut self, from: &mut Buffers, to: &mut Buffers) -> Result<Side, PumpError> {
         while self.stage == Stage::Flowing && self.direct.is_none() && to.output.len() < HIGH_WATER_BYTES {
             match self.decoder.decode(&from.input).map_err(PumpError::SourceBroken)? {
                 Decoded::Data { skip, len } => {
@@ -139,7 +140,7 @@ impl Pump {
                 Decoded::NeedMore { consumed } => {
                     self.begun |= consumed > 0;
                     from.input.advance(consumed);
-                    return Ok(());
+                    return Ok(Side::Source);
                 }
                 Decoded::End { consumed } => {
                     self.begun |= consumed > 0;
@@ -148,7 +149,7 @@ impl Pump {
                 }
             }
         }
-        Ok(())
+        Ok(Side::Sink)
     }
 
     fn end(&mut self, to: &mut Buffers) -> Result<(), PumpError> {
