@@ -1,0 +1,51 @@
+//! What limits have counted, kept over a restart.
+//!
+//! A save appends one batch, whatever its size, so that ten thousand busy subjects cost a few milliseconds and
+//! not as many rows; now and then the batches are merged into one.
+
+mod packed;
+
+use std::collections::HashMap;
+
+use sqlx::query;
+use tollgate_core::limit::{CounterRecord, Subject, Window};
+use tollgate_core::time::UnixMicros;
+
+use crate::error::StoreError;
+use crate::row::Fields;
+use crate::store::{Read, Write};
+
+impl Read {
+    /// All that is not over yet.
+    pub async fn counters(&mut self, now: UnixMicros) -> Result<Vec<CounterRecord>, StoreError> {
+        let batches =
+            query("SELECT records FROM counter_batches ORDER BY id").fetch_all(self.connection()).await?;
+        let mut newest: HashMap<(Subject, Window), CounterRecord> = HashMap::new();
+        for row in &batches {
+            let fields = Fields { table: "counter_batches", row };
+            let packed: &[u8] = fields.value("records")?;
+            let records = packed::unpack(packed).map_err(|error| fields.corrupt(&error))?;
+            newest.extend(records.into_iter().map(|record| ((record.subject, record.window), record)));
+        }
+        Ok(newest.into_values().filter(|record| now < record.over_at()).collect())
+    }
+}
+
+impl Write {
+    pub async fn save_counters(&mut self, records: &[CounterRecord]) -> Result<(), StoreError> {
+        if !records.is_empty() {
+            query("INSERT INTO counter_batches (records) VALUES (?)")
+                .bind(packed::pack(records))
+                .execute(self.connection())
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Merges all batches into one, without what is over at `now`.
+    pub async fn merge_counters(&mut self, now: UnixMicros) -> Result<(), StoreError> {
+        let records = self.counters(now).await?;
+        query("DELETE FROM counter_batches").execute(self.connection()).await?;
+        self.save_counters(&records).await
+    }
+}

@@ -1,0 +1,34 @@
+//! The only SQL: what operators wrote, who may sign in, and what limits have counted, kept in `SQLite`.
+//!
+//! [`Store`] opens the database and brings its schema up to date. [`Read`] sees one consistent state;
+//! [`Write`] is the one writer at a time, sees what it has written, and leaves nothing behind unless it is
+//! committed. [`Store::load`] turns everything into the changes that a snapshot is built from.
+//!
+//! Rows hold ids of 16 bytes and instants in seconds; a row that does not parse back into the core's types is
+//! [`StoreError::Corrupt`], never a guess.
+
+mod consumers;
+mod counters;
+mod error;
+mod keys;
+mod load;
+mod migrations;
+mod page;
+mod plans;
+mod platform;
+mod row;
+mod services;
+mod sessions;
+mod store;
+mod stored;
+mod tenants;
+mod users;
+
+pub use consumers::ConsumerRecord;
+pub use error::{Dependent, OpenError, StoreError, Unique};
+pub use keys::KeyRecord;
+pub use page::{Page, Paged};
+pub use sessions::SessionRecord;
+pub use store::{Read, Store, Write};
+pub use stored::Stored;
+pub use users::UserRecord;

@@ -1,0 +1,81 @@
+//! What every store keeps its word on. Each behaviour is a function of a store, so that another backend runs
+//! the same list.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
+mod suite;
+
+use tollgate_store::Store;
+
+/// A fresh database of each backend; the guard keeps its files until the behaviour was shown.
+async fn fresh() -> (Store, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("tollgate.db")).await.unwrap();
+    (store, folder)
+}
+
+macro_rules! contract {
+    ($($behaviour:ident)*) => {$(
+        #[tokio::test]
+        async fn $behaviour() {
+            let (store, _folder) = fresh().await;
+            suite::$behaviour(&store).await;
+        }
+    )*};
+}
+
+contract! {
+    what_is_written_is_read_back
+    what_is_not_committed_never_was
+    an_edit_counts_the_version_and_a_use_does_not
+    slugs_are_unique_in_their_tenant_alone
+    a_value_is_one_key
+    what_is_in_use_stays
+    a_deleted_tenant_takes_everything_along
+    lists_come_in_pages_in_the_order_of_creation
+    everything_loads_in_an_order_that_compiles
+    counters_are_kept_until_they_are_over
+    sessions_end_when_they_should
+    lapsed_values_are_found
+    a_reading_sees_one_state
+}
+
+#[tokio::test]
+async fn a_reopened_database_has_what_was_committed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tollgate.db");
+    let store = Store::open(&path).await.unwrap();
+    let tenant = suite::add_tenant(&store, "acme").await;
+    store.close().await;
+    let store = Store::open(&path).await.unwrap();
+    let found = store.read().await.unwrap().tenant_by_id(tenant.id).await.unwrap();
+    assert_eq!(found.unwrap().value, tenant);
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused_in_plain_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tollgate.db");
+    std::fs::write(&path, "this is a letter, not a database; ".repeat(100)).unwrap();
+    let message = Store::open(&path).await.unwrap_err().to_string();
+    assert!(message.contains("tollgate.db") && message.contains("not a database"), "{message}");
+    let nowhere = folder.path().join("no/such/folder/tollgate.db");
+    let message = Store::open(&nowhere).await.unwrap_err().to_string();
+    assert!(message.contains("cannot be opened"), "{message}");
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_version_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tollgate.db");
+    Store::open(&path).await.unwrap().close().await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+    let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    sqlx::query("INSERT INTO _sqlx_migrations VALUES (9999, 'later', 0, 1, x'00', 0)")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    sqlx::Connection::close(connection).await.unwrap();
+    let message = Store::open(&path).await.unwrap_err().to_string();
+    assert!(message.contains("newer version"), "{message}");
+}

@@ -1,0 +1,94 @@
+//! The behaviours, and what they are shown on.
+
+mod limits;
+mod resources;
+mod signing_in;
+
+pub use limits::*;
+pub use resources::*;
+pub use signing_in::*;
+
+use tollgate_core::address::Reach;
+use tollgate_core::credential::KeyHash;
+use tollgate_core::resource::*;
+use tollgate_store::{Page, Store, Write};
+use uuid::Uuid;
+
+pub const NOW: u64 = 1_800_000_000;
+pub const FIRST: Page = Page { after: None, limit: 50 };
+
+pub async fn writing(store: &Store) -> Write {
+    store.write(NOW).await.unwrap()
+}
+
+pub fn name() -> DisplayName {
+    DisplayName::parse("A name").unwrap()
+}
+
+pub async fn add_tenant(store: &Store, slug: &str) -> Tenant {
+    let tenant =
+        Tenant { id: TenantId(Uuid::now_v7()), slug: TenantSlug::parse(slug).unwrap(), name: name() };
+    let mut write = writing(store).await;
+    write.insert_tenant(&tenant).await.unwrap();
+    write.commit().await.unwrap();
+    tenant
+}
+
+pub fn plan(tenant: &Tenant, slug: &str) -> Plan {
+    let draft = |requests, per: &str| LimitDraft { requests, per: per.into(), burst: None, algorithm: None };
+    let limits = [draft(5, "minute"), draft(100, "month"), draft(3, "10s")];
+    Plan {
+        id: PlanId(Uuid::now_v7()),
+        tenant: tenant.id,
+        slug: PlanSlug::parse(slug).unwrap(),
+        name: name(),
+        limits: limits.iter().map(|draft| draft.parse().unwrap()).collect(),
+    }
+}
+
+pub fn service(tenant: &Tenant, slug: &str) -> Service {
+    let target = |url: &str, weight, reach| Target {
+        id: TargetId(Uuid::now_v7()),
+        url: BaseUrl::parse(url).unwrap(),
+        weight,
+        reach,
+    };
+    Service {
+        id: ServiceId(Uuid::now_v7()),
+        tenant: tenant.id,
+        slug: ServiceSlug::parse(slug).unwrap(),
+        name: name(),
+        auth_header: HeaderName::parse("X-Key").unwrap(),
+        targets: vec![
+            target("http://b.example:81/base", 7, Reach::Public),
+            target("https://[::1]", 1, Reach::Private),
+        ],
+        timeouts: Timeouts { connect: Some(std::time::Duration::from_millis(250)), ..Timeouts::default() },
+        max_body_bytes: Some(1 << 20),
+    }
+}
+
+pub fn consumer(tenant: &Tenant, client_id: &str, plan: Option<&Plan>) -> Consumer {
+    Consumer {
+        id: ConsumerId(Uuid::now_v7()),
+        tenant: tenant.id,
+        client_id: ClientId::parse(client_id).unwrap(),
+        name: name(),
+        plan: plan.map(|plan| plan.id),
+    }
+}
+
+pub fn key(tenant: &Tenant, secret: &str) -> Key {
+    Key {
+        id: KeyId(Uuid::now_v7()),
+        tenant: tenant.id,
+        name: DisplayName::parse(secret).unwrap(),
+        hash: KeyHash::of(secret.as_bytes()),
+        prefix: "sec".into(),
+        plan: None,
+        consumer: None,
+        services: None,
+        expires_at_secs: None,
+        retired: Vec::new(),
+    }
+}

@@ -1,0 +1,152 @@
+-- Ids are UUIDs (version 7, so that their order is the order of creation) in 16 bytes; instants are seconds
+-- since the epoch; hashes are SHA-256. Credentials are nowhere in clear.
+
+CREATE TABLE platform (
+    id                INTEGER PRIMARY KEY CHECK (id = 1),
+    -- Counts the changes to what the proxy runs. A snapshot of revision 0 was never loaded, so the first is 1.
+    revision          INTEGER NOT NULL,
+    -- The generated token of the platform's administrator.
+    admin_token_hash  BLOB CHECK (length(admin_token_hash) = 32)
+) STRICT;
+
+INSERT INTO platform (id, revision) VALUES (1, 1);
+
+CREATE TABLE tenants (
+    id          BLOB NOT NULL PRIMARY KEY,
+    slug        TEXT NOT NULL UNIQUE,
+    name        TEXT NOT NULL,
+    version     INTEGER NOT NULL,
+    created_at  INTEGER NOT NULL,
+    updated_at  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE users (
+    id             BLOB NOT NULL PRIMARY KEY,
+    username       TEXT NOT NULL UNIQUE,
+    -- NULL: a platform administrator.
+    tenant_id      BLOB REFERENCES tenants (id) ON DELETE CASCADE,
+    -- Argon2id, in PHC string format.
+    password_hash  TEXT NOT NULL,
+    version        INTEGER NOT NULL,
+    created_at     INTEGER NOT NULL,
+    updated_at     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX users_of_tenant ON users (tenant_id, id);
+
+CREATE TABLE sessions (
+    token_hash  BLOB NOT NULL PRIMARY KEY CHECK (length(token_hash) = 32),
+    user_id     BLOB NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    created_at  INTEGER NOT NULL,
+    expires_at  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX sessions_of_user ON sessions (user_id);
+
+CREATE TABLE plans (
+    id          BLOB NOT NULL PRIMARY KEY,
+    tenant_id   BLOB NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    slug        TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    -- JSON list of limits as they are written through the API.
+    limits      TEXT NOT NULL,
+    version     INTEGER NOT NULL,
+    created_at  INTEGER NOT NULL,
+    updated_at  INTEGER NOT NULL,
+    UNIQUE (tenant_id, slug)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX plans_of_tenant ON plans (tenant_id, id);
+
+CREATE TABLE services (
+    id              BLOB NOT NULL PRIMARY KEY,
+    tenant_id       BLOB NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    slug            TEXT NOT NULL,
+    name            TEXT NOT NULL,
+    auth_header     TEXT NOT NULL,
+    -- JSON object of timeouts as they are written through the API.
+    timeouts        TEXT NOT NULL,
+    max_body_bytes  INTEGER,
+    version         INTEGER NOT NULL,
+    created_at      INTEGER NOT NULL,
+    updated_at      INTEGER NOT NULL,
+    UNIQUE (tenant_id, slug)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX services_of_tenant ON services (tenant_id, id);
+
+CREATE TABLE targets (
+    service_id  BLOB NOT NULL REFERENCES services (id) ON DELETE CASCADE,
+    position    INTEGER NOT NULL,
+    id          BLOB NOT NULL,
+    url         TEXT NOT NULL,
+    weight      INTEGER NOT NULL,
+    reach       TEXT NOT NULL CHECK (reach IN ('public', 'private')),
+    PRIMARY KEY (service_id, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE consumers (
+    id          BLOB NOT NULL PRIMARY KEY,
+    tenant_id   BLOB NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    client_id   TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    plan_id     BLOB REFERENCES plans (id),
+    version     INTEGER NOT NULL,
+    created_at  INTEGER NOT NULL,
+    updated_at  INTEGER NOT NULL,
+    UNIQUE (tenant_id, client_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX consumers_of_tenant ON consumers (tenant_id, id);
+CREATE INDEX consumers_on_plan ON consumers (plan_id);
+
+CREATE TABLE keys (
+    id           BLOB NOT NULL PRIMARY KEY,
+    tenant_id    BLOB NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    name         TEXT NOT NULL,
+    hash         BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),
+    prefix       TEXT NOT NULL,
+    plan_id      BLOB REFERENCES plans (id),
+    consumer_id  BLOB REFERENCES consumers (id),
+    -- 1: the key opens only what key_services names.
+    restricted   INTEGER NOT NULL CHECK (restricted IN (0, 1)),
+    expires_at   INTEGER,
+    version      INTEGER NOT NULL,
+    created_at   INTEGER NOT NULL,
+    updated_at   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX keys_of_tenant ON keys (tenant_id, id);
+CREATE INDEX keys_by_name ON keys (tenant_id, name);
+CREATE INDEX keys_on_plan ON keys (plan_id) WHERE plan_id IS NOT NULL;
+CREATE INDEX keys_of_consumer ON keys (consumer_id) WHERE consumer_id IS NOT NULL;
+
+CREATE TABLE key_services (
+    key_id      BLOB NOT NULL REFERENCES keys (id) ON DELETE CASCADE,
+    service_id  BLOB NOT NULL REFERENCES services (id),
+    PRIMARY KEY (key_id, service_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX keys_naming_service ON key_services (service_id);
+
+-- Former values of rotated keys, valid until their grace has run out.
+CREATE TABLE retired_hashes (
+    hash         BLOB NOT NULL PRIMARY KEY CHECK (length(hash) = 32),
+    key_id       BLOB NOT NULL REFERENCES keys (id) ON DELETE CASCADE,
+    valid_until  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX retired_hashes_of_key ON retired_hashes (key_id);
+
+-- Apart from the keys, because it changes all the time and no version counts it.
+CREATE TABLE key_use (
+    key_id        BLOB NOT NULL PRIMARY KEY REFERENCES keys (id) ON DELETE CASCADE,
+    last_used_at  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What limits have counted, in batches as they were saved: of a window that is in several, the newest counts. A row
+-- for each window would cost more than the requests that it counts. The store's source says how a batch is packed.
+CREATE TABLE counter_batches (
+    id       INTEGER NOT NULL PRIMARY KEY,
+    records  BLOB NOT NULL
+) STRICT;
