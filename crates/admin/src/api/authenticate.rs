@@ -1,0 +1,68 @@
+//! Who is calling: the admin token's holder, or a signed-in user.
+
+use axum::extract::FromRequestParts;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use tollgate_core::credential::KeyHash;
+use tollgate_core::resource::Role;
+
+use super::refusal::Refusal;
+use crate::clock;
+use crate::control_plane::ControlPlane;
+use crate::principal::Principal;
+
+/// A caller whose token was good.
+pub struct Caller {
+    pub principal: Principal,
+    /// `None` where the admin token was used.
+    pub session: Option<Session>,
+}
+
+/// The session that a caller's token stands for.
+pub struct Session {
+    pub token: KeyHash,
+    pub expires_at_secs: u64,
+}
+
+/// A caller who may do everything.
+pub struct Administrator(pub Principal);
+
+impl FromRequestParts<ControlPlane> for Caller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, plane: &ControlPlane) -> Result<Self, Refusal> {
+        // Tokens are compared by hash: how far two hashes agree tells nothing of the token.
+        let token = KeyHash::of(bearer_token(parts)?.as_bytes());
+        if token == plane.0.admin_token {
+            return Ok(Self { principal: Principal::operator(), session: None });
+        }
+        let session = plane.0.store.read().await?.session(&token, clock::now_secs()).await?;
+        let session = session.ok_or(Refusal::BadToken)?;
+        Ok(Self {
+            principal: Principal { role: session.user.role, username: Some(session.user.username) },
+            session: Some(Session { token, expires_at_secs: session.expires_at_secs }),
+        })
+    }
+}
+
+impl FromRequestParts<ControlPlane> for Administrator {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, plane: &ControlPlane) -> Result<Self, Refusal> {
+        let Caller { principal, .. } = Caller::from_request_parts(parts, plane).await?;
+        match principal.role {
+            Role::PlatformAdministrator => Ok(Self(principal)),
+            Role::TenantUser(_) => Err(Refusal::Forbidden("only a platform administrator may do this")),
+        }
+    }
+}
+
+/// RFC 6750 section 2.1; the scheme's name has no case (RFC 9110 section 11.1).
+fn bearer_token(parts: &Parts) -> Result<&str, Refusal> {
+    let value = parts.headers.get(AUTHORIZATION).ok_or(Refusal::NoToken)?;
+    let value = value.to_str().map_err(|_| Refusal::BadToken)?;
+    match value.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
+        Some(_) | None => Err(Refusal::NoToken),
+    }
+}

@@ -1,0 +1,155 @@
+//! Bodies: JSON of a known shape, of bounded size; what is wrong with one is said with the path of the field.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::{FromRequest, Request};
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+use tokio::time::timeout;
+use tollgate_core::Problems;
+
+use super::refusal::Refusal;
+use crate::control_plane::ControlPlane;
+
+pub const MOST_BYTES: usize = 1 << 20;
+/// Bodies up to this size are read before anything is decided about the request.
+const SMALL_BYTES: u64 = 64 << 10;
+/// What is read and thrown away of a body that is too large.
+const DISCARDED_BYTES: usize = 16 << 20;
+const DISCARDING_AT_MOST: Duration = Duration::from_secs(5);
+
+/// A body that must be there.
+pub struct Json<T>(pub T);
+
+/// A body that may be left out.
+pub struct OptionalJson<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<ControlPlane> for Json<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _: &ControlPlane) -> Result<Self, Refusal> {
+        let (parts, body) = request.into_parts();
+        require_json(&parts.headers)?;
+        let bytes = read(body, MOST_BYTES).await?;
+        parse(&bytes).map(Self)
+    }
+}
+
+impl<T: DeserializeOwned + Default> FromRequest<ControlPlane> for OptionalJson<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _: &ControlPlane) -> Result<Self, Refusal> {
+        let (parts, body) = request.into_parts();
+        let bytes = read(body, MOST_BYTES).await?;
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        require_json(&parts.headers)?;
+        parse(&bytes).map(Self)
+    }
+}
+
+/// `application/json`, or a media type that builds on it (RFC 6839 section 3.1).
+pub fn require_json(headers: &HeaderMap) -> Result<(), Refusal> {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let is_json =
+        essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"));
+    if is_json { Ok(()) } else { Err(Refusal::UnsupportedMediaType) }
+}
+
+/// Reads a small body at once. Were it refused unread, for want of a token say, the connection would be closed
+/// under a client that is still sending, and the client might see that instead of the answer.
+pub async fn read_small_first(request: Request, next: Next) -> Response {
+    let is_small = request.body().size_hint().exact().is_some_and(|bytes| bytes <= SMALL_BYTES);
+    if !is_small {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    match read(body, MOST_BYTES).await {
+        Ok(bytes) => next.run(Request::from_parts(parts, Body::from(bytes))).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+pub async fn read(body: Body, most_bytes: usize) -> Result<Bytes, Refusal> {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > most_bytes {
+        // Most clients read the answer only after they have sent everything.
+        discard(body).await;
+        return Err(Refusal::BodyTooLarge { most_bytes });
+    }
+    axum::body::to_bytes(body, most_bytes).await.map_err(|error| {
+        if is_length_limit(&error) { Refusal::BodyTooLarge { most_bytes } } else { Refusal::IncompleteBody }
+    })
+}
+
+async fn discard(mut body: Body) {
+    let some = async {
+        let mut discarded = 0;
+        while discarded < DISCARDED_BYTES
+            && let Some(Ok(frame)) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await
+        {
+            discarded += frame.data_ref().map_or(0, Bytes::len);
+        }
+    };
+    // Whoever sends slowly is not waited for.
+    let _ = timeout(DISCARDING_AT_MOST, some).await;
+}
+
+/// Syntax is 400; a field of the wrong type, an unknown one, or one that is missing is 422.
+pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        let path = if path == "." { String::new() } else { path };
+        let field = with_named_field(path, &error.inner().to_string());
+        refusal(error.inner(), field)
+    })?;
+    deserializer.end().map_err(|error| refusal(&error, String::new()))?;
+    Ok(value)
+}
+
+fn refusal(error: &serde_json::Error, field: String) -> Refusal {
+    match error.classify() {
+        Category::Io | Category::Syntax | Category::Eof => Refusal::MalformedBody(error.to_string()),
+        Category::Data => Refusal::Invalid(Problems::one(field, without_position(&error.to_string()))),
+    }
+}
+
+/// The path ends at the object where a field of it is missing or unknown; the message names the field.
+fn with_named_field(path: String, message: &str) -> String {
+    let named = ["missing field `", "unknown field `", "duplicate field `"]
+        .iter()
+        .find_map(|start| message.strip_prefix(start))
+        .and_then(|rest| rest.split_once('`'))
+        .map(|(name, _)| name);
+    match named {
+        Some(name) if path.is_empty() => name.to_owned(),
+        Some(name) if path != name && !path.ends_with(&format!(".{name}")) => format!("{path}.{name}"),
+        Some(_) | None => path,
+    }
+}
+
+/// The path says more of where it is than line and column do.
+fn without_position(message: &str) -> &str {
+    message.rsplit_once(" at line ").map_or(message, |(message, _)| message)
+}
+
+fn is_length_limit(error: &axum::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        if error.to_string() == "length limit exceeded" {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}

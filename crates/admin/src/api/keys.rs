@@ -1,0 +1,265 @@
+//! `/api/keys`
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use tollgate_core::Problems;
+use tollgate_core::credential::ApiKey;
+use tollgate_core::resource::{DurationText, KeyDraft, KeyId};
+use tollgate_store::{KeyRecord, Read, Stored};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::body::{Json, OptionalJson};
+use super::page::{Listing, PageQuery, Wanted};
+use super::path::Named;
+use super::refusal::Refusal;
+use super::responses::{Addressed, Conditional, Guarded, Listed, Sent};
+use super::scope::{Scope, TenantQuery};
+use super::version::IfMatch;
+use super::view::{Created, Secret, Shown, timestamp};
+use crate::control_plane::ControlPlane;
+use crate::edit::{Edit, KeyValue, References};
+use crate::token::random_bits;
+
+const NOT_FOUND: Refusal = Refusal::NotFound("key");
+const USUAL_GRACE: Duration = Duration::from_hours(24);
+const LONGEST_GRACE: Duration = Duration::from_hours(30 * 24);
+
+pub fn routes() -> OpenApiRouter<ControlPlane> {
+    OpenApiRouter::new()
+        .routes(routes!(create, list))
+        .routes(routes!(show, replace, revoke))
+        .routes(routes!(rotate))
+}
+
+/// An API key, without its value.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct KeyView {
+    /// Stays the same when the key is rotated.
+    #[schema(format = Uuid)]
+    id: String,
+    name: String,
+    /// The first characters of the value.
+    prefix: String,
+    /// Slug of the plan.
+    plan: Option<String>,
+    /// Client id of the one consumer that the key speaks for.
+    consumer: Option<String>,
+    /// Slugs of the only services that the key opens; all where null.
+    services: Option<Vec<String>>,
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+    #[schema(format = DateTime)]
+    last_used_at: Option<String>,
+    version: u64,
+    #[schema(format = DateTime)]
+    created_at: String,
+    #[schema(format = DateTime)]
+    updated_at: String,
+}
+
+/// An API key with its value, which is shown this once.
+#[derive(Serialize, ToSchema)]
+pub struct NewKeyView {
+    /// What clients send.
+    key: String,
+    #[serde(flatten)]
+    view: KeyView,
+}
+
+/// How a key is rotated.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RotateDraft {
+    /// How long the former value goes on working: `"0s"` to `"30d"`; `"24h"` where left out.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    grace: Option<DurationText>,
+}
+
+impl From<&Stored<KeyRecord>> for KeyView {
+    fn from(stored: &Stored<KeyRecord>) -> Self {
+        let KeyRecord { key, plan, consumer, services, last_used_secs } = &stored.value;
+        let slugs = |services: &Vec<_>| services.iter().map(ToString::to_string).collect();
+        Self {
+            id: key.id.to_string(),
+            name: key.name.to_string(),
+            prefix: key.prefix.to_string(),
+            plan: plan.as_ref().map(ToString::to_string),
+            consumer: consumer.as_ref().map(ToString::to_string),
+            services: services.as_ref().map(slugs),
+            expires_at: key.expires_at_secs.map(timestamp),
+            last_used_at: last_used_secs.map(timestamp),
+            version: stored.version,
+            created_at: timestamp(stored.created_at_secs),
+            updated_at: timestamp(stored.updated_at_secs),
+        }
+    }
+}
+
+/// Make an API key
+///
+/// The answer shows the key; nothing will show it again.
+#[utoipa::path(
+    post, path = "/api/keys", tag = "keys", operation_id = "create_key",
+    params(TenantQuery),
+    request_body = KeyDraft,
+    responses((status = 201, description = "The key", body = NewKeyView), Sent, Addressed, Guarded),
+)]
+async fn create(
+    State(plane): State<ControlPlane>,
+    scope: Scope,
+    Json(draft): Json<KeyDraft>,
+) -> Result<Secret<Created<NewKeyView>>, Refusal> {
+    let spec = draft.parse()?;
+    let value = ApiKey::from_random(random_bits()?);
+    let mut edit = scope.edit(&plane).await?;
+    let references = &mut References::default();
+    let key = edit.new_key(references, scope.tenant, spec, KeyValue::from(&value)).await?;
+    let id = key.id;
+    edit.insert_keys(vec![key]).await?;
+    let shown = finish(edit, &scope, id, &value).await?;
+    Ok(Secret(Created { location: scope.location(&format!("/api/keys/{id}")), shown }))
+}
+
+/// List the API keys
+#[utoipa::path(
+    get, path = "/api/keys", tag = "keys", operation_id = "list_keys",
+    params(TenantQuery, PageQuery),
+    responses((status = 200, description = "A page", body = Listing<KeyView>), Listed, Guarded),
+)]
+async fn list(
+    State(plane): State<ControlPlane>,
+    scope: Scope,
+    Wanted(page): Wanted,
+) -> Result<axum::Json<Listing<KeyView>>, Refusal> {
+    let keys = plane.0.store.read().await?.keys(scope.tenant, page).await?;
+    Ok(axum::Json(Listing::from(&keys)))
+}
+
+/// Show an API key
+#[utoipa::path(
+    get, path = "/api/keys/{id}", tag = "keys", operation_id = "show_key",
+    params(("id" = String, Path), TenantQuery),
+    responses((status = 200, description = "The key", body = KeyView), Listed, Guarded),
+)]
+async fn show(
+    State(plane): State<ControlPlane>,
+    scope: Scope,
+    Named(id): Named,
+) -> Result<Shown<KeyView>, Refusal> {
+    let mut read = plane.0.store.read().await?;
+    Ok(shown(&find(&mut read, &scope, &id).await?))
+}
+
+/// Replace what is known of an API key
+///
+/// Its value stays; see `rotate`.
+#[utoipa::path(
+    put, path = "/api/keys/{id}", tag = "keys", operation_id = "replace_key",
+    params(("id" = String, Path), TenantQuery, ("If-Match" = Option<String>, Header)),
+    request_body = KeyDraft,
+    responses(
+        (status = 200, description = "The key", body = KeyView),
+        Sent, Addressed, Conditional, Guarded,
+    ),
+)]
+async fn replace(
+    State(plane): State<ControlPlane>,
+    scope: Scope,
+    Named(id): Named,
+    if_match: IfMatch,
+    Json(draft): Json<KeyDraft>,
+) -> Result<Shown<KeyView>, Refusal> {
+    let mut edit = scope.edit(&plane).await?;
+    let before = find(edit.read(), &scope, &id).await?;
+    if_match.require(&before)?;
+    let key = before.value.key;
+    let (id, value) = (key.id, KeyValue { hash: key.hash, prefix: key.prefix.clone() });
+    edit.replace_key(&mut References::default(), key, draft.parse()?, value).await?;
+    let stored = edit.read().key(scope.tenant, id).await?.ok_or(NOT_FOUND)?;
+    edit.commit().await?;
+    Ok(shown(&stored))
+}
+
+/// Revoke an API key
+///
+/// It and all its former values stop working at once.
+#[utoipa::path(
+    delete, path = "/api/keys/{id}", tag = "keys", operation_id = "revoke_key",
+    params(("id" = String, Path), TenantQuery, ("If-Match" = Option<String>, Header)),
+    responses((status = 204, description = "It is gone"), Listed, Conditional, Guarded),
+)]
+async fn revoke(
+    State(plane): State<ControlPlane>,
+    scope: Scope,
+    Named(id): Named,
+    if_match: IfMatch,
+) -> Result<StatusCode, Refusal> {
+    let mut edit = scope.edit(&plane).await?;
+    let before = find(edit.read(), &scope, &id).await?;
+    if_match.require(&before)?;
+    edit.delete_key(before.value.key).await?;
+    edit.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Give an API key a new value
+///
+/// The former one goes on working for the time of grace. The answer shows the new one; nothing will show it
+/// again.
+#[utoipa::path(
+    post, path = "/api/keys/{id}/rotate", tag = "keys", operation_id = "rotate_key",
+    params(("id" = String, Path), TenantQuery, ("If-Match" = Option<String>, Header)),
+    request_body = Option<RotateDraft>,
+    responses(
+        (status = 200, description = "The key with its new value", body = NewKeyView),
+        Sent, Addressed, Conditional, Guarded,
+    ),
+)]
+async fn rotate(
+    State(plane): State<ControlPlane>,
+    scope: Scope,
+    Named(id): Named,
+    if_match: IfMatch,
+    OptionalJson(draft): OptionalJson<RotateDraft>,
+) -> Result<Secret<Shown<NewKeyView>>, Refusal> {
+    let grace = draft.grace.map_or(USUAL_GRACE, |DurationText(grace)| grace);
+    if grace > LONGEST_GRACE {
+        return Err(Problems::one("grace", "must be at most 30d").into());
+    }
+    let value = ApiKey::from_random(random_bits()?);
+    let mut edit = scope.edit(&plane).await?;
+    let before = find(edit.read(), &scope, &id).await?;
+    if_match.require(&before)?;
+    let id = before.value.key.id;
+    edit.rotate_key(before.value.key, KeyValue::from(&value), grace).await?;
+    Ok(Secret(finish(edit, &scope, id, &value).await?))
+}
+
+/// Commits, and shows the key with its value.
+async fn finish(
+    mut edit: Edit,
+    scope: &Scope,
+    id: KeyId,
+    value: &ApiKey,
+) -> Result<Shown<NewKeyView>, Refusal> {
+    let stored = edit.read().key(scope.tenant, id).await?.ok_or(NOT_FOUND)?;
+    edit.commit().await?;
+    let view = NewKeyView { key: value.reveal().to_owned(), view: KeyView::from(&stored) };
+    Ok(Shown { view, version: stored.version })
+}
+
+async fn find(read: &mut Read, scope: &Scope, id: &str) -> Result<Stored<KeyRecord>, Refusal> {
+    let id = Uuid::try_parse(id).map_err(|_| NOT_FOUND)?;
+    read.key(scope.tenant, KeyId(id)).await?.ok_or(NOT_FOUND)
+}
+
+fn shown(stored: &Stored<KeyRecord>) -> Shown<KeyView> {
+    Shown { view: KeyView::from(stored), version: stored.version }
+}

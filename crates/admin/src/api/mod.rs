@@ -1,0 +1,65 @@
+//! The REST API, one file a resource: its routes, its wire types and their documentation stand together.
+//!
+//! A route that is served is in the `OpenAPI` document and the other way round: both come from the same list.
+
+mod auth;
+mod authenticate;
+mod body;
+mod config;
+mod consumers;
+mod health;
+mod keys;
+mod openapi;
+mod page;
+mod path;
+mod plans;
+mod refusal;
+mod responses;
+mod scope;
+mod services;
+mod tenants;
+mod users;
+mod version;
+mod view;
+
+use axum::Router;
+use axum::http::{Method, Uri};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use crate::control_plane::ControlPlane;
+use refusal::Refusal;
+
+pub fn router(plane: ControlPlane) -> Router {
+    let (routes, document) = routes().split_for_parts();
+    let docs = SwaggerUi::new("/docs")
+        .url("/api/openapi.json", document)
+        .config(Config::default().validator_url("none"));
+    routes
+        .merge(docs)
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(axum::middleware::from_fn(body::read_small_first))
+        .with_state(plane)
+}
+
+fn routes() -> OpenApiRouter<ControlPlane> {
+    OpenApiRouter::with_openapi(openapi::frame())
+        .merge(tenants::routes())
+        .merge(services::routes())
+        .merge(plans::routes())
+        .merge(consumers::routes())
+        .merge(keys::routes())
+        .merge(users::routes())
+        .merge(auth::routes())
+        .merge(config::routes())
+        .merge(health::routes())
+}
+
+async fn no_such_path(uri: Uri) -> Refusal {
+    Refusal::NoSuchPath(uri.path().to_owned())
+}
+
+async fn no_such_method(method: Method, uri: Uri) -> Refusal {
+    Refusal::MethodNotAllowed { method, path: uri.path().to_owned() }
+}

@@ -1,0 +1,204 @@
+//! `/api/services`
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Serialize;
+use tollgate_core::resource::{Service, ServiceDraft, ServiceId, ServiceSlug, Target, TimeoutsDraft};
+use tollgate_store::{Read, Stored};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::body::Json;
+use super::page::{Listing, PageQuery, Wanted};
+use super::path::Named;
+use super::refusal::Refusal;
+use super::responses::{Addressed, Conditional, Deleted, Guarded, Listed, Sent};
+use super::scope::{Scope, TenantQuery};
+use super::version::IfMatch;
+use super::view::{Created, Shown, timestamp};
+use crate::control_plane::ControlPlane;
+use crate::edit::WrittenService;
+
+const NOT_FOUND: Refusal = Refusal::NotFound("service");
+
+pub fn routes() -> OpenApiRouter<ControlPlane> {
+    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(show, replace, delete))
+}
+
+/// A service.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ServiceView {
+    #[schema(format = Uuid)]
+    id: String,
+    slug: String,
+    name: String,
+    auth_header: String,
+    targets: Vec<TargetView>,
+    timeouts: TimeoutsDraft,
+    /// Largest request body, in bytes; the proxy's own limit where null.
+    max_body_bytes: Option<u64>,
+    version: u64,
+    #[schema(format = DateTime)]
+    created_at: String,
+    #[schema(format = DateTime)]
+    updated_at: String,
+}
+
+/// One upstream of a service.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TargetView {
+    /// Stays the same as long as the URL does.
+    #[schema(format = Uuid)]
+    id: String,
+    url: String,
+    weight: u32,
+}
+
+impl From<&Stored<Service>> for ServiceView {
+    fn from(stored: &Stored<Service>) -> Self {
+        let service = &stored.value;
+        Self {
+            id: service.id.to_string(),
+            slug: service.slug.to_string(),
+            name: service.name.to_string(),
+            auth_header: service.auth_header.to_string(),
+            targets: service.targets.iter().map(TargetView::from).collect(),
+            timeouts: TimeoutsDraft::from(service.timeouts),
+            max_body_bytes: service.max_body_bytes,
+            version: stored.version,
+            created_at: timestamp(stored.created_at_secs),
+            updated_at: timestamp(stored.updated_at_secs),
+        }
+    }
+}
+
+impl From<&Target> for TargetView {
+    fn from(target: &Target) -> Self {
+        Self { id: target.id.to_string(), url: target.url.to_string(), weight: target.weight }
+    }
+}
+
+/// Add a service
+///
+/// Loopback and private addresses are refused to a tenant's own users, unless the operator allows them.
+#[utoipa::path(
+    post, path = "/api/services", tag = "services", operation_id = "create_service",
+    params(TenantQuery),
+    request_body = ServiceDraft,
+    responses((status = 201, description = "The service", body = ServiceView), Sent, Addressed, Guarded),
+)]
+async fn create(
+    State(plane): State<ControlPlane>,
+    scope: Scope,
+    Json(draft): Json<ServiceDraft>,
+) -> Result<Created<ServiceView>, Refusal> {
+    let written = WrittenService::parse(&draft, &scope.principal)?;
+    let mut edit = scope.edit(&plane).await?;
+    let id = edit.create_service(scope.tenant, written).await?;
+    let stored = edit.read().service(scope.tenant, id).await?.ok_or(NOT_FOUND)?;
+    edit.commit().await?;
+    Ok(Created { location: scope.location(&format!("/api/services/{id}")), shown: shown(&stored) })
+}
+
+/// List the services
+#[utoipa::path(
+    get, path = "/api/services", tag = "services", operation_id = "list_services",
+    params(TenantQuery, PageQuery),
+    responses((status = 200, description = "A page", body = Listing<ServiceView>), Listed, Guarded),
+)]
+async fn list(
+    State(plane): State<ControlPlane>,
+    scope: Scope,
+    Wanted(page): Wanted,
+) -> Result<axum::Json<Listing<ServiceView>>, Refusal> {
+    let services = plane.0.store.read().await?.services(scope.tenant, page).await?;
+    Ok(axum::Json(Listing::from(&services)))
+}
+
+/// Show a service
+#[utoipa::path(
+    get, path = "/api/services/{id}", tag = "services", operation_id = "show_service",
+    params(("id" = String, Path, description = "Id or slug"), TenantQuery),
+    responses((status = 200, description = "The service", body = ServiceView), Listed, Guarded),
+)]
+async fn show(
+    State(plane): State<ControlPlane>,
+    scope: Scope,
+    Named(name): Named,
+) -> Result<Shown<ServiceView>, Refusal> {
+    let mut read = plane.0.store.read().await?;
+    Ok(shown(&find(&mut read, &scope, &name).await?))
+}
+
+/// Replace a service
+///
+/// A target whose URL stays keeps its id, and what the proxy knows of it.
+#[utoipa::path(
+    put, path = "/api/services/{id}", tag = "services", operation_id = "replace_service",
+    params(
+        ("id" = String, Path, description = "Id or slug"), TenantQuery,
+        ("If-Match" = Option<String>, Header),
+    ),
+    request_body = ServiceDraft,
+    responses(
+        (status = 200, description = "The service", body = ServiceView),
+        Sent, Addressed, Conditional, Guarded,
+    ),
+)]
+async fn replace(
+    State(plane): State<ControlPlane>,
+    scope: Scope,
+    Named(name): Named,
+    if_match: IfMatch,
+    Json(draft): Json<ServiceDraft>,
+) -> Result<Shown<ServiceView>, Refusal> {
+    let mut edit = scope.edit(&plane).await?;
+    let before = find(edit.read(), &scope, &name).await?;
+    if_match.require(&before)?;
+    edit.replace_service(&before.value, WrittenService::parse(&draft, &scope.principal)?).await?;
+    let stored = edit.read().service(scope.tenant, before.value.id).await?.ok_or(NOT_FOUND)?;
+    edit.commit().await?;
+    Ok(shown(&stored))
+}
+
+/// Delete a service
+///
+/// Refused while a key names it.
+#[utoipa::path(
+    delete, path = "/api/services/{id}", tag = "services", operation_id = "delete_service",
+    params(
+        ("id" = String, Path, description = "Id or slug"), TenantQuery,
+        ("If-Match" = Option<String>, Header),
+    ),
+    responses(Deleted, Listed, Conditional, Guarded),
+)]
+async fn delete(
+    State(plane): State<ControlPlane>,
+    scope: Scope,
+    Named(name): Named,
+    if_match: IfMatch,
+) -> Result<StatusCode, Refusal> {
+    let mut edit = scope.edit(&plane).await?;
+    let before = find(edit.read(), &scope, &name).await?;
+    if_match.require(&before)?;
+    edit.delete_service(&before.value).await?;
+    edit.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// By id, else by slug: a slug may look like an id.
+async fn find(read: &mut Read, scope: &Scope, name: &str) -> Result<Stored<Service>, Refusal> {
+    if let Ok(id) = Uuid::try_parse(name)
+        && let Some(found) = read.service(scope.tenant, ServiceId(id)).await?
+    {
+        return Ok(found);
+    }
+    let slug = ServiceSlug::parse(name).map_err(|_| NOT_FOUND)?;
+    read.service_by_slug(scope.tenant, &slug).await?.ok_or(NOT_FOUND)
+}
+
+fn shown(stored: &Stored<Service>) -> Shown<ServiceView> {
+    Shown { view: ServiceView::from(stored), version: stored.version }
+}

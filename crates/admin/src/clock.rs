@@ -1,0 +1,15 @@
+//! The one place where the control plane reads the clock.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tollgate_core::time::UnixMicros;
+
+pub fn now() -> UnixMicros {
+    // A clock before 1970 is a clock that is not set.
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMicros(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX))
+}
+
+pub fn now_secs() -> u64 {
+    now().secs()
+}

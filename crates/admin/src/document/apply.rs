@@ -1,0 +1,268 @@
+//! From a document to an edit: entry by entry, what is referred to first. All problems are found before the
+//! edit is given up.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use tollgate_core::Problems;
+use tollgate_core::resource::{Role, Tenant, TenantDraft, TenantId, TenantSlug};
+
+use super::validity::{Found, Outcome};
+use super::{Applied, Document, Tally};
+use crate::control_plane::ControlPlane;
+use crate::edit::{Edit, EditError, References, Replaced, WrittenService};
+use crate::principal::Principal;
+
+pub async fn run(
+    plane: &ControlPlane,
+    principal: &Principal,
+    document: &Document,
+) -> Result<(Edit, Applied), EditError> {
+    let mut applying = Applying {
+        plane,
+        principal,
+        document,
+        edit: Edit::begin(plane).await?,
+        references: References::default(),
+        found: Found::default(),
+        applied: Applied::default(),
+    };
+    applying.tenants().await?;
+    applying.plans().await?;
+    applying.services().await?;
+    applying.consumers().await?;
+    applying.keys().await?;
+    applying.users().await?;
+    let Applying { edit, found, mut applied, .. } = applying;
+    found.finish()?;
+    applied.revision = edit.revision();
+    Ok((edit, applied))
+}
+
+pub(super) struct Applying<'d> {
+    plane: &'d ControlPlane,
+    principal: &'d Principal,
+    pub(super) document: &'d Document,
+    pub(super) edit: Edit,
+    pub(super) references: References,
+    pub(super) found: Found,
+    pub(super) applied: Applied,
+}
+
+impl Applying<'_> {
+    async fn tenants(&mut self) -> Result<(), EditError> {
+        let mut seen = Seen::new("tenants");
+        for (index, draft) in self.document.tenants.iter().enumerate() {
+            let entry = format!("tenants[{index}]");
+            let Some(spec) = self.found.check_parsed(&entry, draft.parse())? else { continue };
+            if !seen.is_first(&mut self.found, index, "slug", spec.slug.clone())? {
+                continue;
+            }
+            let before = self.edit.read().tenant(&spec.slug).await?.map(|stored| stored.value);
+            if !self.may_write_tenant(before.as_ref(), draft) {
+                self.found.add(entry, "only a platform administrator may add or rename a tenant")?;
+                continue;
+            }
+            match before {
+                None => {
+                    let outcome = self.edit.create_tenant(spec).await;
+                    self.found.check(&entry, outcome)?;
+                    self.applied.tenants.created += 1;
+                }
+                Some(before) => {
+                    let outcome = self.edit.replace_tenant(&before, spec).await;
+                    self.applied.tenants.count(self.found.check(&entry, outcome)?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn plans(&mut self) -> Result<(), EditError> {
+        let mut seen = Seen::new("plans");
+        for (index, given) in self.document.plans.iter().enumerate() {
+            let entry = format!("plans[{index}]");
+            let tenant = self.tenant(&entry, given.beside.tenant.as_deref())?;
+            let spec = self.found.check_parsed(&entry, given.draft.parse())?;
+            let Some((tenant, spec)) = tenant.zip(spec) else { continue };
+            if !seen.is_first(&mut self.found, index, "slug", (tenant, spec.slug.clone()))? {
+                continue;
+            }
+            match self.edit.read().plan(tenant, &spec.slug).await? {
+                None => {
+                    let outcome = self.edit.create_plan(tenant, spec).await;
+                    self.found.check(&entry, outcome)?;
+                    self.applied.plans.created += 1;
+                }
+                Some(before) => {
+                    let outcome = self.edit.replace_plan(&before.value, spec).await;
+                    self.applied.plans.count(self.found.check(&entry, outcome)?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn services(&mut self) -> Result<(), EditError> {
+        let mut seen = Seen::new("services");
+        for (index, given) in self.document.services.iter().enumerate() {
+            let entry = format!("services[{index}]");
+            let tenant = self.tenant(&entry, given.beside.tenant.as_deref())?;
+            let written = WrittenService::parse(&given.draft, self.principal);
+            let written = self.found.check_parsed(&entry, written)?;
+            let Some((tenant, written)) = tenant.zip(written) else { continue };
+            if !seen.is_first(&mut self.found, index, "slug", (tenant, written.slug().clone()))? {
+                continue;
+            }
+            match self.edit.read().service_by_slug(tenant, written.slug()).await? {
+                None => {
+                    let outcome = self.edit.create_service(tenant, written).await;
+                    self.found.check(&entry, outcome)?;
+                    self.applied.services.created += 1;
+                }
+                Some(before) => {
+                    let outcome = self.edit.replace_service(&before.value, written).await;
+                    self.applied.services.count(self.found.check(&entry, outcome)?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn consumers(&mut self) -> Result<(), EditError> {
+        let mut seen = Seen::new("consumers");
+        for (index, given) in self.document.consumers.iter().enumerate() {
+            let entry = format!("consumers[{index}]");
+            let tenant = self.tenant(&entry, given.beside.tenant.as_deref())?;
+            let spec = self.found.check_parsed(&entry, given.draft.parse())?;
+            let Some((tenant, spec)) = tenant.zip(spec) else { continue };
+            if !seen.is_first(&mut self.found, index, "client_id", (tenant, spec.client_id.clone()))? {
+                continue;
+            }
+            match self.edit.read().consumer(tenant, &spec.client_id).await? {
+                None => {
+                    let outcome = self.edit.create_consumer(&mut self.references, tenant, spec).await;
+                    self.found.check(&entry, outcome)?;
+                    self.applied.consumers.created += 1;
+                }
+                Some(before) => {
+                    let before = before.value.consumer;
+                    let outcome = self.edit.replace_consumer(&mut self.references, &before, spec).await;
+                    self.applied.consumers.count(self.found.check(&entry, outcome)?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn users(&mut self) -> Result<(), EditError> {
+        let mut seen = Seen::new("users");
+        for (index, draft) in self.document.users.iter().enumerate() {
+            let entry = format!("users[{index}]");
+            if self.principal.tenant().is_some() {
+                self.found.add(entry, "only a platform administrator may write users")?;
+                continue;
+            }
+            let Some(spec) = self.found.check_parsed(&entry, draft.parse())? else { continue };
+            let role = self.edit.role(spec.tenant.as_ref());
+            let Some(role) = self.found.check_parsed(&entry, role)? else { continue };
+            if !seen.is_first(&mut self.found, index, "username", spec.username.as_str().to_owned())? {
+                continue;
+            }
+            let passwords = &self.plane.0.passwords;
+            let before = self.edit.read().user(&spec.username).await?.map(|stored| stored.value);
+            match before {
+                None => {
+                    let hash = passwords.hash(draft.password.clone()).await?;
+                    self.edit.create_user(spec, hash).await?;
+                    self.applied.users.created += 1;
+                }
+                Some(before) => {
+                    let held = before.password_hash.clone();
+                    let is_same = passwords.verify(draft.password.clone(), Some(held.clone())).await?;
+                    if is_same && before.role == role {
+                        self.applied.users.unchanged += 1;
+                        continue;
+                    }
+                    let hash = if is_same { held } else { passwords.hash(draft.password.clone()).await? };
+                    self.edit.replace_user(&before, spec, hash).await?;
+                    self.applied.users.updated += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The tenant of an entry: the one it names, else the file's only one, else the author's own.
+    pub(super) fn tenant(&mut self, entry: &str, given: Option<&str>) -> Outcome<TenantId> {
+        let outcome = self.find_tenant(given);
+        self.found.check_parsed(entry, outcome)
+    }
+
+    fn find_tenant(&self, given: Option<&str>) -> Result<TenantId, Problems> {
+        let slug = match (given, self.principal.role, self.document.tenants.as_slice()) {
+            (Some(slug), _, _) => slug,
+            (None, Role::TenantUser(own), _) => return Ok(own),
+            (None, Role::PlatformAdministrator, [only]) => only.slug.as_str(),
+            (None, Role::PlatformAdministrator, _) => {
+                let message = "must name the tenant: the document does not list exactly one";
+                return Err(Problems::one("tenant", message));
+            }
+        };
+        let tenant = self.edit.snapshot().tenant(slug).map(|tenant| tenant.id);
+        // Another tenant's existence is not told to a tenant's user.
+        let visible = tenant.filter(|id| self.principal.tenant().is_none_or(|own| own == *id));
+        visible.ok_or_else(|| {
+            let is_refused_itself = TenantSlug::parse(slug).is_err() && given.is_none();
+            let message = if is_refused_itself { "is not valid: see tenants[0]" } else { "does not exist" };
+            Problems::one("tenant", message)
+        })
+    }
+
+    /// A tenant's user may name its own tenant, as it is.
+    fn may_write_tenant(&self, before: Option<&Tenant>, draft: &TenantDraft) -> bool {
+        match self.principal.role {
+            Role::PlatformAdministrator => true,
+            Role::TenantUser(own) => before.is_some_and(|before| {
+                before.id == own && draft.name.as_deref().is_none_or(|name| name == before.name.as_str())
+            }),
+        }
+    }
+}
+
+impl Tally {
+    pub(super) fn count(&mut self, replaced: Option<Replaced>) {
+        match replaced {
+            Some(Replaced::Changed) => self.updated += 1,
+            Some(Replaced::Unchanged) => self.unchanged += 1,
+            None => {}
+        }
+    }
+}
+
+/// Names of one section, to notice a second entry of the same name.
+struct Seen<N> {
+    section: &'static str,
+    names: HashMap<N, usize>,
+}
+
+impl<N: Eq + Hash> Seen<N> {
+    fn new(section: &'static str) -> Self {
+        Self { section, names: HashMap::new() }
+    }
+
+    fn is_first(&mut self, found: &mut Found, index: usize, field: &str, name: N) -> Result<bool, EditError> {
+        let section = self.section;
+        match self.names.get(&name) {
+            None => {
+                self.names.insert(name, index);
+                Ok(true)
+            }
+            Some(first) => {
+                let message = format!("is that of {section}[{first}] already");
+                found.add(format!("{section}[{index}].{field}"), &message)?;
+                Ok(false)
+            }
+        }
+    }
+}

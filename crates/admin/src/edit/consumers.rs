@@ -1,0 +1,60 @@
+//! Consumers.
+
+use tollgate_core::Problems;
+use tollgate_core::resource::{Consumer, ConsumerId, ConsumerSpec, TenantId};
+use tollgate_core::snapshot::Change;
+use uuid::Uuid;
+
+use super::{Edit, EditError, References, Replaced};
+
+impl Edit {
+    pub async fn create_consumer(
+        &mut self,
+        references: &mut References,
+        tenant: TenantId,
+        spec: ConsumerSpec,
+    ) -> Result<(), EditError> {
+        let id = ConsumerId(Uuid::now_v7());
+        let consumer = self.consumer(references, id, tenant, spec).await?;
+        self.write.insert_consumer(&consumer).await?;
+        self.put(&[Change::PutConsumer(consumer)])
+    }
+
+    pub async fn replace_consumer(
+        &mut self,
+        references: &mut References,
+        before: &Consumer,
+        spec: ConsumerSpec,
+    ) -> Result<Replaced, EditError> {
+        let consumer = self.consumer(references, before.id, before.tenant, spec).await?;
+        if consumer == *before {
+            return Ok(Replaced::Unchanged);
+        }
+        self.write.update_consumer(&consumer).await?;
+        self.put(&[Change::PutConsumer(consumer)])?;
+        Ok(Replaced::Changed)
+    }
+
+    pub async fn delete_consumer(&mut self, consumer: &Consumer) -> Result<(), EditError> {
+        self.write.delete_consumer(consumer.id).await?;
+        self.put(&[Change::DeleteConsumer(consumer.tenant, consumer.id)])
+    }
+
+    async fn consumer(
+        &mut self,
+        references: &mut References,
+        id: ConsumerId,
+        tenant: TenantId,
+        spec: ConsumerSpec,
+    ) -> Result<Consumer, EditError> {
+        let plan = match &spec.plan {
+            Some(slug) => Some(
+                self.plan_id(references, tenant, slug)
+                    .await?
+                    .ok_or_else(|| Problems::one("plan", "does not exist"))?,
+            ),
+            None => None,
+        };
+        Ok(Consumer { id, tenant, client_id: spec.client_id, name: spec.name, plan })
+    }
+}

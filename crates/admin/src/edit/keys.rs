@@ -1,0 +1,173 @@
+//! API keys: made here, or brought along; rotated, revoked.
+
+use std::time::Duration;
+
+use tollgate_core::Problems;
+use tollgate_core::credential::{ApiKey, KeyHash};
+use tollgate_core::resource::{ConsumerId, Key, KeyId, KeySpec, PlanId, RetiredHash, ServiceId, TenantId};
+use tollgate_core::snapshot::Change;
+use uuid::Uuid;
+
+use super::{Edit, EditError, References, Replaced};
+use crate::clock;
+
+/// What is kept of a key's value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyValue {
+    pub hash: KeyHash,
+    pub prefix: Box<str>,
+}
+
+impl From<&ApiKey> for KeyValue {
+    fn from(key: &ApiKey) -> Self {
+        Self { hash: key.hash(), prefix: key.prefix().into() }
+    }
+}
+
+/// What a key's names refer to.
+struct Referred {
+    plan: Option<PlanId>,
+    consumer: Option<ConsumerId>,
+    services: Option<Box<[ServiceId]>>,
+}
+
+impl Edit {
+    /// A key that is not written yet; see [`Edit::insert_keys`].
+    pub async fn new_key(
+        &mut self,
+        references: &mut References,
+        tenant: TenantId,
+        spec: KeySpec,
+        value: KeyValue,
+    ) -> Result<Key, EditError> {
+        let referred = self.referred(references, tenant, &spec).await?;
+        Ok(Key {
+            id: KeyId(Uuid::now_v7()),
+            tenant,
+            name: spec.name,
+            hash: value.hash,
+            prefix: value.prefix,
+            plan: referred.plan,
+            consumer: referred.consumer,
+            services: referred.services,
+            expires_at_secs: spec.expires_at_secs,
+            retired: Vec::new(),
+        })
+    }
+
+    pub async fn insert_keys(&mut self, keys: Vec<Key>) -> Result<(), EditError> {
+        self.write.insert_keys(&keys).await?;
+        let changes: Vec<Change> = keys.into_iter().map(|key| Change::PutKey { key, before: None }).collect();
+        self.put(&changes)
+    }
+
+    /// Former values that a rotation left valid stay so.
+    pub async fn replace_key(
+        &mut self,
+        references: &mut References,
+        before: Key,
+        spec: KeySpec,
+        value: KeyValue,
+    ) -> Result<Replaced, EditError> {
+        let referred = self.referred(references, before.tenant, &spec).await?;
+        let key = Key {
+            id: before.id,
+            tenant: before.tenant,
+            name: spec.name,
+            hash: value.hash,
+            prefix: value.prefix,
+            plan: referred.plan,
+            consumer: referred.consumer,
+            services: referred.services,
+            expires_at_secs: spec.expires_at_secs,
+            retired: before.retired.clone(),
+        };
+        if key == before {
+            return Ok(Replaced::Unchanged);
+        }
+        self.update_key(before, key).await?;
+        Ok(Replaced::Changed)
+    }
+
+    /// The key answers to its new value from now on, and to those before until their grace has run out.
+    pub async fn rotate_key(
+        &mut self,
+        before: Key,
+        value: KeyValue,
+        grace: Duration,
+    ) -> Result<(), EditError> {
+        let now_secs = clock::now_secs();
+        let mut retired = still_valid(&before.retired, now_secs);
+        if !grace.is_zero() {
+            let grace_secs = grace.as_millis().div_ceil(1_000);
+            let grace_secs = u64::try_from(grace_secs).unwrap_or(u64::MAX);
+            let valid_until_secs = now_secs.saturating_add(grace_secs);
+            retired.push(RetiredHash { hash: before.hash, valid_until_secs });
+        }
+        let key = Key { hash: value.hash, prefix: value.prefix, retired, ..before.clone() };
+        self.update_key(before, key).await
+    }
+
+    pub async fn delete_key(&mut self, key: Key) -> Result<(), EditError> {
+        self.write.delete_key(key.id).await?;
+        self.put(&[Change::DeleteKey(Box::new(key))])
+    }
+
+    /// Forgets former values whose grace has run out.
+    pub async fn drop_lapsed_values(&mut self) -> Result<(), EditError> {
+        let now_secs = clock::now_secs();
+        for stored in self.read().keys_with_lapsed_values(now_secs).await? {
+            let before = stored.value.key;
+            self.write.forget_lapsed_values(before.id).await?;
+            let key = Key { retired: still_valid(&before.retired, now_secs), ..before.clone() };
+            self.put(&[Change::PutKey { key, before: Some(Box::new(before)) }])?;
+        }
+        Ok(())
+    }
+
+    async fn update_key(&mut self, before: Key, key: Key) -> Result<(), EditError> {
+        self.write.update_key(&before, &key).await?;
+        self.put(&[Change::PutKey { key, before: Some(Box::new(before)) }])
+    }
+
+    async fn referred(
+        &mut self,
+        references: &mut References,
+        tenant: TenantId,
+        spec: &KeySpec,
+    ) -> Result<Referred, EditError> {
+        let mut problems = Problems::default();
+        let mut missing = |field: String| problems.add(field, "does not exist");
+        let mut referred = Referred { plan: None, consumer: None, services: None };
+        if let Some(slug) = &spec.plan {
+            referred.plan = self.plan_id(references, tenant, slug).await?;
+            if referred.plan.is_none() {
+                missing("plan".to_owned());
+            }
+        }
+        if let Some(client_id) = &spec.consumer {
+            referred.consumer = self.consumer_id(references, tenant, client_id).await?;
+            if referred.consumer.is_none() {
+                missing("consumer".to_owned());
+            }
+        }
+        if let Some(slugs) = &spec.services {
+            let mut services = Vec::with_capacity(slugs.len());
+            for (index, slug) in slugs.iter().enumerate() {
+                match self.service_id(references, tenant, slug).await? {
+                    Some(id) => services.push(id),
+                    None => missing(format!("services[{index}]")),
+                }
+            }
+            // A set: the order in which it was written says nothing.
+            services.sort_unstable();
+            services.dedup();
+            referred.services = Some(services.into());
+        }
+        Ok(problems.finish(Some(referred))?)
+    }
+}
+
+fn still_valid(retired: &[RetiredHash], now_secs: u64) -> Vec<RetiredHash> {
+    retired.iter().filter(|retired| retired.valid_until_secs > now_secs).copied().collect()
+}

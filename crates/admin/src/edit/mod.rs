@@ -1,0 +1,156 @@
+//! The one way to change anything: rows and snapshot together, or nothing.
+
+mod consumers;
+mod keys;
+mod plans;
+mod references;
+mod services;
+mod tenants;
+mod users;
+
+use std::sync::Arc;
+
+use tokio::sync::OwnedMutexGuard;
+use tollgate_core::Problems;
+use tollgate_core::address::AllowList;
+use tollgate_core::resource::TenantId;
+use tollgate_core::snapshot::{Change, Snapshot};
+use tollgate_store::{Read, StoreError, Write};
+
+use crate::clock;
+use crate::control_plane::{ControlPlane, Inner};
+use crate::password::HashingFailed;
+use crate::token::NoRandomness;
+
+pub use keys::KeyValue;
+pub use references::References;
+pub use services::WrittenService;
+
+#[derive(Debug, thiserror::Error)]
+pub enum EditError {
+    /// The input does not fit what there is; nothing was changed.
+    #[error("{0}")]
+    Refused(#[from] Problems),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("another process has written to the database: restart to load what it wrote")]
+    OutOfStep,
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+    #[error(transparent)]
+    Hashing(#[from] HashingFailed),
+}
+
+/// Whether a replacement differed from what was there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replaced {
+    Changed,
+    Unchanged,
+}
+
+/// A transaction over the database and the snapshot. Dropped, it leaves both as they were.
+pub struct Edit {
+    plane: Arc<Inner>,
+    write: Write,
+    before: Arc<Snapshot>,
+    candidate: Candidate,
+    turn: OwnedMutexGuard<()>,
+}
+
+/// The next snapshot, as far as it has been compiled.
+enum Candidate {
+    /// As the one before: nothing that the proxy runs was changed.
+    Unchanged,
+    Changed(Snapshot),
+    /// A change did not compile, so nothing of this edit may come into force.
+    Refused,
+}
+
+impl Edit {
+    /// Waits for the edits before.
+    pub async fn begin(plane: &ControlPlane) -> Result<Self, EditError> {
+        let plane = Arc::clone(&plane.0);
+        let turn = Arc::clone(&plane.turn).lock_owned().await;
+        let mut write = plane.store.write(clock::now_secs()).await?;
+        let before = plane.snapshot.load_full();
+        if write.revision().await? != before.revision() {
+            return Err(EditError::OutOfStep);
+        }
+        Ok(Self { plane, write, before, candidate: Candidate::Unchanged, turn })
+    }
+
+    /// What there is by now, the edit's own rows included.
+    pub fn read(&mut self) -> &mut Read {
+        &mut self.write
+    }
+
+    pub fn write(&mut self) -> &mut Write {
+        &mut self.write
+    }
+
+    /// The snapshot as this edit leaves it.
+    pub fn snapshot(&self) -> &Snapshot {
+        match &self.candidate {
+            Candidate::Changed(snapshot) => snapshot,
+            Candidate::Unchanged | Candidate::Refused => &self.before,
+        }
+    }
+
+    pub fn has_tenant(&self, id: TenantId) -> bool {
+        self.snapshot().tenant_by_id(id).is_some()
+    }
+
+    /// The revision that will be in force once this is committed.
+    pub fn revision(&self) -> u64 {
+        self.snapshot().revision()
+    }
+
+    /// Makes the rows last and publishes the snapshot. When this returns, both are in force; when its caller
+    /// goes away meanwhile, they still come into force together.
+    pub async fn commit(self) -> Result<(), EditError> {
+        let finish = tokio::spawn(self.finish());
+        match finish.await {
+            Ok(outcome) => outcome,
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        }
+    }
+
+    async fn finish(self) -> Result<(), EditError> {
+        let Self { plane, mut write, candidate, turn, .. } = self;
+        match candidate {
+            Candidate::Unchanged => write.commit().await?,
+            Candidate::Changed(snapshot) => {
+                write.set_revision(snapshot.revision()).await?;
+                write.commit().await?;
+                plane.snapshot.store(Arc::new(snapshot));
+            }
+            Candidate::Refused => return Err(refused_already()),
+        }
+        drop(turn);
+        Ok(())
+    }
+
+    /// Compiles changes whose rows were written.
+    fn put(&mut self, changes: &[Change]) -> Result<(), EditError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let revision = self.before.revision() + 1;
+        let candidate = match std::mem::replace(&mut self.candidate, Candidate::Refused) {
+            Candidate::Unchanged => self.before.as_ref().clone(),
+            Candidate::Changed(snapshot) => snapshot,
+            Candidate::Refused => return Err(refused_already()),
+        };
+        self.candidate = Candidate::Changed(candidate.grown(changes, revision)?);
+        Ok(())
+    }
+
+    fn allow_list(&self) -> &AllowList {
+        &self.plane.allow_list
+    }
+}
+
+/// Nothing goes on with an edit that was refused; were it tried, nothing would come of it.
+fn refused_already() -> EditError {
+    EditError::Refused(Problems::one("", "was refused"))
+}

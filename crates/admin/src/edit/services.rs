@@ -1,0 +1,107 @@
+//! Services, and the rule on what their targets may reach.
+
+use tollgate_core::Problems;
+use tollgate_core::address::{AddressRefused, Reach};
+use tollgate_core::resource::{
+    Service, ServiceDraft, ServiceId, ServiceSlug, ServiceSpec, Target, TargetId, TargetSpec, TenantId,
+};
+use tollgate_core::snapshot::Change;
+use uuid::Uuid;
+
+use super::{Edit, EditError, Replaced};
+use crate::principal::Principal;
+
+/// A service as it is written, and how far its author's targets may reach.
+pub struct WrittenService<'d> {
+    /// Names the fields in problems.
+    draft: &'d ServiceDraft,
+    spec: ServiceSpec,
+    reach: Reach,
+}
+
+impl<'d> WrittenService<'d> {
+    pub fn parse(draft: &'d ServiceDraft, author: &Principal) -> Result<Self, Problems> {
+        Ok(Self { draft, spec: draft.parse()?, reach: author.reach() })
+    }
+
+    pub const fn slug(&self) -> &ServiceSlug {
+        &self.spec.slug
+    }
+}
+
+impl Edit {
+    pub async fn create_service(
+        &mut self,
+        tenant: TenantId,
+        written: WrittenService<'_>,
+    ) -> Result<ServiceId, EditError> {
+        let service = self.service(ServiceId(Uuid::now_v7()), tenant, &[], written)?;
+        let id = service.id;
+        self.write.insert_service(&service).await?;
+        self.put(&[Change::PutService(service)])?;
+        Ok(id)
+    }
+
+    pub async fn replace_service(
+        &mut self,
+        before: &Service,
+        written: WrittenService<'_>,
+    ) -> Result<Replaced, EditError> {
+        let service = self.service(before.id, before.tenant, &before.targets, written)?;
+        if service == *before && service.auth_header.as_str() == before.auth_header.as_str() {
+            return Ok(Replaced::Unchanged);
+        }
+        self.write.update_service(&service).await?;
+        self.put(&[Change::PutService(service)])?;
+        Ok(Replaced::Changed)
+    }
+
+    pub async fn delete_service(&mut self, service: &Service) -> Result<(), EditError> {
+        self.write.delete_service(service.id).await?;
+        self.put(&[Change::DeleteService(service.tenant, service.id)])
+    }
+
+    fn service(
+        &self,
+        id: ServiceId,
+        tenant: TenantId,
+        before: &[Target],
+        written: WrittenService<'_>,
+    ) -> Result<Service, Problems> {
+        let WrittenService { draft, spec, reach } = written;
+        let mut problems = Problems::default();
+        let mut targets = Vec::with_capacity(spec.targets.len());
+        for (index, target) in spec.targets.into_iter().enumerate() {
+            let target = self.target(target, before, reach);
+            targets.extend(problems.check(&field_of_target(draft, index), target));
+        }
+        let service = Service {
+            id,
+            tenant,
+            slug: spec.slug,
+            name: spec.name,
+            auth_header: spec.auth_header,
+            targets,
+            timeouts: spec.timeouts,
+            max_body_bytes: spec.max_body_bytes,
+        };
+        problems.finish(Some(service))
+    }
+
+    /// A target that was there keeps its id, so that what the proxy knows of it stays, and the farther of its
+    /// reach and the author's: a tenant's user may leave standing what an administrator allowed.
+    fn target(&self, spec: TargetSpec, before: &[Target], reach: Reach) -> Result<Target, AddressRefused> {
+        let held = before.iter().find(|held| held.url == spec.url);
+        let reach = match (reach, held.map(|held| held.reach)) {
+            (Reach::Private, _) | (Reach::Public, Some(Reach::Private)) => Reach::Private,
+            (Reach::Public, Some(Reach::Public) | None) => Reach::Public,
+        };
+        spec.url.permit(reach, self.allow_list())?;
+        let id = held.map_or_else(|| TargetId(Uuid::now_v7()), |held| held.id);
+        Ok(Target { id, url: spec.url, weight: spec.weight, reach })
+    }
+}
+
+fn field_of_target(draft: &ServiceDraft, index: usize) -> String {
+    if draft.url.is_some() { "url".to_owned() } else { format!("targets[{index}].url") }
+}

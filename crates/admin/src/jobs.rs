@@ -1,0 +1,127 @@
+//! What happens without anybody asking: keeping counts and last uses, and forgetting what is over.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
+use tollgate_core::limit::{CounterRecord, Subject, Window};
+use tollgate_core::resource::KeyId;
+use tollgate_store::StoreError;
+
+use crate::clock;
+use crate::control_plane::{ControlPlane, Inner};
+use crate::edit::{Edit, EditError};
+
+const PERSIST_EVERY: Duration = Duration::from_secs(3);
+const SWEEP_EVERY: Duration = Duration::from_mins(1);
+/// A key in steady use is noted as used this often: last uses are right to the minute.
+const USE_EVERY_SECS: u64 = 60;
+
+/// Where uses of keys are noted between two persists.
+pub trait LastUsed: Send + Sync {
+    /// Keys used since the last call, with the second of the last use since the epoch.
+    fn take(&self) -> Vec<(KeyId, u64)>;
+}
+
+impl<F: Fn() -> Vec<(KeyId, u64)> + Send + Sync> LastUsed for F {
+    fn take(&self) -> Vec<(KeyId, u64)> {
+        self()
+    }
+}
+
+/// What was taken from memory and is not in the database yet: a failed write loses nothing.
+#[derive(Default)]
+pub(crate) struct Unsaved {
+    /// Of several records of one window, the last counts.
+    counters: Vec<CounterRecord>,
+    uses: HashMap<KeyId, u64>,
+    /// Uses that are in the database, by the second: a key is noted once in [`USE_EVERY_SECS`].
+    noted: HashMap<KeyId, u64>,
+}
+
+impl ControlPlane {
+    /// Keeps what limits have counted and when keys were last used. What fails is logged, and tried again the
+    /// next time.
+    pub async fn persist(&self) {
+        let mut unsaved = self.0.unsaved.lock().await;
+        unsaved.take_from(&self.0);
+        if unsaved.counters.is_empty() && unsaved.uses.is_empty() {
+            return;
+        }
+        match save(&self.0, &unsaved).await {
+            Ok(()) => unsaved.are_saved(),
+            Err(error) => {
+                unsaved.drop_superseded();
+                tracing::error!(%error, "counts and last uses could not be kept");
+            }
+        }
+    }
+
+    /// Persists every few seconds and sweeps every minute, until `shutdown`; then persists once more.
+    pub async fn run_jobs(&self, shutdown: impl Future<Output = ()>) {
+        let mut persist = interval(PERSIST_EVERY);
+        let mut sweep = interval_at(Instant::now() + SWEEP_EVERY, SWEEP_EVERY);
+        persist.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tokio::pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                _ = persist.tick() => self.persist().await,
+                _ = sweep.tick() => self.sweep().await,
+            }
+        }
+        self.persist().await;
+    }
+
+    async fn sweep(&self) {
+        self.0.counters.sweep(clock::now());
+        if let Err(error) = sweep_store(self).await {
+            tracing::error!(%error, "what is over could not be swept out");
+        }
+    }
+}
+
+impl Unsaved {
+    fn take_from(&mut self, plane: &Inner) {
+        self.counters.extend(plane.counters.take_changed());
+        for (key, at_secs) in plane.last_used.iter().flat_map(|source| source.take()) {
+            if self.noted.get(&key).is_none_or(|noted_secs| at_secs >= noted_secs + USE_EVERY_SECS) {
+                self.uses.insert(key, at_secs);
+            }
+        }
+    }
+
+    fn are_saved(&mut self) {
+        self.counters.clear();
+        if let Some(newest_secs) = self.uses.values().max().copied() {
+            self.noted.retain(|_, noted_secs| *noted_secs + USE_EVERY_SECS > newest_secs);
+        }
+        self.noted.extend(self.uses.drain());
+    }
+
+    /// Keeps what could not be saved from growing with time.
+    fn drop_superseded(&mut self) {
+        let newest: HashMap<(Subject, Window), CounterRecord> =
+            self.counters.drain(..).map(|record| ((record.subject, record.window), record)).collect();
+        self.counters = newest.into_values().collect();
+    }
+}
+
+async fn save(plane: &Inner, unsaved: &Unsaved) -> Result<(), StoreError> {
+    let uses: Vec<(KeyId, u64)> = unsaved.uses.iter().map(|(&key, &at_secs)| (key, at_secs)).collect();
+    let _turn = plane.turn.lock().await;
+    let mut write = plane.store.write(clock::now_secs()).await?;
+    write.save_counters(&unsaved.counters).await?;
+    write.note_key_uses(&uses).await?;
+    write.commit().await
+}
+
+async fn sweep_store(plane: &ControlPlane) -> Result<(), EditError> {
+    let mut edit = Edit::begin(plane).await?;
+    edit.write().merge_counters(clock::now()).await?;
+    edit.write().delete_expired_sessions().await?;
+    edit.drop_lapsed_values().await?;
+    edit.commit().await
+}

@@ -1,0 +1,84 @@
+//! Passwords: Argon2id with the crate's defaults (RFC 9106; 19 MiB, two passes), off the async threads, and no
+//! more than a few at a time.
+
+use std::sync::Arc;
+
+use argon2::Argon2;
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use tokio::sync::Semaphore;
+
+/// Sign-ins must not take the machine's cores and memory from everything else.
+const MOST_AT_A_TIME: usize = 2;
+
+/// What an unknown user's password is compared with, so that the answer takes as long as for a known one. It
+/// is the form of a hash with the default parameters, and of no password.
+const NOBODYS_HASH: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5bm9ib2R5$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+#[derive(Debug, thiserror::Error)]
+#[error("passwords cannot be hashed: {0}")]
+pub struct HashingFailed(String);
+
+#[derive(Debug, Clone)]
+pub struct Passwords(Arc<Semaphore>);
+
+impl Passwords {
+    pub fn new() -> Self {
+        Self(Arc::new(Semaphore::new(MOST_AT_A_TIME)))
+    }
+
+    /// The PHC string of a password.
+    pub async fn hash(&self, password: String) -> Result<String, HashingFailed> {
+        self.off_thread(move || {
+            let hash = Argon2::default().hash_password(password.as_bytes());
+            hash.map(|hash| hash.to_string()).map_err(|error| HashingFailed(error.to_string()))
+        })
+        .await?
+    }
+
+    /// Whether the password is the one hashed; without a hash, never, and after the same time.
+    pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, HashingFailed> {
+        self.off_thread(move || {
+            let is_known = hash.is_some();
+            let hash = hash.as_deref().unwrap_or(NOBODYS_HASH);
+            let matches = PasswordHash::new(hash)
+                .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok());
+            matches && is_known
+        })
+        .await
+    }
+
+    async fn off_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, HashingFailed> {
+        let failed = |error: &dyn std::fmt::Display| HashingFailed(error.to_string());
+        let _permit = self.0.acquire().await.map_err(|error| failed(&error))?;
+        tokio::task::spawn_blocking(work).await.map_err(|error| failed(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_password_verifies_against_its_hash_alone() {
+        let passwords = Passwords::new();
+        let hash = passwords.hash("correct horse".into()).await.unwrap();
+        assert!(hash.starts_with("$argon2id$") && !hash.contains("horse"));
+        assert!(passwords.verify("correct horse".into(), Some(hash.clone())).await.unwrap());
+        assert!(!passwords.verify("battery staple".into(), Some(hash)).await.unwrap());
+        assert!(!passwords.verify("correct horse".into(), None).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn an_unknown_user_costs_what_a_known_one_does() {
+        let real = Passwords::new().hash("password".into()).await.unwrap();
+        let (real, nobodys) = (PasswordHash::new(&real).unwrap(), PasswordHash::new(NOBODYS_HASH).unwrap());
+        assert_eq!(real.params, nobodys.params);
+        assert_eq!((real.algorithm, real.version), (nobodys.algorithm, nobodys.version));
+        assert_eq!(real.hash.unwrap().len(), nobodys.hash.unwrap().len());
+    }
+}

@@ -1,0 +1,215 @@
+use serde_json::{Value, json};
+use tollgate_admin::{ApplyError, Document, Principal};
+
+use crate::gateway::Gateway;
+
+fn document() -> Value {
+    json!({
+        "tenants": [{ "slug": "acme", "name": "Acme Ltd" }],
+        "plans": [{ "slug": "basic", "limits": [{ "requests": 5, "per": "minute" }, { "requests": 100, "per": "month" }] }],
+        "services": [
+            { "slug": "api", "url": "http://127.0.0.1:9001" },
+            { "slug": "web", "tenant": "acme", "targets": [{ "url": "http://a" }, { "url": "http://b", "weight": 2 }] }
+        ],
+        "consumers": [{ "client_id": "ann", "plan": "basic" }],
+        "keys": [
+            { "name": "plain", "key": "secret_key_12345", "plan": "basic", "consumer": "ann", "services": ["web", "api"] },
+            { "name": "hashed", "key_hash": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+              "prefix": "abc", "expires_at": "2100-01-01T00:00:00Z" }
+        ],
+        "users": [{ "username": "testuser", "password": "password", "tenant": "acme" }]
+    })
+}
+
+#[test]
+fn a_document_is_applied_and_applying_it_again_changes_nothing() {
+    let gateway = Gateway::start();
+    let admin = gateway.admin();
+    let applied = admin.post("/api/config", &document()).expect(200);
+    assert_eq!(applied["services"], json!({ "created": 2, "updated": 0, "unchanged": 0 }));
+    assert_eq!(applied["revision"], gateway.revision());
+    assert!(gateway.key_in_force("secret_key_12345").is_some());
+    assert!(gateway.key_in_force("abc").is_some());
+    let session = gateway.signed_in("testuser", "password");
+    let keys = session.get("/api/keys").expect(200);
+    assert_eq!(keys["items"][0]["prefix"], "secr");
+    assert_eq!(keys["items"][0]["services"], json!(["api", "web"]));
+    assert_eq!(keys["items"][1]["prefix"], "abc");
+
+    let again = admin.post("/api/config", &document()).expect(200);
+    for kind in ["tenants", "plans", "services", "consumers", "keys", "users"] {
+        assert_eq!((&again[kind]["created"], &again[kind]["updated"]), (&json!(0), &json!(0)), "{kind}");
+    }
+    assert_eq!(again["revision"], applied["revision"]);
+    assert_eq!(session.get("/api/keys").expect(200), keys, "nothing was touched, the session holds");
+}
+
+#[test]
+fn an_edited_document_changes_what_it_names_and_leaves_the_rest() {
+    let gateway = Gateway::start();
+    let admin = gateway.admin();
+    admin.post("/api/config", &document()).expect(200);
+    let acme = admin.in_tenant("acme");
+    let before = acme.get("/api/services/web").expect(200);
+    let edited = json!({
+        "services": [{ "tenant": "acme", "slug": "web", "targets": [{ "url": "http://b" }] }],
+        "keys": [{ "tenant": "acme", "name": "plain", "key": "another_key_12345" }],
+        "users": [{ "username": "testuser", "password": "new password", "tenant": "acme" }]
+    });
+    let applied = admin.post("/api/config", &edited).expect(200);
+    assert_eq!(applied["services"]["updated"], 1);
+    assert_eq!((&applied["keys"]["updated"], &applied["users"]["updated"]), (&json!(1), &json!(1)));
+    let after = acme.get("/api/services/web").expect(200);
+    assert_eq!((&after["id"], &after["targets"][0]["id"]), (&before["id"], &before["targets"][1]["id"]));
+    assert!(
+        gateway.key_in_force("secret_key_12345").is_none()
+            && gateway.key_in_force("another_key_12345").is_some()
+    );
+    assert!(gateway.key_in_force("abc").is_some());
+    acme.get("/api/services/api").expect(200);
+    gateway.signed_in("testuser", "new password");
+}
+
+#[test]
+fn one_problem_and_nothing_is_applied() {
+    let gateway = Gateway::start();
+    let admin = gateway.admin();
+    let revision = gateway.revision();
+    let mut bad = document();
+    bad["services"][1]["targets"][0]["url"] = json!("ftp://x");
+    bad["plans"][0]["limits"][1]["per"] = json!("fortnight");
+    bad["keys"][0]["services"] = json!(["web", "absent"]);
+    bad["keys"][1]["key"] = json!("both_are_given_123");
+    bad["keys"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({ "name": "stray", "tenant": "absent", "key": "secret_key_67890" }));
+    let fields = admin.post("/api/config", &bad).refused(422);
+    let expected = [
+        "plans[0].limits[1].per",
+        "services[1].targets[0].url",
+        "consumers[0].plan",
+        "keys[1].key",
+        "keys[2].tenant",
+        "keys[0].plan",
+        "keys[0].consumer",
+        "keys[0].services[0]",
+        "keys[0].services[1]",
+    ];
+    let sorted = |mut fields: Vec<String>| {
+        fields.sort();
+        fields
+    };
+    assert_eq!(sorted(fields), sorted(expected.map(str::to_owned).to_vec()));
+    assert_eq!(gateway.revision(), revision);
+    admin.get("/api/tenants/acme").refused(404);
+    admin.get("/api/users/testuser").refused(404);
+    // The writer is free, and the snapshot still in step.
+    admin.post("/api/config", &document()).expect(200);
+}
+
+#[test]
+fn entries_that_name_the_same_thing_are_refused() {
+    let gateway = Gateway::start();
+    let admin = gateway.admin();
+    let twice = json!({
+        "tenants": [{ "slug": "acme" }],
+        "plans": [{ "slug": "a" }, { "slug": "a" }],
+        "services": [{ "slug": "s", "url": "http://a" }, { "slug": "s", "url": "http://a" }],
+        "keys": [
+            { "name": "one", "key": "secret_key_12345" },
+            { "name": "one", "key": "secret_key_67890" },
+            { "name": "two", "key": "secret_key_12345" }
+        ]
+    });
+    let fields = admin.post("/api/config", &twice).refused(422);
+    assert_eq!(fields, ["plans[1].slug", "services[1].slug", "keys[1].name", "keys[2].key"]);
+    let shape = json!({ "tenants": [{ "slug": "acme" }], "services": [{ "slug": "a", "url": "http://a", "colour": 1 }] });
+    assert_eq!(admin.post("/api/config", &shape).refused(422), ["services[0].colour"]);
+    assert_eq!(admin.post("/api/config", &json!({ "routes": [] })).refused(422), ["routes"]);
+    let nameless = json!({ "tenants": [{ "slug": "a" }, { "slug": "b" }], "plans": [{ "slug": "p" }] });
+    assert_eq!(admin.post("/api/config", &nameless).refused(422), ["plans[0].tenant"]);
+}
+
+#[test]
+fn a_dry_run_says_what_would_be_done_and_does_nothing() {
+    let gateway = Gateway::start();
+    let admin = gateway.admin();
+    let revision = gateway.revision();
+    for path in ["/api/config?dry_run=true", "/api/config/validate"] {
+        let would_be = admin.post(path, &document()).expect(200);
+        assert_eq!(would_be["keys"]["created"], 2);
+        assert_eq!(
+            admin.post(path, &json!({ "keys": [{ "name": "k" }] })).refused(422),
+            ["keys[0].tenant", "keys[0].key"]
+        );
+    }
+    assert_eq!(gateway.revision(), revision);
+    admin.get("/api/tenants/acme").refused(404);
+    assert_eq!(admin.post("/api/config?dry_run=perhaps", &document()).refused(422), ["dry_run"]);
+}
+
+#[test]
+fn a_tenants_user_applies_to_its_own_tenant_alone() {
+    let gateway = Gateway::start();
+    gateway.admin_in("acme");
+    gateway.admin_in("other");
+    let ann = gateway.user_of("acme", "ann");
+    let own = json!({ "tenants": [{ "slug": "acme" }], "plans": [{ "slug": "basic" }], "keys": [{ "name": "k", "key": "secret_key_12345" }] });
+    ann.post("/api/config", &own).expect(200);
+    let others = json!({
+        "tenants": [{ "slug": "new" }],
+        "plans": [{ "slug": "p", "tenant": "other" }, { "slug": "q", "tenant": "absent" }],
+        "services": [{ "slug": "s", "url": "http://127.0.0.1" }],
+        "users": [{ "username": "eve", "password": "correct horse" }]
+    });
+    let fields = ann.post("/api/config", &others).refused(422);
+    assert_eq!(fields, ["tenants[0]", "plans[0].tenant", "plans[1].tenant", "services[0].url", "users[0]"]);
+}
+
+#[test]
+fn a_key_of_another_tenant_cannot_be_brought_again() {
+    let gateway = Gateway::start();
+    gateway.admin().post("/api/config", &document()).expect(200);
+    gateway.admin_in("other");
+    let copy = json!({ "keys": [{ "tenant": "other", "name": "copy", "key": "secret_key_12345" }] });
+    assert_eq!(gateway.admin().post("/api/config", &copy).refused(422), ["keys[0].key"]);
+}
+
+#[test]
+fn the_process_itself_applies_documents_too() {
+    let gateway = Gateway::start();
+    let document: Document = serde_json::from_value(document()).unwrap();
+    let apply =
+        |document: &Document| gateway.runtime.block_on(gateway.plane.apply(&Principal::operator(), document));
+    assert_eq!(apply(&document).unwrap().keys.created, 2);
+    assert_eq!(apply(&document).unwrap().keys.unchanged, 2);
+    let written: Document = serde_json::from_value(serde_json::to_value(&document).unwrap()).unwrap();
+    assert_eq!(apply(&written).unwrap().services.unchanged, 2);
+    let mut bad = document.clone();
+    bad.keys[0].draft.name = String::new();
+    assert!(
+        matches!(apply(&bad), Err(ApplyError::Refused(problems)) if problems.to_string().contains("keys[0].name"))
+    );
+}
+
+#[test]
+fn ten_thousand_services_and_keys_are_applied_in_seconds() {
+    let gateway = Gateway::start();
+    let services: Vec<_> =
+        (0..10_000).map(|n| json!({ "slug": format!("s{n}"), "url": "http://a" })).collect();
+    let keys: Vec<_> = (0..10_000)
+        .map(|n| json!({ "name": format!("k{n}"), "key": format!("secret_key_{n:06}") }))
+        .collect();
+    let document = json!({ "tenants": [{ "slug": "acme" }], "services": services, "keys": keys });
+    let applied = gateway.admin().post("/api/config", &document).expect(200);
+    assert_eq!(
+        (&applied["services"]["created"], &applied["keys"]["created"]),
+        (&json!(10_000), &json!(10_000))
+    );
+    let again = gateway.admin().post("/api/config", &document).expect(200);
+    assert_eq!(
+        (&again["services"]["unchanged"], &again["keys"]["unchanged"]),
+        (&json!(10_000), &json!(10_000))
+    );
+}

@@ -1,0 +1,118 @@
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::gateway::Gateway;
+
+#[test]
+fn every_operation_is_documented_with_its_answers() {
+    let gateway = Gateway::start();
+    let document = gateway.anyone().get("/api/openapi.json").expect(200);
+    let paths: BTreeSet<&str> = document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+    let expected = [
+        "/api/auth/login",
+        "/api/auth/logout",
+        "/api/auth/me",
+        "/api/config",
+        "/api/config/validate",
+        "/api/consumers",
+        "/api/consumers/{client_id}",
+        "/api/keys",
+        "/api/keys/{id}",
+        "/api/keys/{id}/rotate",
+        "/api/plans",
+        "/api/plans/{slug}",
+        "/api/services",
+        "/api/services/{id}",
+        "/api/tenants",
+        "/api/tenants/{slug}",
+        "/api/users",
+        "/api/users/{username}",
+        "/health",
+        "/health/live",
+        "/health/ready",
+    ];
+    assert_eq!(paths, BTreeSet::from(expected));
+    assert_eq!(document["components"]["securitySchemes"]["token"]["scheme"], "bearer");
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let responses = operation["responses"].as_object().unwrap();
+            assert!(responses.keys().any(|status| status.starts_with('2')), "{method} {path}");
+            let is_guarded = operation["security"]
+                .as_array()
+                .is_none_or(|security| security[0] != Value::Object(serde_json::Map::new()));
+            assert_eq!(
+                is_guarded,
+                !path.starts_with("/health") && path != "/api/auth/login",
+                "{method} {path}"
+            );
+            if is_guarded {
+                let problem = &responses["401"]["content"]["application/problem+json"]["schema"]["$ref"];
+                assert_eq!(problem, "#/components/schemas/ProblemDetails", "{method} {path}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_reference_in_the_document_leads_somewhere() {
+    let gateway = Gateway::start();
+    let document = gateway.anyone().get("/api/openapi.json").expect(200);
+    let mut pending = vec![&document];
+    let mut references = 0;
+    while let Some(value) = pending.pop() {
+        match value {
+            Value::Object(fields) => {
+                if let Some(reference) = fields.get("$ref").and_then(Value::as_str) {
+                    let pointer = reference.strip_prefix('#').unwrap();
+                    assert!(document.pointer(pointer).is_some(), "{reference}");
+                    references += 1;
+                }
+                pending.extend(fields.values());
+            }
+            Value::Array(items) => pending.extend(items),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    assert!(references > 50);
+}
+
+#[test]
+fn every_documented_operation_is_served() {
+    let gateway = Gateway::start();
+    let document = gateway.anyone().get("/api/openapi.json").expect(200);
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        let path = path.replace(['{', '}'], "");
+        for method in operations.as_object().unwrap().keys() {
+            let status = gateway.anyone().send(&method.to_uppercase(), &path, &[], None).status;
+            assert!(![404, 405].contains(&status), "{method} {path}: {status}");
+        }
+    }
+}
+
+#[test]
+fn swagger_ui_comes_from_the_binary_alone() {
+    let gateway = Gateway::start();
+    let redirect = gateway.anyone().get("/docs");
+    assert_eq!((redirect.status, redirect.header("location")), (303, "/docs/"));
+    let page = gateway.anyone().get("/docs/");
+    assert_eq!(page.status, 200);
+    assert!(
+        page.text.contains("swagger-ui") && !page.text.contains("http://") && !page.text.contains("https://")
+    );
+    let script = gateway.anyone().get("/docs/swagger-initializer.js");
+    assert!(script.text.contains("/api/openapi.json"), "{}", script.text);
+    assert_eq!(gateway.anyone().get("/docs/swagger-ui-bundle.js").status, 200);
+}
+
+#[test]
+fn health_needs_no_token() {
+    let gateway = Gateway::start();
+    for path in ["/health", "/health/live", "/health/ready"] {
+        let health = gateway.anyone().get(path).expect(200);
+        assert_eq!(
+            (&health["status"], health["revision"].as_u64()),
+            (&serde_json::json!("ok"), Some(gateway.revision()))
+        );
+    }
+}

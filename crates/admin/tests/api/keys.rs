@@ -1,0 +1,147 @@
+use serde_json::json;
+
+use crate::gateway::Gateway;
+
+#[test]
+fn a_key_is_shown_once_and_works_at_once() {
+    let gateway = Gateway::start();
+    let acme = gateway.admin_in("acme");
+    acme.post("/api/plans", &json!({ "slug": "basic" })).expect(201);
+    acme.post("/api/services", &json!({ "slug": "api", "url": "http://a" })).expect(201);
+    acme.post("/api/consumers", &json!({ "client_id": "ann" })).expect(201);
+    let draft = json!({
+        "name": "Ann's", "plan": "basic", "consumer": "ann", "services": ["api", "api"],
+        "expires_at": "2100-01-01T02:00:00+02:00"
+    });
+    let answer = acme.post("/api/keys", &draft);
+    let made = answer.expect(201);
+    assert_eq!(answer.header("cache-control"), "no-store");
+    let (key, id) = (made["key"].as_str().unwrap(), made["id"].as_str().unwrap());
+    assert!(key.starts_with("tg_") && key.starts_with(made["prefix"].as_str().unwrap()));
+    assert_eq!(made["expires_at"], "2100-01-01T00:00:00Z");
+    assert_eq!(
+        (&made["plan"], &made["consumer"], &made["services"]),
+        (&json!("basic"), &json!("ann"), &json!(["api"]))
+    );
+    assert_eq!(gateway.key_in_force(key).unwrap().key.id.to_string(), id);
+
+    let mut shown = acme.get(&format!("/api/keys/{id}")).expect(200);
+    assert!(shown.get("key").is_none());
+    shown["key"] = made["key"].clone();
+    assert_eq!(shown, made);
+    assert!(!acme.get("/api/keys").text.contains(key));
+}
+
+#[test]
+fn editing_a_key_keeps_its_value() {
+    let gateway = Gateway::start();
+    let acme = gateway.admin_in("acme");
+    let made =
+        acme.post("/api/keys", &json!({ "name": "k", "expires_at": "2100-01-01T00:00:00Z" })).expect(201);
+    let path = format!("/api/keys/{}", made["id"].as_str().unwrap());
+    let edited = acme.put(&path, &json!({ "name": "renamed" })).expect(200);
+    assert_eq!(
+        (&edited["name"], &edited["expires_at"], &edited["version"]),
+        (&json!("renamed"), &json!(null), &json!(2))
+    );
+    let in_force = gateway.key_in_force(made["key"].as_str().unwrap()).unwrap();
+    assert_eq!(in_force.key.expires_at_secs, None);
+}
+
+#[test]
+fn a_revoked_key_is_gone_with_all_its_values() {
+    let gateway = Gateway::start();
+    let acme = gateway.admin_in("acme");
+    let made = acme.post("/api/keys", &json!({ "name": "k" })).expect(201);
+    let path = format!("/api/keys/{}", made["id"].as_str().unwrap());
+    let rotated = acme.post(&format!("{path}/rotate"), &json!({})).expect(200);
+    acme.delete(&path).expect(204);
+    for value in [&made["key"], &rotated["key"]] {
+        assert!(gateway.key_in_force(value.as_str().unwrap()).is_none());
+    }
+    acme.get(&path).refused(404);
+    acme.delete(&path).refused(404);
+}
+
+#[test]
+fn rotation_leaves_every_value_valid_whose_grace_lasts() {
+    let gateway = Gateway::start();
+    let acme = gateway.admin_in("acme");
+    let made = acme.post("/api/keys", &json!({ "name": "k" })).expect(201);
+    let rotate = format!("/api/keys/{}/rotate", made["id"].as_str().unwrap());
+    let answer = acme.send("POST", &rotate, &[], None);
+    let second = answer.expect(200);
+    assert_eq!(answer.header("cache-control"), "no-store");
+    assert_eq!((&second["id"], &second["version"]), (&made["id"], &json!(2)));
+    let third = acme.post(&rotate, &json!({ "grace": "1h" })).expect(200);
+    let value = |answer: &serde_json::Value| answer["key"].as_str().unwrap().to_owned();
+    let first_use = gateway.key_in_force(&value(&made)).unwrap();
+    let second_use = gateway.key_in_force(&value(&second)).unwrap();
+    assert!(first_use.valid_until_secs > second_use.valid_until_secs);
+    assert!(second_use.valid_until_secs.is_some());
+    assert_eq!(gateway.key_in_force(&value(&third)).unwrap().valid_until_secs, None);
+
+    let fourth = acme.post(&rotate, &json!({ "grace": "0s" })).expect(200);
+    assert!(gateway.key_in_force(&value(&third)).is_none(), "it had no grace");
+    assert!(gateway.key_in_force(&value(&second)).is_some());
+    assert!(gateway.key_in_force(&value(&fourth)).is_some());
+    // An edit in between ends nobody's grace.
+    let path = rotate.strip_suffix("/rotate").unwrap();
+    acme.put(path, &json!({ "name": "renamed" })).expect(200);
+    assert!(gateway.key_in_force(&value(&second)).is_some());
+}
+
+#[test]
+fn a_bad_grace_is_refused() {
+    let gateway = Gateway::start();
+    let acme = gateway.admin_in("acme");
+    let made = acme.post("/api/keys", &json!({ "name": "k" })).expect(201);
+    let rotate = format!("/api/keys/{}/rotate", made["id"].as_str().unwrap());
+    for bad in [json!({ "grace": "31d" }), json!({ "grace": "soon" }), json!({ "grace": 5 })] {
+        assert_eq!(acme.post(&rotate, &bad).refused(422), ["grace"]);
+    }
+    assert_eq!(acme.get("/api/keys").expect(200)["items"][0]["version"], 1);
+}
+
+#[test]
+fn what_a_key_names_has_to_exist() {
+    let gateway = Gateway::start();
+    let acme = gateway.admin_in("acme");
+    let revision = gateway.revision();
+    let draft = json!({ "name": "k", "plan": "p", "consumer": "c", "services": ["s", "t"] });
+    assert_eq!(
+        acme.post("/api/keys", &draft).refused(422),
+        ["plan", "consumer", "services[0]", "services[1]"]
+    );
+    assert_eq!(acme.post("/api/keys", &json!({ "name": "k", "services": [] })).refused(422), ["services"]);
+    assert_eq!(acme.post("/api/consumers", &json!({ "client_id": "c", "plan": "p" })).refused(422), ["plan"]);
+    assert_eq!(gateway.revision(), revision);
+    for id in ["not-an-id", "01890000-0000-7000-8000-000000000000"] {
+        acme.get(&format!("/api/keys/{id}")).refused(404);
+    }
+}
+
+#[test]
+fn no_secret_is_on_disk() {
+    let gateway = Gateway::start();
+    let acme = gateway.admin_in("acme");
+    let ann = gateway.user_of("acme", "ann");
+    let made = acme.post("/api/keys", &json!({ "name": "k" })).expect(201);
+    let rotate = format!("/api/keys/{}/rotate", made["id"].as_str().unwrap());
+    let rotated = acme.post(&rotate, &json!({})).expect(200);
+    let document = json!({ "keys": [{ "tenant": "acme", "name": "i", "key": "imported_key_12345" }] });
+    gateway.admin().post("/api/config", &document).expect(200);
+    let bytes = gateway.bytes_on_disk();
+    let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(holds(made["prefix"].as_str().unwrap()), "the search works");
+    for secret in [
+        made["key"].as_str().unwrap(),
+        rotated["key"].as_str().unwrap(),
+        "imported_key_12345",
+        "correct horse",
+        ann.token(),
+        crate::gateway::ADMIN_TOKEN,
+    ] {
+        assert!(!holds(secret), "{secret}");
+    }
+}

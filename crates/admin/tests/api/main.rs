@@ -1,0 +1,17 @@
+//! The admin API from outside, over loopback sockets.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
+mod gateway;
+
+mod auth;
+mod bodies;
+mod config;
+mod documentation;
+mod keys;
+mod lists;
+mod restart;
+mod services;
+mod tenants;
+mod usage;
+mod users;

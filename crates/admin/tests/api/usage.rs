@@ -1,0 +1,81 @@
+use std::sync::Mutex;
+
+use serde_json::json;
+use tollgate_admin::Settings;
+use tollgate_core::limit::{Counted, CounterRecord, Subject, Window};
+use tollgate_core::resource::KeyId;
+use tollgate_core::time::UnixMicros;
+
+use crate::gateway::{Gateway, settings};
+
+#[test]
+fn counts_survive_a_restart_within_their_period() {
+    let gateway = Gateway::start();
+    let month = Window::CalendarMonth;
+    let now = UnixMicros::from_secs(
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs(),
+    );
+    let start_secs = month.period(now).start_secs;
+    let subject = Subject::from(KeyId("01890000-0000-7000-8000-000000000000".parse().unwrap()));
+    let record = CounterRecord { subject, window: month, counted: Counted::Fixed { start_secs, used: 41 } };
+    let draft = tollgate_core::resource::LimitDraft {
+        requests: 42,
+        per: "month".into(),
+        burst: None,
+        algorithm: None,
+    };
+    let rules = [tollgate_core::limit::LimitRule::compile(&draft.parse().unwrap())];
+    gateway.counters.restore([record]);
+    assert!(gateway.counters.decide(subject, &rules, now).refusal.is_none());
+    gateway.runtime.block_on(gateway.plane.persist());
+    gateway.runtime.block_on(gateway.plane.persist());
+
+    let (gateway, _) = Gateway::start_in(gateway.stop(), settings());
+    assert!(gateway.counters.decide(subject, &rules, now).refusal.is_some(), "42 were used before");
+}
+
+#[test]
+fn the_last_use_of_a_key_is_shown_and_counts_no_version() {
+    let uses: &'static Mutex<Vec<(KeyId, u64)>> = Box::leak(Box::default());
+    let take = || std::mem::take(&mut *uses.lock().unwrap());
+    let gateway = Gateway::start_with(Settings { last_used: Some(Box::new(take)), ..settings() });
+    let acme = gateway.admin_in("acme");
+    let made = acme.post("/api/keys", &json!({ "name": "k" })).expect(201);
+    assert!(made["last_used_at"].is_null());
+    let id = made["id"].as_str().unwrap();
+    uses.lock().unwrap().push((KeyId(id.parse().unwrap()), 1_800_000_000));
+    let revision = gateway.revision();
+    gateway.runtime.block_on(gateway.plane.persist());
+    let shown = acme.get(&format!("/api/keys/{id}")).expect(200);
+    assert_eq!((&shown["last_used_at"], &shown["version"]), (&json!("2027-01-15T08:00:00Z"), &json!(1)));
+    assert_eq!(gateway.revision(), revision);
+}
+
+#[test]
+fn jobs_persist_a_last_time_when_they_are_stopped() {
+    let gateway = Gateway::start();
+    let subject = Subject::from(KeyId("01890000-0000-7000-8000-000000000001".parse().unwrap()));
+    let draft = tollgate_core::resource::LimitDraft {
+        requests: 1,
+        per: "month".into(),
+        burst: None,
+        algorithm: None,
+    };
+    let rules = [tollgate_core::limit::LimitRule::compile(&draft.parse().unwrap())];
+    let now = UnixMicros::from_secs(
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs(),
+    );
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    gateway.runtime.block_on(async {
+        let plane = gateway.plane.clone();
+        let jobs = tokio::spawn(async move {
+            plane.run_jobs(async { drop(stopped.await) }).await;
+        });
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        gateway.counters.decide(subject, &rules, now);
+        stop.send(()).unwrap();
+        jobs.await.unwrap();
+    });
+    let (gateway, _) = Gateway::start_in(gateway.stop(), settings());
+    assert!(gateway.counters.decide(subject, &rules, now).refusal.is_some());
+}

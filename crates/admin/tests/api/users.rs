@@ -1,0 +1,53 @@
+use serde_json::json;
+
+use crate::gateway::Gateway;
+
+#[test]
+fn an_administrator_keeps_the_users() {
+    let gateway = Gateway::start();
+    gateway.admin_in("acme");
+    let admin = gateway.admin();
+    let draft = json!({ "username": "Ann@Example.com", "password": "correct horse", "tenant": "acme" });
+    let answer = admin.post("/api/users", &draft);
+    let made = answer.expect(201);
+    assert_eq!(answer.header("location"), "/api/users/ann@example.com");
+    assert_eq!((&made["username"], &made["tenant"]), (&json!("ann@example.com"), &json!("acme")));
+    assert!(!answer.text.contains("argon2") && !answer.text.contains("correct horse"));
+    assert_eq!(admin.get("/api/users/ann@example.com").expect(200), made);
+    assert_eq!(admin.post("/api/users", &draft).refused(409), ["username"]);
+    let bad = json!({ "username": "a b", "password": "short", "tenant": "No!" });
+    assert_eq!(admin.post("/api/users", &bad).refused(422), ["username", "password", "tenant"]);
+    let stray = json!({ "username": "bob", "password": "correct horse", "tenant": "absent" });
+    assert_eq!(admin.post("/api/users", &stray).refused(422), ["tenant"]);
+    let raised = json!({ "username": "ann@example.com", "password": "correct horse" });
+    assert_eq!(admin.put("/api/users/ann@example.com", &raised).expect(200)["tenant"], json!(null));
+    gateway.signed_in("ann@example.com", "correct horse").get("/api/tenants/acme").expect(200);
+    admin.delete("/api/users/ann@example.com").expect(204);
+    admin.get("/api/users/ann@example.com").refused(404);
+}
+
+#[test]
+fn a_tenants_user_sees_its_colleagues_and_changes_its_own_password_alone() {
+    let gateway = Gateway::start();
+    gateway.admin_in("acme");
+    gateway.admin_in("other");
+    let ann = gateway.user_of("acme", "ann");
+    gateway.user_of("acme", "bob");
+    gateway.user_of("other", "mallory");
+    let listed = ann.get("/api/users").expect(200);
+    let names: Vec<_> = listed["items"].as_array().unwrap().iter().map(|user| &user["username"]).collect();
+    assert_eq!(names, ["ann", "bob"]);
+    ann.get("/api/users/bob").expect(200);
+    ann.get("/api/users/mallory").refused(404);
+    let draft = |username: &str| json!({ "username": username, "password": "battery staple" });
+    ann.post("/api/users", &draft("eve")).refused(403);
+    ann.delete("/api/users/bob").refused(403);
+    ann.put("/api/users/bob", &draft("bob")).refused(403);
+    ann.put("/api/users/mallory", &draft("mallory")).refused(404);
+    ann.put("/api/users/ann", &draft("anna")).refused(403);
+    let moved = json!({ "username": "ann", "password": "battery staple", "tenant": "other" });
+    ann.put("/api/users/ann", &moved).refused(403);
+    let kept = ann.put("/api/users/ann", &draft("ann")).expect(200);
+    assert_eq!(kept["tenant"], "acme", "leaving the tenant out makes nobody an administrator");
+    gateway.signed_in("ann", "battery staple").get("/api/tenants/other").refused(404);
+}
