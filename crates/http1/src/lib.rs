@@ -6,7 +6,7 @@
 //!    or [`ResponseHead`]. These types and [`Fields`] know nothing of the wire: HTTP/2 fills them too.
 //! 2. [`request_body`] or [`response_body`] derives the [`BodyLength`] from the head (RFC 9112 6.3).
 //! 3. [`BodyDecoder`] points at the payload within the input, [`BodyEncoder`] frames it again.
-//! 4. [`RequestWriter`] and [`ResponseWriter`] put heads on the wire.
+//! 4. [`HeadWriter`] puts heads on the wire.
 //!
 //! The codec is stricter than the RFC asks for wherever two readers of the same bytes could disagree
 //! on where a message ends or whom it is for; such messages are refused, never repaired. Heads,
@@ -30,4 +30,4 @@ pub use head::reason::reason_phrase;
 pub use head::request::RequestHead;
 pub use head::response::ResponseHead;
 pub use head::target::TargetForm;
-pub use head::writer::{RequestWriter, ResponseWriter};
+pub use head::writer::HeadWriter;

@@ -5,9 +5,8 @@ mod drive;
 
 use drive::{cut, requests, responses};
 use tollgate_http1::{
-    Authority, FieldId, Fields, HeadError, HeadLimits, Method, RequestHead, RequestParser, RequestWriter,
-    ResponseHead, ResponseParser, ResponseWriter, TargetForm, Version, is_field_value, is_token, keep_alive,
-    list_tokens,
+    Authority, FieldId, Fields, HeadError, HeadLimits, HeadWriter, Method, RequestHead, RequestParser,
+    ResponseHead, ResponseParser, TargetForm, Version, is_field_value, is_token, keep_alive, list_tokens,
 };
 
 fn request(bytes: &[u8]) -> RequestHead {
@@ -224,7 +223,7 @@ fn heads_are_written_as_given() {
         b"GET / HTTP/1.1\r\nHost: a\r\nX-B: 1\r\nConnection: close\r\nTE: trailers\r\nx-c:2\r\nUpgrade: h2c\r\n\r\n",
     );
     let mut out = b"before".to_vec();
-    let mut writer = RequestWriter::new(&mut out, b"PATCH", b"/x?y");
+    let mut writer = HeadWriter::request(&mut out, b"PATCH", b"/x?y");
     writer.fields(&received.fields, |field| !field.id.is_hop_by_hop()).field(b"Via", b"1.1 t");
     writer.field_number(b"Content-Length", u64::MAX);
     writer.finish();
@@ -242,15 +241,15 @@ fn heads_are_written_as_given() {
         let received = request(&[b"GET / HTTP/1.0\r\n", spacing, b"\r\n"].concat());
         assert_eq!(received.fields.find(b"x"), Some(&b"1"[..]), "{}", spacing.escape_ascii());
         out.clear();
-        let mut writer = RequestWriter::new(&mut out, b"GET", b"/");
+        let mut writer = HeadWriter::request(&mut out, b"GET", b"/");
         writer.fields(&received.fields, |_| true);
         writer.finish();
         assert_eq!(out, b"GET / HTTP/1.1\r\nX: 1\r\n\r\n", "{}", spacing.escape_ascii());
     }
 
     out.clear();
-    ResponseWriter::new(&mut out, 429).finish();
-    ResponseWriter::new(&mut out, 599).finish();
-    ResponseWriter::with_reason(&mut out, 200, b"Fine").finish();
+    HeadWriter::response(&mut out, 429).finish();
+    HeadWriter::response(&mut out, 599).finish();
+    HeadWriter::response_with_reason(&mut out, 200, b"Fine").finish();
     assert_eq!(out, b"HTTP/1.1 429 Too Many Requests\r\n\r\nHTTP/1.1 599 \r\n\r\nHTTP/1.1 200 Fine\r\n\r\n");
 }

@@ -8,8 +8,8 @@ use drive::{Transcript, cut, requests, responses};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tollgate_http1::{
-    BodyDecoder, BodyEncoder, BodyLength, Decoded, FieldId, Fields, HeadLimits, Method, RequestWriter,
-    ResponseWriter, is_field_value, is_token, may_trail,
+    BodyDecoder, BodyEncoder, BodyLength, Decoded, FieldId, Fields, HeadLimits, HeadWriter, Method,
+    is_field_value, is_token, may_trail,
 };
 
 /// Small enough for generated messages to reach them now and then.
@@ -121,7 +121,7 @@ proptest! {
     ) {
         prop_assume!(method != "CONNECT");
         let mut out = Vec::new();
-        let mut writer = RequestWriter::new(&mut out, method.as_bytes(), path.as_bytes());
+        let mut writer = HeadWriter::request(&mut out, method.as_bytes(), path.as_bytes());
         writer.field(b"Host", b"a").fields(&stored(&fields), |_| true);
         writer.field(body.framing().0, &body.framing().1);
         writer.finish();
@@ -141,7 +141,7 @@ proptest! {
         lengths in lengths(),
     ) {
         let mut out = Vec::new();
-        let mut writer = ResponseWriter::with_reason(&mut out, status, &reason);
+        let mut writer = HeadWriter::response_with_reason(&mut out, status, &reason);
         writer.fields(&stored(&fields), |_| true);
         writer.field(body.framing().0, &body.framing().1);
         writer.finish();

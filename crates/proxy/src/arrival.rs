@@ -15,7 +15,7 @@ pub(crate) enum Arrival {
     /// `request` holds the head; what follows it is in the client's input.
     Head,
     Refused(Rejection),
-    /// The connection ended between two requests, or within a head.
+    /// The connection ended between two requests or within a head, or nothing came at all.
     Gone,
 }
 
@@ -45,8 +45,14 @@ pub(crate) async fn read_head(
                 Poll::Ready(Ok(_)) => {}
                 Poll::Pending => {
                     let deadline = *deadline.get_or_insert_with(|| Instant::now() + within);
-                    let timed_out = client.watchdog.poll_past(cx, deadline);
-                    return timed_out.map(|()| Arrival::Refused(Rejection::TooSlow));
+                    return client.watchdog.poll_past(cx, deadline).map(|()| {
+                        // Who has begun nothing waits for no answer.
+                        if buffers.input.is_empty() {
+                            Arrival::Gone
+                        } else {
+                            Arrival::Refused(Rejection::TooSlow)
+                        }
+                    });
                 }
             }
         }

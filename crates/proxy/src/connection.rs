@@ -167,3 +167,18 @@ async fn apologise(worker: &Worker, client: &mut Client, session: &mut Session) 
         linger(client, session).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_caught_where_it_happened() {
+        let panicking = async {
+            tokio::task::yield_now().await;
+            assert!(std::hint::black_box(false), "a stage of the exchange failed");
+        };
+        assert!(caught(pin!(panicking)).await.is_err());
+        assert_eq!(caught(pin!(async { 7 })).await.ok(), Some(7));
+    }
+}

@@ -89,7 +89,9 @@ pub(crate) async fn serve(
     let snapshot = worker.snapshot();
     let request_id = RequestId::of(worker, &head.fields, peer.trust);
     let origin = Origin::of(peer, &head.fields, &settings.trusted_proxies);
-    let mut record = Record::begin(worker, received, head, &origin, &request_id);
+    let Some(mut record) = Record::begin(worker, received, head, &origin, &request_id) else {
+        return Next::Abandon;
+    };
     let context =
         Context { worker, snapshot: &snapshot, head, origin: &origin, request_id: &request_id, received };
     let mut sides = Sides {

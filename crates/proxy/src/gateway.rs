@@ -1,7 +1,7 @@
 //! What the workers share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 
 use ahash::RandomState;
 use arc_swap::ArcSwap;
@@ -30,6 +30,8 @@ pub(crate) struct Gateway {
     /// Port that clients reach the proxy at.
     pub port: u16,
     draining: AtomicBool,
+    /// No request begins any more.
+    closed: AtomicBool,
     in_flight: Box<[InFlight]>,
     pub last_used: Mutex<LastUsed>,
 }
@@ -38,6 +40,14 @@ pub(crate) struct Gateway {
 #[repr(align(64))]
 #[derive(Default)]
 struct InFlight(AtomicUsize);
+
+/// Whether a request may go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Began {
+    InTime,
+    /// The gateway ends: what was sent is not looked at, so that the client can send it elsewhere.
+    TooLate,
+}
 
 impl Gateway {
     pub fn new(
@@ -59,6 +69,7 @@ impl Gateway {
             via: format!("tollgate-{:08x}", fastrand::u32(..)).into_bytes().into(),
             port,
             draining: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             in_flight: (0..workers).map(|_| InFlight::default()).collect(),
             last_used: Mutex::default(),
         }
@@ -72,14 +83,36 @@ impl Gateway {
         self.draining.store(true, Ordering::Relaxed);
     }
 
+    /// Requests that have begun and not ended. While draining, zero is final: whoever was told it may end the
+    /// workers, so none begins any more.
     pub fn in_flight(&self) -> usize {
+        let count = self.count_in_flight();
+        if count > 0 || !self.is_draining() {
+            return count;
+        }
+        self.closed.store(true, Ordering::Relaxed);
+        // With the one in `request_began`: either that request sees that it is too late, or it is seen here.
+        fence(Ordering::SeqCst);
+        self.count_in_flight()
+    }
+
+    fn count_in_flight(&self) -> usize {
         self.in_flight.iter().map(|worker| worker.0.load(Ordering::Relaxed)).sum()
     }
 
-    pub fn request_began(&self, worker: usize) {
+    /// Counts a request, unless it came too late to begin.
+    pub fn request_began(&self, worker: usize) -> Began {
         let count = &self.in_flight[worker].0;
         // A plain store is enough, and cheaper: there is one writer.
         count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        if self.is_draining() {
+            fence(Ordering::SeqCst);
+            if self.closed.load(Ordering::Relaxed) {
+                self.request_ended(worker);
+                return Began::TooLate;
+            }
+        }
+        Began::InTime
     }
 
     pub fn request_ended(&self, worker: usize) {

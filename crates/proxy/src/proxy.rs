@@ -87,7 +87,7 @@ impl Proxy {
         self.phase.send_replace(Phase::Draining);
     }
 
-    /// Requests that have begun and not ended.
+    /// Requests that have begun and not ended. While draining, zero is final: none begins any more.
     pub fn in_flight(&self) -> usize {
         self.gateway.in_flight()
     }

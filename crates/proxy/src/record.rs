@@ -8,6 +8,7 @@ use tollgate_http1::RequestHead;
 
 use crate::authenticate::Caller;
 use crate::clock::{Moment, micros};
+use crate::gateway::Began;
 use crate::identity::{Origin, RequestId};
 use crate::message::{push_json_string, push_number, push_plain};
 use crate::route::Selected;
@@ -40,15 +41,18 @@ pub(crate) struct Record<'r> {
 }
 
 impl<'r> Record<'r> {
+    /// `None` where the gateway takes no more requests.
     pub fn begin(
         worker: &Rc<Worker>,
         began: Moment,
         head: &'r RequestHead,
         origin: &'r Origin<'_>,
         request_id: &'r RequestId,
-    ) -> Self {
-        worker.gateway.request_began(worker.index);
-        Self {
+    ) -> Option<Self> {
+        if worker.gateway.request_began(worker.index) == Began::TooLate {
+            return None;
+        }
+        Some(Self {
             worker: Rc::clone(worker),
             began,
             head,
@@ -59,7 +63,7 @@ impl<'r> Record<'r> {
             status: None,
             body_bytes: 0,
             upstream_began: None,
-        }
+        })
     }
 
     fn final_status(&self) -> u16 {

@@ -147,15 +147,6 @@ impl BaseUrl {
             Host::Name(_) => Ok(()),
         }
     }
-
-    /// The class of the address where the URL names one; a name is judged when it is resolved.
-    pub fn literal_class(&self) -> Option<AddressClass> {
-        match &self.host {
-            Host::Address(address) => Some(address::classify(*address)),
-            Host::Name(name) if is_localhost(name) => Some(AddressClass::Loopback),
-            Host::Name(_) => None,
-        }
-    }
 }
 
 impl fmt::Display for BaseUrl {

@@ -1,7 +1,7 @@
 //! The response head that a client gets.
 
 use tollgate_core::time::UnixMicros;
-use tollgate_http1::{BodyLength, FieldId, ResponseHead, ResponseWriter, Version};
+use tollgate_http1::{BodyLength, FieldId, HeadWriter, ResponseHead, Version};
 
 use super::{TimeTexts, push_limit_lines};
 use crate::admit::Limits;
@@ -46,7 +46,7 @@ pub(crate) fn write_response(out: &mut Vec<u8>, head: &ClientHead<'_>) {
     let is_limited = !policy_line.is_empty();
     let has_nominations = nominates_any(fields);
     let bodiless = matches!(response.status, 101 | 204);
-    let mut writer = ResponseWriter::with_reason(out, response.status, response.reason());
+    let mut writer = HeadWriter::response_with_reason(out, response.status, response.reason());
     writer.fields(fields, |field| {
         let kept = match field.id {
             FieldId::XRequestId => false,
@@ -76,7 +76,7 @@ pub(crate) fn write_response(out: &mut Vec<u8>, head: &ClientHead<'_>) {
 
 /// A `1xx` other than `101`: as it came, but for what belongs to the connection.
 pub(crate) fn write_interim(out: &mut Vec<u8>, response: &ResponseHead) {
-    let mut writer = ResponseWriter::with_reason(out, response.status, response.reason());
+    let mut writer = HeadWriter::response_with_reason(out, response.status, response.reason());
     writer.fields(&response.fields, |field| {
         !field.id.is_hop_by_hop()
             && field.id != FieldId::ContentLength

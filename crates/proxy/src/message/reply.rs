@@ -1,7 +1,7 @@
 //! Responses of the gateway itself.
 
 use tollgate_core::time::{UnixMicros, rfc3339};
-use tollgate_http1::{FieldId, Method, RequestHead, ResponseWriter, list_tokens};
+use tollgate_http1::{FieldId, HeadWriter, Method, RequestHead, list_tokens};
 
 use super::{Persistence, push_json_string, push_number};
 use crate::identity::RequestId;
@@ -30,7 +30,7 @@ pub(crate) fn write_reply(
     request_id: &RequestId,
     persistence: Persistence,
 ) {
-    let mut writer = ResponseWriter::new(out, reply.status);
+    let mut writer = HeadWriter::response(out, reply.status);
     if !reply.body.is_empty() {
         writer.field(b"Content-Type", reply.content_type.as_bytes());
     }

@@ -2,7 +2,7 @@
 
 use tollgate_core::resource::HeaderName;
 use tollgate_core::snapshot::{Snapshot, Target};
-use tollgate_http1::{BodyLength, FieldId, Fields, RequestWriter, Version};
+use tollgate_http1::{BodyLength, FieldId, Fields, HeadWriter, Version};
 
 use crate::admit::Admitted;
 use crate::authenticate::is_credential;
@@ -26,7 +26,7 @@ pub(crate) fn write_request(out: &mut Vec<u8>, head: &UpstreamHead<'_>, scratch:
     let UpstreamHead { request, selected, admitted, target, origin, .. } = head;
     let fields = &request.head.fields;
     write_target(scratch, head);
-    let mut writer = RequestWriter::new(out, request.head.method_name(), scratch);
+    let mut writer = HeadWriter::request(out, request.head.method_name(), scratch);
     writer.field(b"Host", target.authority.as_bytes());
     let header = &selected.service.auth_header;
     let has_nominations = nominates_any(fields);
