@@ -1,0 +1,91 @@
+//! A resource's fields as flags give them.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use serde_json::{Map, Value};
+
+/// Fields by their names in the admin API. `Null` takes a field away.
+pub type Fields = Map<String, Value>;
+
+/// The whole resource, in place of flags.
+#[derive(Args)]
+pub struct Whole {
+    /// The whole resource as JSON, from a file, or from standard input with `-`; in place of the other flags.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+impl Whole {
+    /// The file's fields, or those of the flags where there is no file.
+    pub fn or(self, flags: Fields) -> Result<Source> {
+        match self.file {
+            None => Ok(Source::Flags(flags)),
+            Some(_) if !flags.is_empty() => {
+                bail!("--file holds the whole resource: leave the other flags out")
+            }
+            Some(path) => {
+                let text = read(&path)?;
+                let fields = serde_json::from_str(&text);
+                let fields = fields.with_context(|| format!("{} is not a JSON object", path.display()))?;
+                Ok(Source::File(fields))
+            }
+        }
+    }
+}
+
+pub enum Source {
+    /// Changes to what is there.
+    Flags(Fields),
+    /// The whole resource.
+    File(Fields),
+}
+
+/// A file's text; standard input's for `-`.
+pub fn read(path: &Path) -> Result<String> {
+    if path == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).context("standard input cannot be read")?;
+        return Ok(text);
+    }
+    std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))
+}
+
+/// Collects the flags that were given.
+#[derive(Default)]
+pub struct FieldsBuilder(Fields);
+
+impl FieldsBuilder {
+    /// An empty text takes the field away.
+    #[must_use]
+    pub fn text(mut self, name: &str, text: Option<String>) -> Self {
+        if let Some(text) = text {
+            let value = if text.is_empty() { Value::Null } else { Value::String(text) };
+            self.0.insert(name.to_owned(), value);
+        }
+        self
+    }
+
+    #[must_use]
+    pub fn value(mut self, name: &str, value: Option<impl Into<Value>>) -> Self {
+        if let Some(value) = value {
+            self.0.insert(name.to_owned(), value.into());
+        }
+        self
+    }
+
+    /// A list, where it has entries.
+    #[must_use]
+    pub fn list(mut self, name: &str, values: Vec<Value>) -> Self {
+        if !values.is_empty() {
+            self.0.insert(name.to_owned(), Value::Array(values));
+        }
+        self
+    }
+
+    pub fn build(self) -> Fields {
+        self.0
+    }
+}

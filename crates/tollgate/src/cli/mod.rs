@@ -1,0 +1,226 @@
+//! The command line: what can be typed, and who does it.
+
+mod consumers;
+mod dispatch;
+mod fields;
+mod keys;
+mod plans;
+mod resource;
+mod services;
+mod tenants;
+mod users;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use dispatch::run;
+
+use crate::config::{self, Setting};
+use crate::remote::{AdminApi, ApiError};
+use resource::{ResourceVerb, Session};
+
+#[derive(Parser)]
+#[command(name = "tollgate", version, about = "A multi-tenant API gateway.")]
+pub struct Cli {
+    #[command(flatten)]
+    pub options: Options,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Options {
+    /// The configuration file; ./tollgate.toml where it exists.
+    #[arg(long, global = true, value_name = "FILE", env = config::CONFIG)]
+    pub config: Option<PathBuf>,
+    /// Where data is kept; ./tollgate-data where nothing else is said.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<String>,
+    /// Output for machines: JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Serve, with a demo upstream and demo data; prints what to try.
+    Quickstart(QuickstartFlags),
+    /// Run the control plane and the proxy.
+    Serve(ServeFlags),
+    /// Tenants: organisations with services, plans, consumers and keys of their own.
+    Tenants(Verbs<tenants::Verb>),
+    /// Users of the control plane.
+    Users(Verbs<users::Verb>),
+    /// Services: upstreams behind a name.
+    Services(TenantVerbs<services::Verb>),
+    /// Plans: sets of limits.
+    Plans(TenantVerbs<plans::Verb>),
+    /// Consumers: whom keys speak for.
+    Consumers(TenantVerbs<consumers::Verb>),
+    /// API keys.
+    Keys(TenantVerbs<keys::Verb>),
+    /// Declarative files: tenants, services, plans, consumers and keys in YAML, TOML or JSON.
+    Config(Verbs<ConfigVerb>),
+    /// Put the demo data in: through the admin API, or into the data directory while no server runs.
+    Seed(SeedFlags),
+    /// Run the demo upstream alone.
+    DemoUpstream(DemoFlags),
+    /// Create the database, or bring its schema up to date.
+    Migrate,
+    /// Print the version.
+    Version,
+}
+
+#[derive(Args)]
+pub struct ServeFlags {
+    /// Where clients connect (proxy.listen).
+    #[arg(long, value_name = "ADDRESS")]
+    proxy_listen: Option<String>,
+    /// Where the admin API is (admin.listen).
+    #[arg(long, value_name = "ADDRESS")]
+    admin_listen: Option<String>,
+    /// Threads of the proxy, or "auto" (proxy.workers).
+    #[arg(long, value_name = "NUMBER")]
+    workers: Option<String>,
+}
+
+#[derive(Args)]
+pub struct QuickstartFlags {
+    #[command(flatten)]
+    serve: ServeFlags,
+    /// Where the demo upstream is (demo.listen).
+    #[arg(long, value_name = "ADDRESS")]
+    demo_listen: Option<String>,
+}
+
+#[derive(Args)]
+pub struct DemoFlags {
+    /// Where to listen (demo.listen).
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+}
+
+#[derive(Args)]
+pub struct SeedFlags {
+    #[command(flatten)]
+    pub server: Server,
+    /// The upstream of the demo service; where quickstart runs one if nothing else is said.
+    #[arg(long, value_name = "URL")]
+    pub upstream: Option<String>,
+}
+
+#[derive(Subcommand)]
+pub enum ConfigVerb {
+    /// Check a file without a server: every problem with its field.
+    Validate { file: PathBuf },
+    /// Create and update what the file holds; what it does not name stays as it is.
+    Apply {
+        file: PathBuf,
+        /// Say what would change, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// The server that a command talks to.
+#[derive(Args)]
+pub struct Server {
+    #[arg(
+        long,
+        global = true,
+        help = "The admin API; the token for it is in the environment, as TOLLGATE_ADMIN_TOKEN",
+        help_heading = "Server",
+        value_name = "URL",
+        env = config::ADMIN_URL,
+        default_value = "http://127.0.0.1:8081"
+    )]
+    admin_url: String,
+}
+
+impl Server {
+    pub fn api(&self) -> Result<AdminApi, ApiError> {
+        AdminApi::new(&self.admin_url, std::env::var(config::ADMIN_TOKEN).ok())
+    }
+}
+
+/// Verbs of what belongs to no tenant.
+#[derive(Args)]
+pub struct Verbs<V: Subcommand> {
+    #[command(flatten)]
+    pub server: Server,
+    #[command(subcommand)]
+    pub verb: V,
+}
+
+/// Verbs of what belongs to a tenant.
+#[derive(Args)]
+pub struct TenantVerbs<V: Subcommand> {
+    #[command(flatten)]
+    server: Server,
+    /// The tenant's slug; a tenant's own user may leave it out.
+    #[arg(long, global = true, value_name = "SLUG", help_heading = "Server")]
+    tenant: Option<String>,
+    #[command(subcommand)]
+    verb: V,
+}
+
+impl<V: ResourceVerb> Verbs<V> {
+    pub fn run(self, options: &Options) -> anyhow::Result<()> {
+        let api = self.server.api()?;
+        self.verb.run(&Session { api: &api, resource: V::RESOURCE, tenant: None, json: options.json })
+    }
+}
+
+impl<V: ResourceVerb> TenantVerbs<V> {
+    pub fn run(self, options: &Options) -> anyhow::Result<()> {
+        let (api, tenant) = (self.server.api()?, self.tenant);
+        let is_named = tenant.is_some();
+        let outcome =
+            self.verb.run(&Session { api: &api, resource: V::RESOURCE, tenant, json: options.json });
+        outcome.map_err(|error| match error.downcast_ref::<ApiError>() {
+            Some(refusal) if !is_named && refusal.is_about("tenant") => {
+                anyhow::anyhow!("name the tenant: --tenant SLUG")
+            }
+            Some(_) | None => error,
+        })
+    }
+}
+
+/// Settings given as flags.
+type Flags = Vec<(&'static Setting, String)>;
+
+impl Options {
+    fn flags(&self) -> Flags {
+        given([(&config::DATA_DIR, self.data_dir.clone())])
+    }
+}
+
+impl ServeFlags {
+    fn flags(self, options: &Options) -> Flags {
+        let own = given([
+            (&config::PROXY_LISTEN, self.proxy_listen),
+            (&config::ADMIN_LISTEN, self.admin_listen),
+            (&config::PROXY_WORKERS, self.workers),
+        ]);
+        [options.flags(), own].concat()
+    }
+}
+
+impl QuickstartFlags {
+    fn flags(self, options: &Options) -> Flags {
+        [self.serve.flags(options), given([(&config::DEMO_LISTEN, self.demo_listen)])].concat()
+    }
+}
+
+impl DemoFlags {
+    fn flags(self, options: &Options) -> Flags {
+        [options.flags(), given([(&config::DEMO_LISTEN, self.listen)])].concat()
+    }
+}
+
+fn given<const N: usize>(flags: [(&'static Setting, Option<String>); N]) -> Flags {
+    flags.into_iter().filter_map(|(setting, value)| Some((setting, value?))).collect()
+}

@@ -1,0 +1,139 @@
+//! What the verbs do, for every resource alike.
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
+use serde_json::Value;
+use ureq::http::Method;
+
+use super::fields::{Fields, Source};
+use crate::output;
+use crate::remote::{self, AdminApi, Answer, Call};
+
+/// A collection of the admin API.
+pub struct Resource {
+    /// `/api/plans`
+    pub path: &'static str,
+    /// The table's columns.
+    pub columns: &'static [&'static str],
+    /// The fields that can be written; an update keeps those that it does not change.
+    pub fields: &'static [&'static str],
+}
+
+/// The verbs of one resource.
+pub trait ResourceVerb: Subcommand {
+    const RESOURCE: &'static Resource;
+
+    fn run(self, session: &Session<'_>) -> Result<()>;
+}
+
+/// Which page of a list.
+#[derive(Args)]
+pub struct PageFlags {
+    /// How many at most (50, up to 500).
+    #[arg(long, value_name = "NUMBER")]
+    limit: Option<u16>,
+    /// Where the page before ended.
+    #[arg(long)]
+    cursor: Option<String>,
+}
+
+/// A resource at a server, and how to show what comes back.
+pub struct Session<'a> {
+    pub api: &'a AdminApi,
+    pub resource: &'static Resource,
+    pub tenant: Option<String>,
+    pub json: bool,
+}
+
+impl Session<'_> {
+    pub fn create(&self, source: Source) -> Result<()> {
+        let (Source::Flags(mut fields) | Source::File(mut fields)) = source;
+        fields.retain(|_, value| !value.is_null());
+        let mut call = self.call(Method::POST, self.resource.path.to_owned());
+        call.body = Some(serde_json::to_vec(&fields)?);
+        self.show(&self.api.call(call)?);
+        Ok(())
+    }
+
+    pub fn list(&self, page: PageFlags) -> Result<()> {
+        let mut call = self.call(Method::GET, self.resource.path.to_owned());
+        call.query.extend(page.limit.map(|limit| ("limit", limit.to_string())));
+        call.query.extend(page.cursor.map(|cursor| ("cursor", cursor)));
+        let answer = self.api.call(call)?;
+        if self.json {
+            output::line(&answer.body.to_string());
+        } else {
+            output::text(&remote::page(&answer.body, self.resource.columns));
+        }
+        Ok(())
+    }
+
+    pub fn get(&self, id: &str) -> Result<()> {
+        self.show(&self.api.call(self.call(Method::GET, self.path_of(id)))?);
+        Ok(())
+    }
+
+    /// Flags change the fields that they name; a file replaces the whole. Where somebody else changed the
+    /// resource in between, nothing is written.
+    pub fn update(&self, id: &str, source: Source) -> Result<()> {
+        let mut call = self.call(Method::PUT, self.path_of(id));
+        let fields = match source {
+            Source::File(fields) => fields,
+            Source::Flags(changes) if changes.is_empty() => bail!("nothing to change: give a flag or --file"),
+            Source::Flags(changes) => {
+                let current = self.api.call(self.call(Method::GET, self.path_of(id)))?;
+                call.if_match = current.entity_tag;
+                self.changed(current.body, changes)?
+            }
+        };
+        call.body = Some(serde_json::to_vec(&fields)?);
+        self.show(&self.api.call(call)?);
+        Ok(())
+    }
+
+    /// `done` is what has happened to it: `deleted`, `revoked`.
+    pub fn delete(&self, id: &str, done: &str) -> Result<()> {
+        let answer = self.api.call(self.call(Method::DELETE, self.path_of(id)))?;
+        if self.json {
+            output::line(&answer.body.to_string());
+        } else {
+            output::line(&format!("{id} {done}"));
+        }
+        Ok(())
+    }
+
+    pub fn call(&self, method: Method, path: String) -> Call {
+        let mut call = Call::new(method, path);
+        call.query.extend(self.tenant.clone().map(|tenant| ("tenant", tenant)));
+        call
+    }
+
+    pub fn path_of(&self, id: &str) -> String {
+        format!("{}/{}", self.resource.path, remote::path_segment(id))
+    }
+
+    pub fn show(&self, answer: &Answer) {
+        if self.json {
+            output::line(&answer.body.to_string());
+        } else {
+            // A new key is what its reader has come for.
+            output::text(&remote::record(&answer.body, &[&["key"], self.resource.columns].concat()));
+        }
+    }
+
+    fn changed(&self, current: Value, changes: Fields) -> Result<Fields> {
+        let Value::Object(mut fields) = current else {
+            bail!("the admin API at {} answered with something that is no resource", self.api.url());
+        };
+        fields.retain(|name, value| self.resource.fields.contains(&name.as_str()) && !value.is_null());
+        if let Some(Value::Array(targets)) = fields.get_mut("targets") {
+            for target in targets {
+                let target = target.as_object_mut().context("a target is no object")?;
+                target.retain(|name, _| ["url", "weight"].contains(&name.as_str()));
+            }
+        }
+        fields.extend(changes);
+        fields.retain(|_, value| !value.is_null());
+        Ok(fields)
+    }
+}

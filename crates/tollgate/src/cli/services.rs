@@ -1,0 +1,123 @@
+//! `tollgate services`
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value, json};
+
+use super::fields::{Fields, FieldsBuilder, Whole};
+use super::resource::{PageFlags, Resource, ResourceVerb, Session};
+
+#[derive(Subcommand)]
+pub enum Verb {
+    /// Create a service.
+    Create {
+        /// Second segment of every path that reaches it.
+        #[arg(long, required_unless_present = "file")]
+        slug: Option<String>,
+        #[command(flatten)]
+        flags: Flags,
+        #[command(flatten)]
+        whole: Whole,
+    },
+    /// List services.
+    List(PageFlags),
+    /// Show a service.
+    Get { service: String },
+    /// Change a service. Its targets are replaced where any is given, and its timeouts where any is.
+    Update {
+        service: String,
+        #[command(flatten)]
+        flags: Flags,
+        #[command(flatten)]
+        whole: Whole,
+    },
+    /// Delete a service.
+    Delete { service: String },
+}
+
+#[derive(Args)]
+pub struct Flags {
+    /// A name for people.
+    #[arg(long)]
+    name: Option<String>,
+    /// The upstream, where there is one.
+    #[arg(long)]
+    url: Option<String>,
+    /// An upstream and its share of the requests, once for each.
+    #[arg(long, value_name = "URL[=WEIGHT]", conflicts_with = "url", value_parser = target)]
+    target: Vec<Value>,
+    /// The header that carries the API key (X-API-Key).
+    #[arg(long, value_name = "NAME")]
+    auth_header: Option<String>,
+    /// Largest request body.
+    #[arg(long, value_name = "BYTES")]
+    max_body_bytes: Option<u64>,
+    #[arg(
+        long,
+        value_name = "NAME=DURATION",
+        value_parser = timeout,
+        help = "connect, first_byte, idle or total, and a duration, once for each: connect=2s"
+    )]
+    timeout: Vec<(String, Value)>,
+}
+
+impl Flags {
+    fn fields(self, slug: Option<String>) -> Fields {
+        let targets = self.url.map_or(self.target, |url| vec![json!({ "url": url })]);
+        let timeouts: Map<String, Value> = self.timeout.into_iter().collect();
+        FieldsBuilder::default()
+            .text("slug", slug)
+            .text("name", self.name)
+            .list("targets", targets)
+            .text("auth_header", self.auth_header)
+            .value("max_body_bytes", self.max_body_bytes)
+            .value("timeouts", (!timeouts.is_empty()).then_some(timeouts))
+            .build()
+    }
+}
+
+fn target(text: &str) -> Result<Value, String> {
+    match text.rsplit_once('=') {
+        None => Ok(json!({ "url": text })),
+        Some((url, weight)) => {
+            let weight = weight.parse::<u32>();
+            let weight = weight.map_err(|_| format!("a weight is a whole number, as in {url}=3"))?;
+            Ok(json!({ "url": url, "weight": weight }))
+        }
+    }
+}
+
+fn timeout(text: &str) -> Result<(String, Value), String> {
+    let (name, duration) = text.split_once('=').ok_or("it is written connect=2s")?;
+    Ok((name.to_owned(), duration.into()))
+}
+
+impl ResourceVerb for Verb {
+    const RESOURCE: &'static Resource = &Resource {
+        path: "/api/services",
+        columns: &["slug", "name", "targets", "auth_header"],
+        fields: &["slug", "name", "targets", "auth_header", "timeouts", "max_body_bytes"],
+    };
+
+    fn run(self, session: &Session<'_>) -> Result<()> {
+        match self {
+            Self::Create { slug, flags, whole } => session.create(whole.or(flags.fields(slug))?),
+            Self::List(page) => session.list(page),
+            Self::Get { service } => session.get(&service),
+            Self::Update { service, flags, whole } => session.update(&service, whole.or(flags.fields(None))?),
+            Self::Delete { service } => session.delete(&service, "deleted"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_may_have_a_weight() {
+        assert_eq!(target("http://a:1/x"), Ok(json!({"url": "http://a:1/x"})));
+        assert_eq!(target("http://a:1=3"), Ok(json!({"url": "http://a:1", "weight": 3})));
+        assert!(target("http://a:1=many").is_err());
+    }
+}

@@ -1,0 +1,156 @@
+//! Layers in, a valid [`Config`] out, or every problem at once.
+
+use tollgate_core::address::AllowList;
+
+use super::layers::Layer;
+use super::problem::{BadConfig, ConfigProblem, Origin};
+use super::setting::{self, Setting};
+use super::value::{self, Reading, Value};
+use super::{ADMIN_TOKEN, AdminToken, Config, LimitsConfig, ProxyConfig, TimeoutsConfig};
+
+/// `problems` are those that reading the layers brought up.
+pub fn compile(
+    layer: &Layer,
+    admin_token: Option<&str>,
+    problems: Vec<ConfigProblem>,
+) -> Result<Config, BadConfig> {
+    let mut reader = Reader { layer, problems };
+    let config = reader.config(admin_token);
+    match config {
+        Some(config) if reader.problems.is_empty() => Ok(config),
+        Some(_) | None => Err(BadConfig(reader.problems)),
+    }
+}
+
+struct Reader<'a> {
+    layer: &'a Layer,
+    problems: Vec<ConfigProblem>,
+}
+
+impl Reader<'_> {
+    /// What `parse` makes of a setting's value, or `None` with the problem noted.
+    fn read<T>(&mut self, setting: &Setting, parse: impl FnOnce(&Value) -> Reading<T>) -> Option<T> {
+        let (value, origin) = self.layer.value(setting);
+        let Ok(parsed) = parse(&value) else {
+            let message = format!("must be {}, not {value}", setting.expected);
+            self.problems.push(ConfigProblem { origin, key: setting.key.to_owned(), message });
+            return None;
+        };
+        Some(parsed)
+    }
+
+    // Everything is read before the first `?`, so that every problem is noted.
+    fn config(&mut self, admin_token: Option<&str>) -> Option<Config> {
+        let data_dir = self.read(&setting::DATA_DIR, value::path);
+        let database_file = self.read(&setting::DATABASE_URL, value::sqlite_file);
+        let log_level = self.read(&setting::LOG_LEVEL, value::log_level);
+        let access_log = if self.layer.has(&setting::ACCESS_LOG) {
+            self.read(&setting::ACCESS_LOG, value::access_log).map(Some)
+        } else {
+            Some(None)
+        };
+        let proxy = self.proxy();
+        let admin_listen = self.read(&setting::ADMIN_LISTEN, value::socket_address);
+        let demo_listen = self.read(&setting::DEMO_LISTEN, value::socket_address);
+        let shutdown_grace = self.read(&setting::SHUTDOWN_GRACE, value::duration);
+        let upstreams_allowed = self.read(&setting::UPSTREAMS_ALLOW, value::networks).map(AllowList::new);
+        let admin_token = match admin_token {
+            Some(text) => self.admin_token(text).map(Some),
+            None => Some(None),
+        };
+        let config = Config {
+            data_dir: data_dir?,
+            database_file: database_file?,
+            log_level: log_level?,
+            access_log: access_log?,
+            proxy: proxy?,
+            admin_listen: admin_listen?,
+            demo_listen: demo_listen?,
+            shutdown_grace: shutdown_grace?,
+            upstreams_allowed: upstreams_allowed?,
+            admin_token: admin_token?,
+        };
+        self.refuse_shared_address(&config);
+        Some(config)
+    }
+
+    fn proxy(&mut self) -> Option<ProxyConfig> {
+        let listen = self.read(&setting::PROXY_LISTEN, value::socket_address);
+        let workers = self.read(&setting::PROXY_WORKERS, value::workers);
+        let trusted_proxies = self.read(&setting::PROXY_TRUSTED_PROXIES, value::networks);
+        let upstream_ca_file = self.read(&setting::PROXY_UPSTREAM_CA_FILE, value::optional_path);
+        let upstream_idle_connections =
+            self.read(&setting::PROXY_UPSTREAM_IDLE_CONNECTIONS, |value| value::size(value, 0..=65_536));
+        let timeouts = self.timeouts();
+        let limits = self.limits();
+        Some(ProxyConfig {
+            listen: listen?,
+            workers: workers?,
+            trusted_proxies: trusted_proxies?,
+            upstream_ca_file: upstream_ca_file?,
+            upstream_idle_connections: upstream_idle_connections?,
+            timeouts: timeouts?,
+            limits: limits?,
+        })
+    }
+
+    fn timeouts(&mut self) -> Option<TimeoutsConfig> {
+        let head = self.read(&setting::PROXY_TIMEOUTS_HEAD, value::timeout);
+        let keep_alive = self.read(&setting::PROXY_TIMEOUTS_KEEP_ALIVE, value::timeout);
+        let body_idle = self.read(&setting::PROXY_TIMEOUTS_BODY_IDLE, value::timeout);
+        let connect = self.read(&setting::PROXY_TIMEOUTS_CONNECT, value::timeout);
+        let first_byte = self.read(&setting::PROXY_TIMEOUTS_FIRST_BYTE, value::timeout);
+        let upstream_idle = self.read(&setting::PROXY_TIMEOUTS_UPSTREAM_IDLE, value::timeout);
+        let tunnel_idle = self.read(&setting::PROXY_TIMEOUTS_TUNNEL_IDLE, value::timeout);
+        let total = self.read(&setting::PROXY_TIMEOUTS_TOTAL, |value| value::or_none(value, value::timeout));
+        Some(TimeoutsConfig {
+            head: head?,
+            keep_alive: keep_alive?,
+            body_idle: body_idle?,
+            connect: connect?,
+            first_byte: first_byte?,
+            upstream_idle: upstream_idle?,
+            tunnel_idle: tunnel_idle?,
+            total: total?,
+        })
+    }
+
+    fn limits(&mut self) -> Option<LimitsConfig> {
+        let request_line_bytes =
+            self.read(&setting::PROXY_LIMITS_REQUEST_LINE_BYTES, |value| value::size(value, 256..=1_048_576));
+        let head_bytes =
+            self.read(&setting::PROXY_LIMITS_HEAD_BYTES, |value| value::size(value, 1_024..=1_048_576));
+        let head_fields = self.read(&setting::PROXY_LIMITS_HEAD_FIELDS, |value| value::size(value, 8..=256));
+        let max_body_bytes = self.read(&setting::PROXY_LIMITS_MAX_BODY_BYTES, |value| {
+            value::or_none(value, |value| value::whole_number(value, 0..=u64::MAX))
+        });
+        Some(LimitsConfig {
+            request_line_bytes: request_line_bytes?,
+            head_bytes: head_bytes?,
+            head_fields: head_fields?,
+            max_body_bytes: max_body_bytes?,
+        })
+    }
+
+    fn admin_token(&mut self, text: &str) -> Option<AdminToken> {
+        let token = AdminToken::parse(text);
+        if token.is_none() {
+            self.problems.push(ConfigProblem {
+                origin: Origin::Variable(ADMIN_TOKEN.to_owned()),
+                key: String::new(),
+                message: "must be visible ASCII characters without spaces, at least one".to_owned(),
+            });
+        }
+        token
+    }
+
+    fn refuse_shared_address(&mut self, config: &Config) {
+        let (proxy, admin) = (config.proxy.listen, config.admin_listen);
+        let overlap = proxy.ip() == admin.ip() || proxy.ip().is_unspecified() || admin.ip().is_unspecified();
+        if proxy.port() != 0 && proxy.port() == admin.port() && overlap {
+            let (_, origin) = self.layer.value(&setting::ADMIN_LISTEN);
+            let message = format!("must not share its port with proxy.listen ({proxy})");
+            self.problems.push(ConfigProblem { origin, key: setting::ADMIN_LISTEN.key.to_owned(), message });
+        }
+    }
+}

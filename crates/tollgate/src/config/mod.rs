@@ -1,0 +1,108 @@
+//! Configuration: layers as they were written (file, environment, flags), compiled into one valid [`Config`],
+//! or every problem at once.
+
+mod compile;
+mod environment;
+mod file;
+mod layers;
+mod problem;
+mod setting;
+mod sources;
+mod value;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tollgate_core::address::{AllowList, Network};
+use tracing::level_filters::LevelFilter;
+
+pub use environment::{ADMIN_TOKEN, ADMIN_URL, CONFIG};
+pub use setting::{ADMIN_LISTEN, DATA_DIR, DEMO_LISTEN, PROXY_LISTEN, PROXY_WORKERS, Setting};
+pub use sources::Sources;
+
+/// What a server runs with; valid by type.
+#[derive(Debug)]
+pub struct Config {
+    pub data_dir: PathBuf,
+    /// The `SQLite` file, where it is not the one in the data directory.
+    pub database_file: Option<PathBuf>,
+    pub log_level: LevelFilter,
+    /// `None` where nobody said: what is best differs between commands.
+    pub access_log: Option<AccessLog>,
+    pub proxy: ProxyConfig,
+    pub admin_listen: SocketAddr,
+    pub demo_listen: SocketAddr,
+    pub shutdown_grace: Duration,
+    /// Private networks in which tenants' own users may have upstreams.
+    pub upstreams_allowed: AllowList,
+    pub admin_token: Option<AdminToken>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccessLog {
+    Off,
+    Stdout,
+    File(PathBuf),
+}
+
+#[derive(Debug)]
+pub struct ProxyConfig {
+    pub listen: SocketAddr,
+    /// One for each processor where `None`.
+    pub workers: Option<NonZeroUsize>,
+    pub trusted_proxies: Vec<Network>,
+    /// The system's roots where `None`.
+    pub upstream_ca_file: Option<PathBuf>,
+    /// Idle connections that are kept for each target and worker.
+    pub upstream_idle_connections: usize,
+    pub timeouts: TimeoutsConfig,
+    pub limits: LimitsConfig,
+}
+
+#[derive(Debug)]
+pub struct TimeoutsConfig {
+    pub head: Duration,
+    pub keep_alive: Duration,
+    pub body_idle: Duration,
+    pub connect: Duration,
+    pub first_byte: Duration,
+    pub upstream_idle: Duration,
+    pub tunnel_idle: Duration,
+    pub total: Option<Duration>,
+}
+
+#[derive(Debug)]
+pub struct LimitsConfig {
+    pub request_line_bytes: usize,
+    pub head_bytes: usize,
+    pub head_fields: usize,
+    pub max_body_bytes: Option<u64>,
+}
+
+/// The platform administrator's token, as the operator gave it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AdminToken(String);
+
+impl AdminToken {
+    /// The token has to fit into a header field as it is.
+    fn parse(text: &str) -> Option<Self> {
+        let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        is_plain.then(|| Self(text.to_owned()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for AdminToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AdminToken(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests;

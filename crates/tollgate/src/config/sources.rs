@@ -1,0 +1,63 @@
+//! What a configuration is made from: a file, the environment, flags.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::compile::compile;
+use super::layers::Layer;
+use super::problem::{BadConfig, ConfigProblem, Origin};
+use super::setting::Setting;
+use super::{ADMIN_TOKEN, Config, environment, file};
+
+/// Read where it exists and no other file is named.
+const DEFAULT_FILE: &str = "tollgate.toml";
+
+#[derive(Debug, Default)]
+pub struct Sources {
+    /// `--config`
+    pub file: Option<PathBuf>,
+    pub variables: Vec<(String, String)>,
+    pub flags: Vec<(&'static Setting, String)>,
+}
+
+impl Sources {
+    /// Those of this process; a variable that is not text cannot be a setting.
+    pub fn of_process(file: Option<PathBuf>, flags: Vec<(&'static Setting, String)>) -> Self {
+        let text =
+            |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        Self { file, variables: std::env::vars_os().filter_map(text).collect(), flags }
+    }
+
+    /// Reads the file and compiles everything.
+    pub fn load(self) -> Result<Config, BadConfig> {
+        let (path, is_named) = match &self.file {
+            Some(path) => (path.clone(), true),
+            None => (PathBuf::from(DEFAULT_FILE), false),
+        };
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if !is_named && error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => {
+                let message = format!("{} cannot be read: {error}", path.display());
+                let origin = Origin::Flag("--config");
+                return Err(BadConfig(vec![ConfigProblem { origin, key: String::new(), message }]));
+            }
+        };
+        self.compile(&path, &text)
+    }
+
+    pub(super) fn compile(self, path: &Path, text: &str) -> Result<Config, BadConfig> {
+        let mut problems = Vec::new();
+        let (mut layer, mut environment, mut flags) = (Layer::default(), Layer::default(), Layer::default());
+        file::read(path, text, &mut layer, &mut problems);
+        environment::read(&self.variables, &mut environment, &mut problems);
+        for (setting, text) in &self.flags {
+            flags.set_plain(setting, text, Origin::Flag(setting.flag.unwrap_or(setting.key)));
+        }
+        layer.cover(environment);
+        layer.cover(flags);
+        let token = self.variables.iter().find(|(name, _)| name == ADMIN_TOKEN).map(|(_, value)| value);
+        compile(&layer, token.map(String::as_str), problems)
+    }
+}

@@ -1,0 +1,99 @@
+use std::path::Path;
+
+use super::*;
+
+fn sources(variables: &[(&str, &str)], flags: &[(&'static Setting, &str)]) -> Sources {
+    let text = |text: &str| text.to_owned();
+    Sources {
+        file: None,
+        variables: variables.iter().map(|(name, value)| (text(name), text(value))).collect(),
+        flags: flags.iter().map(|(setting, value)| (*setting, text(value))).collect(),
+    }
+}
+
+fn compile(
+    file: &str,
+    variables: &[(&str, &str)],
+    flags: &[(&'static Setting, &str)],
+) -> Result<Config, String> {
+    sources(variables, flags).compile(Path::new("t.toml"), file).map_err(|problems| problems.to_string())
+}
+
+#[test]
+fn the_defaults_are_valid() {
+    let config = compile("", &[], &[]).unwrap();
+    assert_eq!(config.proxy.listen.to_string(), "0.0.0.0:8080");
+    assert_eq!(config.admin_listen.to_string(), "127.0.0.1:8081");
+    assert_eq!(config.proxy.timeouts.total, None);
+    assert_eq!(config.access_log, None);
+}
+
+#[test]
+fn flags_go_before_variables_and_variables_before_the_file() {
+    let file = "log_level = \"warn\"\n[proxy]\nlisten = \"127.0.0.1:1\"\nworkers = 1\n";
+    let variables = [("TOLLGATE_PROXY__LISTEN", "127.0.0.1:2"), ("TOLLGATE_PROXY__WORKERS", "2")];
+    let config = compile(file, &variables, &[(&PROXY_LISTEN, "127.0.0.1:3")]).unwrap();
+    assert_eq!(config.proxy.listen.port(), 3);
+    assert_eq!(config.proxy.workers.map(NonZeroUsize::get), Some(2));
+    assert_eq!(config.log_level, LevelFilter::WARN);
+}
+
+#[test]
+fn well_known_variables_yield_to_tollgates_own() {
+    let both = [("LOG_LEVEL", "ERROR"), ("TOLLGATE_LOG_LEVEL", "debug")];
+    assert_eq!(compile("", &both, &[]).unwrap().log_level, LevelFilter::DEBUG);
+    assert_eq!(compile("log_level = \"info\"", &both[..1], &[]).unwrap().log_level, LevelFilter::ERROR);
+}
+
+#[test]
+fn every_problem_is_reported_with_its_place() {
+    let file = "[proxy]\nworkers = \"many\"\ntimeouts.head = 10\nlimits.head_fields = 2_57\n";
+    let variables = [
+        ("TOLLGATE_SHUTDOWN__GRACE", "soon"),
+        ("DATABASE_URL", "postgres://user:secret@host/db"),
+        ("TOLLGATE_ADMIN_TOKEN", ""),
+        ("TOLLGATE_UPSTREAMS__ALOW", "10.0.0.0/8"),
+    ];
+    let problems = compile(file, &variables, &[(&ADMIN_LISTEN, "localhost")]).unwrap_err();
+    let lines: Vec<&str> = problems.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "TOLLGATE_UPSTREAMS__ALOW is not a setting; did you mean TOLLGATE_UPSTREAMS__ALLOW?",
+            "DATABASE_URL must be sqlite: and a file's path, such as sqlite:/var/lib/tollgate/tollgate.db \
+             (no other database is supported yet), not \"postgres://…\"",
+            "t.toml:2: proxy.workers must be a whole number from 1 to 1024, or \"auto\", not \"many\"",
+            "t.toml:3: proxy.timeouts.head must be a duration from 1ms to 24h, such as \"250ms\", \"30s\" \
+             or \"5m\", not 10",
+            "t.toml:4: proxy.limits.head_fields must be a whole number from 8 to 256, not 257",
+            "--admin-listen must be an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080 \
+             (port 0 takes a free one), not \"localhost\"",
+            "TOLLGATE_SHUTDOWN__GRACE must be a duration from 0s to 24h, such as \"30s\", not \"soon\"",
+            "TOLLGATE_ADMIN_TOKEN must be visible ASCII characters without spaces, at least one",
+        ]
+    );
+}
+
+#[test]
+fn lists_are_arrays_in_the_file_and_commas_elsewhere() {
+    let file = "upstreams.allow = [\"10.0.0.0/8\"]\nproxy.trusted_proxies = \"10.0.0.0/8\"\n";
+    let problems = compile(file, &[], &[]).unwrap_err();
+    assert!(problems.starts_with("t.toml:2: proxy.trusted_proxies must be a list of networks"), "{problems}");
+    let variables = [("TOLLGATE_PROXY__TRUSTED_PROXIES", "10.0.0.0/8,::1")];
+    assert_eq!(compile("", &variables, &[]).unwrap().proxy.trusted_proxies.len(), 2);
+}
+
+#[test]
+fn two_listeners_do_not_share_a_port() {
+    let flags: [(&'static Setting, &str); 2] =
+        [(&PROXY_LISTEN, "0.0.0.0:9000"), (&ADMIN_LISTEN, "127.0.0.1:9000")];
+    let problems = compile("", &[], &flags).unwrap_err();
+    assert_eq!(problems, "--admin-listen must not share its port with proxy.listen (0.0.0.0:9000)");
+    assert!(compile("", &[], &[(&PROXY_LISTEN, "127.0.0.1:0"), (&ADMIN_LISTEN, "127.0.0.1:0")]).is_ok());
+}
+
+#[test]
+fn the_admin_token_is_never_shown() {
+    let config = compile("", &[("TOLLGATE_ADMIN_TOKEN", "s3cret")], &[]).unwrap();
+    assert!(!format!("{config:?}").contains("s3cret"));
+}

@@ -1,0 +1,169 @@
+//! Why the admin API did not do what it was asked, in lines for a person.
+
+use std::fmt;
+use std::io;
+
+use serde_json::Value;
+use ureq::http::StatusCode;
+
+use crate::config::{ADMIN_TOKEN, ADMIN_URL};
+
+#[derive(Debug)]
+pub enum ApiError {
+    /// Not the URL of a server.
+    Url(String),
+    Unreachable {
+        url: String,
+        reason: String,
+    },
+    /// 401, or 403 without a problem in a field.
+    Token {
+        url: String,
+        detail: String,
+        was_sent: bool,
+    },
+    /// Problem details (RFC 9457), with the fields that have problems.
+    Refused {
+        status: StatusCode,
+        problem: Value,
+    },
+    /// An answer that the admin API does not give.
+    Odd {
+        url: String,
+        status: u16,
+    },
+}
+
+impl ApiError {
+    pub(super) fn unreachable(url: &str, error: &ureq::Error) -> Self {
+        let reason = match error {
+            ureq::Error::Io(error) => match error.kind() {
+                io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+                _ => error.to_string(),
+            },
+            ureq::Error::HostNotFound => "there is no such host".to_owned(),
+            ureq::Error::Timeout(_) => "no answer in time".to_owned(),
+            error => error.to_string(),
+        };
+        Self::Unreachable { url: url.to_owned(), reason }
+    }
+
+    pub(super) fn refused(url: &str, status: StatusCode, body: &str, token_was_sent: bool) -> Self {
+        let problem = serde_json::from_str::<Value>(body).unwrap_or(Value::Null);
+        if !problem["title"].is_string() {
+            return Self::Odd { url: url.to_owned(), status: status.as_u16() };
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            let detail = summary(&problem, status);
+            return Self::Token { url: url.to_owned(), detail, was_sent: token_was_sent };
+        }
+        Self::Refused { status, problem }
+    }
+
+    /// Whether there may be no server at all, as opposed to one that refuses.
+    pub const fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
+
+    /// Whether this field has a problem.
+    pub fn is_about(&self, field: &str) -> bool {
+        let Self::Refused { problem, .. } = self else { return false };
+        problem["errors"].as_array().is_some_and(|errors| errors.iter().any(|error| error["field"] == *field))
+    }
+
+    /// For machines: the problem as the server sent it, or this error in the same form.
+    pub fn to_json(&self) -> Value {
+        match self {
+            Self::Refused { problem, .. } => problem.clone(),
+            Self::Url(_) | Self::Unreachable { .. } | Self::Token { .. } | Self::Odd { .. } => {
+                serde_json::json!({ "title": self.to_string(), "errors": [] })
+            }
+        }
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(url) => {
+                write!(f, "{url:?} is no admin URL: it starts with http:// or https://")
+            }
+            Self::Unreachable { url, reason } => write!(
+                f,
+                "the admin API at {url} cannot be reached: {reason}\n  \
+                 Is `tollgate serve` running there? --admin-url or {ADMIN_URL} names another server."
+            ),
+            Self::Token { url, detail, was_sent: true } => write!(
+                f,
+                "the admin API at {url} refuses the token in {ADMIN_TOKEN}: {detail}\n  \
+                 The server printed the administrator's token when it started for the first time."
+            ),
+            Self::Token { url, was_sent: false, .. } => write!(
+                f,
+                "the admin API at {url} wants a token\n  \
+                 Put the administrator's into {ADMIN_TOKEN}; the server printed it when it started for the \
+                 first time."
+            ),
+            Self::Refused { status, problem } => f.write_str(&lines(problem, *status)),
+            Self::Odd { url, status } => {
+                write!(f, "what answers at {url} is not Tollgate's admin API (status {status})")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+/// A line for each field that has a problem; what the problem says as a whole where none has.
+fn lines(problem: &Value, status: StatusCode) -> String {
+    let errors = problem["errors"].as_array().map_or(&[][..], Vec::as_slice);
+    if errors.is_empty() {
+        return summary(problem, status);
+    }
+    let line = |error: &Value| {
+        let message = error["message"].as_str().unwrap_or("is not valid");
+        match error["field"].as_str() {
+            None | Some("") => message.to_owned(),
+            Some(field) => format!("{field} {message}"),
+        }
+    };
+    errors.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn summary(problem: &Value, status: StatusCode) -> String {
+    let title = problem["title"].as_str().or(status.canonical_reason()).unwrap_or("Refused");
+    match problem["detail"].as_str() {
+        Some(detail) => format!("{title}: {detail}"),
+        None => title.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(status: u16, body: &str) -> String {
+        ApiError::refused("http://h", StatusCode::from_u16(status).unwrap(), body, true).to_string()
+    }
+
+    #[test]
+    fn every_field_has_its_line() {
+        let body = r#"{"title":"Unprocessable","errors":[
+            {"field":"slug","message":"is taken"},{"field":"","message":"is odd"}]}"#;
+        assert_eq!(refused(422, body), "slug is taken\nis odd");
+    }
+
+    #[test]
+    fn a_problem_without_fields_says_what_it_is() {
+        assert_eq!(refused(404, r#"{"title":"Not Found","detail":"no such key"}"#), "Not Found: no such key");
+        assert_eq!(refused(409, r#"{"title":"Conflict"}"#), "Conflict");
+    }
+
+    #[test]
+    fn another_server_is_recognised_as_such() {
+        for body in ["<html>", "[]", r#"{"error":{"code":404}}"#] {
+            let expected = "what answers at http://h is not Tollgate's admin API (status 404)";
+            assert_eq!(refused(404, body), expected);
+        }
+    }
+}

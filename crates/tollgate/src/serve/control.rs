@@ -1,0 +1,73 @@
+//! The control plane of this process, on its data directory; with or without a proxy beside it.
+
+use std::sync::{Arc, OnceLock, Weak};
+
+use arc_swap::ArcSwap;
+use tollgate_admin::{ControlPlane, FirstStart, Settings};
+use tollgate_core::resource::KeyId;
+use tollgate_core::snapshot::Snapshot;
+use tollgate_counters::LocalCounters;
+use tollgate_proxy::{Proxy, Shared};
+use tollgate_store::Store;
+
+use super::data_dir::DataDir;
+use crate::config::{ADMIN_TOKEN, Config};
+
+pub struct Control {
+    pub plane: ControlPlane,
+    pub data_dir: DataDir,
+    store: Store,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    counters: Arc<LocalCounters>,
+    proxy: ProxyCell,
+}
+
+/// The proxy, once it runs: the control plane asks it which keys were used.
+type ProxyCell = Arc<OnceLock<Weak<Proxy>>>;
+
+impl Control {
+    /// Locks the data directory, opens the database, and compiles what it holds. Says what the operator has
+    /// to be told once, a line at a time.
+    pub async fn open(config: &Config, say: fn(&str)) -> anyhow::Result<Self> {
+        let data_dir = DataDir::open(config)?;
+        let store = Store::open(data_dir.database()).await?;
+        let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
+        let counters = Arc::new(LocalCounters::new());
+        let proxy = ProxyCell::default();
+        let used = Arc::clone(&proxy);
+        let settings = Settings {
+            allow_list: config.upstreams_allowed.clone(),
+            admin_token: config.admin_token.as_ref().map(|token| token.as_str().to_owned()),
+            last_used: Some(Box::new(move || last_used(&used))),
+        };
+        let (plane, first_start) =
+            ControlPlane::open(store.clone(), Arc::clone(&snapshot), Arc::clone(&counters), settings).await?;
+        if let FirstStart::GeneratedToken(token) = first_start {
+            say(&format!("admin token: {token}"));
+            say(&format!(
+                "  It is shown this once and stored as a hash. For the command line, put it into {ADMIN_TOKEN}."
+            ));
+        }
+        Ok(Self { plane, data_dir, store, snapshot, counters, proxy })
+    }
+
+    /// What the proxy of this process runs on.
+    pub fn shared(&self) -> Shared {
+        Shared { snapshot: Arc::clone(&self.snapshot), counters: Arc::clone(&self.counters) }
+    }
+
+    /// From here on, the proxy is asked which keys were used.
+    pub fn attach(&self, proxy: &Arc<Proxy>) {
+        // A process starts one proxy, so the cell is empty.
+        drop(self.proxy.set(Arc::downgrade(proxy)));
+    }
+
+    /// Closes the database, and gives the data directory back.
+    pub async fn close(self) {
+        self.store.close().await;
+    }
+}
+
+fn last_used(proxy: &OnceLock<Weak<Proxy>>) -> Vec<(KeyId, u64)> {
+    proxy.get().and_then(Weak::upgrade).map(|proxy| proxy.take_last_used()).unwrap_or_default()
+}

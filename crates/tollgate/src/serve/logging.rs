@@ -1,0 +1,47 @@
+//! Tollgate's own log, on standard error: for people at a terminal, JSON lines elsewhere.
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::io::{self, IsTerminal};
+use std::panic;
+
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Human,
+    Json,
+}
+
+impl LogFormat {
+    pub fn suiting_stderr() -> Self {
+        if io::stderr().is_terminal() { Self::Human } else { Self::Json }
+    }
+}
+
+/// Starts the log, and sends panics to it.
+pub fn start(level: LevelFilter, format: LogFormat) {
+    // Dependencies have nothing to say below a warning that an operator could use.
+    let filter = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("tollgate", level);
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let layer = match format {
+        LogFormat::Human => lines.with_ansi(io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
+    };
+    tracing_subscriber::registry().with(layer.with_filter(filter)).init();
+    panic::set_hook(Box::new(log_panic));
+}
+
+fn log_panic(panic: &panic::PanicHookInfo<'_>) {
+    let message = panic.payload_as_str().unwrap_or("a panic without a message");
+    let location = panic.location().map(ToString::to_string).unwrap_or_default();
+    let thread = std::thread::current();
+    let thread = thread.name().unwrap_or("unnamed");
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        tracing::error!(thread, location, %backtrace, "panic: {message}");
+    } else {
+        tracing::error!(thread, location, "panic: {message}");
+    }
+}

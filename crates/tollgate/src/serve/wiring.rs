@@ -1,0 +1,51 @@
+//! The configuration in the terms of the data plane.
+
+use std::num::NonZeroUsize;
+use std::thread::available_parallelism;
+
+use tollgate_proxy::{AccessLog, Limits, Settings, Timeouts};
+
+use crate::config::{self, Config, LimitsConfig, TimeoutsConfig};
+
+pub fn proxy_settings(config: &Config, access_log: config::AccessLog) -> Settings {
+    let proxy = &config.proxy;
+    let workers = proxy.workers.or_else(|| available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    Settings {
+        listen: proxy.listen,
+        workers,
+        timeouts: timeouts(&proxy.timeouts),
+        limits: limits(&proxy.limits),
+        access_log: match access_log {
+            config::AccessLog::Off => AccessLog::Off,
+            config::AccessLog::Stdout => AccessLog::Stdout,
+            config::AccessLog::File(path) => AccessLog::File(path),
+        },
+        allow_list: config.upstreams_allowed.clone(),
+        upstream_ca_file: proxy.upstream_ca_file.clone(),
+        trusted_proxies: proxy.trusted_proxies.clone(),
+        upstream_idle_connections: proxy.upstream_idle_connections,
+    }
+}
+
+const fn timeouts(config: &TimeoutsConfig) -> Timeouts {
+    let &TimeoutsConfig {
+        head,
+        keep_alive,
+        body_idle,
+        connect,
+        first_byte,
+        upstream_idle,
+        tunnel_idle,
+        total,
+    } = config;
+    Timeouts { head, keep_alive, body_idle, connect, first_byte, upstream_idle, tunnel_idle, total }
+}
+
+fn limits(config: &LimitsConfig) -> Limits {
+    let &LimitsConfig { request_line_bytes, head_bytes, head_fields, max_body_bytes } = config;
+    let mut limits = Limits { max_body_bytes, ..Limits::default() };
+    limits.head.request_line_bytes = request_line_bytes;
+    limits.head.head_bytes = head_bytes;
+    limits.head.fields = head_fields;
+    limits
+}

@@ -1,0 +1,226 @@
+//! Who gets through: keys, where they are carried, and for whom they speak.
+
+#![allow(clippy::expect_used, reason = "clippy's leave for tests covers test functions alone")]
+
+mod harness;
+
+use harness::{EchoUpstream, Echoed, Gateway, Response, Tenant};
+use serde_json::{Value, json};
+
+fn get(gateway: &Gateway, path: &str, headers: &[(&str, &str)]) -> Response {
+    gateway.client().get(path, headers)
+}
+
+#[track_caller]
+fn assert_forbidden(response: Response) {
+    let response = response.expect(403);
+    assert_eq!(response.json()["error"]["code"], 403);
+}
+
+fn text<'a>(value: &'a Value, member: &str) -> &'a str {
+    value[member].as_str().unwrap_or_else(|| panic!("no {member} in {value}"))
+}
+
+#[test]
+fn a_request_without_a_key_is_401_and_told_how_to_bring_one() {
+    let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
+    let key = gateway.expose(&upstream.url());
+    for headers in [&[][..], &[("Authorization", "Basic dXNlcjpwdw==")], &[("X-Token", &key)]] {
+        let response = get(&gateway, "/acme/api", headers).expect(401);
+        assert!(response.header("WWW-Authenticate").is_some_and(|challenge| challenge.starts_with("Bearer")));
+        assert_eq!(response.json()["error"]["code"], 401);
+    }
+    assert_eq!(upstream.requests().len(), 0);
+}
+
+#[test]
+fn a_key_is_taken_from_the_service_s_header_or_as_bearer() {
+    let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
+    let tenant = gateway.tenant("acme");
+    tenant.service("usual", &upstream.url());
+    tenant.service_with(&json!({ "slug": "own", "url": upstream.url(), "auth_header": "X-Shop-Token" }));
+    let key = tenant.unlimited_key();
+    let bearer = |scheme: &str| format!("{scheme} {key}");
+    for (service, header, value, status) in [
+        ("usual", "X-API-Key", key.clone(), 200),
+        ("usual", "x-api-KEY", key.clone(), 200),
+        ("usual", "Authorization", bearer("Bearer"), 200),
+        ("usual", "authorization", bearer("bearer"), 200),
+        ("usual", "Authorization", key.clone(), 401),
+        ("usual", "X-Shop-Token", key.clone(), 401),
+        ("own", "X-Shop-Token", key.clone(), 200),
+        ("own", "Authorization", bearer("Bearer"), 200),
+        ("own", "X-API-Key", key.clone(), 401),
+    ] {
+        let response = get(&gateway, &format!("/acme/{service}"), &[(header, &value)]);
+        assert_eq!(response.status, status, "{service} {header}: {}", response.text());
+    }
+}
+
+#[test]
+fn a_key_that_is_wrong_expired_or_another_tenant_s_is_403() {
+    let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
+    let key = gateway.expose(&upstream.url());
+    let other = gateway.tenant("other");
+    other.service("api", &upstream.url());
+    let others = other.unlimited_key();
+    let past = gateway
+        .admin()
+        .post("/api/keys?tenant=acme", &json!({ "name": "past", "expires_at": "2020-01-01T00:00:00Z" }));
+    let expired = past.expect(201);
+    let mut damaged = key.clone();
+    damaged.truncate(key.len() - 1);
+    let longer = format!("{key}0");
+    for credential in [text(&expired, "key"), &others, &damaged, &longer, "secret_key_12345", "x"] {
+        assert_forbidden(get(&gateway, "/acme/api", &[("X-API-Key", credential)]));
+        assert_forbidden(get(&gateway, "/acme/api", &[("Authorization", &format!("Bearer {credential}"))]));
+    }
+    assert_eq!(upstream.requests().len(), 0);
+    get(&gateway, "/other/api", &[("X-API-Key", &others)]).expect(200);
+}
+
+#[test]
+fn a_key_bound_to_services_opens_these_alone() {
+    let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
+    let tenant = gateway.tenant("acme");
+    for service in ["one", "two", "three"] {
+        tenant.service(service, &upstream.url());
+    }
+    let bound = tenant.key_with(&json!({ "name": "bound", "services": ["one", "three"] }));
+    let key = [("X-API-Key", text(&bound, "key"))];
+    get(&gateway, "/acme/one", &key).expect(200);
+    assert_forbidden(get(&gateway, "/acme/two", &key));
+    get(&gateway, "/acme/three", &key).expect(200);
+}
+
+#[test]
+fn what_does_not_exist_is_404() {
+    let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
+    let key = gateway.expose(&upstream.url());
+    for path in ["/", "/acme", "/acme/", "/acme/nothing", "/nobody/api", "/ACME/api", "//api", "/-/nothing"] {
+        let response = get(&gateway, path, &[("X-API-Key", &key)]).expect(404);
+        assert_eq!(response.json()["error"]["code"], 404, "{path}");
+    }
+}
+
+/// A tenant with two consumers, a key for the first of them and one for nobody in particular.
+fn with_consumers(gateway: &Gateway, url: &str) -> (Tenant, String, String) {
+    let tenant = gateway.tenant("acme");
+    tenant.service("api", url).plan("basic", &[(1_000, "month")]).plan("gold", &[(2_000, "month")]);
+    tenant.consumer("shop-1", "gold").consumer("shop-2", "basic");
+    let bound = tenant.key_with(&json!({ "name": "bound", "consumer": "shop-1", "plan": "basic" }));
+    let free = tenant.key("basic");
+    (tenant, text(&bound, "key").to_owned(), free)
+}
+
+#[test]
+fn x_client_id_names_a_consumer_that_the_key_may_speak_for() {
+    let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
+    let (_, bound, free) = with_consumers(&gateway, &upstream.url());
+    let call = |key: &str, client: Option<&str>| {
+        let own = [("X-API-Key", key)];
+        let named: Vec<_> = client.map(|client| ("X-Client-ID", client)).into_iter().collect();
+        get(&gateway, "/acme/api", &[&own[..], &named].concat())
+    };
+    for (key, client, organization, consumer, plan) in [
+        (&free, None, "acme", None, "basic"),
+        (&free, Some("shop-1"), "shop-1", Some("shop-1"), "gold"),
+        (&free, Some("shop-2"), "shop-2", Some("shop-2"), "basic"),
+        (&bound, None, "shop-1", Some("shop-1"), "gold"),
+        (&bound, Some("shop-1"), "shop-1", Some("shop-1"), "gold"),
+    ] {
+        let echoed = Echoed::of(&call(key, client));
+        assert_eq!(echoed.header("X-Tenant-ID"), Some("acme"));
+        assert_eq!(echoed.header("X-Organization-ID"), Some(organization), "{client:?}");
+        assert_eq!(echoed.header("X-Consumer-ID"), consumer, "{client:?}");
+        assert_eq!(echoed.header("X-Plan-Tier"), Some(plan), "{client:?}");
+    }
+    for (key, client) in [(&bound, "shop-2"), (&bound, "nobody"), (&free, "nobody"), (&free, "SHOP-1")] {
+        assert_forbidden(call(key, Some(client)));
+    }
+}
+
+#[test]
+fn no_credential_reaches_the_upstream_a_log_or_the_disk() {
+    let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
+    let tenant = gateway.tenant("acme");
+    tenant.service("api", &upstream.url());
+    let (key, second) = (tenant.unlimited_key(), tenant.unlimited_key());
+    let (bearer, lower) = (format!("Bearer {key}"), format!("bearer  {second}"));
+    let carried: [&[(&str, &str)]; 6] = [
+        &[("X-API-Key", &key)],
+        &[("x-api-key", &key), ("X-API-KEY", &second)],
+        &[("Authorization", &bearer)],
+        &[("authorization", &lower)],
+        &[("Authorization", &bearer), ("X-API-Key", &second)],
+        &[("X-API-Key", &key), ("Authorization", &lower), ("Authorization", &bearer)],
+    ];
+    for headers in carried {
+        get(&gateway, "/acme/api", headers).expect(200);
+        get(&gateway, "/acme/absent", headers).expect(404);
+        get(&gateway, "/-/usage", headers).expect(200);
+    }
+    for request in upstream.requests() {
+        let head = String::from_utf8_lossy(&request.raw_head).into_owned();
+        assert!(!head.contains(&key) && !head.contains(&second), "{head}");
+    }
+    harness::eventually("all of the log", || gateway.access_log().len() >= 3 * carried.len());
+    let gateway = gateway.restart_after("TERM");
+    let output = [gateway.stdout(), gateway.stderr()].concat().join("\n");
+    assert!(!output.contains(&key) && !output.contains(&second), "{output}");
+    for file in walk(gateway.directory()) {
+        let bytes = std::fs::read(&file).expect("a file");
+        for key in [&key, &second] {
+            let found = bytes.windows(key.len()).any(|window| window == key.as_bytes());
+            assert!(!found, "a key is in {}", file.display());
+        }
+    }
+}
+
+/// Every file below a directory.
+fn walk(directory: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries =
+        std::fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn an_authorization_that_is_not_the_gateway_s_is_passed_on() {
+    let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
+    let key = gateway.expose(&upstream.url());
+    for authorization in ["Bearer of-the-upstream", "Basic dXNlcjpwdw==", "Digest username=\"a\""] {
+        let headers = [("X-API-Key", key.as_str()), ("Authorization", authorization)];
+        let echoed = Echoed::of(&get(&gateway, "/acme/api", &headers));
+        assert_eq!(echoed.header("Authorization"), Some(authorization));
+    }
+}
+
+#[test]
+fn a_change_is_in_force_before_it_is_answered() {
+    let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
+    let (admin, tenant) = (gateway.admin(), gateway.tenant("acme"));
+    let mut client = gateway.client();
+    let mut status = |key: &str, path: &str| client.get(path, &[("X-API-Key", key)]).status;
+    for round in 0..10 {
+        let service = format!("api-{round}");
+        let path = format!("/acme/{service}");
+        let created = tenant.key_with(&json!({ "name": "key" }));
+        let (id, key) = (text(&created, "id"), text(&created, "key"));
+        assert_eq!(status(key, &path), 404);
+        tenant.service(&service, &upstream.url());
+        assert_eq!(status(key, &path), 200);
+
+        let of_key = |rest: &str| format!("/api/keys/{id}{rest}?tenant=acme");
+        let rotated = admin.post(&of_key("/rotate"), &json!({ "grace": "1h" })).expect(200);
+        let second = text(&rotated, "key");
+        assert_eq!((status(key, &path), status(second, &path)), (200, 200), "both, within the grace");
+        let rotated = admin.post(&of_key("/rotate"), &json!({ "grace": "0s" })).expect(200);
+        let third = text(&rotated, "key");
+        assert_eq!((status(second, &path), status(third, &path)), (403, 200), "the new one at once");
+
+        admin.delete(&of_key("")).expect(204);
+        assert_eq!(status(third, &path), 403);
+        admin.delete(&format!("/api/services/{service}?tenant=acme")).expect(204);
+        assert_eq!(status(third, &path), 404);
+    }
+}

@@ -1,0 +1,263 @@
+//! The command line against a running gateway.
+
+mod harness;
+
+use std::fs;
+
+use harness::{EchoUpstream, Gateway, Ran, tollgate};
+use serde_json::Value;
+
+/// The JSON that a command printed.
+#[track_caller]
+fn json(ran: Ran) -> Value {
+    let ran = ran.success();
+    serde_json::from_slice(&ran.stdout).unwrap_or_else(|error| panic!("{error} in {:?}", ran.text()))
+}
+
+/// The status of a request with this key.
+fn status(gateway: &Gateway, key: &str) -> u16 {
+    gateway.client().get("/acme/orders/1", &[("X-API-Key", key)]).status
+}
+
+fn with_service(gateway: &Gateway, url: &str) {
+    gateway.command(&["tenants", "create", "--slug", "acme", "--name", "Acme Corp"]).success();
+    gateway
+        .command(&[
+            "services",
+            "create",
+            "--tenant",
+            "acme",
+            "--slug",
+            "orders",
+            "--target",
+            &format!("{url}=3"),
+        ])
+        .success();
+}
+
+#[test]
+fn a_key_made_on_the_command_line_opens_the_proxy_until_it_is_revoked() {
+    let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
+    with_service(&gateway, &upstream.url());
+    let plan = ["plans", "create", "--tenant", "acme", "--slug", "basic", "--limit", "5/hour:burst=5"];
+    gateway.command(&plan).success();
+    let consumer = ["consumers", "create", "--tenant", "acme", "--client-id", "app", "--plan", "basic"];
+    gateway.command(&consumer).success();
+    let create =
+        ["keys", "create", "--tenant", "acme", "--name", "ci", "--consumer", "app", "--service", "orders"];
+    let created = json(gateway.command(&[&create[..], &["--json"]].concat()));
+    let (id, key) = (created["id"].as_str().expect("an id"), created["key"].as_str().expect("a key"));
+    assert_eq!(status(&gateway, key), 200);
+
+    let rotated =
+        json(gateway.command(&["keys", "rotate", id, "--tenant", "acme", "--grace", "0s", "--json"]));
+    let new_key = rotated["key"].as_str().expect("a key");
+    assert_eq!((status(&gateway, key), status(&gateway, new_key)), (403, 200));
+    let shown = gateway.command(&["keys", "get", id, "--tenant", "acme"]).success();
+    assert!(!shown.text().contains(new_key), "{}", shown.text());
+
+    gateway.command(&["keys", "revoke", id, "--tenant", "acme"]).success();
+    assert_eq!(status(&gateway, new_key), 403);
+}
+
+#[test]
+fn lists_are_tables_for_people_and_json_for_machines() {
+    let gateway = Gateway::start();
+    with_service(&gateway, "http://127.0.0.1:9");
+    let table = gateway.command(&["services", "list", "--tenant", "acme"]).success().text();
+    let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["SLUG", "NAME", "TARGETS", "AUTH", "HEADER"]);
+    assert_eq!(lines[1], ["orders", "orders", "http://127.0.0.1:9=3", "X-API-Key"]);
+    let json = json(gateway.command(&["services", "list", "--tenant", "acme", "--json"]));
+    assert_eq!(json["items"][0]["targets"][0]["weight"], 3);
+
+    gateway.command(&["tenants", "create", "--slug", "beta"]).success();
+    let page = gateway.command(&["tenants", "list", "--limit", "1"]).success().text();
+    let cursor = page.lines().last().and_then(|line| line.strip_prefix("There are more: add --cursor "));
+    let next = gateway.command(&["tenants", "list", "--cursor", cursor.expect("a cursor")]).success().text();
+    assert!(next.contains("beta") && !next.contains("acme"), "{next}");
+}
+
+#[test]
+fn an_update_changes_what_its_flags_name_and_nothing_else() {
+    let gateway = Gateway::start();
+    with_service(&gateway, "http://127.0.0.1:9");
+    let update = ["services", "update", "orders", "--tenant", "acme", "--timeout", "connect=2s", "--json"];
+    let updated = json(gateway.command(&update));
+    assert_eq!(updated["timeouts"]["connect"], "2s");
+    assert_eq!(updated["targets"][0]["weight"], 3);
+    let renamed =
+        json(gateway.command(&["services", "update", "orders", "--tenant", "acme", "--name", "O", "--json"]));
+    assert_eq!((&renamed["name"], &renamed["timeouts"]["connect"]), (&"O".into(), &"2s".into()));
+
+    gateway.command(&["plans", "create", "--tenant", "acme", "--slug", "basic"]).success();
+    let consumer = ["consumers", "create", "--tenant", "acme", "--client-id", "a@b", "--plan", "basic"];
+    gateway.command(&consumer).success();
+    let cleared =
+        json(gateway.command(&["consumers", "update", "a@b", "--tenant", "acme", "--plan", "", "--json"]));
+    assert_eq!(cleared["plan"], Value::Null);
+}
+
+#[test]
+fn every_problem_has_its_line_and_the_command_fails() {
+    let gateway = Gateway::start();
+    gateway.command(&["tenants", "create", "--slug", "acme"]).success();
+    let service = ["services", "create", "--tenant", "acme", "--slug", "A!", "--url", "ftp://x"];
+    let ran = gateway.command(&service);
+    assert_eq!(ran.code, Some(1));
+    let lines: Vec<&str> = ran.stderr.lines().collect();
+    assert!(
+        matches!(lines.as_slice(), [slug, url] if slug.starts_with("error: slug must be")
+            && url.starts_with("error: targets[0].url must start with http:// or https://")),
+        "{ran:?}"
+    );
+    let ran = gateway.command(&["keys", "list"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(1), "error: name the tenant: --tenant SLUG\n"));
+    let ran = gateway.command(&["tenants", "create", "--slug", "acme", "--json"]);
+    let problem: Value = serde_json::from_str(&ran.stderr).expect("problem details");
+    assert_eq!((ran.code, &problem["errors"][0]["field"]), (Some(1), &"slug".into()));
+}
+
+#[test]
+fn whoever_cannot_be_reached_or_refuses_is_named_with_what_to_do() {
+    let gateway = Gateway::start();
+    let admin = format!("http://{}", gateway.admin_address());
+    let run = |url: &str, token: Option<&str>| {
+        let mut command = tollgate();
+        command.args(["tenants", "list", "--admin-url", url]);
+        Ran::of(command.envs(token.map(|token| ("TOLLGATE_ADMIN_TOKEN", token))))
+    };
+    for (url, token, expected) in [
+        (
+            "http://127.0.0.1:1",
+            None,
+            "the admin API at http://127.0.0.1:1 cannot be reached: connection refused",
+        ),
+        (admin.as_str(), None, "wants a token"),
+        (admin.as_str(), Some("wrong"), "refuses the token in TOLLGATE_ADMIN_TOKEN"),
+        (&gateway.url(""), Some("any"), "is not Tollgate's admin API"),
+        ("localhost:8081", None, "starts with http:// or https://"),
+    ] {
+        let ran = run(url, token);
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert!(ran.stderr.contains(expected), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_declarative_file_is_applied_as_a_whole_and_again_without_effect() {
+    let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
+    let file = gateway.directory().join("gateway.yaml");
+    let path = file.display().to_string();
+    let yaml = format!(
+        "tenants: [{{slug: acme}}]\nservices: [{{slug: orders, url: \"{}\"}}]\n\
+         plans: [{{slug: basic, limits: [{{requests: 5, per: minute}}]}}]\n\
+         keys: [{{name: imported, plan: basic, key: a-key-that-exists-already}}]\n",
+        upstream.url()
+    );
+    fs::write(&file, yaml).expect("a file");
+    assert_eq!(
+        gateway.command(&["config", "validate", &path]).success().text(),
+        format!("{path} is valid\n")
+    );
+    let dry = gateway.command(&["config", "apply", &path, "--dry-run"]).success().text();
+    assert!(dry.contains("keys: 1 created") && dry.contains("Nothing was changed"), "{dry}");
+    assert_eq!(status(&gateway, "a-key-that-exists-already"), 404);
+    gateway.command(&["config", "apply", &path]).success();
+    assert_eq!(status(&gateway, "a-key-that-exists-already"), 200);
+    let again = gateway.command(&["config", "apply", &path]).success().text();
+    assert_eq!(again, "tenants: 1 unchanged\nplans: 1 unchanged\nservices: 1 unchanged\nkeys: 1 unchanged\n");
+}
+
+#[test]
+fn what_is_wrong_with_a_declarative_file_is_told_without_a_server() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let validate = |name: &str, text: &str| {
+        let file = directory.path().join(name);
+        fs::write(&file, text).expect("a file");
+        let ran = Ran::of(tollgate().current_dir(directory.path()).args(["config", "validate", name]));
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        ran.stderr
+    };
+    let problems =
+        validate("a.yaml", "plans:\n- {slug: a, limits: [{requests: 0, per: fortnight}]}\n- {slug: a}\n");
+    let fields: Vec<&str> =
+        problems.lines().filter_map(|line| line.strip_prefix("error: a.yaml: ")?.split(' ').next()).collect();
+    assert_eq!(
+        fields,
+        ["plans[0].limits[0].requests", "plans[0].limits[0].per", "plans[1].slug"],
+        "{problems}"
+    );
+    for (name, text, expected) in [
+        ("b.yaml", "plans:\n- slug: [a\n", "error: b.yaml:"),
+        (
+            "c.yaml",
+            "tenants:\n- slug: a\n  colour: red\n",
+            "error: c.yaml:3: tenants[0].colour: unknown field",
+        ),
+        ("d.toml", "[[tenants]]\nslug = 1\n", "error: d.toml:2: tenants[0].slug: invalid type"),
+        ("e.json", "{\n\"tenants\": [}", "error: e.json:2:"),
+        ("f.txt", "", "error: f.txt: the name must end in .yaml, .yml, .toml or .json"),
+    ] {
+        let problems = validate(name, text);
+        assert!(problems.starts_with(expected), "{problems}");
+    }
+}
+
+#[test]
+fn the_demo_data_goes_through_the_admin_api_or_into_the_data_directory() {
+    let gateway = Gateway::start();
+    let first = gateway.command(&["seed"]).success().text();
+    assert!(first.contains("keys: 1 created"), "{first}");
+    let again = gateway.command(&["seed"]).success().text();
+    assert!(again.contains("keys: 1 unchanged") && !again.contains("created"), "{again}");
+
+    // A server that holds the data and is somewhere else: nothing is written past it.
+    let data_dir = gateway.directory().join("data");
+    let elsewhere = |command: &mut std::process::Command| {
+        Ran::of(command.args(["--admin-url", "http://127.0.0.1:1", "--data-dir"]).arg(&data_dir))
+    };
+    let refused = elsewhere(tollgate().arg("seed"));
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.contains("in use by another tollgate"), "{refused:?}");
+
+    let empty = tempfile::tempdir().expect("a temporary directory");
+    let seed = || {
+        let mut command = tollgate();
+        command.args(["seed", "--json", "--admin-url", "http://127.0.0.1:1", "--data-dir"]);
+        json(Ran::of(command.arg(empty.path())))
+    };
+    assert_eq!(seed()["keys"]["created"], 1);
+    assert_eq!(seed()["keys"]["unchanged"], 1);
+}
+
+#[test]
+fn a_user_is_made_with_a_password_that_no_argument_shows() {
+    let gateway = Gateway::start();
+    gateway.command(&["tenants", "create", "--slug", "acme"]).success();
+    let mut command = tollgate();
+    command.args(["users", "create", "--username", "ann", "--password-stdin", "--tenant", "acme"]);
+    command.env("TOLLGATE_ADMIN_URL", format!("http://{}", gateway.admin_address()));
+    let mut child = command
+        .env("TOLLGATE_ADMIN_TOKEN", "test-admin-token")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("tollgate");
+    std::io::Write::write_all(&mut child.stdin.take().expect("piped"), b"a long password\n")
+        .expect("writing");
+    assert!(child.wait().expect("a child").success());
+    let login = serde_json::json!({ "username": "ann", "password": "a long password" });
+    gateway.admin().post("/api/auth/login", &login).expect(200);
+}
+
+#[test]
+fn the_database_can_be_made_ahead_and_the_version_asked() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = directory.path().join("data");
+    let migrate = || Ran::of(tollgate().args(["migrate", "--data-dir"]).arg(&data_dir)).success().text();
+    assert!(migrate().ends_with("tollgate.db is up to date\n"));
+    migrate();
+    let version = Ran::of(tollgate().arg("version")).success().text();
+    assert_eq!(version, concat!("tollgate ", env!("CARGO_PKG_VERSION"), "\n"));
+}

@@ -1,0 +1,149 @@
+//! Header fields: which are passed on, and how they look on the other side.
+
+#![allow(clippy::expect_used, reason = "clippy's leave for tests covers test functions alone")]
+
+mod harness;
+
+use harness::{EchoUpstream, Echoed, Gateway, Response, ScriptedUpstream, Step, header};
+
+/// The lines of a head that begin with one of these names, in their order.
+fn lines_of(raw_head: &[u8], names: &[&str]) -> Vec<String> {
+    let head: String = raw_head.iter().copied().map(char::from).collect();
+    let lines = head.split("\r\n").map(str::to_owned);
+    lines.filter(|line| names.iter().any(|name| line.starts_with(&format!("{name}:")))).collect()
+}
+
+const NAMES: [&str; 7] = ["x-lOWER", "X-Dup", "User-Agent", "X-Empty", "X-Padded", "X-Bytes", "ACCEPT"];
+
+/// Every byte stands for itself.
+const FIELDS: &str = "x-lOWER: 1\r\nX-Dup: a\r\nUser-Agent: t/1 (x; y)\r\nX-Dup: b\r\nX-Empty:\r\n\
+    X-Padded: \t two  words \t \r\nX-Dup: a\r\nX-Bytes: caf\u{e9}\r\nACCEPT:*/*\r\n";
+
+const FIELDS_PASSED_ON: [&str; 9] = [
+    "x-lOWER: 1",
+    "X-Dup: a",
+    "User-Agent: t/1 (x; y)",
+    "X-Dup: b",
+    "X-Empty: ",
+    "X-Padded: two  words",
+    "X-Dup: a",
+    "X-Bytes: caf\u{e9}",
+    "ACCEPT: */*",
+];
+
+fn latin1(text: &str) -> Vec<u8> {
+    text.chars().map(|character| u8::try_from(character).expect("a character of Latin-1")).collect()
+}
+
+#[test]
+fn a_request_s_fields_keep_their_order_case_and_values() {
+    let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
+    let key = gateway.expose(&upstream.url());
+    let mut client = gateway.client();
+    client
+        .send(latin1(&format!("GET /acme/api HTTP/1.1\r\nHost: g.test\r\nX-API-Key: {key}\r\n{FIELDS}\r\n")));
+    client.read_response().expect(200);
+    assert_eq!(lines_of(&upstream.requests()[0].raw_head, &NAMES), FIELDS_PASSED_ON);
+}
+
+#[test]
+fn a_response_s_fields_keep_their_order_case_and_values_and_its_reason_stays() {
+    let response = format!("HTTP/1.1 200 Quite fine\r\nContent-Length: 0\r\n{FIELDS}\r\n");
+    let (gateway, upstream) =
+        (Gateway::start(), ScriptedUpstream::script(vec![Step::write(latin1(&response))]));
+    let key = gateway.expose(&upstream.url());
+    let response = gateway.client().get("/acme/api", &[("X-API-Key", &key)]).expect(200);
+    assert_eq!(lines_of(&response.raw_head, &NAMES), FIELDS_PASSED_ON);
+    assert_eq!(response.reason, "Quite fine");
+}
+
+#[test]
+fn what_belongs_to_the_client_s_connection_does_not_reach_the_upstream() {
+    let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
+    let key = gateway.expose(&upstream.url());
+    let fields = [
+        ("X-API-Key", key.as_str()),
+        ("Connection", "keep-alive, X-Own-Hop ,x-another-hop"),
+        ("Connection", "X-Third-Hop"),
+        ("x-own-hop", "1"),
+        ("X-Another-Hop", "1"),
+        ("X-Third-Hop", "1"),
+        ("Keep-Alive", "timeout=5"),
+        ("Proxy-Connection", "keep-alive"),
+        ("Proxy-Authorization", "Basic c2VjcmV0"),
+        ("TE", "trailers"),
+        ("Trailer", "X-Sum"),
+        ("Upgrade", "websocket"),
+        ("X-Kept", "1"),
+    ];
+    let echoed = Echoed::of(&gateway.client().get("/acme/api", &fields));
+    for (name, _) in fields.iter().filter(|(name, _)| *name != "X-Kept") {
+        assert_eq!(echoed.header(name), None, "{name}");
+    }
+    assert_eq!(echoed.header("X-Kept"), Some("1"));
+}
+
+#[test]
+fn what_belongs_to_the_upstream_s_connection_does_not_reach_the_client() {
+    let (gateway, upstream) = (
+        Gateway::start(),
+        ScriptedUpstream::script(vec![Step::write(
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close, X-Own-Hop\r\nX-Own-Hop: 1\r\n\
+             Keep-Alive: timeout=5\r\nProxy-Authenticate: Basic\r\nProxy-Connection: close\r\nUpgrade: h2c\r\n\
+             X-Kept: 1\r\n\r\nok",
+        )]),
+    );
+    let key = gateway.expose(&upstream.url());
+    let response: Response = gateway.client().get("/acme/api", &[("X-API-Key", &key)]).expect(200);
+    for name in ["Connection", "X-Own-Hop", "Keep-Alive", "Proxy-Authenticate", "Proxy-Connection", "Upgrade"]
+    {
+        assert_eq!(response.header(name), None, "{name}");
+    }
+    assert_eq!((response.header("X-Kept"), response.text().as_str()), (Some("1"), "ok"));
+}
+
+#[test]
+fn connection_takes_out_neither_the_body_s_length_nor_what_the_gateway_says() {
+    let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
+    let key = gateway.expose(&upstream.url());
+    let nominated = "Content-Length, Host, X-Tenant-ID, X-Forwarded-For, X-Request-ID, Via";
+    let response = gateway.client().request(
+        "POST",
+        "/acme/api",
+        &[("X-API-Key", &key), ("Connection", nominated)],
+        b"body",
+    );
+    let echoed = Echoed::of(&response);
+    assert_eq!(echoed.body, "body");
+    assert_eq!(echoed.header("X-Tenant-ID"), Some("acme"));
+    for name in ["Host", "X-Forwarded-For", "X-Request-ID", "Via"] {
+        assert!(echoed.header(name).is_some(), "{name}");
+    }
+}
+
+#[test]
+fn an_error_of_the_gateway_is_json_that_names_the_request() {
+    let gateway = Gateway::start();
+    let response = gateway.client().get("/nobody/nothing", &[]).expect(404);
+    assert_eq!(response.header("Content-Type"), Some("application/json"));
+    let body = response.json();
+    assert_eq!(body["error"]["code"], 404);
+    assert!(body["error"]["message"].as_str().is_some_and(|message| !message.is_empty()), "{body}");
+    assert_eq!(body["request_id"].as_str(), response.header("X-Request-ID"));
+    let timestamp = body["timestamp"].as_str().expect("a timestamp");
+    let age = jiff::Timestamp::now().duration_since(timestamp.parse().expect("RFC 3339"));
+    assert!((0..20).contains(&age.as_secs()), "{timestamp}");
+}
+
+#[test]
+fn a_client_that_accepts_problem_details_gets_them() {
+    let gateway = Gateway::start();
+    for accept in ["application/problem+json", "text/html, Application/Problem+JSON;q=0.9"] {
+        let response = gateway.client().get("/nobody/nothing", &[("Accept", accept)]).expect(404);
+        assert_eq!(response.header("Content-Type"), Some("application/problem+json"));
+        let body = response.json();
+        assert_eq!((&body["status"], &body["title"]), (&404.into(), &"Not Found".into()));
+        assert!(body["detail"].is_string() && body["timestamp"].is_string(), "{body}");
+        assert_eq!(body["request_id"].as_str(), header(&response.headers, "X-Request-ID"));
+    }
+}

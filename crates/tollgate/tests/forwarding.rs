@@ -1,0 +1,162 @@
+//! What the upstream is told of a request and of where it came from.
+
+mod harness;
+
+use harness::{EchoUpstream, Echoed, Gateway, eventually_some};
+
+/// All values of the fields of that name.
+fn all<'a>(echoed: &'a Echoed, name: &str) -> Vec<&'a str> {
+    let fields = echoed.headers.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name));
+    fields.map(|(_, value)| value.as_str()).collect()
+}
+
+/// What a client or a proxy before the gateway says of the request.
+const CLAIMS: [(&str, &str); 11] = [
+    ("X-Forwarded-For", "203.0.113.7, 10.1.1.1"),
+    ("X-Forwarded-Proto", "https"),
+    ("X-Forwarded-Host", "shop.example"),
+    ("X-Forwarded-Port", "8443"),
+    ("Forwarded", "for=203.0.113.7;proto=https"),
+    ("X-Request-ID", "claimed-id"),
+    ("X-Tenant-ID", "evil"),
+    ("x-organization-id", "evil"),
+    ("X-CONSUMER-ID", "evil"),
+    ("X-Plan-Tier", "evil"),
+    ("x-tenant-id", "evil twice"),
+];
+
+fn started_with(config: &str) -> (Gateway, EchoUpstream, String) {
+    let (gateway, upstream) = (Gateway::builder().config(config).start(), EchoUpstream::start());
+    let key = gateway.expose(&upstream.url());
+    (gateway, upstream, key)
+}
+
+fn with_key<'a>(key: &'a str, claims: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    [&[("X-API-Key", key)], claims].concat()
+}
+
+#[test]
+fn the_gateway_says_who_calls_and_nobody_else() {
+    let (gateway, _upstream, key) = started_with("");
+    let echoed = Echoed::of(&gateway.client().get("/acme/api", &with_key(&key, &CLAIMS)));
+    assert_eq!(all(&echoed, "X-Tenant-ID"), ["acme"]);
+    assert_eq!(all(&echoed, "X-Organization-ID"), ["acme"]);
+    // The key speaks for no consumer and has no plan.
+    assert_eq!(all(&echoed, "X-Consumer-ID"), [""; 0]);
+    assert_eq!(all(&echoed, "X-Plan-Tier"), [""; 0]);
+}
+
+#[test]
+fn a_client_s_forwarding_fields_are_not_believed() {
+    let (gateway, _upstream, key) = started_with("");
+    let response = gateway.client().get("/acme/api", &with_key(&key, &CLAIMS));
+    let echoed = Echoed::of(&response);
+    assert_eq!(all(&echoed, "X-Forwarded-For"), ["127.0.0.1"]);
+    assert_eq!(all(&echoed, "X-Forwarded-Proto"), ["http"]);
+    assert_eq!(all(&echoed, "X-Forwarded-Host"), ["gateway.test"]);
+    assert_eq!(all(&echoed, "X-Forwarded-Port"), [gateway.proxy_address().port().to_string()]);
+    assert_eq!(all(&echoed, "Forwarded"), ["for=127.0.0.1;host=\"gateway.test\";proto=http"]);
+    let logged = gateway.await_logged(|line| line["tenant"] == "acme");
+    assert_eq!(logged["client_ip"], "127.0.0.1");
+}
+
+#[test]
+fn a_trusted_proxy_s_forwarding_fields_are_carried_on() {
+    let (gateway, _upstream, key) =
+        started_with("[proxy]\ntrusted_proxies = [\"127.0.0.0/8\", \"10.0.0.0/8\"]\n");
+    let echoed = Echoed::of(&gateway.client().get("/acme/api", &with_key(&key, &CLAIMS)));
+    assert_eq!(all(&echoed, "X-Forwarded-For"), ["203.0.113.7, 10.1.1.1, 127.0.0.1"]);
+    assert_eq!(all(&echoed, "X-Forwarded-Proto"), ["https"]);
+    assert_eq!(all(&echoed, "X-Forwarded-Host"), ["shop.example"]);
+    assert_eq!(all(&echoed, "X-Forwarded-Port"), ["8443"]);
+    let forwarded = "for=203.0.113.7;proto=https, for=127.0.0.1;host=\"gateway.test\";proto=http";
+    assert_eq!(all(&echoed, "Forwarded"), [forwarded]);
+    // Who calls is still for the gateway alone to say.
+    assert_eq!(all(&echoed, "X-Tenant-ID"), ["acme"]);
+    let logged = gateway.await_logged(|line| line["tenant"] == "acme");
+    assert_eq!(logged["client_ip"], "203.0.113.7", "the first that is no trusted proxy");
+}
+
+#[test]
+fn a_trusted_proxy_that_says_nothing_is_the_client() {
+    let (gateway, _upstream, key) = started_with("[proxy]\ntrusted_proxies = [\"127.0.0.1\"]\n");
+    for claims in [&[][..], &[("X-Forwarded-For", "unknown")]] {
+        gateway.client().get("/acme/api/plain", &with_key(&key, claims)).expect(200);
+    }
+    let clients = eventually_some("both in the log", || {
+        let lines = gateway.access_log().into_iter().filter(|line| line["tenant"] == "acme");
+        let clients: Vec<_> = lines.map(|line| line["client_ip"].clone()).collect();
+        (clients.len() == 2).then_some(clients)
+    });
+    assert_eq!(clients, ["127.0.0.1", "127.0.0.1"]);
+}
+
+#[test]
+fn a_request_has_one_id_for_the_client_the_upstream_and_the_log() {
+    let (gateway, _upstream, key) = started_with("");
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let response = gateway.client().get("/acme/api", &with_key(&key, &CLAIMS));
+        let id = response.header("X-Request-ID").expect("an id").to_owned();
+        assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
+        assert_eq!(all(&Echoed::of(&response), "X-Request-ID"), [id.as_str()]);
+        gateway.await_logged(|line| line["request_id"] == id.as_str());
+        ids.push(id);
+    }
+    assert_ne!(ids[0], ids[1]);
+}
+
+#[test]
+fn a_trusted_proxy_may_name_the_request_plainly() {
+    let (gateway, _upstream, key) = started_with("[proxy]\ntrusted_proxies = [\"127.0.0.1\"]\n");
+    let long = "x".repeat(65);
+    for (given, is_kept) in
+        [("claimed-id", true), ("a b", false), ("<script>", false), (long.as_str(), false)]
+    {
+        let response = gateway.client().get("/acme/api", &with_key(&key, &[("X-Request-ID", given)]));
+        assert_eq!(response.header("X-Request-ID") == Some(given), is_kept, "{given}");
+        let echoed = Echoed::of(&response);
+        assert_eq!(echoed.header("X-Request-ID"), response.header("X-Request-ID"));
+    }
+}
+
+#[test]
+fn a_trace_is_carried_on_or_begun() {
+    const GIVEN: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let (gateway, _upstream, key) = started_with("");
+    let trace = |claims: &[(&str, &str)]| {
+        let response = gateway.client().get("/acme/api", &with_key(&key, claims));
+        let echoed = Echoed::of(&response);
+        let parents: Vec<String> = all(&echoed, "traceparent").into_iter().map(str::to_owned).collect();
+        (parents, echoed.header("tracestate").map(str::to_owned))
+    };
+    let (carried_on, state) = trace(&[("traceparent", GIVEN), ("tracestate", "a=1")]);
+    assert_eq!((carried_on, state.as_deref()), (vec![GIVEN.to_owned()], Some("a=1")));
+
+    let invalid = [
+        "nonsense",
+        "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+        "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+        "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    ];
+    let claims = invalid.map(|parent| vec![("traceparent", parent), ("tracestate", "a=1")]);
+    for claims in claims.into_iter().chain([Vec::new()]) {
+        let (begun, state) = trace(&claims);
+        let [parent] = begun.as_slice() else { panic!("{claims:?} became {begun:?}") };
+        let parts: Vec<&str> = parent.split('-').collect();
+        let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+        assert_eq!(lengths, [2, 32, 16, 2], "{parent}");
+        assert!(parent.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit()), "{parent}");
+        assert_eq!(state, None, "a state without its trace");
+    }
+}
+
+#[test]
+fn a_host_with_a_port_is_forwarded_with_it() {
+    let (gateway, _upstream, key) = started_with("");
+    let headers = [("X-API-Key", key.as_str()), ("Host", "shop.example:8443")];
+    let echoed = Echoed::of(&gateway.client().get("/acme/api", &headers));
+    assert_eq!(echoed.header("X-Forwarded-Host"), Some("shop.example:8443"));
+    assert_eq!(echoed.header("Forwarded"), Some("for=127.0.0.1;host=\"shop.example:8443\";proto=http"));
+}

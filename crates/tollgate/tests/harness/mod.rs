@@ -1,0 +1,47 @@
+//! What black-box tests stand on: the real binary as a child process, clients and upstreams over real
+//! sockets. Nothing has a fixed port, and whatever a test started ends with it.
+//!
+//! ```ignore
+//! mod harness;
+//! use harness::{EchoUpstream, Gateway};
+//!
+//! let gateway = Gateway::start();
+//! let upstream = EchoUpstream::start();
+//! let key = gateway.tenant("acme").service("api", &upstream.url()).plan("basic", &[(5, "minute")]).key("basic");
+//! let response = gateway.client().get("/acme/api/hello", &[("X-API-Key", &key)]);
+//! assert_eq!(response.status, 200);
+//! ```
+
+// Each file of tests compiles this for itself, and uses only some of it.
+#![allow(dead_code, unused_imports)]
+// A harness that cannot go on ends the test; clippy's leave for tests covers test functions alone.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod admin;
+mod black_hole;
+mod certificate;
+mod child;
+mod client;
+mod echo;
+mod gateway;
+mod nginx;
+mod patience;
+mod programs;
+mod seed;
+mod steps;
+mod upstream;
+mod wire;
+
+pub use admin::{Admin, Answer};
+pub use black_hole::BlackHole;
+pub use certificate::Certificate;
+pub use client::{BodyEnd, RawClient, Response};
+pub use echo::{EchoUpstream, Echoed};
+pub use gateway::{Builder, Gateway, Refused, tollgate};
+pub use nginx::Nginx;
+pub use patience::{PATIENCE, eventually, eventually_some};
+pub use programs::{PythonServer, Ran, curl, python};
+pub use seed::Tenant;
+pub use steps::{Gate, Step};
+pub use upstream::{Exchange, Received, ScriptedUpstream};
+pub use wire::{Fields, Stopped, header};

@@ -1,0 +1,266 @@
+//! Running a gateway: health, logs, signals, and starts that cannot succeed.
+
+mod harness;
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+
+use harness::{
+    EchoUpstream, Echoed, Gate, Gateway, RawClient, ScriptedUpstream, Step, eventually, eventually_some,
+};
+use serde_json::{Value, json};
+
+/// An upstream that answers when the gate opens.
+fn held_upstream() -> (ScriptedUpstream, Gate) {
+    let gate = Gate::new();
+    let steps = [vec![Step::Await(gate.clone())], Step::respond("200 OK", "at last")].concat();
+    (ScriptedUpstream::script(steps), gate)
+}
+
+/// A client whose request is at the upstream.
+fn waiting_client(gateway: &Gateway, upstream: &ScriptedUpstream) -> RawClient {
+    let key = gateway.expose(&upstream.url());
+    let mut client = gateway.client();
+    client.send(format!("GET /acme/api HTTP/1.1\r\nHost: g\r\nX-API-Key: {key}\r\n\r\n"));
+    eventually("the request at the upstream", || !upstream.requests().is_empty());
+    client
+}
+
+#[track_caller]
+fn await_refused_connections(gateway: &Gateway) {
+    let address = gateway.proxy_address();
+    eventually("new connections to be refused", || TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn health_is_answered_without_a_key_and_never_by_an_upstream() {
+    let gateway = Gateway::start();
+    for (path, word) in [("/health", "ready"), ("/health/ready", "ready"), ("/health/live", "live")] {
+        let response = gateway.client().get(path, &[]).expect(200);
+        assert_eq!(response.json(), json!({ "status": word }), "{path}");
+        let head = gateway.client().request("HEAD", path, &[], b"").expect(200);
+        assert_eq!(head.body, b"");
+        let post = gateway.client().request("POST", path, &[], b"x").expect(405);
+        assert_eq!(post.header("Allow"), Some("GET, HEAD"));
+    }
+    // Nobody can take the name.
+    let refused = gateway.admin().post("/api/tenants", &json!({ "slug": "health", "name": "x" })).expect(422);
+    assert_eq!(refused["errors"][0]["field"], "slug");
+}
+
+#[test]
+fn every_request_leaves_one_line_with_all_the_facts() {
+    let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
+    let tenant = gateway.tenant("acme");
+    tenant.service("api", &upstream.url()).plan("basic", &[(100, "hour")]).consumer("shop", "basic");
+    let created = tenant.key_with(&json!({ "name": "key", "consumer": "shop" }));
+    let key = created["key"].as_str().expect("a key");
+    let path = "/acme/api/a%20path?secret=hunter2";
+    let response = gateway.client().request("POST", path, &[("X-API-Key", key)], b"body").expect(200);
+    let line = gateway.await_logged(|line| line["service"] == "api");
+    let expected = json!({
+        "level": "info", "method": "POST", "path": "/acme/api/a%20path", "status": 200,
+        "bytes": response.body.len(), "client_ip": "127.0.0.1",
+        "request_id": response.header("X-Request-ID"), "tenant": "acme", "service": "api", "route": null,
+        "consumer": "shop", "organization_id": "shop", "plan_tier": "basic", "key_id": created["id"],
+        "limited": false, "circuit": null, "cache": null,
+    });
+    let mut facts = line.as_object().expect("an object").clone();
+    let timestamp = facts.remove("timestamp").expect("a timestamp");
+    let timestamp: jiff::Timestamp = timestamp.as_str().and_then(|text| text.parse().ok()).expect("RFC 3339");
+    assert!((0..20).contains(&jiff::Timestamp::now().duration_since(timestamp).as_secs()), "{timestamp}");
+    let mut millis = |name: &str| facts.remove(name).and_then(|value| value.as_f64()).expect("a duration");
+    let (whole, upstream_part) = (millis("duration_ms"), millis("upstream_ms"));
+    assert!(0.0 < upstream_part && upstream_part <= whole && whole < 20_000.0, "{upstream_part} of {whole}");
+    assert_eq!(Value::Object(facts), expected);
+}
+
+#[test]
+fn a_refused_request_leaves_a_line_too() {
+    let gateway = Gateway::start();
+    gateway.client().get("/nobody/\"api\"?key=hunter2", &[]).expect(404);
+    let mut malformed = gateway.client();
+    malformed.send("GET /\\\"\u{1} HTTP/1.1\r\n\r\n");
+    malformed.read_response().expect(400);
+    let line = gateway.await_logged(|line| line["status"] == 404);
+    assert_eq!((&line["level"], &line["path"]), (&json!("warn"), &json!("/nobody/\"api\"")));
+    assert_eq!(
+        (&line["tenant"], &line["key_id"], &line["upstream_ms"]),
+        (&Value::Null, &Value::Null, &Value::Null)
+    );
+    gateway.await_logged(|line| line["status"] == 400);
+    let text = fs::read_to_string(gateway.directory().join("access.log")).expect("the log");
+    assert!(!text.contains("hunter2"), "{text}");
+}
+
+#[test]
+fn a_log_that_was_moved_away_is_opened_anew_on_hangup() {
+    let gateway = Gateway::start();
+    gateway.client().get("/before", &[]).expect(404);
+    gateway.await_logged(|line| line["path"] == "/before");
+    let (log, moved) = (gateway.directory().join("access.log"), gateway.directory().join("access.log.1"));
+    fs::rename(&log, &moved).expect("a rename");
+    gateway.client().get("/between", &[]).expect(404);
+    eventually("a line in the moved file", || {
+        fs::read_to_string(&moved).is_ok_and(|text| text.contains("/between"))
+    });
+    gateway.signal("HUP");
+    eventually("a new file", || log.exists());
+    gateway.client().get("/after", &[]).expect(404);
+    gateway.await_logged(|line| line["path"] == "/after");
+    let moved = fs::read_to_string(&moved).expect("the moved file");
+    assert!(moved.contains("/before") && !moved.contains("/after"), "{moved}");
+}
+
+#[test]
+fn the_access_log_goes_where_the_operator_wants_it() {
+    let gateway = Gateway::builder().config("access_log = \"stdout\"\n").start();
+    gateway.client().get("/on-stdout", &[]).expect(404);
+    eventually_some("a line on stdout", || {
+        gateway.stdout().into_iter().find(|line| line.contains("\"path\":\"/on-stdout\""))
+    });
+
+    let gateway = Gateway::builder().config("access_log = \"off\"\n").start();
+    gateway.client().get("/nowhere", &[]).expect(404);
+    let gateway = gateway.restart_after("TERM");
+    assert!(!gateway.directory().join("access.log").exists());
+    assert!(gateway.stdout().iter().all(|line| !line.contains("/nowhere")));
+}
+
+#[test]
+fn an_end_that_is_asked_for_waits_for_the_requests_at_hand() {
+    for signal in ["TERM", "INT"] {
+        let (mut gateway, (upstream, gate)) = (Gateway::start(), held_upstream());
+        let mut client = waiting_client(&gateway, &upstream);
+        let mut idle = gateway.client();
+        idle.get("/health", &[]).expect(200);
+        gateway.signal(signal);
+        await_refused_connections(&gateway);
+        // Who is connected learns that it should go elsewhere.
+        idle.get("/health/ready", &[]).expect(503);
+        assert!(gateway.is_running());
+        gate.open();
+        assert_eq!(client.read_response().expect(200).text(), "at last");
+        assert_eq!(gateway.await_end().code(), Some(0), "{signal}");
+        let line = gateway.await_logged(|line| line["path"] == "/acme/api");
+        assert_eq!(line["status"], 200);
+    }
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let (mut gateway, (upstream, _gate)) = (Gateway::start(), held_upstream());
+    let mut client = waiting_client(&gateway, &upstream);
+    gateway.signal("TERM");
+    await_refused_connections(&gateway);
+    gateway.signal("TERM");
+    assert_eq!(gateway.await_end().code(), Some(143));
+    assert!(client.try_read_response("GET").is_err());
+}
+
+#[test]
+fn the_end_waits_no_longer_than_its_grace() {
+    let gateway = Gateway::builder().config("[shutdown]\ngrace = \"300ms\"\n").start();
+    let (mut gateway, (upstream, _gate)) = (gateway, held_upstream());
+    let mut client = waiting_client(&gateway, &upstream);
+    gateway.signal("TERM");
+    assert_eq!(gateway.await_end().code(), Some(0));
+    assert!(client.try_read_response("GET").is_err());
+}
+
+/// Calls until no connection is accepted any more; gives the number of answers.
+fn call_until_refused(gateway: &Gateway, key: &str) -> usize {
+    let message = format!("GET /acme/api HTTP/1.1\r\nHost: g\r\nX-API-Key: {key}\r\n\r\n");
+    let mut answers = 0;
+    while let Ok(mut client) = RawClient::try_connect(gateway.proxy_address()) {
+        while client.try_send(&message).is_ok() {
+            let Ok(response) = client.try_read_response("GET") else { break };
+            Echoed::of(&response);
+            answers += 1;
+            if response.header("Connection").is_some() {
+                break;
+            }
+        }
+    }
+    answers
+}
+
+#[test]
+fn a_request_that_was_begun_is_answered_while_the_gateway_ends() {
+    let (mut gateway, upstream) = (Gateway::start(), EchoUpstream::start());
+    let key = gateway.expose(&upstream.url());
+    let answers: usize = thread::scope(|scope| {
+        let clients: Vec<_> = (0..8).map(|_| scope.spawn(|| call_until_refused(&gateway, &key))).collect();
+        eventually("traffic", || upstream.requests().len() > 200);
+        gateway.signal("TERM");
+        clients.into_iter().map(|client| client.join().expect("a client")).sum()
+    });
+    assert_eq!(gateway.await_end().code(), Some(0));
+    assert_eq!(upstream.requests().len(), answers);
+}
+
+#[test]
+fn a_request_on_a_kept_connection_is_answered_or_never_begun_while_the_gateway_ends() {
+    let (mut gateway, upstream) = (Gateway::start(), EchoUpstream::start());
+    let key = gateway.expose(&upstream.url());
+    let message = format!("POST /acme/api HTTP/1.1\r\nHost: g\r\nX-API-Key: {key}\r\n\r\n");
+    let mut kept: Vec<RawClient> = (0..300).map(|_| gateway.client()).collect();
+    for client in &mut kept {
+        client.get("/health", &[]).expect(200);
+    }
+    gateway.signal("TERM");
+    let answers = kept.iter_mut().filter_map(|client| {
+        client.try_send(&message).ok()?;
+        client.try_read_response("POST").ok()
+    });
+    let answers = answers.inspect(|response| assert_eq!(response.status, 200)).count();
+    assert_eq!(gateway.await_end().code(), Some(0));
+    assert_eq!(upstream.requests().len(), answers);
+}
+
+#[test]
+fn a_port_that_is_taken_stops_the_start_with_one_line() {
+    let running = Gateway::start();
+    let foreign = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let foreign = foreign.local_addr().expect("an address").to_string();
+    let (proxy, admin) = (running.proxy_address().to_string(), running.admin_address().to_string());
+    for (flag, address) in [
+        ("--proxy-listen", &proxy),
+        ("--admin-listen", &admin),
+        ("--proxy-listen", &foreign),
+        ("--admin-listen", &foreign),
+    ] {
+        let refused =
+            Gateway::builder().arg(flag).arg(address).try_start().err().expect("a refusal to start");
+        assert!(!refused.status.success(), "{refused:?}");
+        let lines: Vec<&str> = refused.stderr.lines().collect();
+        assert!(
+            matches!(lines.as_slice(), [one] if one.contains(address) && one.contains(flag)),
+            "{refused:?}"
+        );
+        assert!(!refused.stdout.contains("listening"), "{refused:?}");
+    }
+    running.client().get("/health", &[]).expect(200);
+}
+
+#[test]
+fn as_many_workers_serve_as_the_operator_says() {
+    let gateway = Gateway::builder().arg("--workers").arg("3").start();
+    let tasks = fs::read_dir(format!("/proc/{}/task", gateway.process_id())).expect("threads");
+    let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    assert_eq!(names.filter(|name| name.starts_with("worker-")).count(), 3);
+}
+
+#[test]
+fn two_servers_do_not_share_a_data_directory() {
+    let builder = Gateway::builder();
+    let running = builder.clone().start();
+    let refused = builder.clone().try_start().err().expect("a refusal to start");
+    assert!(!refused.status.success(), "{refused:?}");
+    let holder = format!("process {}", running.process_id());
+    assert!(refused.stderr.contains("in use") && refused.stderr.contains(&holder), "{refused:?}");
+    // However the first one ended.
+    drop(running);
+    builder.start();
+}

@@ -1,0 +1,192 @@
+//! Connections that change their protocol on the way: tunnels of bytes, such as web sockets.
+
+#![allow(clippy::expect_used, reason = "clippy's leave for tests covers test functions alone")]
+
+mod harness;
+
+use harness::{EchoUpstream, Echoed, Gateway, RawClient, ScriptedUpstream, Step, Stopped};
+
+const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\
+    X-Odd-Case: y\r\n\r\n";
+
+/// Switches protocols, sends what it gets back until the other side ends, and says a last word.
+fn echoing_tunnel() -> ScriptedUpstream {
+    ScriptedUpstream::start(|exchange| {
+        exchange.write(format!("{SWITCHING}welcome;"))?;
+        loop {
+            match exchange.read_bytes() {
+                Ok(bytes) => exchange.write(bytes)?,
+                Err(Stopped::Closed) => break,
+                Err(stopped) => return Err(stopped),
+            }
+        }
+        exchange.write("farewell;")?;
+        Err(Stopped::Closed)
+    })
+}
+
+fn upgrade(protocol: &str, key: &str) -> String {
+    format!(
+        "GET /acme/api/tunnel HTTP/1.1\r\nHost: gateway.test\r\nX-API-Key: {key}\r\n\
+         Connection: keep-alive, Upgrade\r\nUpgrade: {protocol}\r\n\r\n"
+    )
+}
+
+#[track_caller]
+fn assert_reads(client: &mut RawClient, expected: &str) {
+    let mut text = String::new();
+    while text.len() < expected.len() {
+        let bytes = client.read_bytes(expected.len() - text.len()).expect("more bytes");
+        text.push_str(&String::from_utf8_lossy(&bytes));
+    }
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn a_tunnel_carries_bytes_both_ways_until_both_sides_have_ended() {
+    let (gateway, upstream) = (Gateway::start(), echoing_tunnel());
+    let key = gateway.expose(&upstream.url());
+    let mut client = gateway.client();
+    // What follows the head in the same packet belongs to the new protocol, in either direction.
+    client.send(upgrade("echo", &key) + "early;");
+    let switching = client.read_response();
+    assert_eq!(switching.status, 101);
+    assert_eq!(switching.header("Connection"), Some("Upgrade"));
+    assert_eq!(switching.header("Upgrade"), Some("echo"));
+    assert_eq!(switching.header("X-Odd-Case"), Some("y"));
+    assert_reads(&mut client, "welcome;early;");
+    client.send("ping;\0\u{1}\r\n\r\n");
+    assert_reads(&mut client, "ping;\0\u{1}\r\n\r\n");
+    let large = "0123456789".repeat(20_000);
+    client.send(&large);
+    assert_reads(&mut client, &large);
+    // The client has said all, and still hears the rest.
+    client.finish_sending();
+    assert_reads(&mut client, "farewell;");
+    assert!(client.is_closed());
+    upstream.await_open_connections(0);
+
+    let request = &upstream.requests()[0];
+    assert_eq!(request.header("Connection"), Some("Upgrade"));
+    assert_eq!(request.header("Upgrade"), Some("echo"));
+    assert_eq!(request.header("X-API-Key"), None);
+}
+
+#[test]
+fn an_upstream_that_ends_first_still_hears_its_client() {
+    let upstream = ScriptedUpstream::start(|exchange| {
+        exchange.write(SWITCHING)?;
+        exchange.write("that is all;")?;
+        exchange.finish_sending();
+        let mut heard = Vec::new();
+        while let Ok(bytes) = exchange.read_bytes() {
+            heard.extend(bytes);
+        }
+        assert_eq!(String::from_utf8_lossy(&heard), "understood;");
+        Err(Stopped::Closed)
+    });
+    let gateway = Gateway::start();
+    let key = gateway.expose(&upstream.url());
+    let mut client = gateway.client();
+    client.send(upgrade("echo", &key));
+    assert_eq!(client.read_response().status, 101);
+    assert_reads(&mut client, "that is all;");
+    assert!(client.is_closed(), "the end of the upstream's direction is passed on");
+    client.send("understood;");
+    client.finish_sending();
+    upstream.await_open_connections(0);
+}
+
+#[test]
+fn a_client_that_breaks_off_ends_the_tunnel() {
+    let (gateway, upstream) = (Gateway::start(), echoing_tunnel());
+    let key = gateway.expose(&upstream.url());
+    let mut client = gateway.client();
+    client.send(upgrade("echo", &key));
+    assert_eq!(client.read_response().status, 101);
+    client.reset();
+    upstream.await_open_connections(0);
+    gateway.await_logged(|line| line["status"] == 101 && line["path"] == "/acme/api/tunnel");
+}
+
+/// A text frame of a client: masked with zeros, which is a mask like any other (RFC 6455 section 5.2).
+fn text_frame(text: &str) -> Vec<u8> {
+    let length = u8::try_from(text.len()).expect("a short text");
+    [&[0x81, 0x80 | length, 0, 0, 0, 0], text.as_bytes()].concat()
+}
+
+#[test]
+fn a_web_socket_works_against_a_real_server() {
+    let gateway = Gateway::builder().subcommand("quickstart").start();
+    let mut client = gateway.client();
+    client.send(
+        "GET /test-tenant/test-api/ws HTTP/1.1\r\nHost: gateway.test\r\nX-API-Key: secret_key_12345\r\n\
+         Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    );
+    let switching = client.read_response();
+    assert_eq!(switching.status, 101, "{}", switching.text());
+    // RFC 6455 section 1.3: the answer to that key.
+    assert_eq!(switching.header("Sec-WebSocket-Accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+    for text in ["hello", "through the gateway"] {
+        client.send(text_frame(text));
+        let header = client.read_bytes(2).expect("a frame");
+        assert_eq!(header, [0x81, u8::try_from(text.len()).expect("a short text")]);
+        assert_reads(&mut client, text);
+    }
+}
+
+#[test]
+fn an_upgrade_that_the_upstream_declines_is_an_ordinary_exchange() {
+    let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
+    let key = gateway.expose(&upstream.url());
+    let mut client = gateway.client();
+    client.send(upgrade("websocket", &key));
+    let echoed = Echoed::of(&client.read_response());
+    assert_eq!(echoed.header("Upgrade"), Some("websocket"));
+    assert_eq!(Echoed::of(&client.get("/acme/api/next", &[("X-API-Key", &key)])).target, "/next");
+}
+
+#[test]
+fn an_upgrade_to_http_2_is_not_offered_on() {
+    let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
+    let key = gateway.expose(&upstream.url());
+    for protocol in ["h2c", "H2C", "websocket, h2c", "h2c-14"] {
+        let fields = [
+            ("X-API-Key", key.as_str()),
+            ("Connection", "Upgrade, HTTP2-Settings"),
+            ("Upgrade", protocol),
+            ("HTTP2-Settings", "AAMAAABkAAQAoAAAAAIAAAAA"),
+        ];
+        let echoed = Echoed::of(&gateway.client().get("/acme/api", &fields));
+        for name in ["Upgrade", "Connection", "HTTP2-Settings"] {
+            assert_eq!(echoed.header(name), None, "{protocol}: {name}");
+        }
+    }
+}
+
+#[test]
+fn an_upgrade_counts_only_where_connection_names_it_and_in_http_1_1() {
+    let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
+    let key = gateway.expose(&upstream.url());
+    for (version, connection) in [("1.1", "keep-alive"), ("1.0", "Upgrade")] {
+        let mut client = gateway.client();
+        client.send(format!(
+            "GET /acme/api HTTP/{version}\r\nHost: g\r\nX-API-Key: {key}\r\nConnection: {connection}\r\n\
+             Upgrade: websocket\r\n\r\n"
+        ));
+        let echoed = Echoed::of(&client.read_response());
+        assert_eq!((echoed.header("Upgrade"), echoed.header("Connection")), (None, None));
+    }
+}
+
+#[test]
+fn a_switch_of_protocols_that_nobody_asked_for_is_502() {
+    let upstream = ScriptedUpstream::script(vec![Step::write(SWITCHING), Step::AwaitClose]);
+    let gateway = Gateway::start();
+    let key = gateway.expose(&upstream.url());
+    let mut client = gateway.client();
+    let response = client.get("/acme/api", &[("X-API-Key", &key)]).expect(502);
+    assert_eq!(response.header("Proxy-Status"), Some("tollgate; error=http_protocol_error"));
+    upstream.await_open_connections(0);
+}
