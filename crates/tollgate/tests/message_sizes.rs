@@ -112,20 +112,19 @@ fn a_body_that_grows_too_large_on_the_way_is_cut_with_413() {
     let key = tenant.unlimited_key();
     let head = post_to("small", "Transfer-Encoding: chunked\r\n", &key);
     let chunk = format!("1f4\r\n{}\r\n", "x".repeat(500));
-    let accepted = format!("{head}{chunk}{chunk}0\r\n\r\n");
-    assert_eq!(Echoed::of(&answer(&gateway, &accepted)).body.len(), 1_000);
-
     let mut client = gateway.client();
-    client.send(head + &chunk);
+    client.send(format!("{head}{chunk}"));
     eventually("the first chunk at the upstream", || {
-        upstream.requests().get(1).is_some_and(|request| request.body.len() == 500)
+        upstream.requests().first().is_some_and(|request| request.body.len() == 500)
     });
     client.send(format!("{chunk}1\r\nx\r\n"));
     let response = client.read_response().expect(413);
     assert_is_last(&response, &mut client);
-    // The pooled connection of the first request served the second.
     upstream.await_open_connections(0);
-    assert!(!upstream.requests()[1].is_complete);
+    assert!(!upstream.requests()[0].is_complete);
+
+    let accepted = format!("{head}{chunk}{chunk}0\r\n\r\n");
+    assert_eq!(Echoed::of(&answer(&gateway, &accepted)).body.len(), 1_000);
 }
 
 #[test]

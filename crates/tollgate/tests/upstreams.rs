@@ -26,13 +26,14 @@ fn one_worker_needs_one_connection_for_requests_one_after_another() {
 
 #[test]
 fn workers_hand_their_idle_connections_to_each_other() {
-    let (gateway, upstream) = (Gateway::builder().arg("--workers").arg("4").start(), EchoUpstream::start());
+    let (gateway, upstream) = (Gateway::builder().arg("--workers").arg("8").start(), EchoUpstream::start());
     let key = gateway.expose(&upstream.url());
-    for _ in 0..100 {
+    for _ in 0..200 {
         Echoed::of(&gateway.client().get("/acme/api", &[("X-API-Key", &key)]));
     }
-    // One for each worker would be four.
-    assert!(upstream.connections() <= 2, "{} connections for 100 requests", upstream.connections());
+    // Each worker for itself would need eight. A client that has its answer can be faster back than the
+    // connection that it came over is in its pool.
+    assert!(upstream.connections() <= 4, "{} connections", upstream.connections());
 }
 
 #[test]
