@@ -3,7 +3,9 @@
 
 mod harness;
 
-use harness::{BodyEnd, EchoUpstream, Echoed, Gateway, RawClient, Response, ScriptedUpstream, eventually};
+use harness::{
+    BodyEnd, EchoUpstream, Echoed, Gateway, RawClient, Response, ScriptedUpstream, eventually, python,
+};
 use serde_json::json;
 
 fn started_with(config: &str) -> (Gateway, EchoUpstream, String) {
@@ -166,6 +168,22 @@ fn a_service_s_own_limit_goes_before_the_operator_s() {
         statuses.push(answer(&gateway, &(head + &"x".repeat(length))).status);
     }
     assert_eq!(statuses, [200, 413, 200, 413]);
+}
+
+#[test]
+fn a_client_that_sends_a_refused_body_all_the_same_gets_to_read_why() {
+    // Reads nothing before it has sent everything, as most clients do.
+    const PROGRAM: &str = "
+import http.client, sys, time
+connection = http.client.HTTPConnection(sys.argv[1], timeout=20)
+pieces = (time.sleep(0.02) or b'x' * 100_000 for _ in range(20))
+connection.request('POST', '/acme/api', body=pieces, headers={'Content-Length': '2000000'})
+print(connection.getresponse().status)
+";
+    let (gateway, upstream, _) = started_with("");
+    let ran = python(PROGRAM, &[&gateway.proxy_address().to_string()]).success();
+    assert_eq!(ran.text().trim(), "401");
+    assert_eq!(upstream.requests().len(), 0);
 }
 
 #[test]
