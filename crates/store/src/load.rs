@@ -62,7 +62,8 @@ async fn load_consumers(read: &mut Read, sink: &mut impl FnMut(Vec<Change>)) -> 
 /// The database packs the next page on its own thread while this one is unpacked.
 async fn load_keys(read: &mut Read, sink: &mut impl FnMut(Vec<Change>)) -> Result<(), StoreError> {
     let (pages, mut arriving) = mpsc::channel(1);
-    let (fetched, unpacked) = tokio::join!(fetch_keys(read, pages), async {
+    // The receiver goes with the unpacking: once that has failed, no page waits for room that nobody makes.
+    let (fetched, unpacked) = tokio::join!(fetch_keys(read, pages), async move {
         while let Some(page) = arriving.recv().await {
             sink(unpack(&page)?);
         }

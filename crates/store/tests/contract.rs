@@ -5,7 +5,7 @@
 
 mod suite;
 
-use tollgate_store::Store;
+use tollgate_store::{Store, StoreError};
 
 /// A fresh database of each backend; the guard keeps its files until the behaviour was shown.
 async fn fresh() -> (Store, tempfile::TempDir) {
@@ -50,6 +50,31 @@ async fn a_reopened_database_has_what_was_committed() {
     let store = Store::open(&path).await.unwrap();
     let found = store.read().await.unwrap().tenant_by_id(tenant.id).await.unwrap();
     assert_eq!(found.unwrap().value, tenant);
+}
+
+#[tokio::test]
+async fn a_damaged_row_among_many_ends_the_loading() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tollgate.db");
+    let store = Store::open(&path).await.unwrap();
+    let tenant = suite::add_tenant(&store, "acme").await;
+    let keys: Vec<_> = (0..8_000).map(|number| suite::key(&tenant, &format!("secret-{number}"))).collect();
+    let mut write = suite::writing(&store).await;
+    write.insert_keys(&keys).await.unwrap();
+    write.commit().await.unwrap();
+    store.close().await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+    let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    sqlx::query("UPDATE keys SET name = '' WHERE id = (SELECT min(id) FROM keys)")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    sqlx::Connection::close(connection).await.unwrap();
+    let store = Store::open(&path).await.unwrap();
+    let loading = store.load(|_| {});
+    // Where loading hangs, this is what ends the test.
+    let outcome = tokio::time::timeout(std::time::Duration::from_mins(1), loading).await.unwrap();
+    assert!(matches!(outcome, Err(StoreError::Corrupt { table: "keys", .. })), "{outcome:?}");
 }
 
 #[tokio::test]
