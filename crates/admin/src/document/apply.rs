@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use tollgate_core::Problems;
-use tollgate_core::resource::{Role, Tenant, TenantDraft, TenantId, TenantSlug};
+use tollgate_core::resource::{Role, TenantId, TenantSlug};
 
 use super::validity::{Found, Outcome};
 use super::{Applied, Document, Tally};
@@ -59,8 +59,16 @@ impl Applying<'_> {
                 continue;
             }
             let before = self.edit.read().tenant(&spec.slug).await?.map(|stored| stored.value);
-            if !self.may_write_tenant(before.as_ref(), draft) {
-                self.found.add(entry, "only a platform administrator may add or rename a tenant")?;
+            if let Some(own) = self.principal.tenant() {
+                // A tenant's user may name its own tenant, as it is.
+                let is_as_it_is = before.is_some_and(|before| {
+                    before.id == own && (draft.name.is_none() || spec.name == before.name)
+                });
+                if is_as_it_is {
+                    self.applied.tenants.unchanged += 1;
+                } else {
+                    self.found.add(entry, "only a platform administrator may add or rename a tenant")?;
+                }
                 continue;
             }
             match before {
@@ -217,16 +225,6 @@ impl Applying<'_> {
             let message = if is_refused_itself { "is not valid: see tenants[0]" } else { "does not exist" };
             Problems::one("tenant", message)
         })
-    }
-
-    /// A tenant's user may name its own tenant, as it is.
-    fn may_write_tenant(&self, before: Option<&Tenant>, draft: &TenantDraft) -> bool {
-        match self.principal.role {
-            Role::PlatformAdministrator => true,
-            Role::TenantUser(own) => before.is_some_and(|before| {
-                before.id == own && draft.name.as_deref().is_none_or(|name| name == before.name.as_str())
-            }),
-        }
     }
 }
 

@@ -168,6 +168,21 @@ fn a_tenants_user_applies_to_its_own_tenant_alone() {
 }
 
 #[test]
+fn a_tenants_user_names_its_tenant_and_leaves_it_as_it_is() {
+    let gateway = Gateway::start();
+    gateway.admin().post("/api/tenants", &json!({ "slug": "acme", "name": "Acme Ltd" })).expect(201);
+    let ann = gateway.user_of("acme", "ann");
+    let before = ann.get("/api/tenants/acme").expect(200);
+    for tenant in [json!({ "slug": "acme" }), json!({ "slug": "acme", "name": " Acme Ltd " })] {
+        let applied = ann.post("/api/config", &json!({ "tenants": [tenant] })).expect(200);
+        assert_eq!(applied["tenants"], json!({ "created": 0, "updated": 0, "unchanged": 1 }));
+    }
+    assert_eq!(ann.get("/api/tenants/acme").expect(200), before);
+    let renamed = json!({ "tenants": [{ "slug": "acme", "name": "Mine" }] });
+    assert_eq!(ann.post("/api/config", &renamed).refused(422), ["tenants[0]"]);
+}
+
+#[test]
 fn a_key_of_another_tenant_cannot_be_brought_again() {
     let gateway = Gateway::start();
     gateway.admin().post("/api/config", &document()).expect(200);
