@@ -70,6 +70,8 @@ impl Edit {
         value: KeyValue,
     ) -> Result<Replaced, EditError> {
         let referred = self.referred(references, before.tenant, &spec).await?;
+        // A former value that is the value again needs no grace.
+        let retired = before.retired.iter().filter(|retired| retired.hash != value.hash).copied().collect();
         let key = Key {
             id: before.id,
             tenant: before.tenant,
@@ -80,7 +82,7 @@ impl Edit {
             consumer: referred.consumer,
             services: referred.services,
             expires_at_secs: spec.expires_at_secs,
-            retired: before.retired.clone(),
+            retired,
         };
         if key == before {
             return Ok(Replaced::Unchanged);

@@ -92,6 +92,21 @@ fn rotation_leaves_every_value_valid_whose_grace_lasts() {
 }
 
 #[test]
+fn a_former_value_that_a_document_brings_back_can_be_rotated_again() {
+    let gateway = Gateway::start();
+    let acme = gateway.admin_in("acme");
+    let document = json!({ "keys": [{ "tenant": "acme", "name": "k", "key": "secret_key_12345" }] });
+    gateway.admin().post("/api/config", &document).expect(200);
+    let listed = acme.get("/api/keys").expect(200);
+    let rotate = format!("/api/keys/{}/rotate", listed["items"][0]["id"].as_str().unwrap());
+    acme.post(&rotate, &json!({ "grace": "1h" })).expect(200);
+    gateway.admin().post("/api/config", &document).expect(200);
+    assert_eq!(gateway.key_in_force("secret_key_12345").unwrap().valid_until_secs, None);
+    acme.post(&rotate, &json!({ "grace": "2h" })).expect(200);
+    assert!(gateway.key_in_force("secret_key_12345").unwrap().valid_until_secs.is_some());
+}
+
+#[test]
 fn a_bad_grace_is_refused() {
     let gateway = Gateway::start();
     let acme = gateway.admin_in("acme");
