@@ -54,7 +54,12 @@ impl Passwords {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, HashingFailed> {
         let failed = |error: &dyn std::fmt::Display| HashingFailed(error.to_string());
-        let _permit = self.0.acquire().await.map_err(|error| failed(&error))?;
+        let permit = Arc::clone(&self.0).acquire_owned().await.map_err(|error| failed(&error))?;
+        // The work goes on when its caller has gone away, so it is the work that holds the permit.
+        let work = move || {
+            let _permit = permit;
+            work()
+        };
         tokio::task::spawn_blocking(work).await.map_err(|error| failed(&error))
     }
 }
@@ -71,6 +76,26 @@ mod tests {
         assert!(passwords.verify("correct horse".into(), Some(hash.clone())).await.unwrap());
         assert!(!passwords.verify("battery staple".into(), Some(hash)).await.unwrap());
         assert!(!passwords.verify("correct horse".into(), None).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn work_whose_caller_has_gone_away_still_counts() {
+        let passwords = Passwords::new();
+        let (begin, begun) = tokio::sync::oneshot::channel();
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let caller = passwords.clone();
+        let caller = tokio::spawn(async move {
+            let work = move || {
+                begin.send(()).unwrap();
+                held.recv()
+            };
+            caller.off_thread(work).await
+        });
+        begun.await.unwrap();
+        caller.abort();
+        assert!(caller.await.unwrap_err().is_cancelled());
+        assert_eq!(passwords.0.available_permits(), MOST_AT_A_TIME - 1);
+        drop(release);
     }
 
     #[tokio::test]
