@@ -57,14 +57,18 @@ pub struct HeaderName(Box<str>);
 pub enum BadHeaderName {
     #[error("must be 1 to 64 letters, digits and !#$%&'*+-.^_`|~")]
     Token,
-    #[error("is a field that HTTP itself needs")]
+    #[error("is a field that HTTP or the gateway itself needs")]
     Reserved,
 }
 
 impl HeaderName {
     pub fn parse(text: &str) -> Result<Self, BadHeaderName> {
-        /// A credential in one of these would be lost or break the message.
-        const RESERVED: [&str; 14] = [
+        /// A credential in one of these would be lost, break the message, or get where none may: these are the
+        /// fields that the proxy reads, passes on and logs as what they are.
+        const RESERVED: [&str; 39] = [
+            "accept",
+            "age",
+            "cache-control",
             "connection",
             "content-length",
             "content-type",
@@ -74,11 +78,33 @@ impl HeaderName {
             "forwarded",
             "host",
             "keep-alive",
+            "proxy-authenticate",
+            "proxy-authorization",
+            "proxy-connection",
+            "proxy-status",
+            "ratelimit",
+            "ratelimit-policy",
+            "retry-after",
+            "server",
+            "set-cookie",
             "te",
+            "traceparent",
+            "tracestate",
             "trailer",
             "transfer-encoding",
             "upgrade",
+            "user-agent",
             "via",
+            "x-client-id",
+            "x-consumer-id",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-port",
+            "x-forwarded-proto",
+            "x-organization-id",
+            "x-plan-tier",
+            "x-request-id",
+            "x-tenant-id",
         ];
         let is_token_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         if text.is_empty() || text.len() > 64 || !text.bytes().all(is_token_byte) {
@@ -316,6 +342,18 @@ mod tests {
                 "timeouts.connect"
             ]
         );
+    }
+
+    #[test]
+    fn a_credential_has_a_header_of_its_own() {
+        for taken in
+            ["Host", "Accept", "user-agent", "X-Client-ID", "X-Request-Id", "traceparent", "X-Forwarded-For"]
+        {
+            assert_eq!(HeaderName::parse(taken), Err(BadHeaderName::Reserved), "{taken}");
+        }
+        for free in ["X-API-Key", "Authorization", "X-Shop-Token"] {
+            assert!(HeaderName::parse(free).is_ok(), "{free}");
+        }
     }
 
     #[test]
