@@ -12,6 +12,8 @@ use crate::problem::Problems;
 const MOST_TARGETS: usize = 256;
 const HEAVIEST: u32 = 65_535;
 const DEFAULT_AUTH_HEADER: &str = "X-API-Key";
+/// Databases have no larger integer.
+const LARGEST_BODY_LIMIT: u64 = u64::MAX / 2;
 const LONGEST_TIMEOUT: Duration = Duration::from_hours(24);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -219,6 +221,9 @@ impl ServiceDraft {
         let auth_header = self.auth_header.as_deref().unwrap_or(DEFAULT_AUTH_HEADER);
         let auth_header = problems.check("auth_header", HeaderName::parse(auth_header));
         let timeouts = problems.check_nested("timeouts", self.timeouts.parse());
+        if self.max_body_bytes.is_some_and(|bytes| bytes > LARGEST_BODY_LIMIT) {
+            problems.add("max_body_bytes", format!("must be at most {LARGEST_BODY_LIMIT}"));
+        }
         let spec =
             slug.zip(name).zip(auth_header).zip(timeouts).map(|(((slug, name), auth_header), timeouts)| {
                 ServiceSpec {
@@ -342,6 +347,15 @@ mod tests {
                 "timeouts.connect"
             ]
         );
+    }
+
+    #[test]
+    fn a_body_limit_is_a_number_that_the_database_can_hold() {
+        let with_limit = |bytes: u64| {
+            draft(&format!(r#"{{"slug":"a","url":"http://h","max_body_bytes":{bytes}}}"#)).parse()
+        };
+        assert_eq!(with_limit(u64::MAX / 2).unwrap().max_body_bytes, Some(u64::MAX / 2));
+        assert_eq!(fields(&with_limit(u64::MAX / 2 + 1).unwrap_err()), ["max_body_bytes"]);
     }
 
     #[test]
