@@ -39,7 +39,8 @@ impl ConsumerDraft {
     pub fn parse(&self) -> Result<ConsumerSpec, Problems> {
         let mut problems = Problems::default();
         let client_id = problems.check("client_id", ClientId::parse(&self.client_id));
-        let name = problems.check("name", DisplayName::parse_or(self.name.as_deref(), &self.client_id));
+        let fallback = client_id.as_ref().map(ClientId::as_str);
+        let name = DisplayName::given_or(&mut problems, self.name.as_deref(), fallback);
         let plan = self.plan.as_deref().and_then(|plan| problems.check("plan", PlanSlug::parse(plan)));
         let spec = client_id.zip(name).map(|(client_id, name)| ConsumerSpec { client_id, name, plan });
         problems.finish(spec)

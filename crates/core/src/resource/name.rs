@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use crate::problem::Problems;
+
 const LONGEST: usize = 200;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -29,9 +31,13 @@ impl DisplayName {
         }
     }
 
-    /// The name as given, or `fallback` (a slug, say) where none was.
-    pub fn parse_or(text: Option<&str>, fallback: &str) -> Result<Self, BadName> {
-        Self::parse(text.unwrap_or(fallback))
+    /// The `name` of a draft, or `fallback` (a slug, say) where none was given. A fallback that is missing,
+    /// because it is wrong itself, is no problem of the name's.
+    pub fn given_or(problems: &mut Problems, given: Option<&str>, fallback: Option<&str>) -> Option<Self> {
+        match given {
+            Some(text) => problems.check("name", Self::parse(text)),
+            None => Self::parse(fallback?).ok(),
+        }
     }
 
     pub fn as_str(&self) -> &str {

@@ -74,7 +74,8 @@ impl PlanDraft {
     pub fn parse(&self) -> Result<PlanSpec, Problems> {
         let mut problems = Problems::default();
         let slug = problems.check("slug", PlanSlug::parse(&self.slug));
-        let name = problems.check("name", DisplayName::parse_or(self.name.as_deref(), &self.slug));
+        let fallback = slug.as_ref().map(PlanSlug::as_str);
+        let name = DisplayName::given_or(&mut problems, self.name.as_deref(), fallback);
         if self.limits.len() > MOST_LIMITS {
             problems.add("limits", format!("must have at most {MOST_LIMITS} entries"));
         }

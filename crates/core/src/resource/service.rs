@@ -216,7 +216,8 @@ impl ServiceDraft {
     pub fn parse(&self) -> Result<ServiceSpec, Problems> {
         let mut problems = Problems::default();
         let slug = problems.check("slug", ServiceSlug::parse(&self.slug));
-        let name = problems.check("name", DisplayName::parse_or(self.name.as_deref(), &self.slug));
+        let fallback = slug.as_ref().map(ServiceSlug::as_str);
+        let name = DisplayName::given_or(&mut problems, self.name.as_deref(), fallback);
         let targets = self.parse_targets(&mut problems);
         let auth_header = self.auth_header.as_deref().unwrap_or(DEFAULT_AUTH_HEADER);
         let auth_header = problems.check("auth_header", HeaderName::parse(auth_header));
@@ -347,6 +348,12 @@ mod tests {
                 "timeouts.connect"
             ]
         );
+    }
+
+    #[test]
+    fn what_is_left_out_is_no_problem_of_its_own() {
+        let problems = draft(r#"{"slug":"","url":"http://h"}"#).parse().unwrap_err();
+        assert_eq!(fields(&problems), ["slug"]);
     }
 
     #[test]

@@ -34,7 +34,8 @@ impl TenantDraft {
     pub fn parse(&self) -> Result<TenantSpec, Problems> {
         let mut problems = Problems::default();
         let slug = problems.check("slug", TenantSlug::parse(&self.slug));
-        let name = problems.check("name", DisplayName::parse_or(self.name.as_deref(), &self.slug));
+        let fallback = slug.as_ref().map(TenantSlug::as_str);
+        let name = DisplayName::given_or(&mut problems, self.name.as_deref(), fallback);
         let spec = slug.zip(name).map(|(slug, name)| TenantSpec { slug, name });
         problems.finish(spec)
     }
