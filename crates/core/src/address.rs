@@ -115,8 +115,12 @@ fn classify_v6(address: Ipv6Addr) -> AddressClass {
         AddressClass::Loopback
     } else if address.is_unspecified() || address.is_multicast() {
         AddressClass::Unusable
-    } else if first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfec0 {
-        // Unique local (RFC 4193) and the deprecated site-local range (RFC 3879).
+    } else if first & 0xfe00 == 0xfc00
+        || first & 0xffc0 == 0xfec0
+        || address.segments()[..3] == [0x64, 0xff9b, 1]
+    {
+        // Unique local (RFC 4193), the deprecated site-local range (RFC 3879), and an operator's own NAT64
+        // (RFC 8215), behind which there may be any address.
         AddressClass::Private
     } else {
         AddressClass::Public
@@ -233,6 +237,7 @@ mod tests {
             ("100.64.0.1", AddressClass::Private),
             ("100.128.0.1", AddressClass::Public),
             ("fd12::1", AddressClass::Private),
+            ("64:ff9b:1::a00:1", AddressClass::Private),
             ("0.0.0.0", AddressClass::Unusable),
             ("0.1.2.3", AddressClass::Unusable),
             ("255.255.255.255", AddressClass::Unusable),
