@@ -120,7 +120,7 @@ impl Edit {
         let now_secs = clock::now_secs();
         for stored in self.read().keys_with_lapsed_values(now_secs).await? {
             let before = stored.value.key;
-            self.write.forget_lapsed_values(before.id).await?;
+            self.write.forget_lapsed_values(before.id, now_secs).await?;
             let key = Key { retired: still_valid(&before.retired, now_secs), ..before.clone() };
             self.put(&[Change::PutKey { key, before: Some(Box::new(before)) }])?;
         }

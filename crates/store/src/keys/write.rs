@@ -78,12 +78,12 @@ impl Write {
         Ok(())
     }
 
-    /// Deletes former values whose grace has run out. No version counts it: nothing that is shown changes.
-    pub async fn forget_lapsed_values(&mut self, id: KeyId) -> Result<(), StoreError> {
-        let now = integer(self.now_secs());
+    /// Deletes former values whose grace has run out by `now_secs`. No version counts it: nothing that is shown
+    /// changes.
+    pub async fn forget_lapsed_values(&mut self, id: KeyId, now_secs: u64) -> Result<(), StoreError> {
         query("DELETE FROM retired_hashes WHERE key_id = ? AND valid_until <= ?")
             .bind(id.0)
-            .bind(now)
+            .bind(integer(now_secs))
             .execute(self.connection())
             .await?;
         Ok(())

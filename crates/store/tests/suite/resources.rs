@@ -217,12 +217,18 @@ pub async fn everything_loads_in_an_order_that_compiles(store: &Store) {
     assert!(plain.key.services.is_none() && plain.key.plan.is_none());
 }
 
-pub async fn lapsed_values_are_found(store: &Store) {
+pub async fn lapsed_values_are_found_and_forgotten(store: &Store) {
     let (.., key) = furnished(store).await;
     let mut read = store.read().await.unwrap();
     assert!(read.keys_with_lapsed_values(NOW + 4).await.unwrap().is_empty());
     let lapsed = read.keys_with_lapsed_values(NOW + 5).await.unwrap();
     assert_eq!(lapsed[0].value.key, key);
+    drop(read);
+    let mut write = writing(store).await;
+    write.forget_lapsed_values(key.id, NOW + 5).await.unwrap();
+    let left = write.key(key.tenant, key.id).await.unwrap().unwrap();
+    assert_eq!(left.value.key.retired, key.retired[1..]);
+    assert_eq!(left.version, 1);
 }
 
 pub async fn a_reading_sees_one_state(store: &Store) {
