@@ -210,7 +210,11 @@ impl Applying<'_> {
     fn find_tenant(&self, given: Option<&str>) -> Result<TenantId, Problems> {
         let slug = match (given, self.principal.role, self.document.tenants.as_slice()) {
             (Some(slug), _, _) => slug,
-            (None, Role::TenantUser(own), _) => return Ok(own),
+            (None, Role::TenantUser(own), _) => {
+                // It may have gone since its user was known.
+                let own = self.edit.has_tenant(own).then_some(own);
+                return own.ok_or_else(|| Problems::one("tenant", "does not exist"));
+            }
             (None, Role::PlatformAdministrator, [only]) => only.slug.as_str(),
             (None, Role::PlatformAdministrator, _) => {
                 let message = "must name the tenant: the document does not list exactly one";

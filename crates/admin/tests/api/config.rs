@@ -1,5 +1,6 @@
 use serde_json::{Value, json};
 use tollgate_admin::{ApplyError, Document, Principal};
+use tollgate_core::resource::{Role, TenantId};
 
 use crate::gateway::Gateway;
 
@@ -19,6 +20,10 @@ fn document() -> Value {
         ],
         "users": [{ "username": "testuser", "password": "password", "tenant": "acme" }]
     })
+}
+
+fn parsed(document: &Value) -> Document {
+    serde_json::from_value(document.clone()).unwrap()
 }
 
 #[test]
@@ -180,6 +185,19 @@ fn a_tenants_user_names_its_tenant_and_leaves_it_as_it_is() {
     assert_eq!(ann.get("/api/tenants/acme").expect(200), before);
     let renamed = json!({ "tenants": [{ "slug": "acme", "name": "Mine" }] });
     assert_eq!(ann.post("/api/config", &renamed).refused(422), ["tenants[0]"]);
+}
+
+#[test]
+fn a_document_for_a_tenant_that_is_gone_is_refused() {
+    let gateway = Gateway::start();
+    let gone = TenantId("01890000-0000-7000-8000-000000000000".parse().unwrap());
+    let author = Principal { role: Role::TenantUser(gone), username: None };
+    let document = Document { tenants: Vec::new(), users: Vec::new(), ..parsed(&document()) };
+    let outcome = gateway.runtime.block_on(gateway.plane.apply(&author, &document));
+    assert!(
+        matches!(&outcome, Err(ApplyError::Refused(problems)) if problems.to_string().contains("plans[0].tenant")),
+        "{outcome:?}"
+    );
 }
 
 #[test]
