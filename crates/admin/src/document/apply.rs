@@ -1,13 +1,10 @@
 //! From a document to an edit: entry by entry, what is referred to first. All problems are found before the
 //! edit is given up.
 
-use std::collections::HashMap;
-use std::hash::Hash;
-
 use tollgate_core::Problems;
 use tollgate_core::resource::{Role, TenantId, TenantSlug};
 
-use super::validity::{Found, Outcome};
+use super::validity::{Found, Outcome, Seen};
 use super::{Applied, Document, Tally};
 use crate::control_plane::ControlPlane;
 use crate::edit::{Edit, EditError, References, Replaced, WrittenService};
@@ -204,7 +201,7 @@ impl Applying<'_> {
     /// The tenant of an entry: the one it names, else the file's only one, else the author's own.
     pub(super) fn tenant(&mut self, entry: &str, given: Option<&str>) -> Outcome<TenantId> {
         let outcome = self.find_tenant(given);
-        self.found.check_parsed(entry, outcome)
+        Ok(self.found.check_parsed(entry, outcome)?)
     }
 
     fn find_tenant(&self, given: Option<&str>) -> Result<TenantId, Problems> {
@@ -238,33 +235,6 @@ impl Tally {
             Some(Replaced::Changed) => self.updated += 1,
             Some(Replaced::Unchanged) => self.unchanged += 1,
             None => {}
-        }
-    }
-}
-
-/// Names of one section, to notice a second entry of the same name.
-struct Seen<N> {
-    section: &'static str,
-    names: HashMap<N, usize>,
-}
-
-impl<N: Eq + Hash> Seen<N> {
-    fn new(section: &'static str) -> Self {
-        Self { section, names: HashMap::new() }
-    }
-
-    fn is_first(&mut self, found: &mut Found, index: usize, field: &str, name: N) -> Result<bool, EditError> {
-        let section = self.section;
-        match self.names.get(&name) {
-            None => {
-                self.names.insert(name, index);
-                Ok(true)
-            }
-            Some(first) => {
-                let message = format!("is that of {section}[{first}] already");
-                found.add(format!("{section}[{index}].{field}"), &message)?;
-                Ok(false)
-            }
         }
     }
 }

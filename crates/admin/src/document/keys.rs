@@ -14,8 +14,8 @@ const BATCH: usize = 500;
 const LONGEST_PREFIX: usize = 16;
 
 /// A key's value as a document gives it.
-struct GivenValue {
-    hash: KeyHash,
+pub(super) struct GivenValue {
+    pub(super) hash: KeyHash,
     /// `None` where the key is given by its hash alone.
     prefix: Option<Box<str>>,
 }
@@ -127,7 +127,7 @@ impl Applying<'_> {
 }
 
 impl GivenValue {
-    fn parse(given: &KeyMaterial) -> Result<Self, Problems> {
+    pub(super) fn parse(given: &KeyMaterial) -> Result<Self, Problems> {
         let mut problems = Problems::default();
         let value = match (&given.key, &given.key_hash) {
             (Some(key), None) => {

@@ -1,6 +1,7 @@
 //! Declarative documents: what an operator keeps in a file, applied all at once or not at all.
 
 mod apply;
+mod check;
 mod entry;
 mod keys;
 mod validity;

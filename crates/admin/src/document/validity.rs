@@ -1,5 +1,8 @@
 //! The problems of a whole document, gathered entry by entry.
 
+use std::collections::HashMap;
+use std::hash::Hash;
+
 use tollgate_core::Problems;
 use tollgate_store::StoreError;
 
@@ -18,27 +21,29 @@ pub struct Found {
 }
 
 impl Found {
-    pub fn add(&mut self, field: String, message: &str) -> Result<(), EditError> {
+    pub fn add(&mut self, field: String, message: &str) -> Result<(), Problems> {
         self.nest("", Problems::one(field, message))
     }
 
-    pub fn nest(&mut self, entry: &str, inner: Problems) -> Result<(), EditError> {
+    /// Fails with everything found so far where that is more than anybody reads.
+    pub fn nest(&mut self, entry: &str, inner: Problems) -> Result<(), Problems> {
         self.count += inner.iter().count();
         self.problems.nest(entry, inner);
         if self.count < MOST_PROBLEMS {
             return Ok(());
         }
         self.problems.add("", "there are more problems than are listed here");
-        Err(EditError::Refused(std::mem::take(&mut self.problems)))
+        Err(std::mem::take(&mut self.problems))
     }
 
     /// Notes what is wrong with an entry; everything but a refusal ends the whole.
     pub fn check<T>(&mut self, entry: &str, outcome: Result<T, EditError>) -> Outcome<T> {
         match outcome {
             Ok(value) => Ok(Some(value)),
-            Err(EditError::Refused(problems)) => self.nest(entry, problems).map(|()| None),
+            Err(EditError::Refused(problems)) => Ok(self.check_parsed(entry, Err(problems))?),
             Err(EditError::Store(StoreError::Taken(unique))) => {
-                self.nest(entry, Problems::one("", format!("{unique} is taken already"))).map(|()| None)
+                let taken = Problems::one("", format!("{unique} is taken already"));
+                Ok(self.check_parsed(entry, Err(taken))?)
             }
             Err(
                 error @ (EditError::Store(_)
@@ -49,11 +54,53 @@ impl Found {
         }
     }
 
-    pub fn check_parsed<T>(&mut self, entry: &str, outcome: Result<T, Problems>) -> Outcome<T> {
-        self.check(entry, outcome.map_err(EditError::Refused))
+    /// Notes what is wrong with an entry by itself.
+    pub fn check_parsed<T>(
+        &mut self,
+        entry: &str,
+        outcome: Result<T, Problems>,
+    ) -> Result<Option<T>, Problems> {
+        match outcome {
+            Ok(value) => Ok(Some(value)),
+            Err(problems) => self.nest(entry, problems).map(|()| None),
+        }
     }
 
-    pub fn finish(self) -> Result<(), EditError> {
-        self.problems.finish(Some(())).map_err(EditError::Refused)
+    pub fn finish(self) -> Result<(), Problems> {
+        self.problems.finish(Some(()))
+    }
+}
+
+/// Names of one section, to notice a second entry of the same name.
+pub struct Seen<N> {
+    section: &'static str,
+    names: HashMap<N, usize>,
+}
+
+impl<N: Eq + Hash> Seen<N> {
+    pub fn new(section: &'static str) -> Self {
+        Self { section, names: HashMap::new() }
+    }
+
+    /// Whether no entry before this one has the name; a problem of `field` where one has.
+    pub fn is_first(
+        &mut self,
+        found: &mut Found,
+        index: usize,
+        field: &str,
+        name: N,
+    ) -> Result<bool, Problems> {
+        let section = self.section;
+        match self.names.get(&name) {
+            None => {
+                self.names.insert(name, index);
+                Ok(true)
+            }
+            Some(first) => {
+                let message = format!("is that of {section}[{first}] already");
+                found.add(format!("{section}[{index}].{field}"), &message)?;
+                Ok(false)
+            }
+        }
     }
 }

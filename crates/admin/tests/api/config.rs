@@ -201,6 +201,31 @@ fn a_document_for_a_tenant_that_is_gone_is_refused() {
 }
 
 #[test]
+fn without_a_server_every_problem_is_named_but_what_is_referred_to() {
+    let mut bad = document();
+    bad["tenants"][0]["slug"] = json!("No!");
+    bad["plans"].as_array_mut().unwrap().push(json!({ "slug": "basic", "tenant": "No!" }));
+    bad["keys"][1]["prefix"] = json!("has a space");
+    let again = json!({ "name": " plain ", "key": "secret_key_12345", "services": ["absent"] });
+    bad["keys"].as_array_mut().unwrap().push(again);
+    bad["users"].as_array_mut().unwrap().push(json!({ "username": "TestUser", "password": "password" }));
+    let problems = parsed(&bad).check().unwrap_err();
+    let fields: Vec<_> = problems.iter().map(|problem| problem.field.as_str()).collect();
+    assert_eq!(
+        fields,
+        [
+            "tenants[0].slug",
+            "plans[1].slug",
+            "keys[1].prefix",
+            "keys[2].name",
+            "keys[2].key",
+            "users[1].username"
+        ]
+    );
+    assert_eq!(parsed(&document()).check(), Ok(()));
+}
+
+#[test]
 fn a_key_of_another_tenant_cannot_be_brought_again() {
     let gateway = Gateway::start();
     gateway.admin().post("/api/config", &document()).expect(200);

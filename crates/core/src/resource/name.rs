@@ -16,7 +16,7 @@ pub enum BadName {
     Control,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct DisplayName(Box<str>);
 
 impl DisplayName {

@@ -1,6 +1,5 @@
 //! Declarative files: read, checked without a server, applied through one.
 
-mod check;
 mod file;
 mod summary;
 
@@ -21,7 +20,7 @@ use crate::remote::{AdminApi, Call, Patience};
 /// `tollgate config validate`
 pub fn validate(path: &Path, as_json: bool) -> Result<()> {
     let document: Document = file::read(path)?;
-    check::check(&document).map_err(|problems| Invalid { file: path.display().to_string(), problems })?;
+    document.check().map_err(|problems| Invalid { file: path.display().to_string(), problems })?;
     if as_json {
         output::line(&json!({ "valid": true }).to_string());
     } else {

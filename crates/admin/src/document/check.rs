@@ -1,0 +1,97 @@
+//! What can be said of a document by itself: every entry alone, and names that are given twice. What an entry
+//! refers to may be in the control plane already, and only that can tell.
+
+use std::hash::Hash;
+
+use tollgate_core::Problems;
+use tollgate_core::resource::{ClientId, DisplayName, PlanSlug, ServiceSlug, TenantSlug, Username};
+
+use super::Document;
+use super::keys::GivenValue;
+use super::validity::{Found, Seen};
+
+impl Document {
+    /// Everything that is wrong with the document by itself, in the words of applying it.
+    pub fn check(&self) -> Result<(), Problems> {
+        let found = &mut Found::default();
+        section(
+            (found, "tenants", "slug"),
+            &self.tenants,
+            |draft| draft.parse().map(drop),
+            |draft| TenantSlug::parse(&draft.slug).ok(),
+        )?;
+        section(
+            (found, "plans", "slug"),
+            &self.plans,
+            |entry| entry.draft.parse().map(drop),
+            |entry| self.in_tenant(entry.beside.tenant.as_deref(), PlanSlug::parse(&entry.draft.slug).ok()),
+        )?;
+        section(
+            (found, "services", "slug"),
+            &self.services,
+            |entry| entry.draft.parse().map(drop),
+            |entry| {
+                self.in_tenant(entry.beside.tenant.as_deref(), ServiceSlug::parse(&entry.draft.slug).ok())
+            },
+        )?;
+        section(
+            (found, "consumers", "client_id"),
+            &self.consumers,
+            |entry| entry.draft.parse().map(drop),
+            |entry| {
+                self.in_tenant(entry.beside.tenant.as_deref(), ClientId::parse(&entry.draft.client_id).ok())
+            },
+        )?;
+        self.check_keys(found)?;
+        section(
+            (found, "users", "username"),
+            &self.users,
+            |draft| draft.parse().map(drop),
+            |draft| Username::parse(&draft.username).ok(),
+        )?;
+        std::mem::take(found).finish()
+    }
+
+    fn check_keys(&self, found: &mut Found) -> Result<(), Problems> {
+        let (mut names, mut values) = (Seen::new("keys"), Seen::new("keys"));
+        for (index, given) in self.keys.iter().enumerate() {
+            let entry = format!("keys[{index}]");
+            found.check_parsed(&entry, given.draft.parse())?;
+            let value = found.check_parsed(&entry, GivenValue::parse(&given.beside))?;
+            let name = DisplayName::parse(&given.draft.name).ok();
+            if let Some(name) = self.in_tenant(given.beside.tenant.as_deref(), name) {
+                names.is_first(found, index, "name", name)?;
+            }
+            if let Some(value) = value {
+                values.is_first(found, index, "key", value.hash)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A name and the tenant that it stands in, as far as the document tells.
+    fn in_tenant<'d, N>(&'d self, given: Option<&'d str>, name: Option<N>) -> Option<(Option<&'d str>, N)> {
+        let only = match self.tenants.as_slice() {
+            [only] => Some(only.slug.as_str()),
+            _ => None,
+        };
+        Some((given.or(only), name?))
+    }
+}
+
+/// Checks each entry of a section, and that no two have one name. An entry without a valid name has none.
+fn section<'d, E, N: Eq + Hash>(
+    (found, section, field): (&mut Found, &'static str, &str),
+    entries: &'d [E],
+    parse: impl Fn(&E) -> Result<(), Problems>,
+    name: impl Fn(&'d E) -> Option<N>,
+) -> Result<(), Problems> {
+    let mut seen = Seen::new(section);
+    for (index, entry) in entries.iter().enumerate() {
+        found.check_parsed(&format!("{section}[{index}]"), parse(entry))?;
+        if let Some(name) = name(entry) {
+            seen.is_first(found, index, field, name)?;
+        }
+    }
+    Ok(())
+}
