@@ -83,3 +83,25 @@ impl std::fmt::Display for Invalid {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The document that stands in a page, from its section of tenants to the end of the block.
+    fn documented(page: &str) -> String {
+        let lines = page.lines().skip_while(|line| !line.trim_start().starts_with("tenants:"));
+        let block = lines.take_while(|line| !line.trim().is_empty() && !line.starts_with("```"));
+        block.flat_map(|line| [line, "\n"]).collect()
+    }
+
+    #[test]
+    fn the_documents_in_the_documentation_are_valid() {
+        for page in [include_str!("../../../../docs/cli.md"), include_str!("../../../../docs/admin-api.md")] {
+            let text = documented(page);
+            let document: Document = yaml(&text).unwrap_or_else(|problem| panic!("{problem}:\n{text}"));
+            assert_eq!(document.check(), Ok(()), "{text}");
+            assert_eq!((document.keys.len(), document.users.len()), (2, 1), "{text}");
+        }
+    }
+}
