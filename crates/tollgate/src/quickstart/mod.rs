@@ -25,7 +25,7 @@ pub fn run(config: &Config, format: LogFormat) -> Result<()> {
         let demo_listener = serve::bind(&config::DEMO_LISTEN, config.demo_listen).await?;
         let demo_address = demo_listener.local_addr().context("the demo upstream's address is not known")?;
         let control = Control::open(config, output::line).await?;
-        seed::apply(&control.plane, &format!("http://{}", reachable(demo_address))).await?;
+        seed::apply(&control.plane, &seed::demo_upstream(demo_address)).await?;
         let (stop_demo, demo_stopped) = oneshot::channel::<()>();
         let demo = tokio::spawn(demo::serve(demo_listener, async { drop(demo_stopped.await) }));
         output::line(&format!("demo upstream listening on http://{demo_address}"));

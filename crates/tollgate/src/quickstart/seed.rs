@@ -1,9 +1,12 @@
 //! The demo data, and `tollgate seed`, which puts it in.
 
+use std::net::SocketAddr;
+
 use anyhow::Result;
 use serde_json::Value;
 use tollgate_admin::{ControlPlane, Document, Principal};
 
+use super::reachable;
 use crate::cli::SeedFlags;
 use crate::config::Config;
 use crate::declarative::{self, DryRun, summary};
@@ -32,7 +35,7 @@ pub async fn apply(plane: &ControlPlane, upstream: &str) -> Result<Value> {
 
 /// `tollgate seed`: through the admin API where one answers, else into the data directory.
 pub fn run(flags: &SeedFlags, config: &Config, as_json: bool) -> Result<()> {
-    let upstream = flags.upstream.clone().unwrap_or_else(|| format!("http://{}", config.demo_listen));
+    let upstream = flags.upstream.clone().unwrap_or_else(|| demo_upstream(config.demo_listen));
     let api = flags.server.api()?;
     let applied = match declarative::send(&api, &document(&upstream)?, DryRun::No) {
         Err(error) if is_unreachable(&error) => into_data_dir(config, &upstream, &api)?,
@@ -44,6 +47,11 @@ pub fn run(flags: &SeedFlags, config: &Config, as_json: bool) -> Result<()> {
         output::text(&summary(&applied, DryRun::No));
     }
     Ok(())
+}
+
+/// The URL of the demo upstream that listens on `address`.
+pub fn demo_upstream(address: SocketAddr) -> String {
+    format!("http://{}", reachable(address))
 }
 
 fn is_unreachable(error: &anyhow::Error) -> bool {
@@ -82,6 +90,19 @@ mod tests {
         assert_eq!(spec.targets[0].url.to_string(), "http://127.0.0.1:1234");
         for plan in &document.plans {
             plan.draft.parse().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_demo_upstream_on_every_address_is_found_on_this_machines_own() {
+        for (listen, expected) in [
+            ("127.0.0.1:8082", "http://127.0.0.1:8082"),
+            ("0.0.0.0:8082", "http://127.0.0.1:8082"),
+            ("[::]:8082", "http://[::1]:8082"),
+        ] {
+            let upstream = demo_upstream(listen.parse().unwrap());
+            assert_eq!(upstream, expected);
+            document(&upstream).unwrap().check().unwrap();
         }
     }
 }
