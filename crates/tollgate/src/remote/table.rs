@@ -48,7 +48,12 @@ fn cell(value: &Value) -> String {
             } else if let (Some(requests), Some(per)) = (value["requests"].as_u64(), value["per"].as_str()) {
                 let burst = value["burst"].as_u64().filter(|burst| *burst != requests);
                 let burst = burst.map(|burst| format!(":burst={burst}")).unwrap_or_default();
-                format!("{requests}/{per}{burst}")
+                // Days and months are counted in fixed windows anyway.
+                let algorithm = match value["algorithm"].as_str() {
+                    Some("fixed_window") if !["day", "month"].contains(&per) => ":algorithm=fixed_window",
+                    Some(_) | None => "",
+                };
+                format!("{requests}/{per}{burst}{algorithm}")
             } else {
                 let field = |(name, value): (&String, &Value)| format!("{name}={}", cell(value));
                 let shown = fields.iter().filter(|(_, value)| !value.is_null()).map(field);
@@ -90,9 +95,14 @@ mod tests {
     #[test]
     fn limits_and_targets_look_as_they_are_written() {
         let body = json!({"slug": "p",
-            "limits": [{"requests": 5, "per": "minute", "burst": 5}, {"requests": 1000, "per": "hour", "burst": 9}],
+            "limits": [
+                {"requests": 5, "per": "minute", "burst": 5, "algorithm": "token_bucket"},
+                {"requests": 1000, "per": "hour", "burst": 9, "algorithm": "token_bucket"},
+                {"requests": 7, "per": "10s", "algorithm": "fixed_window"},
+                {"requests": 100, "per": "month", "algorithm": "fixed_window"}],
             "targets": [{"url": "http://a"}, {"url": "http://b", "weight": 3}]});
-        let expected = "slug     p\nlimits   5/minute, 1000/hour:burst=9\ntargets  http://a, http://b=3\n";
+        let expected = "slug     p\nlimits   5/minute, 1000/hour:burst=9, 7/10s:algorithm=fixed_window, 100/month\n\
+                        targets  http://a, http://b=3\n";
         assert_eq!(record(&body, &["slug"]), expected);
     }
 }
