@@ -67,6 +67,7 @@ impl ControlPlane {
         tokio::pin!(shutdown);
         loop {
             tokio::select! {
+                biased;
                 () = &mut shutdown => break,
                 _ = persist.tick() => self.persist().await,
                 _ = sweep.tick() => self.sweep().await,
