@@ -70,6 +70,15 @@ pub enum Conditional {
     VersionMismatch(ProblemDetails),
 }
 
+/// What an operation for platform administrators alone may answer.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "the variants document; `Refusal` is what is sent")]
+pub enum Administered {
+    /// The caller may not do this.
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(ProblemDetails),
+}
+
 /// What deleting may answer.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "the variants document; `Refusal` is what is sent")]

@@ -14,7 +14,7 @@ use super::body::Json;
 use super::page::{Listing, PageQuery, Wanted};
 use super::path::Named;
 use super::refusal::Refusal;
-use super::responses::{Addressed, Conditional, Deleted, Guarded, Listed, Sent};
+use super::responses::{Addressed, Administered, Conditional, Deleted, Guarded, Listed, Sent};
 use super::version::IfMatch;
 use super::view::{Created, Shown, timestamp};
 use crate::control_plane::ControlPlane;
@@ -142,7 +142,7 @@ async fn replace(
 #[utoipa::path(
     delete, path = "/api/tenants/{slug}", tag = "tenants", operation_id = "delete_tenant",
     params(("slug" = String, Path), ("If-Match" = Option<String>, Header)),
-    responses(Deleted, Addressed, Conditional, Guarded),
+    responses(Deleted, Addressed, Conditional, Administered, Guarded),
 )]
 async fn delete(
     State(plane): State<ControlPlane>,

@@ -46,6 +46,11 @@ fn every_operation_is_documented_with_its_answers() {
                 !path.starts_with("/health") && path != "/api/auth/login",
                 "{method} {path}"
             );
+            let is_for_administrators =
+                ["/api/tenants", "/api/users"].iter().any(|kind| path.starts_with(kind));
+            if is_for_administrators && method != "get" {
+                assert!(responses.contains_key("403"), "{method} {path}");
+            }
             if is_guarded {
                 let problem = &responses["401"]["content"]["application/problem+json"]["schema"]["$ref"];
                 assert_eq!(problem, "#/components/schemas/ProblemDetails", "{method} {path}");
