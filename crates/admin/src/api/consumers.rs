@@ -75,7 +75,10 @@ async fn create(
     edit.create_consumer(&mut References::default(), scope.tenant, spec).await?;
     let stored = edit.read().consumer(scope.tenant, &client_id).await?.ok_or(NOT_FOUND)?;
     edit.commit().await?;
-    Ok(Created { location: scope.location(&format!("/api/consumers/{client_id}")), shown: shown(&stored) })
+    Ok(Created {
+        location: scope.location(&format!("/api/consumers/{client_id}")),
+        shown: Shown::from(&stored),
+    })
 }
 
 /// List the consumers
@@ -105,7 +108,7 @@ async fn show(
     Named(client_id): Named,
 ) -> Result<Shown<ConsumerView>, Refusal> {
     let mut read = plane.0.store.read().await?;
-    Ok(shown(&find(&mut read, &scope, &client_id).await?))
+    Ok(Shown::from(&find(&mut read, &scope, &client_id).await?))
 }
 
 /// Replace a consumer
@@ -133,7 +136,7 @@ async fn replace(
     edit.replace_consumer(&mut References::default(), &before.value.consumer, spec).await?;
     let stored = edit.read().consumer(scope.tenant, &client_id).await?.ok_or(NOT_FOUND)?;
     edit.commit().await?;
-    Ok(shown(&stored))
+    Ok(Shown::from(&stored))
 }
 
 /// Delete a consumer
@@ -161,8 +164,4 @@ async fn delete(
 async fn find(read: &mut Read, scope: &Scope, client_id: &str) -> Result<Stored<ConsumerRecord>, Refusal> {
     let client_id = ClientId::parse(client_id).map_err(|_| NOT_FOUND)?;
     read.consumer(scope.tenant, &client_id).await?.ok_or(NOT_FOUND)
-}
-
-fn shown(stored: &Stored<ConsumerRecord>) -> Shown<ConsumerView> {
-    Shown { view: ConsumerView::from(stored), version: stored.version }
 }

@@ -154,7 +154,7 @@ async fn show(
     Named(id): Named,
 ) -> Result<Shown<KeyView>, Refusal> {
     let mut read = plane.0.store.read().await?;
-    Ok(shown(&find(&mut read, &scope, &id).await?))
+    Ok(Shown::from(&find(&mut read, &scope, &id).await?))
 }
 
 /// Replace what is known of an API key
@@ -184,7 +184,7 @@ async fn replace(
     edit.replace_key(&mut References::default(), key, draft.parse()?, value).await?;
     let stored = edit.read().key(scope.tenant, id).await?.ok_or(NOT_FOUND)?;
     edit.commit().await?;
-    Ok(shown(&stored))
+    Ok(Shown::from(&stored))
 }
 
 /// Revoke an API key
@@ -258,8 +258,4 @@ async fn finish(
 async fn find(read: &mut Read, scope: &Scope, id: &str) -> Result<Stored<KeyRecord>, Refusal> {
     let id = Uuid::try_parse(id).map_err(|_| NOT_FOUND)?;
     read.key(scope.tenant, KeyId(id)).await?.ok_or(NOT_FOUND)
-}
-
-fn shown(stored: &Stored<KeyRecord>) -> Shown<KeyView> {
-    Shown { view: KeyView::from(stored), version: stored.version }
 }

@@ -73,7 +73,7 @@ async fn create(
     edit.create_plan(scope.tenant, spec).await?;
     let stored = edit.read().plan(scope.tenant, &slug).await?.ok_or(NOT_FOUND)?;
     edit.commit().await?;
-    Ok(Created { location: scope.location(&format!("/api/plans/{slug}")), shown: shown(&stored) })
+    Ok(Created { location: scope.location(&format!("/api/plans/{slug}")), shown: Shown::from(&stored) })
 }
 
 /// List the plans
@@ -103,7 +103,7 @@ async fn show(
     Named(slug): Named,
 ) -> Result<Shown<PlanView>, Refusal> {
     let mut read = plane.0.store.read().await?;
-    Ok(shown(&find(&mut read, &scope, &slug).await?))
+    Ok(Shown::from(&find(&mut read, &scope, &slug).await?))
 }
 
 /// Replace a plan
@@ -133,7 +133,7 @@ async fn replace(
     edit.replace_plan(&before.value, spec).await?;
     let stored = edit.read().plan(scope.tenant, &slug).await?.ok_or(NOT_FOUND)?;
     edit.commit().await?;
-    Ok(shown(&stored))
+    Ok(Shown::from(&stored))
 }
 
 /// Delete a plan
@@ -161,8 +161,4 @@ async fn delete(
 async fn find(read: &mut Read, scope: &Scope, slug: &str) -> Result<Stored<Plan>, Refusal> {
     let slug = PlanSlug::parse(slug).map_err(|_| NOT_FOUND)?;
     read.plan(scope.tenant, &slug).await?.ok_or(NOT_FOUND)
-}
-
-fn shown(stored: &Stored<Plan>) -> Shown<PlanView> {
-    Shown { view: PlanView::from(stored), version: stored.version }
 }

@@ -99,7 +99,7 @@ async fn create(
     let id = edit.create_service(scope.tenant, written).await?;
     let stored = edit.read().service(scope.tenant, id).await?.ok_or(NOT_FOUND)?;
     edit.commit().await?;
-    Ok(Created { location: scope.location(&format!("/api/services/{id}")), shown: shown(&stored) })
+    Ok(Created { location: scope.location(&format!("/api/services/{id}")), shown: Shown::from(&stored) })
 }
 
 /// List the services
@@ -129,7 +129,7 @@ async fn show(
     Named(name): Named,
 ) -> Result<Shown<ServiceView>, Refusal> {
     let mut read = plane.0.store.read().await?;
-    Ok(shown(&find(&mut read, &scope, &name).await?))
+    Ok(Shown::from(&find(&mut read, &scope, &name).await?))
 }
 
 /// Replace a service
@@ -160,7 +160,7 @@ async fn replace(
     edit.replace_service(&before.value, WrittenService::parse(&draft, &scope.principal)?).await?;
     let stored = edit.read().service(scope.tenant, before.value.id).await?.ok_or(NOT_FOUND)?;
     edit.commit().await?;
-    Ok(shown(&stored))
+    Ok(Shown::from(&stored))
 }
 
 /// Delete a service
@@ -197,8 +197,4 @@ async fn find(read: &mut Read, scope: &Scope, name: &str) -> Result<Stored<Servi
     }
     let slug = ServiceSlug::parse(name).map_err(|_| NOT_FOUND)?;
     read.service_by_slug(scope.tenant, &slug).await?.ok_or(NOT_FOUND)
-}
-
-fn shown(stored: &Stored<Service>) -> Shown<ServiceView> {
-    Shown { view: ServiceView::from(stored), version: stored.version }
 }

@@ -70,7 +70,7 @@ async fn create(
     let id = edit.create_tenant(spec).await?;
     let stored = edit.read().tenant_by_id(id).await?.ok_or(NOT_FOUND)?;
     edit.commit().await?;
-    Ok(Created { location: format!("/api/tenants/{}", stored.value.slug), shown: shown(&stored) })
+    Ok(Created { location: format!("/api/tenants/{}", stored.value.slug), shown: Shown::from(&stored) })
 }
 
 /// List the tenants
@@ -106,7 +106,7 @@ async fn show(
     let stored = find(&mut read, &slug).await?;
     match caller.principal.tenant() {
         Some(own) if own != stored.value.id => Err(NOT_FOUND),
-        Some(_) | None => Ok(shown(&stored)),
+        Some(_) | None => Ok(Shown::from(&stored)),
     }
 }
 
@@ -135,7 +135,7 @@ async fn replace(
     edit.replace_tenant(&before.value, draft.parse()?).await?;
     let stored = edit.read().tenant_by_id(before.value.id).await?.ok_or(NOT_FOUND)?;
     edit.commit().await?;
-    Ok(shown(&stored))
+    Ok(Shown::from(&stored))
 }
 
 /// Delete a tenant with everything that it has
@@ -176,8 +176,4 @@ async fn visible(
 async fn find(read: &mut Read, slug: &str) -> Result<Stored<Tenant>, Refusal> {
     let slug = TenantSlug::parse(slug).map_err(|_| NOT_FOUND)?;
     read.tenant(&slug).await?.ok_or(NOT_FOUND)
-}
-
-fn shown(stored: &Stored<Tenant>) -> Shown<TenantView> {
-    Shown { view: TenantView::from(stored), version: stored.version }
 }

@@ -74,7 +74,7 @@ async fn create(
     edit.create_user(spec, password_hash).await?;
     let stored = edit.read().user(&username).await?.ok_or(NOT_FOUND)?;
     edit.commit().await?;
-    Ok(Created { location: format!("/api/users/{username}"), shown: shown(&stored) })
+    Ok(Created { location: format!("/api/users/{username}"), shown: Shown::from(&stored) })
 }
 
 /// List the users
@@ -106,7 +106,7 @@ async fn show(
     Named(username): Named,
 ) -> Result<Shown<UserView>, Refusal> {
     let mut read = plane.0.store.read().await?;
-    Ok(shown(&find(&mut read, &caller.principal, &username).await?))
+    Ok(Shown::from(&find(&mut read, &caller.principal, &username).await?))
 }
 
 /// Replace a user
@@ -139,7 +139,7 @@ async fn replace(
     edit.replace_user(&before.value, spec, password_hash).await?;
     let stored = edit.read().user(&username).await?.ok_or(NOT_FOUND)?;
     edit.commit().await?;
-    Ok(shown(&stored))
+    Ok(Shown::from(&stored))
 }
 
 /// Delete a user
@@ -187,8 +187,4 @@ async fn find(read: &mut Read, caller: &Principal, username: &str) -> Result<Sto
         Some(own) if found.value.role != Role::TenantUser(own) => Err(NOT_FOUND),
         Some(_) | None => Ok(found),
     }
-}
-
-fn shown(stored: &Stored<UserRecord>) -> Shown<UserView> {
-    Shown { view: UserView::from(stored), version: stored.version }
 }

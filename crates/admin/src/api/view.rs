@@ -6,6 +6,7 @@ use axum::http::header::{CACHE_CONTROL, ETAG, LOCATION};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tollgate_core::time::rfc3339;
+use tollgate_store::Stored;
 
 use super::version::entity_tag;
 
@@ -23,6 +24,12 @@ pub struct Created<V> {
 
 /// An answer that carries a credential: nobody may keep it.
 pub struct Secret<R>(pub R);
+
+impl<'s, T, V: From<&'s Stored<T>>> From<&'s Stored<T>> for Shown<V> {
+    fn from(stored: &'s Stored<T>) -> Self {
+        Self { view: V::from(stored), version: stored.version }
+    }
+}
 
 impl<V: Serialize> IntoResponse for Shown<V> {
     fn into_response(self) -> Response {
