@@ -144,8 +144,8 @@ CREATE TABLE key_use (
     last_used_at  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- What limits have counted, in batches as they were saved: of a window that is in several, the newest counts. A row
--- for each window would cost more than the requests that it counts. The store's source says how a batch is packed.
+-- What limits have counted, in batches as they were saved: of a window that is in several, the newest counts. A save
+-- is one row, however many windows it has. The store's source says how a batch is packed.
 CREATE TABLE counter_batches (
     id       INTEGER NOT NULL PRIMARY KEY,
     records  BLOB NOT NULL

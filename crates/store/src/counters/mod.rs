@@ -1,7 +1,7 @@
 //! What limits have counted, kept over a restart.
 //!
-//! A save appends one batch, whatever its size, so that ten thousand busy subjects cost a few milliseconds and
-//! not as many rows; now and then the batches are merged into one.
+//! A save appends one batch, whatever its size: one row, and not one for each subject and window that was busy.
+//! Now and then the batches are merged into one.
 
 mod packed;
 
