@@ -37,6 +37,20 @@ pub fn read(variables: &[(String, String)], layer: &mut Layer, problems: &mut Ve
     problems.extend(unknown.into_iter().map(refuse));
 }
 
+/// Notes every variable of Tollgate's, and every well-known one, whose value is not text: passed over, it would
+/// silently leave a default in force.
+pub fn refuse_unreadable(names: &[String], problems: &mut Vec<ConfigProblem>) {
+    let is_read = |name: &str| {
+        name.starts_with(PREFIX)
+            || setting::ALL.iter().any(|setting| setting.well_known_variable == Some(name))
+    };
+    problems.extend(names.iter().filter(|name| is_read(name)).map(|name| ConfigProblem {
+        origin: Origin::Variable(name.clone()),
+        key: String::new(),
+        message: "must be text (UTF-8)".to_owned(),
+    }));
+}
+
 /// Kubernetes tells every pod where its neighbours are: `TOLLGATE_ADMIN_SERVICE_HOST`, `TOLLGATE_PORT_80_TCP_ADDR`
 /// and more, wherever a service is called `tollgate…`.
 fn is_service_link(name: &str, value: &str) -> bool {

@@ -18,15 +18,32 @@ pub struct Sources {
     /// `--config`
     pub file: Option<PathBuf>,
     pub variables: Vec<(String, String)>,
+    /// Names of variables whose values are not text.
+    pub unreadable: Vec<String>,
     pub flags: Vec<(&'static Setting, String)>,
 }
 
 impl Sources {
-    /// Those of this process; a variable that is not text cannot be a setting.
+    /// Those of this process.
     pub fn of_process(file: Option<PathBuf>, flags: Vec<(&'static Setting, String)>) -> Self {
-        let text =
-            |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
-        Self { file, variables: std::env::vars_os().filter_map(text).collect(), flags }
+        Self::of_variables(std::env::vars_os(), file, flags)
+    }
+
+    /// A variable whose name is not text is nobody's setting.
+    pub(super) fn of_variables(
+        given: impl Iterator<Item = (OsString, OsString)>,
+        file: Option<PathBuf>,
+        flags: Vec<(&'static Setting, String)>,
+    ) -> Self {
+        let mut sources = Self { file, flags, ..Self::default() };
+        for (name, value) in given {
+            match (name.into_string(), value.into_string()) {
+                (Ok(name), Ok(value)) => sources.variables.push((name, value)),
+                (Ok(name), Err(_)) => sources.unreadable.push(name),
+                (Err(_), _) => {}
+            }
+        }
+        sources
     }
 
     /// Reads the file and compiles everything.
@@ -52,6 +69,7 @@ impl Sources {
         let (mut layer, mut environment, mut flags) = (Layer::default(), Layer::default(), Layer::default());
         file::read(path, text, &mut layer, &mut problems);
         environment::read(&self.variables, &mut environment, &mut problems);
+        environment::refuse_unreadable(&self.unreadable, &mut problems);
         for (setting, text) in &self.flags {
             flags.set_plain(setting, text, Origin::Flag(setting.flag.unwrap_or(setting.key)));
         }

@@ -6,6 +6,7 @@ fn sources(variables: &[(&str, &str)], flags: &[(&'static Setting, &str)]) -> So
     let text = |text: &str| text.to_owned();
     Sources {
         file: None,
+        unreadable: Vec::new(),
         variables: variables.iter().map(|(name, value)| (text(name), text(value))).collect(),
         flags: flags.iter().map(|(setting, value)| (*setting, text(value))).collect(),
     }
@@ -72,6 +73,18 @@ fn every_problem_is_reported_with_its_place() {
             "TOLLGATE_ADMIN_TOKEN must be visible ASCII characters without spaces, at least one",
         ]
     );
+}
+
+#[test]
+fn a_variable_that_is_not_text_is_not_passed_over() {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt;
+
+    let variables = ["TOLLGATE_ADMIN_TOKEN", "LOG_LEVEL", "OTHER"]
+        .map(|name| (OsString::from(name), OsString::from_vec(vec![0xff])));
+    let sources = Sources::of_variables(variables.into_iter(), None, Vec::new());
+    let problems = sources.compile(Path::new("t.toml"), "").unwrap_err().to_string();
+    assert_eq!(problems, "TOLLGATE_ADMIN_TOKEN must be text (UTF-8)\nLOG_LEVEL must be text (UTF-8)");
 }
 
 #[test]
