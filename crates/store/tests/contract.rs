@@ -5,6 +5,7 @@
 
 mod suite;
 
+use tollgate_core::time::UnixMicros;
 use tollgate_store::{Store, StoreError};
 
 /// A fresh database of each backend; the guard keeps its files until the behaviour was shown.
@@ -75,6 +76,25 @@ async fn a_damaged_row_among_many_ends_the_loading() {
     // Where loading hangs, this is what ends the test.
     let outcome = tokio::time::timeout(std::time::Duration::from_mins(1), loading).await.unwrap();
     assert!(matches!(outcome, Err(StoreError::Corrupt { table: "keys", .. })), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn merging_one_batch_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tollgate.db");
+    let store = Store::open(&path).await.unwrap();
+    suite::counters_are_kept_until_they_are_over(&store).await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+    let mut observer = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    let mut versions: Vec<i64> = Vec::new();
+    for _ in 0..2 {
+        let version = sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut observer).await.unwrap();
+        versions.push(version);
+        let mut write = suite::writing(&store).await;
+        write.merge_counters(UnixMicros::from_secs(suite::NOW)).await.unwrap();
+        write.commit().await.unwrap();
+    }
+    assert_eq!(versions[0], versions[1]);
 }
 
 #[tokio::test]
