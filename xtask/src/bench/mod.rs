@@ -103,6 +103,9 @@ impl Row {
 /// How much is done in each part.
 struct Size {
     rounds: usize,
+    /// Turns that every contender has in a round of small requests.
+    slices: usize,
+    /// Before each turn.
     warm_up: Duration,
     measured: Duration,
     keys: usize,
@@ -115,8 +118,9 @@ struct Size {
 
 const FULL: Size = Size {
     rounds: 3,
-    warm_up: Duration::from_secs(3),
-    measured: Duration::from_secs(10),
+    slices: 5,
+    warm_up: Duration::from_secs(1),
+    measured: Duration::from_secs(2),
     keys: 10_000,
     few_keys: 10,
     idle_clients: 10_000,
@@ -127,7 +131,8 @@ const FULL: Size = Size {
 
 const QUICK: Size = Size {
     rounds: 3,
-    warm_up: Duration::from_millis(500),
+    slices: 1,
+    warm_up: Duration::from_secs(1),
     measured: Duration::from_secs(2),
     keys: 10_000,
     few_keys: 10,

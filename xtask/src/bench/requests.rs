@@ -14,9 +14,10 @@ use super::peers::{self, Server};
 use super::report::{Outcome, Section, Verdict};
 use super::stats::{Spread, float};
 use super::tollgate::{self, Home, Seed};
-use super::{Bench, Row, client, nginx, usage};
+use super::usage::{self, CpuTime};
+use super::{Bench, Row, client, nginx};
 
-/// How long buffered log lines may take to reach the file; the CPU time of writing them is counted.
+/// How long buffered log lines may take to reach the file.
 const LOG_FLUSH: Duration = Duration::from_millis(1500);
 
 /// One proxy that runs, and what was measured of it so far.
@@ -29,8 +30,20 @@ struct Contender {
     rounds: Vec<Round>,
 }
 
+/// What the slices of one round come to: sums of CPU time and requests, medians of the rest.
 struct Round {
     cpu_micros_per_request: f64,
+    /// The part of it that is spent in the program itself.
+    user_micros_per_request: f64,
+    requests_per_second: f64,
+    p50_millis: f64,
+    p99_millis: f64,
+}
+
+/// One contender's turn.
+struct Slice {
+    cpu: CpuTime,
+    warm_up: Seen,
     seen: Seen,
 }
 
@@ -42,13 +55,22 @@ pub fn measure(bench: &Bench) -> Result<Section> {
             .push(start(*row, bench, &upstream).with_context(|| format!("{} did not start", row.title()))?);
     }
     for round in 0..bench.size.rounds {
-        for turn in 0..contenders.len() {
-            // Each round begins with another contender, so that none always runs on a machine warmed by the same.
-            let index = (round + turn) % contenders.len();
-            let contender = contenders.get_mut(index).context("no such contender")?;
+        let mut slices: Vec<Vec<Slice>> = contenders.iter().map(|_| Vec::new()).collect();
+        for slice in 0..bench.size.slices {
+            for turn in 0..contenders.len() {
+                // Each slice begins with another contender, so that none always runs on a machine warmed by the same.
+                let index = (round + slice + turn) % contenders.len();
+                let (Some(contender), Some(slices)) = (contenders.get(index), slices.get_mut(index)) else {
+                    continue;
+                };
+                let done = run_slice(contender, bench);
+                slices.push(done.with_context(|| format!("{}, round {}", contender.row.title(), round + 1))?);
+            }
+        }
+        for (contender, slices) in contenders.iter_mut().zip(&slices) {
             let title = contender.row.title();
-            let done =
-                run_round(contender, bench).with_context(|| format!("{title}, round {}", round + 1))?;
+            check_log(contender, slices).with_context(|| format!("{title}, round {}", round + 1))?;
+            let done = Round::of(slices)?;
             eprintln!("round {}: {title}: {:.2} µs per request", round + 1, done.cpu_micros_per_request);
             contender.rounds.push(done);
         }
@@ -78,30 +100,48 @@ fn start(row: Row, bench: &Bench, upstream: &Server) -> Result<Contender> {
     Ok(Contender { row, server, load, access_log, rounds: Vec::new() })
 }
 
-fn run_round(contender: &Contender, bench: &Bench) -> Result<Round> {
+fn run_slice(contender: &Contender, bench: &Bench) -> Result<Slice> {
     let process = contender.server.process.id();
-    contender.load.run(contender.server.address, bench.size.warm_up)?;
-    thread::sleep(LOG_FLUSH);
-    if let Some(log) = &contender.access_log {
-        empty(log)?;
-    }
-
+    let warm_up = contender.load.run(contender.server.address, bench.size.warm_up)?;
     let before = usage::cpu_time(process)?;
     let seen = contender.load.run(contender.server.address, bench.size.measured)?;
-    thread::sleep(LOG_FLUSH);
-    let used = usage::cpu_time(process)?.saturating_sub(before);
-
+    let cpu = usage::cpu_time(process)?.since(before);
     if seen.errors > 0 {
         bail!("{} of {} requests failed", seen.errors, seen.requests);
     }
-    if let Some(log) = &contender.access_log {
-        let lines = count_lines(log)?;
-        if lines < seen.requests {
-            bail!("the access log holds {lines} lines for {} requests", seen.requests);
-        }
+    Ok(Slice { cpu, warm_up, seen })
+}
+
+/// The access log must hold every request of the round; it is emptied for the next.
+fn check_log(contender: &Contender, slices: &[Slice]) -> Result<()> {
+    let Some(log) = &contender.access_log else { return Ok(()) };
+    thread::sleep(LOG_FLUSH);
+    let lines = count_lines(log)?;
+    let requests: u64 = slices.iter().map(|slice| slice.warm_up.requests + slice.seen.requests).sum();
+    if lines < requests {
+        bail!("the access log holds {lines} lines for {requests} requests");
     }
-    let cpu_micros_per_request = used.as_secs_f64() * 1e6 / float(seen.requests);
-    Ok(Round { cpu_micros_per_request, seen })
+    empty(log)
+}
+
+impl Round {
+    fn of(slices: &[Slice]) -> Result<Self> {
+        let requests: u64 = slices.iter().map(|slice| slice.seen.requests).sum();
+        let per_request = |time: &dyn Fn(&Slice) -> Duration| {
+            slices.iter().map(time).sum::<Duration>().as_secs_f64() * 1e6 / float(requests)
+        };
+        let median = |value: &dyn Fn(&Seen) -> f64| -> Result<f64> {
+            let spread = Spread::of(slices.iter().map(|slice| value(&slice.seen)));
+            Ok(spread.context("a round without a slice")?.median)
+        };
+        Ok(Self {
+            cpu_micros_per_request: per_request(&|slice| slice.cpu.whole()),
+            user_micros_per_request: per_request(&|slice| slice.cpu.user),
+            requests_per_second: median(&|seen| seen.requests_per_second)?,
+            p50_millis: median(&|seen| seen.p50.as_secs_f64() * 1e3)?,
+            p99_millis: median(&|seen| seen.p99.as_secs_f64() * 1e3)?,
+        })
+    }
 }
 
 /// Logs are opened for appending, so that they go on at the new end.
@@ -137,7 +177,7 @@ impl Contender {
     }
 
     fn p99_millis(&self) -> Result<Spread> {
-        self.spread(|round| round.seen.p99.as_secs_f64() * 1e3)
+        self.spread(|round| round.p99_millis)
     }
 
     fn cells(&self, nginx: Option<&Self>) -> Result<Vec<String>> {
@@ -145,9 +185,10 @@ impl Contender {
         Ok(vec![
             self.row.title().to_owned(),
             format!("{:.2}", self.spread(|round| round.cpu_micros_per_request)?),
+            format!("{:.2}", self.spread(|round| round.user_micros_per_request)?.median),
             ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}")),
-            format!("{:.0}", self.spread(|round| round.seen.requests_per_second)?),
-            format!("{:.2}", self.spread(|round| round.seen.p50.as_secs_f64() * 1e3)?),
+            format!("{:.0}", self.spread(|round| round.requests_per_second)?),
+            format!("{:.2}", self.spread(|round| round.p50_millis)?),
             format!("{:.2}", self.p99_millis()?),
         ])
     }
@@ -169,10 +210,12 @@ fn section(contenders: &[Contender], bench: &Bench) -> Result<Section> {
         });
     }
     let method = format!(
-        "wrk with 64 connections, {} rounds of {:?} after {:?} of warm-up, contenders in turns, each with {} workers; \
+        "wrk with 64 connections; {} rounds, in each of which every contender has {} turns of {:?} after {:?} of warm-up, \
+         so that what else the machine does meets all of them alike; {} workers each; \
          every request takes one of all keys at random and goes to one of {} services; a 121-byte response from one nginx worker. CPU \
-         is user and system time of all of the proxy's processes. Access logs are checked to hold every request.",
+         is user and system time of all of the proxy's processes, over a round; latencies are medians of its turns. Access logs are checked to hold every request.",
         bench.size.rounds,
+        bench.size.slices,
         bench.size.measured,
         bench.size.warm_up,
         peers::WORKERS,
@@ -181,7 +224,7 @@ fn section(contenders: &[Contender], bench: &Bench) -> Result<Section> {
     Ok(Section {
         title: "Small requests",
         method,
-        columns: &["proxy", "CPU µs per request", "to nginx", "requests/s", "p50 ms", "p99 ms"],
+        columns: &["proxy", "CPU µs per request", "of it user", "to nginx", "requests/s", "p50 ms", "p99 ms"],
         rows,
         verdicts,
     })

@@ -22,14 +22,37 @@ pub fn process_tree(root: u32) -> Vec<u32> {
     tree
 }
 
-/// User and system time of the process and its descendants, those included that ended and were waited for.
-pub fn cpu_time(root: u32) -> Result<Duration> {
-    let ticks_per_second = rustix::param::clock_ticks_per_second();
-    let mut ticks = 0;
-    for id in process_tree(root) {
-        ticks += Stat::of(id)?.ticks;
+/// CPU time in the program itself and in the kernel on its behalf.
+#[derive(Clone, Copy, Default)]
+pub struct CpuTime {
+    pub user: Duration,
+    pub system: Duration,
+}
+
+impl CpuTime {
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            user: self.user.saturating_sub(before.user),
+            system: self.system.saturating_sub(before.system),
+        }
     }
-    Ok(Duration::from_millis(ticks * 1000 / ticks_per_second))
+
+    pub fn whole(self) -> Duration {
+        self.user + self.system
+    }
+}
+
+/// Of the process and its descendants, those included that ended and were waited for.
+pub fn cpu_time(root: u32) -> Result<CpuTime> {
+    let ticks_per_second = rustix::param::clock_ticks_per_second();
+    let time = |ticks: u64| Duration::from_millis(ticks * 1000 / ticks_per_second);
+    let mut sum = CpuTime::default();
+    for id in process_tree(root) {
+        let stat = Stat::of(id)?;
+        sum.user += time(stat.user_ticks);
+        sum.system += time(stat.system_ticks);
+    }
+    Ok(sum)
 }
 
 /// Memory held by the process and its descendants, in bytes.
@@ -53,7 +76,8 @@ pub fn reset_peak(root: u32) -> Result<()> {
 
 struct Stat {
     parent: u32,
-    ticks: u64,
+    user_ticks: u64,
+    system_ticks: u64,
 }
 
 impl Stat {
@@ -69,7 +93,8 @@ impl Stat {
         };
         Ok(Self {
             parent: u32::try_from(field(4)?)?,
-            ticks: field(14)? + field(15)? + field(16)? + field(17)?,
+            user_ticks: field(14)? + field(16)?,
+            system_ticks: field(15)? + field(17)?,
         })
     }
 }
