@@ -151,7 +151,7 @@ async fn apologise(worker: &Worker, client: &mut Client, session: &mut Session) 
         client.stream.reset_on_close();
         return;
     }
-    let request_id = RequestId::random(worker);
+    let request_id = session.request_id.take().unwrap_or_else(|| RequestId::random(worker));
     let rejection = Rejection::Panicked;
     let now = worker.clock.now().wall;
     let reply = write_rejection(&rejection, &rejection.appearance(), &session.request, &request_id, now);
@@ -170,7 +170,29 @@ async fn apologise(worker: &Worker, client: &mut Client, session: &mut Session) 
 
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind;
+
+    use tokio::io::AsyncReadExt;
+
     use super::*;
+    use crate::worker::tests::{connection, worker};
+
+    #[tokio::test]
+    async fn a_response_that_a_panic_interrupts_is_never_taken_for_a_whole_one() {
+        let (mut receiving, accepted) = connection().await;
+        let worker = worker(SocketAddr::from(([127, 0, 0, 1], 9)));
+        let mut client = Client {
+            stream: Stream::Plain(accepted),
+            watchdog: Watchdog::default(),
+            progress: Progress::Answering,
+        };
+        apologise(&worker, &mut client, worker.session().get()).await;
+        drop(client);
+        let mut received = Vec::new();
+        let end = receiving.read_to_end(&mut received).await;
+        assert_eq!(end.map_err(|error| error.kind()), Err(ErrorKind::ConnectionReset));
+        assert_eq!(received, b"", "nothing is put behind what was begun");
+    }
 
     #[tokio::test]
     async fn a_panic_is_caught_where_it_happened() {

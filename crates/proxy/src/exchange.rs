@@ -65,6 +65,7 @@ pub(crate) async fn serve(
         client: client_buffers,
         upstream,
         request,
+        request_id,
         response,
         request_parser,
         response_parser,
@@ -87,13 +88,12 @@ pub(crate) async fn serve(
     let head: &RequestHead = request;
     let received = worker.clock.now();
     let snapshot = worker.snapshot();
-    let request_id = RequestId::of(worker, &head.fields, peer.trust);
+    let request_id = &*request_id.insert(RequestId::of(worker, &head.fields, peer.trust));
     let origin = Origin::of(peer, &head.fields, &settings.trusted_proxies);
-    let Some(mut record) = Record::begin(worker, received, head, &origin, &request_id) else {
+    let Some(mut record) = Record::begin(worker, received, head, &origin, request_id) else {
         return Next::Abandon;
     };
-    let context =
-        Context { worker, snapshot: &snapshot, head, origin: &origin, request_id: &request_id, received };
+    let context = Context { worker, snapshot: &snapshot, head, origin: &origin, request_id, received };
     let mut sides = Sides {
         client,
         client_buffers,

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use tollgate_http1::{RequestHead, RequestParser, ResponseHead, ResponseParser};
 
+use crate::identity::RequestId;
 use crate::wire::Buffers;
 use crate::worker::Worker;
 
@@ -12,6 +13,9 @@ pub(crate) struct Session {
     pub client: Buffers,
     pub upstream: Buffers,
     pub request: RequestHead,
+    /// `None` until the request's head is read. It outlives the exchange, so that an answer to one that
+    /// panicked has the id that its log line has.
+    pub request_id: Option<RequestId>,
     pub response: ResponseHead,
     pub request_parser: RequestParser,
     pub response_parser: ResponseParser,
@@ -30,6 +34,7 @@ impl Session {
         self.client.clear_output();
         self.upstream.clear();
         self.request.clear();
+        self.request_id = None;
         self.response.clear();
         self.request_parser.reset();
         self.response_parser.reset();

@@ -238,3 +238,6 @@ async fn keep_house(worker: Rc<Worker>) {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,179 @@
+//! What a panic within a request does to that request, and does not do to its neighbours.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tollgate_core::address::{AllowList, Reach};
+use tollgate_core::credential::KeyHash;
+use tollgate_core::resource::{self, BaseUrl, DisplayName, HeaderName, ServiceSlug, TenantId, TenantSlug};
+use tollgate_core::snapshot::Change;
+use tollgate_counters::LocalCounters;
+use uuid::Uuid;
+
+use super::*;
+use crate::access_log::AccessLogger;
+use crate::forward::connector;
+use crate::settings::{AccessLog, Limits, Settings, Timeouts};
+
+const KEY: &str = "a-key-of-the-test";
+
+/// A worker that lets [`KEY`] through to `/acme/api` at this address. It keeps its log lines to itself.
+pub(crate) fn worker(upstream: SocketAddr) -> Rc<Worker> {
+    let settings = Settings {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        workers: 1,
+        timeouts: Timeouts::default(),
+        limits: Limits::default(),
+        access_log: AccessLog::Stdout,
+        allow_list: AllowList::default(),
+        upstream_ca_file: None,
+        trusted_proxies: Vec::new(),
+        upstream_idle_connections: 1,
+    };
+    let (access_log, _thread) = AccessLogger::start(&settings.access_log).unwrap();
+    let snapshot = Arc::new(ArcSwap::from_pointee(snapshot(upstream)));
+    let (counters, tls) = (Arc::new(LocalCounters::new()), connector(None).unwrap());
+    Rc::new(Worker::new(0, Arc::new(Gateway::new(settings, snapshot, counters, tls, access_log, 80))))
+}
+
+fn snapshot(upstream: SocketAddr) -> Snapshot {
+    let (tenant, name) = (TenantId(Uuid::from_u128(1)), DisplayName::parse("name").unwrap());
+    let target = resource::Target {
+        id: resource::TargetId(Uuid::from_u128(2)),
+        url: BaseUrl::parse(&format!("http://{upstream}")).unwrap(),
+        weight: 1,
+        reach: Reach::Private,
+    };
+    let service = resource::Service {
+        id: ServiceId(Uuid::from_u128(3)),
+        tenant,
+        slug: ServiceSlug::parse("api").unwrap(),
+        name: name.clone(),
+        auth_header: HeaderName::parse("X-API-Key").unwrap(),
+        targets: vec![target],
+        timeouts: resource::Timeouts::default(),
+        max_body_bytes: None,
+    };
+    let key = resource::Key {
+        id: KeyId(Uuid::from_u128(4)),
+        tenant,
+        name: name.clone(),
+        hash: KeyHash::of(KEY.as_bytes()),
+        prefix: "a-k".into(),
+        plan: None,
+        consumer: None,
+        services: None,
+        expires_at_secs: None,
+        retired: Vec::new(),
+    };
+    let tenant = resource::Tenant { id: tenant, slug: TenantSlug::parse("acme").unwrap(), name };
+    let changes =
+        [Change::PutTenant(tenant), Change::PutService(service), Change::PutKey { key, before: None }];
+    Snapshot::default().with(&changes, 1).unwrap()
+}
+
+/// Both ends of a connection, the client's first.
+pub(crate) async fn connection() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    (client, listener.accept().await.unwrap().0)
+}
+
+/// A client of the worker.
+async fn client(worker: &Rc<Worker>) -> TcpStream {
+    let (client, accepted) = connection().await;
+    connection::spawn(worker, accepted, client.local_addr().unwrap());
+    client
+}
+
+async fn send(client: &mut TcpStream, path: &str) {
+    let head = format!("GET /acme/api{path} HTTP/1.1\r\nHost: gateway.test\r\nX-API-Key: {KEY}\r\n\r\n");
+    client.write_all(head.as_bytes()).await.unwrap();
+}
+
+/// Reads until what came ends like this.
+async fn read_until(stream: &mut TcpStream, end: &str) -> String {
+    let mut bytes = Vec::new();
+    while !bytes.ends_with(end.as_bytes()) {
+        assert_ne!(stream.read_buf(&mut bytes).await.unwrap(), 0, "it ended behind {bytes:?}");
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+/// Sends a request into a defect of the kind that the compiler cannot find: something holds on to a cell that
+/// every request with a key writes to. Gives all that is answered until the connection closes.
+#[expect(clippy::await_holding_refcell_ref, reason = "this is the defect")]
+async fn strike(worker: &Rc<Worker>) -> String {
+    let mut client = client(worker).await;
+    let _held = worker.last_used.borrow_mut();
+    send(&mut client, "/struck?secret").await;
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+/// As [`run`] does it; a test that hangs fails.
+fn on_a_worker_s_runtime(test: impl Future<Output = ()>) {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
+    runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), test).await.unwrap() });
+}
+
+#[test]
+fn a_request_that_panics_is_answered_with_500_and_ends_for_good() {
+    on_a_worker_s_runtime(async {
+        let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let worker = worker(upstream.local_addr().unwrap());
+        let answer = strike(&worker).await;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let field = |name: &str| {
+            let mut lines = head.split("\r\n");
+            lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap_or_default()
+        };
+        assert!(head.starts_with("HTTP/1.1 500 Internal Server Error\r\n"), "{head}");
+        assert_eq!((field("Connection"), field("Content-Type")), ("close", "application/json"));
+        assert_eq!(field("Proxy-Status"), "tollgate; error=proxy_internal_error");
+        let mut body: Value = serde_json::from_str(body).unwrap();
+        let timestamp = body["timestamp"].take();
+        assert!(timestamp.as_str().is_some_and(|text| text.ends_with('Z')), "{timestamp}");
+        let error = json!({ "code": 500, "message": "The gateway failed" });
+        let request_id = field("X-Request-ID");
+        assert_eq!(body, json!({ "error": error, "timestamp": null, "request_id": request_id }));
+
+        assert_eq!(worker.gateway.in_flight(), 0);
+        let line: Value = serde_json::from_slice(&worker.log_lines.borrow()).unwrap();
+        assert_eq!((&line["status"], &line["path"]), (&json!(500), &json!("/acme/api/struck")));
+        assert_eq!(line["request_id"], request_id, "the client's report leads to the line");
+    });
+}
+
+#[test]
+fn a_request_that_panics_harms_no_other_request() {
+    const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    on_a_worker_s_runtime(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let worker = worker(listener.local_addr().unwrap());
+        let mut neighbour = client(&worker).await;
+        send(&mut neighbour, "/before").await;
+        let (mut upstream, _) = listener.accept().await.unwrap();
+        read_until(&mut upstream, "\r\n\r\n").await;
+
+        assert!(strike(&worker).await.starts_with("HTTP/1.1 500 "));
+
+        assert_eq!(worker.gateway.in_flight(), 1, "the neighbour is as it was");
+        upstream.write_all(OK.as_bytes()).await.unwrap();
+        assert!(read_until(&mut neighbour, "ok").await.starts_with("HTTP/1.1 200 "));
+        // One goes on, and another comes, with the memory that the panic left.
+        for client in [&mut neighbour, &mut client(&worker).await] {
+            send(client, "/after").await;
+            let request = read_until(&mut upstream, "\r\n\r\n").await;
+            assert!(request.starts_with("GET /after HTTP/1.1\r\n"), "{request}");
+            upstream.write_all(OK.as_bytes()).await.unwrap();
+            assert!(read_until(client, "ok").await.starts_with("HTTP/1.1 200 "));
+        }
+        assert_eq!(worker.gateway.in_flight(), 0);
+    });
+}
