@@ -77,6 +77,27 @@ fn a_certificate_that_cannot_be_trusted_is_502() {
 }
 
 #[test]
+fn without_a_ca_file_the_system_s_roots_decide() {
+    let (authority, other) = (Certificate::authority(), Certificate::authority());
+    let certificate = Certificate::issued_by(&authority, &["DNS:localhost"]);
+    let nginx = Nginx::start_tls(&certificate, "location / { return 200 trusted; }");
+    // SSL_CERT_FILE is where a system, or whoever starts a program, says where its roots are.
+    let answer_with = |roots: &Certificate, config: &str| {
+        let roots = roots.certificate_file().display().to_string();
+        let gateway = Gateway::builder().config(config).env("SSL_CERT_FILE", &roots).start();
+        let key = gateway.expose(&by_name(&nginx));
+        gateway.client().get("/acme/api", &[("X-API-Key", &key)])
+    };
+    assert_eq!(answer_with(&authority, "").expect(200).text(), "trusted");
+    // A CA file stands in place of the system's roots, not beside them.
+    let ca_file = format!("[proxy]\nupstream_ca_file = \"{}\"\n", other.certificate_file().display());
+    for (roots, config) in [(&other, ""), (&authority, &ca_file)] {
+        let refused = answer_with(roots, config).expect(502);
+        assert_eq!(refused.header("Proxy-Status"), Some("tollgate; error=tls_certificate_error"));
+    }
+}
+
+#[test]
 fn an_upstream_that_speaks_no_tls_is_502() {
     let nginx = Nginx::start("location / { return 200; }");
     let gateway = Gateway::start();
