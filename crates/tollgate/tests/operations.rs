@@ -121,9 +121,9 @@ fn the_access_log_goes_where_the_operator_wants_it() {
         gateway.stdout().into_iter().find(|line| line.contains("\"path\":\"/on-stdout\""))
     });
 
-    let gateway = Gateway::builder().config("access_log = \"off\"\n").start();
+    let mut gateway = Gateway::builder().config("access_log = \"off\"\n").start();
     gateway.client().get("/nowhere", &[]).expect(404);
-    let gateway = gateway.restart_after("TERM");
+    gateway.end();
     assert!(!gateway.directory().join("access.log").exists());
     assert!(gateway.stdout().iter().all(|line| !line.contains("/nowhere")));
 }

@@ -130,6 +130,11 @@ fn address(text: &str) -> SocketAddr {
     text.trim().trim_end_matches('/').parse().unwrap_or_else(|_| panic!("no address: {text:?}"))
 }
 
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+}
+
 fn access_log_file(directory: &Path) -> PathBuf {
     directory.join("access.log")
 }
@@ -229,12 +234,24 @@ impl Gateway {
         self.process.ended().is_none()
     }
 
-    /// Ends it with the signal and starts another on the same data, on other ports.
+    /// Ends it as an operator does; what it said and wrote can be read from then on.
+    #[track_caller]
+    pub fn end(&mut self) {
+        self.signal("TERM");
+        assert_eq!(self.await_end().code(), Some(0), "{}", self.process.said());
+    }
+
+    /// How another is started on the same data, on other ports, once this one has ended.
+    pub fn again(&self) -> Builder {
+        self.builder.clone()
+    }
+
+    /// Ends it with the signal and starts another on the same data: what is asked from then on is the other.
     #[track_caller]
     pub fn restart_after(mut self, signal: &str) -> Self {
         self.signal(signal);
         self.await_end();
-        self.builder.clone().start()
+        self.again().start()
     }
 
     pub fn stdout(&self) -> Vec<String> {
@@ -243,6 +260,15 @@ impl Gateway {
 
     pub fn stderr(&self) -> Vec<String> {
         self.process.stderr.all()
+    }
+
+    /// The files of its directory, data and logs alike, in which this text stands.
+    pub fn files_with(&self, text: &str) -> Vec<PathBuf> {
+        let holds_text = |file: &PathBuf| {
+            let bytes = fs::read(file).expect("a file");
+            bytes.windows(text.len()).any(|window| window == text.as_bytes())
+        };
+        files_below(self.directory()).into_iter().filter(holds_text).collect()
     }
 
     /// The access log's lines so far. They are written a moment after their requests.
