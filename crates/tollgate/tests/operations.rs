@@ -247,9 +247,14 @@ fn a_port_that_is_taken_stops_the_start_with_one_line() {
 #[test]
 fn as_many_workers_serve_as_the_operator_says() {
     let gateway = Gateway::builder().arg("--workers").arg("3").start();
-    let tasks = fs::read_dir(format!("/proc/{}/task", gateway.process_id())).expect("threads");
-    let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
-    assert_eq!(names.filter(|name| name.starts_with("worker-")).count(), 3);
+    let workers = || {
+        let tasks = fs::read_dir(format!("/proc/{}/task", gateway.process_id())).expect("threads");
+        let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
+        names.filter(|name| name.starts_with("worker-")).count()
+    };
+    // A thread takes its name a moment after it is there.
+    eventually("three workers", || workers() >= 3);
+    assert_eq!(workers(), 3);
 }
 
 #[test]

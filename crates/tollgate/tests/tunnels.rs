@@ -4,7 +4,9 @@
 
 mod harness;
 
-use harness::{EchoUpstream, Echoed, Gateway, RawClient, ScriptedUpstream, Step, Stopped};
+use std::sync::mpsc;
+
+use harness::{EchoUpstream, Echoed, Gateway, PATIENCE, RawClient, ScriptedUpstream, Step, Stopped};
 
 const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\
     X-Odd-Case: y\r\n\r\n";
@@ -74,16 +76,20 @@ fn a_tunnel_carries_bytes_both_ways_until_both_sides_have_ended() {
 
 #[test]
 fn an_upstream_that_ends_first_still_hears_its_client() {
-    let upstream = ScriptedUpstream::start(|exchange| {
+    let (tell, told) = mpsc::channel();
+    let upstream = ScriptedUpstream::start(move |exchange| {
         exchange.write(SWITCHING)?;
         exchange.write("that is all;")?;
         exchange.finish_sending();
         let mut heard = Vec::new();
-        while let Ok(bytes) = exchange.read_bytes() {
-            heard.extend(bytes);
-        }
-        assert_eq!(String::from_utf8_lossy(&heard), "understood;");
-        Err(Stopped::Closed)
+        let end = loop {
+            match exchange.read_bytes() {
+                Ok(bytes) => heard.extend(bytes),
+                Err(stopped) => break stopped,
+            }
+        };
+        tell.send((String::from_utf8_lossy(&heard).into_owned(), end.clone())).expect("the test");
+        Err(end)
     });
     let gateway = Gateway::start();
     let key = gateway.expose(&upstream.url());
@@ -94,6 +100,8 @@ fn an_upstream_that_ends_first_still_hears_its_client() {
     assert!(client.is_closed(), "the end of the upstream's direction is passed on");
     client.send("understood;");
     client.finish_sending();
+    let heard = told.recv_timeout(PATIENCE).expect("the end of the tunnel");
+    assert_eq!(heard, ("understood;".to_owned(), Stopped::Closed));
     upstream.await_open_connections(0);
 }
 
