@@ -2,7 +2,7 @@
 
 mod harness;
 
-use harness::{EchoUpstream, Echoed, Gateway, eventually_some};
+use harness::{Echoed, eventually_some, started, started_with};
 
 /// All values of the fields of that name.
 fn all<'a>(echoed: &'a Echoed, name: &str) -> Vec<&'a str> {
@@ -25,19 +25,13 @@ const CLAIMS: [(&str, &str); 11] = [
     ("x-tenant-id", "evil twice"),
 ];
 
-fn started_with(config: &str) -> (Gateway, EchoUpstream, String) {
-    let (gateway, upstream) = (Gateway::builder().config(config).start(), EchoUpstream::start());
-    let key = gateway.expose(&upstream.url());
-    (gateway, upstream, key)
-}
-
 fn with_key<'a>(key: &'a str, claims: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     [&[("X-API-Key", key)], claims].concat()
 }
 
 #[test]
 fn the_gateway_says_who_calls_and_nobody_else() {
-    let (gateway, _upstream, key) = started_with("");
+    let (gateway, _upstream, key) = started();
     let echoed = Echoed::of(&gateway.client().get("/acme/api", &with_key(&key, &CLAIMS)));
     assert_eq!(all(&echoed, "X-Tenant-ID"), ["acme"]);
     assert_eq!(all(&echoed, "X-Organization-ID"), ["acme"]);
@@ -48,7 +42,7 @@ fn the_gateway_says_who_calls_and_nobody_else() {
 
 #[test]
 fn a_client_s_forwarding_fields_are_not_believed() {
-    let (gateway, _upstream, key) = started_with("");
+    let (gateway, _upstream, key) = started();
     let response = gateway.client().get("/acme/api", &with_key(&key, &CLAIMS));
     let echoed = Echoed::of(&response);
     assert_eq!(all(&echoed, "X-Forwarded-For"), ["127.0.0.1"]);
@@ -93,7 +87,7 @@ fn a_trusted_proxy_that_says_nothing_is_the_client() {
 
 #[test]
 fn a_request_has_one_id_for_the_client_the_upstream_and_the_log() {
-    let (gateway, _upstream, key) = started_with("");
+    let (gateway, _upstream, key) = started();
     let mut ids = Vec::new();
     for _ in 0..2 {
         let response = gateway.client().get("/acme/api", &with_key(&key, &CLAIMS));
@@ -123,7 +117,7 @@ fn a_trusted_proxy_may_name_the_request_plainly() {
 #[test]
 fn a_trace_is_carried_on_or_begun() {
     const GIVEN: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    let (gateway, _upstream, key) = started_with("");
+    let (gateway, _upstream, key) = started();
     let trace = |claims: &[(&str, &str)]| {
         let response = gateway.client().get("/acme/api", &with_key(&key, claims));
         let echoed = Echoed::of(&response);
@@ -154,7 +148,7 @@ fn a_trace_is_carried_on_or_begun() {
 
 #[test]
 fn a_host_with_a_port_is_forwarded_with_it() {
-    let (gateway, _upstream, key) = started_with("");
+    let (gateway, _upstream, key) = started();
     let headers = [("X-API-Key", key.as_str()), ("Host", "shop.example:8443")];
     let echoed = Echoed::of(&gateway.client().get("/acme/api", &headers));
     assert_eq!(echoed.header("X-Forwarded-Host"), Some("shop.example:8443"));

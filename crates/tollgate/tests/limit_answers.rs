@@ -4,25 +4,12 @@
 
 mod harness;
 
-use harness::{EchoUpstream, Gateway, Response, ScriptedUpstream, Step, Tenant};
+use harness::{Gateway, Response, ScriptedUpstream, Step, exactly, started_limited};
 use jiff::{Timestamp, ToSpan, Unit, tz::TimeZone};
 use serde_json::{Value, json};
 
 fn get(gateway: &Gateway, key: &str) -> Response {
     gateway.client().get("/acme/api", &[("X-API-Key", key)])
-}
-
-/// A window so long that no test sees it end, counted exactly.
-fn fixed(requests: u64) -> Value {
-    json!({ "requests": requests, "per": "700h", "algorithm": "fixed_window" })
-}
-
-fn started_with(limits: &Value) -> (Gateway, EchoUpstream, Tenant, String) {
-    let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
-    let tenant = gateway.tenant("acme");
-    tenant.service("api", &upstream.url()).plan_with(&json!({ "slug": "plan", "limits": limits }));
-    let key = tenant.key("plan");
-    (gateway, upstream, tenant, key)
 }
 
 #[test]
@@ -35,7 +22,7 @@ fn every_response_says_where_the_client_stands_with_every_limit() {
         { "requests": 1_000, "per": "day" },
         { "requests": 5_000, "per": "month" },
     ]);
-    let (gateway, _upstream, _, key) = started_with(&plan);
+    let (gateway, _upstream, _, key) = started_limited(&plan);
     let before = Timestamp::now();
     let response = get(&gateway, &key).expect(200);
     let after = Timestamp::now();
@@ -79,7 +66,7 @@ fn every_response_says_where_the_client_stands_with_every_limit() {
 
 #[test]
 fn a_request_over_the_limit_is_429_with_all_there_is_to_know() {
-    let (gateway, upstream, _, key) = started_with(&json!([{ "requests": 2, "per": "minute" }]));
+    let (gateway, upstream, _, key) = started_limited(&json!([{ "requests": 2, "per": "minute" }]));
     for remaining in ["1", "0"] {
         let response = get(&gateway, &key).expect(200);
         assert_eq!(response.header("X-RateLimit-Remaining-Minute"), Some(remaining));
@@ -109,7 +96,7 @@ fn a_request_over_the_limit_is_429_with_all_there_is_to_know() {
 
 #[test]
 fn asking_for_the_usage_costs_nothing() {
-    let (gateway, _upstream, tenant, key) = started_with(&json!([fixed(3)]));
+    let (gateway, _upstream, tenant, key) = started_limited(&json!([exactly(3)]));
     tenant.consumer("shop", "plan");
     get(&gateway, &key).expect(200);
     let mut client = gateway.client();

@@ -6,7 +6,7 @@ mod harness;
 
 use std::thread;
 
-use harness::{EchoUpstream, Gateway, Response, ScriptedUpstream, Tenant, eventually};
+use harness::{Gateway, Response, ScriptedUpstream, eventually, exactly, started_limited};
 use serde_json::{Value, json};
 
 fn get(gateway: &Gateway, key: &str) -> Response {
@@ -22,23 +22,10 @@ fn used(gateway: &Gateway, headers: &[(&str, &str)], limit_type: &str) -> u64 {
     limit["used"].as_u64().expect("a number")
 }
 
-/// A window so long that no test sees it end, counted exactly.
-fn fixed(requests: u64) -> Value {
-    json!({ "requests": requests, "per": "700h", "algorithm": "fixed_window" })
-}
-
-fn started_with(limits: &Value) -> (Gateway, EchoUpstream, Tenant, String) {
-    let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
-    let tenant = gateway.tenant("acme");
-    tenant.service("api", &upstream.url()).plan_with(&json!({ "slug": "plan", "limits": limits }));
-    let key = tenant.key("plan");
-    (gateway, upstream, tenant, key)
-}
-
 #[test]
 fn a_bucket_lets_a_burst_through_and_fills_again() {
     let limits = json!([{ "requests": 1, "per": "hour", "burst": 3 }]);
-    let (gateway, _upstream, _, key) = started_with(&limits);
+    let (gateway, _upstream, _, key) = started_limited(&limits);
     let remaining: Vec<_> = (0..3)
         .map(|_| get(&gateway, &key).expect(200).header("X-RateLimit-Remaining-Hour").map(str::to_owned))
         .collect();
@@ -47,15 +34,15 @@ fn a_bucket_lets_a_burst_through_and_fills_again() {
     let retry_after = refused["error"]["details"]["retry_after"].as_u64().expect("seconds");
     assert!((3_000..=3_600).contains(&retry_after), "one comes back in an hour, not {retry_after} s");
 
-    let (gateway, _upstream, _, key) = started_with(&json!([{ "requests": 1, "per": "second" }]));
+    let (gateway, _upstream, _, key) = started_limited(&json!([{ "requests": 1, "per": "second" }]));
     eventually("a refusal", || get(&gateway, &key).status == 429);
     eventually("a second later", || get(&gateway, &key).status == 200);
 }
 
 #[test]
 fn a_refusal_by_one_limit_charges_no_other() {
-    let limits = json!([fixed(10), { "requests": 2, "per": "month" }]);
-    let (gateway, upstream, _, key) = started_with(&limits);
+    let limits = json!([exactly(10), { "requests": 2, "per": "month" }]);
+    let (gateway, upstream, _, key) = started_limited(&limits);
     let own = [("X-API-Key", key.as_str())];
     let statuses: Vec<u16> = (0..5).map(|_| get(&gateway, &key).status).collect();
     assert_eq!(statuses, [200, 200, 429, 429, 429]);
@@ -69,7 +56,7 @@ fn a_refusal_by_one_limit_charges_no_other() {
 
 #[test]
 fn a_consumer_has_one_count_whichever_key_speaks_for_it() {
-    let (gateway, _upstream, tenant, first) = started_with(&json!([fixed(3)]));
+    let (gateway, _upstream, tenant, first) = started_limited(&json!([exactly(3)]));
     tenant.consumer("shop", "plan");
     let second = tenant.key("plan");
     let bound = tenant.key_with(&json!({ "name": "bound", "consumer": "shop" }));
@@ -95,7 +82,7 @@ fn a_consumer_has_one_count_whichever_key_speaks_for_it() {
 #[test]
 fn changing_a_plan_refills_nothing() {
     let (gateway, _upstream, tenant, key) =
-        started_with(&json!([fixed(3), { "requests": 50, "per": "month" }]));
+        started_limited(&json!([exactly(3), { "requests": 50, "per": "month" }]));
     let replace = |limits: Value| {
         let path = "/api/plans/plan?tenant=acme";
         gateway.admin().put(path, &json!({ "slug": "plan", "limits": limits })).expect(200);
@@ -104,24 +91,24 @@ fn changing_a_plan_refills_nothing() {
         get(&gateway, &key).expect(200);
     }
     get(&gateway, &key).expect(429);
-    replace(json!([fixed(4), { "requests": 50, "per": "month" }]));
+    replace(json!([exactly(4), { "requests": 50, "per": "month" }]));
     assert_eq!(get(&gateway, &key).expect(200).header("X-RateLimit-Remaining-700h"), Some("0"));
     get(&gateway, &key).expect(429);
     // Taken out and put back, moved to another plan, and with other services about.
     replace(json!([{ "requests": 50, "per": "month" }]));
     assert_eq!(get(&gateway, &key).expect(200).header("X-RateLimit-Remaining-Month"), Some("45"));
-    replace(json!([fixed(4), { "requests": 50, "per": "month" }]));
+    replace(json!([exactly(4), { "requests": 50, "per": "month" }]));
     get(&gateway, &key).expect(429);
     tenant
         .service("another", "http://192.0.2.1")
-        .plan_with(&json!({ "slug": "second", "limits": [fixed(6)] }));
+        .plan_with(&json!({ "slug": "second", "limits": [exactly(6)] }));
     get(&gateway, &key).expect(429);
     assert_eq!(used(&gateway, &[("X-API-Key", &key)], "700h"), 4);
 }
 
 #[test]
 fn rotating_a_key_refills_nothing() {
-    let (gateway, _upstream, tenant, _) = started_with(&json!([fixed(2)]));
+    let (gateway, _upstream, tenant, _) = started_limited(&json!([exactly(2)]));
     let created = tenant.key_with(&json!({ "name": "key", "plan": "plan" }));
     let (id, first) = (created["id"].as_str().expect("an id"), created["key"].as_str().expect("a key"));
     get(&gateway, first).expect(200);
@@ -135,7 +122,8 @@ fn rotating_a_key_refills_nothing() {
 
 #[test]
 fn a_restart_refills_nothing() {
-    let (gateway, _upstream, _, key) = started_with(&json!([fixed(3), { "requests": 5, "per": "hour" }]));
+    let (gateway, _upstream, _, key) =
+        started_limited(&json!([exactly(3), { "requests": 5, "per": "hour" }]));
     get(&gateway, &key).expect(200);
     get(&gateway, &key).expect(200);
     let gateway = gateway.restart_after("TERM");
@@ -147,7 +135,7 @@ fn a_restart_refills_nothing() {
 
 #[test]
 fn a_crash_refills_next_to_nothing() {
-    let (gateway, _upstream, tenant, key) = started_with(&json!([fixed(3)]));
+    let (gateway, _upstream, tenant, key) = started_limited(&json!([exactly(3)]));
     let created = tenant.key_with(&json!({ "name": "last" }));
     let (id, last_used) = (created["id"].as_str().expect("an id"), created["key"].as_str().expect("a key"));
     get(&gateway, &key).expect(200);
@@ -166,7 +154,7 @@ fn clients_at_once_get_exactly_what_the_limit_allows() {
     let (gateway, upstream) =
         (Gateway::builder().arg("--workers").arg("4").start(), ScriptedUpstream::responding("ok"));
     let tenant = gateway.tenant("acme");
-    tenant.service("api", &upstream.url()).plan_with(&json!({ "slug": "plan", "limits": [fixed(200)] }));
+    tenant.service("api", &upstream.url()).plan_with(&json!({ "slug": "plan", "limits": [exactly(200)] }));
     let key = tenant.key("plan");
     let statuses: Vec<u16> = thread::scope(|scope| {
         let call_often = || {

@@ -5,14 +5,9 @@ mod harness;
 
 use harness::{
     BodyEnd, EchoUpstream, Echoed, Gateway, RawClient, Response, ScriptedUpstream, eventually, python,
+    started, started_with,
 };
 use serde_json::json;
-
-fn started_with(config: &str) -> (Gateway, EchoUpstream, String) {
-    let (gateway, upstream) = (Gateway::builder().config(config).start(), EchoUpstream::start());
-    let key = gateway.expose(&upstream.url());
-    (gateway, upstream, key)
-}
 
 /// A GET whose request line has so many bytes, without its line end.
 fn get_with_line_of(bytes: usize, key: &str) -> String {
@@ -49,7 +44,7 @@ fn assert_is_last(response: &Response, client: &mut RawClient) {
 
 #[test]
 fn a_request_line_of_more_than_8_kib_is_refused_with_414() {
-    let (gateway, upstream, key) = started_with("");
+    let (gateway, upstream, key) = started();
     answer(&gateway, &get_with_line_of(8_192, &key)).expect(200);
     answer(&gateway, &get_with_line_of(8_193, &key)).expect(414);
     answer(&gateway, &get_with_line_of(200_000, &key)).expect(414);
@@ -60,7 +55,7 @@ fn a_request_line_of_more_than_8_kib_is_refused_with_414() {
 
 #[test]
 fn header_fields_of_more_than_64_kib_are_refused_with_431() {
-    let (gateway, upstream, key) = started_with("");
+    let (gateway, upstream, key) = started();
     answer(&gateway, &get_with_fields_of(5, 65_536, &key)).expect(200);
     answer(&gateway, &get_with_fields_of(5, 65_537, &key)).expect(431);
     answer(&gateway, &get_with_fields_of(5, 1_000_000, &key)).expect(431);
@@ -70,7 +65,7 @@ fn header_fields_of_more_than_64_kib_are_refused_with_431() {
 
 #[test]
 fn more_than_100_header_fields_are_refused_with_431() {
-    let (gateway, upstream, key) = started_with("");
+    let (gateway, upstream, key) = started();
     answer(&gateway, &get_with_fields_of(100, 4_000, &key)).expect(200);
     answer(&gateway, &get_with_fields_of(101, 4_000, &key)).expect(431);
     assert_eq!(upstream.requests().len(), 1);
@@ -180,7 +175,7 @@ pieces = (time.sleep(0.02) or b'x' * 100_000 for _ in range(20))
 connection.request('POST', '/acme/api', body=pieces, headers={'Content-Length': '2000000'})
 print(connection.getresponse().status)
 ";
-    let (gateway, upstream, _) = started_with("");
+    let (gateway, upstream, _) = started();
     let ran = python(PROGRAM, &[&gateway.proxy_address().to_string()]).success();
     assert_eq!(ran.text().trim(), "401");
     assert_eq!(upstream.requests().len(), 0);
@@ -188,7 +183,7 @@ print(connection.getresponse().status)
 
 #[test]
 fn an_expectation_that_nobody_knows_is_refused_with_417() {
-    let (gateway, upstream, key) = started_with("");
+    let (gateway, upstream, key) = started();
     for expectation in ["200-ok", "100-continue, x", "100-continue;q=1"] {
         let head = post_to("api", &format!("Expect: {expectation}\r\nContent-Length: 5\r\n"), &key);
         answer(&gateway, &head).expect(417);

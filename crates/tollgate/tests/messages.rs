@@ -2,14 +2,10 @@
 
 mod harness;
 
-use harness::{BodyEnd, EchoUpstream, Echoed, Gateway, PythonServer, ScriptedUpstream, Step, curl, python};
+use harness::{
+    BodyEnd, EchoUpstream, Echoed, Gateway, PythonServer, ScriptedUpstream, Step, curl, python, started,
+};
 use serde_json::json;
-
-fn started() -> (Gateway, EchoUpstream, String) {
-    let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
-    let key = gateway.expose(&upstream.url());
-    (gateway, upstream, key)
-}
 
 #[test]
 fn the_path_behind_the_service_and_the_query_arrive_verbatim() {

@@ -137,26 +137,3 @@ fn the_demo_upstream_makes_bodies_and_statuses_to_order() {
     assert_eq!(demo.get("/api/v1/stock-price?ticker=ACME", &[]).json()["price"], price["price"]);
     demo.get("/api/v1/stock-price", &[]).expect(400);
 }
-
-#[test]
-fn the_demo_upstream_s_websocket_echoes_through_the_gateway() {
-    let gateway = quickstart();
-    let mut client = gateway.client();
-    client.send(
-        "GET /test-tenant/test-api/ws HTTP/1.1\r\nHost: g\r\nX-API-Key: secret_key_12345\r\n\
-         Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-    );
-    let switching = client.read_response();
-    assert_eq!(switching.status, 101);
-    assert_eq!(switching.header("Sec-WebSocket-Accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
-    // RFC 6455 section 5.7, the mask all zeros: the text "Hello", and a close with code 1000.
-    client.send([b"\x81\x85\0\0\0\0Hello".as_slice(), b"\x88\x82\0\0\0\0\x03\xe8"].concat());
-    let expected = [b"\x81\x05Hello".as_slice(), b"\x88\x02\x03\xe8"].concat();
-    let mut frames = Vec::new();
-    while frames.len() < expected.len() {
-        frames.extend(client.read_bytes(expected.len() - frames.len()).expect("more frames"));
-    }
-    assert_eq!(frames, expected);
-    assert!(client.is_closed());
-}

@@ -2,16 +2,12 @@
 
 mod harness;
 
-use harness::{BodyEnd, Gate, Gateway, ScriptedUpstream, Step, Stopped, curl, eventually};
+use harness::{BodyEnd, Gate, Gateway, ScriptedUpstream, Step, Stopped, curl, eventually, post};
 
 fn started(steps: Vec<Step>) -> (Gateway, ScriptedUpstream, String) {
     let (gateway, upstream) = (Gateway::start(), ScriptedUpstream::script(steps));
     let key = gateway.expose(&upstream.url());
     (gateway, upstream, key)
-}
-
-fn post(fields: &str, key: &str) -> String {
-    format!("POST /acme/api HTTP/1.1\r\nHost: gateway.test\r\nX-API-Key: {key}\r\n{fields}\r\n")
 }
 
 const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";

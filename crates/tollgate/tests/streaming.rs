@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use harness::{EchoUpstream, Gate, Gateway, RawClient, ScriptedUpstream, Step, eventually, eventually_some};
+use harness::{
+    EchoUpstream, Gate, Gateway, RawClient, ScriptedUpstream, Step, eventually, eventually_some, post,
+};
 
 const LARGE_BYTES: usize = 64 * 1024 * 1024;
 /// What the gateway may take in addition while a large body goes through.
@@ -27,11 +29,6 @@ fn large_body() -> Vec<u8> {
 /// One chunk and its framing.
 fn chunk(payload: &[u8]) -> Vec<u8> {
     [format!("{:x}\r\n", payload.len()).as_bytes(), payload, b"\r\n"].concat()
-}
-
-/// The head of a POST, whose framing is in `fields`.
-fn post(fields: &str, key: &str) -> String {
-    format!("POST /acme/api HTTP/1.1\r\nHost: gateway.test\r\nX-API-Key: {key}\r\n{fields}\r\n")
 }
 
 /// Reads until all that came ends like this.

@@ -35,13 +35,13 @@ fn upgrade(protocol: &str, key: &str) -> String {
 }
 
 #[track_caller]
-fn assert_reads(client: &mut RawClient, expected: &str) {
-    let mut text = String::new();
-    while text.len() < expected.len() {
-        let bytes = client.read_bytes(expected.len() - text.len()).expect("more bytes");
-        text.push_str(&String::from_utf8_lossy(&bytes));
+fn assert_reads(client: &mut RawClient, expected: impl AsRef<[u8]>) {
+    let expected = expected.as_ref();
+    let mut bytes = Vec::new();
+    while bytes.len() < expected.len() {
+        bytes.extend(client.read_bytes(expected.len() - bytes.len()).expect("more bytes"));
     }
-    assert_eq!(text, expected);
+    assert!(bytes == expected, "{:?}", String::from_utf8_lossy(&bytes));
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn text_frame(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_web_socket_works_against_a_real_server() {
+fn a_web_socket_to_the_demo_upstream_works() {
     let gateway = Gateway::builder().subcommand("quickstart").start();
     let mut client = gateway.client();
     client.send(
@@ -138,10 +138,13 @@ fn a_web_socket_works_against_a_real_server() {
     assert_eq!(switching.header("Sec-WebSocket-Accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
     for text in ["hello", "through the gateway"] {
         client.send(text_frame(text));
-        let header = client.read_bytes(2).expect("a frame");
-        assert_eq!(header, [0x81, u8::try_from(text.len()).expect("a short text")]);
+        assert_reads(&mut client, [0x81, u8::try_from(text.len()).expect("a short text")]);
         assert_reads(&mut client, text);
     }
+    // A close frame with code 1000 is answered with one (RFC 6455 section 5.5.1).
+    client.send(b"\x88\x82\0\0\0\0\x03\xe8");
+    assert_reads(&mut client, b"\x88\x02\x03\xe8");
+    assert!(client.is_closed());
 }
 
 #[test]
