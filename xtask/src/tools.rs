@@ -26,48 +26,20 @@ pub enum Source {
     Crate(&'static str),
 }
 
-const NGINX: Tool = Tool {
-    presence: Presence::Program("nginx"),
-    source: Source::Debian("nginx"),
-    why: "a real upstream in tests, the upstream and a peer in benchmarks",
-};
-const WRK: Tool =
-    Tool { presence: Presence::Program("wrk"), source: Source::Debian("wrk"), why: "generates load" };
-const CURL: Tool = Tool {
-    presence: Presence::Program("curl"),
-    source: Source::Debian("curl"),
-    why: "a real client in tests",
-};
-const PYTHON: Tool = Tool {
-    presence: Presence::Program("python3"),
-    source: Source::Debian("python3"),
-    why: "http.client and http.server as a real client and a real upstream in tests",
-};
-const OPENSSL: Tool = Tool {
-    presence: Presence::Program("openssl"),
-    source: Source::Debian("openssl"),
-    why: "makes certificates for TLS upstreams in tests",
-};
-const HAPROXY: Tool = Tool {
-    presence: Presence::Program("haproxy"),
-    source: Source::Debian("haproxy"),
-    why: "a peer in benchmarks",
-};
-const NEXTEST: Tool = Tool {
-    presence: Presence::Program("cargo-nextest"),
-    source: Source::Crate("cargo-nextest"),
-    why: "runs the tests",
-};
-const FUZZ: Tool = Tool {
-    presence: Presence::Program("cargo-fuzz"),
-    source: Source::Crate("cargo-fuzz"),
-    why: "runs the fuzz targets of the long profile",
-};
+const NGINX: Tool = Tool::package("nginx", "a real upstream in tests, the upstream and a peer in benchmarks");
+const WRK: Tool = Tool::package("wrk", "generates load");
+const CURL: Tool = Tool::package("curl", "a real client in tests");
+const PYTHON: Tool =
+    Tool::package("python3", "http.client and http.server as a real client and a real upstream in tests");
+const OPENSSL: Tool = Tool::package("openssl", "makes certificates for TLS upstreams in tests");
+const HAPROXY: Tool = Tool::package("haproxy", "a peer in benchmarks");
 const NGINX_LUA: Tool = Tool {
     presence: Presence::File(NGINX_LUA_MODULE),
     source: Source::Debian("libnginx-mod-http-lua"),
     why: "a peer in benchmarks: what people script a gateway with",
 };
+const NEXTEST: Tool = Tool::of_crate("cargo-nextest", "runs the tests");
+const FUZZ: Tool = Tool::of_crate("cargo-fuzz", "runs the fuzz targets of the long profile");
 
 /// Debian's place for the Lua module of its nginx.
 pub const NGINX_LUA_MODULE: &str = "/usr/lib/nginx/modules/ngx_http_lua_module.so";
@@ -77,6 +49,16 @@ pub const FOR_FUZZING: &[Tool] = &[FUZZ];
 pub const FOR_BENCHMARKS: &[Tool] = &[NGINX, NGINX_LUA, HAPROXY, WRK];
 
 impl Tool {
+    /// A program of the Debian package that has its name.
+    const fn package(name: &'static str, why: &'static str) -> Self {
+        Self { presence: Presence::Program(name), source: Source::Debian(name), why }
+    }
+
+    /// A program of the crate that has its name.
+    const fn of_crate(name: &'static str, why: &'static str) -> Self {
+        Self { presence: Presence::Program(name), source: Source::Crate(name), why }
+    }
+
     fn is_present(&self) -> bool {
         match self.presence {
             Presence::Program(name) => find_program(name).is_some(),
