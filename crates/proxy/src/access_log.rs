@@ -10,10 +10,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 
+use parking_lot::Mutex;
+
 use crate::settings::AccessLog;
 
 /// Blocks that may wait to be written.
 const QUEUED_BLOCKS: usize = 256;
+/// Written blocks kept for the next lines: memory that is given back and asked for again for every block is
+/// cleared by the kernel every time.
+const SPARE_BLOCKS: usize = 8;
+
+type Spares = Arc<Mutex<Vec<Vec<u8>>>>;
 
 enum Message {
     Lines(Vec<u8>),
@@ -25,30 +32,38 @@ enum Message {
 pub(crate) struct AccessLogger {
     sender: Option<SyncSender<Message>>,
     dropped_bytes: Arc<AtomicU64>,
+    spares: Spares,
 }
 
 impl AccessLogger {
     /// Opens the log and starts its thread; neither where it is off.
     pub fn start(log: &AccessLog) -> io::Result<(Self, Option<JoinHandle<()>>)> {
-        let dropped_bytes = Arc::new(AtomicU64::new(0));
+        let (dropped_bytes, spares) = (Arc::new(AtomicU64::new(0)), Spares::default());
         let destination = match log {
-            AccessLog::Off => return Ok((Self { sender: None, dropped_bytes }, None)),
+            AccessLog::Off => return Ok((Self { sender: None, dropped_bytes, spares }, None)),
             AccessLog::Stdout => Destination::Stdout,
             AccessLog::File(path) => Destination::File { file: open(path)?, path: path.clone() },
         };
         let (sender, receiver) = sync_channel(QUEUED_BLOCKS);
-        let writer = Writer { destination, failing: false, dropped_bytes: Arc::clone(&dropped_bytes) };
+        let writer = Writer {
+            destination,
+            failing: false,
+            dropped_bytes: Arc::clone(&dropped_bytes),
+            spares: Arc::clone(&spares),
+        };
         let thread = thread::Builder::new().name("access-log".into()).spawn(move || writer.run(&receiver))?;
-        Ok((Self { sender: Some(sender), dropped_bytes }, Some(thread)))
+        Ok((Self { sender: Some(sender), dropped_bytes, spares }, Some(thread)))
     }
 
     pub const fn is_on(&self) -> bool {
         self.sender.is_some()
     }
 
-    /// Hands a block of whole lines over; never waits.
-    pub fn write(&self, lines: Vec<u8>) {
+    /// Hands a block of whole lines over and leaves an empty one; never waits for the disk.
+    pub fn write(&self, block: &mut Vec<u8>) {
         let Some(sender) = &self.sender else { return };
+        let spare = self.spares.lock().pop().unwrap_or_default();
+        let lines = std::mem::replace(block, spare);
         if let Err(
             TrySendError::Full(Message::Lines(lines)) | TrySendError::Disconnected(Message::Lines(lines)),
         ) = sender.try_send(Message::Lines(lines))
@@ -85,13 +100,17 @@ struct Writer {
     /// Whether the last write failed: a full disk is reported once, not once a block.
     failing: bool,
     dropped_bytes: Arc<AtomicU64>,
+    spares: Spares,
 }
 
 impl Writer {
     fn run(mut self, receiver: &Receiver<Message>) {
         for message in receiver {
             match message {
-                Message::Lines(lines) => self.write(&lines),
+                Message::Lines(lines) => {
+                    self.write(&lines);
+                    self.spare(lines);
+                }
                 Message::Reopen => self.reopen(),
                 Message::Stop => return,
             }
@@ -117,6 +136,14 @@ impl Writer {
                     tracing::error!(%error, "the access log cannot be written: its lines are dropped until it can");
                 }
             }
+        }
+    }
+
+    fn spare(&self, mut block: Vec<u8>) {
+        block.clear();
+        let mut spares = self.spares.lock();
+        if spares.len() < SPARE_BLOCKS {
+            spares.push(block);
         }
     }
 

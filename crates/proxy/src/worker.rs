@@ -135,15 +135,14 @@ impl Worker {
         let mut lines = self.log_lines.borrow_mut();
         write(&mut lines);
         if lines.len() >= LOG_BLOCK_BYTES {
-            self.gateway.access_log.write(std::mem::take(&mut lines));
-            lines.reserve(LOG_BLOCK_BYTES + 1_024);
+            self.gateway.access_log.write(&mut lines);
         }
     }
 
     fn flush_log(&self) {
-        let lines = std::mem::take(&mut *self.log_lines.borrow_mut());
+        let mut lines = self.log_lines.borrow_mut();
         if !lines.is_empty() {
-            self.gateway.access_log.write(lines);
+            self.gateway.access_log.write(&mut lines);
         }
     }
 
@@ -152,9 +151,9 @@ impl Worker {
         let now = self.clock.now().instant;
         let most = self.gateway.settings.timeouts.upstream_idle;
         self.gateway.pools.purge(self.index, now, most);
-        let used = std::mem::take(&mut *self.last_used.borrow_mut());
+        let mut used = self.last_used.borrow_mut();
         if !used.is_empty() {
-            self.gateway.last_used.lock().extend(used);
+            self.gateway.last_used.lock().extend(used.drain());
         }
     }
 }
