@@ -23,7 +23,8 @@ pub(crate) struct Limits<'s> {
 
 impl<'s> Limits<'s> {
     pub fn rules(&self) -> impl Iterator<Item = (&'s LimitRule, Standing)> + Clone {
-        self.plan.into_iter().flat_map(|plan| plan.rules.iter()).zip(self.standings.iter().copied())
+        let rules: &[LimitRule] = self.plan.map_or(&[], |plan| &plan.rules);
+        rules.iter().zip(self.standings.iter().copied())
     }
 
     /// The line of `RateLimit-Policy`; empty where there is no limit.

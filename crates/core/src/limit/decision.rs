@@ -82,13 +82,15 @@ impl Refusal {
 /// Decides on one request and charges it where it is let through.
 pub fn decide(rules: &[LimitRule], windows: &mut SubjectWindows, now: UnixMicros) -> Outcome {
     let (mut gauges, refusal) = judge(rules, windows, now);
-    if refusal.is_none() {
-        for (rule, gauge) in rules.iter().zip(&mut gauges) {
+    let mut standings = Standings::new();
+    for (rule, gauge) in rules.iter().zip(&mut gauges) {
+        if refusal.is_none() {
             gauge.charge();
             windows.put(rule.window, gauge.counted());
         }
+        standings.push(gauge.standing(now));
     }
-    Outcome { standings: gauges.iter().map(|gauge| gauge.standing(now)).collect(), refusal }
+    Outcome { standings, refusal }
 }
 
 /// Where a subject stands, charging nothing.
@@ -98,20 +100,22 @@ pub fn inspect(rules: &[LimitRule], windows: &SubjectWindows, now: UnixMicros) -
 }
 
 /// The gauges of all rules, and the refusal if any refuses.
+#[inline]
 fn judge(
     rules: &[LimitRule],
     windows: &SubjectWindows,
     now: UnixMicros,
 ) -> (SmallVec<[Gauge; 4]>, Option<Refusal>) {
-    let gauges: SmallVec<[Gauge; 4]> =
-        rules.iter().map(|rule| Gauge::read(rule, windows.find(rule.window), now)).collect();
+    let mut gauges = SmallVec::new();
     let mut refusal: Option<Refusal> = None;
-    for (rule, gauge) in gauges.iter().enumerate() {
+    for (index, rule) in rules.iter().enumerate() {
+        let gauge = Gauge::read(rule, windows.find(rule.window), now);
         if let Some(retry_after_micros) = gauge.refusal(now)
             && refusal.is_none_or(|earlier| earlier.retry_after_micros < retry_after_micros)
         {
-            refusal = Some(Refusal { rule, retry_after_micros });
+            refusal = Some(Refusal { rule: index, retry_after_micros });
         }
+        gauges.push(gauge);
     }
     (gauges, refusal)
 }
