@@ -223,7 +223,7 @@ fn heads_are_written_as_given() {
         b"GET / HTTP/1.1\r\nHost: a\r\nX-B: 1\r\nConnection: close\r\nTE: trailers\r\nx-c:2\r\nUpgrade: h2c\r\n\r\n",
     );
     let mut out = b"before".to_vec();
-    let mut writer = HeadWriter::request(&mut out, b"PATCH", b"/x?y");
+    let mut writer = HeadWriter::request(&mut out, b"PATCH", [&b"/x"[..], b"?y"]);
     writer.fields(&received.fields, |field| !field.id.is_hop_by_hop()).field(b"Via", b"1.1 t");
     writer.field_number(b"Content-Length", u64::MAX);
     writer.finish();
@@ -241,7 +241,7 @@ fn heads_are_written_as_given() {
         let received = request(&[b"GET / HTTP/1.0\r\n", spacing, b"\r\n"].concat());
         assert_eq!(received.fields.find(b"x"), Some(&b"1"[..]), "{}", spacing.escape_ascii());
         out.clear();
-        let mut writer = HeadWriter::request(&mut out, b"GET", b"/");
+        let mut writer = HeadWriter::request(&mut out, b"GET", [&b"/"[..]]);
         writer.fields(&received.fields, |_| true);
         writer.finish();
         assert_eq!(out, b"GET / HTTP/1.1\r\nX: 1\r\n\r\n", "{}", spacing.escape_ascii());

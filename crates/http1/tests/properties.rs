@@ -121,7 +121,7 @@ proptest! {
     ) {
         prop_assume!(method != "CONNECT");
         let mut out = Vec::new();
-        let mut writer = HeadWriter::request(&mut out, method.as_bytes(), path.as_bytes());
+        let mut writer = HeadWriter::request(&mut out, method.as_bytes(), [path.as_bytes()]);
         writer.field(b"Host", b"a").fields(&stored(&fields), |_| true);
         writer.field(body.framing().0, &body.framing().1);
         writer.finish();

@@ -16,18 +16,27 @@ pub(crate) struct Moment {
 /// [`Clock::synchronise`] renews every second, so that a stepped wall clock is followed.
 pub(crate) struct Clock {
     base: Cell<Moment>,
+    /// The last reading.
+    last: Cell<Instant>,
 }
 
 impl Clock {
     pub fn new() -> Self {
-        Self { base: Cell::new(Self::both()) }
+        let base = Self::both();
+        Self { base: Cell::new(base), last: Cell::new(base.instant) }
     }
 
     pub fn now(&self) -> Moment {
         let base = self.base.get();
         let instant = Instant::now();
+        self.last.set(instant);
         let elapsed = instant.saturating_duration_since(base.instant);
         Moment { instant, wall: base.wall.after(micros(elapsed)) }
+    }
+
+    /// What the clock said when it was last read: now, to whoever has read it a moment ago.
+    pub const fn last(&self) -> Instant {
+        self.last.get()
     }
 
     pub fn synchronise(&self) {

@@ -30,7 +30,7 @@ const LINGER_BYTES: usize = 4 * 1_024 * 1_024;
 pub(crate) fn spawn(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
     // Small responses must not wait for acknowledgements; where it fails the next write will tell.
     drop(stream.set_nodelay(true));
-    let peer = Peer::new(peer.ip(), &worker.gateway.settings.trusted_proxies);
+    let peer = Peer::new(peer.ip(), worker.gateway.port, &worker.gateway.settings.trusted_proxies);
     let client = Client {
         stream: Stream::Plain(stream),
         watchdog: Watchdog::default(),
@@ -42,7 +42,7 @@ pub(crate) fn spawn(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
 async fn run(worker: Rc<Worker>, mut client: Client, peer: Peer) {
     let timeouts = worker.gateway.settings.timeouts;
     let mut idle = timeouts.head;
-    while wait_for_request(&mut client, idle).await == Waited::Readable {
+    while wait_for_request(&mut client, Instant::now() + idle).await == Waited::Readable {
         // Boxed, so that a connection that idles holds no memory for what it may do one day; and once for as
         // long as it is busy, so that no request pays for it.
         let busy = Box::pin(serve_while_busy(&worker, &mut client, &peer));
@@ -67,7 +67,10 @@ async fn serve_while_busy(worker: &Rc<Worker>, client: &mut Client, peer: &Peer)
             let next = caught(pin!(exchange::serve(worker, client, peer, session.get()))).await;
             match next {
                 Ok(Next::KeepAlive) if session.get().client.input.is_empty() => break,
-                Ok(Next::KeepAlive) => continue,
+                Ok(Next::KeepAlive) => {
+                    session.get().begin();
+                    continue;
+                }
                 Ok(Next::Close) => linger(client, session.get()).await,
                 Ok(Next::Abandon) => {}
                 Err(Panicked) => apologise(worker, client, session.get()).await,
@@ -75,7 +78,8 @@ async fn serve_while_busy(worker: &Rc<Worker>, client: &mut Client, peer: &Peer)
             return Flow::Ended;
         }
         drop(session);
-        match wait_for_request(client, busy).await {
+        // The clock was read when the request ended.
+        match wait_for_request(client, worker.clock.last() + busy).await {
             Waited::Readable => {}
             Waited::TimedOut => return Flow::Idle,
             Waited::Failed => return Flow::Ended,
@@ -91,15 +95,11 @@ enum Waited {
     Failed,
 }
 
-async fn wait_for_request(client: &mut Client, most: Duration) -> Waited {
-    let mut deadline = None;
+async fn wait_for_request(client: &mut Client, deadline: Instant) -> Waited {
     poll_fn(|cx| match client.stream.poll_readable(cx) {
         Poll::Ready(Ok(())) => Poll::Ready(Waited::Readable),
         Poll::Ready(Err(_)) => Poll::Ready(Waited::Failed),
-        Poll::Pending => {
-            let deadline = *deadline.get_or_insert_with(|| Instant::now() + most);
-            client.watchdog.poll_past(cx, deadline).map(|()| Waited::TimedOut)
-        }
+        Poll::Pending => client.watchdog.poll_past(cx, deadline).map(|()| Waited::TimedOut),
     })
     .await
 }

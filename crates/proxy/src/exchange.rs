@@ -52,14 +52,14 @@ enum Body {
     Lost,
 }
 
-/// Serves one request of a client from its first byte to the last byte of the response.
+/// Serves one request of a client from its first byte to the last byte of the response, in a session that
+/// holds nothing of another request.
 pub(crate) async fn serve(
     worker: &Rc<Worker>,
     client: &mut Client,
     peer: &Peer,
     session: &mut Session,
 ) -> Next {
-    session.begin();
     client.progress = Progress::Unanswered;
     let Session {
         client: client_buffers,
@@ -69,7 +69,6 @@ pub(crate) async fn serve(
         response,
         request_parser,
         response_parser,
-        scratch,
     } = session;
     let settings = &worker.gateway.settings;
     let arrival = read_head(
@@ -94,14 +93,8 @@ pub(crate) async fn serve(
         return Next::Abandon;
     };
     let context = Context { worker, snapshot: &snapshot, head, origin: &origin, request_id, received };
-    let mut sides = Sides {
-        client,
-        client_buffers,
-        upstream_buffers: upstream,
-        response,
-        parser: response_parser,
-        scratch,
-    };
+    let mut sides =
+        Sides { client, client_buffers, upstream_buffers: upstream, response, parser: response_parser };
     let answer = match unreadable {
         Some(rejection) => Err(Refused { rejection, body: Body::Lost }),
         None => context.answer(&mut sides, &mut record).await,

@@ -1,68 +1,87 @@
 //! What a request is called, and where it came from.
 
 use std::borrow::Cow;
+use std::iter;
 use std::net::IpAddr;
+use std::ops::Range;
 
 use tollgate_core::address::Network;
-use tollgate_http1::{FieldId, Fields, list_tokens};
+use tollgate_http1::{FieldId, Fields, HeadWriter, list_tokens};
 
 use crate::worker::Worker;
 
 /// 128 random bits as 32 hexadecimal digits, or what a trusted proxy called the request.
 #[derive(Clone)]
 pub(crate) struct RequestId {
+    /// A trace that begins here (W3C Trace Context section 3.2.2). Its trace id is the request id where that
+    /// can be one, so that one leads to the other.
+    traceparent: [u8; TRACEPARENT_BYTES],
+    /// A trusted proxy's id that is no trace id.
+    given: Option<Given>,
+}
+
+#[derive(Clone)]
+struct Given {
     text: [u8; LONGEST_ID],
     length: usize,
-    span: [u8; 16],
 }
 
 const LONGEST_ID: usize = 64;
-const OWN_ID: usize = 32;
+const TRACEPARENT_BYTES: usize = 55;
+const TRACE_ID: Range<usize> = 3..35;
 
 impl RequestId {
     pub fn random(worker: &Worker) -> Self {
-        let mut text = [0; LONGEST_ID];
-        text[..16].copy_from_slice(&hex(worker.random()));
-        text[16..OWN_ID].copy_from_slice(&hex(worker.random()));
-        Self { text, length: OWN_ID, span: hex(worker.random() | 1) }
+        let mut traceparent = *b"00-00000000000000000000000000000000-0000000000000000-01";
+        traceparent[3..19].copy_from_slice(&hex(worker.random()));
+        // Neither id may be zero.
+        traceparent[19..35].copy_from_slice(&hex(worker.random() | 1));
+        traceparent[36..52].copy_from_slice(&hex(worker.random() | 1));
+        Self { traceparent, given: None }
     }
 
     /// The id that a trusted proxy gave, where it is a plain one.
     pub fn of(worker: &Worker, fields: &Fields, peer: Trust) -> Self {
-        let own = Self::random(worker);
-        let is_plain = |id: &&[u8]| {
-            (1..=LONGEST_ID).contains(&id.len())
-                && id.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
-        };
-        match (peer, fields.first(FieldId::XRequestId).filter(is_plain)) {
-            (Trust::Trusted, Some(given)) => {
-                let mut text = own.text;
-                text[..given.len()].copy_from_slice(given);
-                Self { text, length: given.len(), span: own.span }
-            }
-            (Trust::Trusted, None) | (Trust::Untrusted, _) => own,
+        let mut own = Self::random(worker);
+        if peer == Trust::Trusted
+            && let Some(given) = fields.first(FieldId::XRequestId).filter(|id| is_plain(id))
+        {
+            own.rename(given);
+        }
+        own
+    }
+
+    fn rename(&mut self, given: &[u8]) {
+        if is_trace_id(given) {
+            self.traceparent[TRACE_ID].copy_from_slice(given);
+        } else {
+            let mut text = [0; LONGEST_ID];
+            text[..given.len()].copy_from_slice(given);
+            self.given = Some(Given { text, length: given.len() });
         }
     }
 
     pub fn as_bytes(&self) -> &[u8] {
-        &self.text[..self.length]
+        match &self.given {
+            Some(given) => &given.text[..given.length],
+            None => &self.traceparent[TRACE_ID],
+        }
     }
 
-    /// A trace that begins here (W3C Trace Context section 3.2.2). The trace id is the request id where
-    /// Tollgate made that, so that one leads to the other.
-    pub fn traceparent(&self) -> [u8; 55] {
-        let mut value = *b"00-00000000000000000000000000000000-0000000000000000-01";
-        if self.length == OWN_ID
-            && self.as_bytes().iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        {
-            value[3..35].copy_from_slice(self.as_bytes());
-        } else {
-            value[3..19].copy_from_slice(&self.span);
-            value[19..35].copy_from_slice(&self.span);
-        }
-        value[36..52].copy_from_slice(&self.span);
-        value
+    pub const fn traceparent(&self) -> &[u8; TRACEPARENT_BYTES] {
+        &self.traceparent
     }
+}
+
+fn is_plain(id: &[u8]) -> bool {
+    (1..=LONGEST_ID).contains(&id.len())
+        && id.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
+}
+
+fn is_trace_id(id: &[u8]) -> bool {
+    id.len() == TRACE_ID.len()
+        && id.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        && id.iter().any(|&byte| byte != b'0')
 }
 
 /// Eight digits at a time: each nibble in a byte of its own, then all made letters or digits at once.
@@ -89,15 +108,31 @@ pub(crate) enum Trust {
 
 /// The other end of a client's connection.
 pub(crate) struct Peer {
-    pub ip: IpAddr,
     pub text: Box<str>,
     pub trust: Trust,
+    /// The port that it reached the gateway at.
+    port: u16,
+    /// `X-Forwarded-For`, `-Proto` and `-Port` where nobody is to be carried on from: the same for all
+    /// requests of a connection.
+    lines: Box<[u8]>,
+    /// `for=` and the address, as it stands in `Forwarded`; an IPv6 address is quoted and bracketed (RFC 7239
+    /// section 6).
+    element: Box<[u8]>,
 }
 
 impl Peer {
-    pub fn new(ip: IpAddr, trusted: &[Network]) -> Self {
+    pub fn new(ip: IpAddr, port: u16, trusted: &[Network]) -> Self {
         let ip = ip.to_canonical();
-        Self { ip, text: ip.to_string().into(), trust: trust(ip, trusted) }
+        let lines =
+            format!("X-Forwarded-For: {ip}\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Port: {port}\r\n");
+        let element = if ip.is_ipv6() { format!("for=\"[{ip}]\"") } else { format!("for={ip}") };
+        Self {
+            text: ip.to_string().into(),
+            trust: trust(ip, trusted),
+            port,
+            lines: lines.into_bytes().into(),
+            element: element.into_bytes().into(),
+        }
     }
 }
 
@@ -123,70 +158,63 @@ impl<'r> Origin<'r> {
         Self { peer, fields, client_ip }
     }
 
-    /// `X-Forwarded-*` and `Forwarded` (RFC 7239): begun here, or carried on from a trusted proxy.
-    pub fn append_forwarding(
-        &self,
-        port: u16,
-        authority: Option<&[u8]>,
-        mut append: impl FnMut(&[u8], &[u8]),
-    ) {
-        let peer = self.peer.text.as_bytes();
-        let before = |id| match self.peer.trust {
-            Trust::Trusted => self.fields.first(id),
-            Trust::Untrusted => None,
-        };
-        if before(FieldId::XForwardedFor).is_some() {
-            append(b"X-Forwarded-For", &extended(self.fields, FieldId::XForwardedFor, peer));
-        } else {
-            append(b"X-Forwarded-For", peer);
-        }
-        append(b"X-Forwarded-Proto", before(FieldId::XForwardedProto).unwrap_or(b"http"));
-        if let Some(host) = before(FieldId::XForwardedHost).or(authority) {
-            append(b"X-Forwarded-Host", host);
-        }
-        match before(FieldId::XForwardedPort) {
-            Some(before) => append(b"X-Forwarded-Port", before),
-            None => append(b"X-Forwarded-Port", itoa::Buffer::new().format(port).as_bytes()),
-        }
-        let mut element = [0u8; 320];
-        let length = self.write_forwarded(authority, &mut element);
-        let element = &element[..length];
-        if before(FieldId::Forwarded).is_some() {
-            append(b"Forwarded", &extended(self.fields, FieldId::Forwarded, element));
-        } else {
-            append(b"Forwarded", element);
+    /// Writes `X-Forwarded-*` and `Forwarded` (RFC 7239): begun here, or carried on from a trusted proxy.
+    pub fn write_forwarding(&self, writer: &mut HeadWriter<'_>, authority: Option<&[u8]>) {
+        match self.peer.trust {
+            Trust::Untrusted => self.begin_forwarding(writer, authority),
+            Trust::Trusted => self.carry_on_forwarding(writer, authority),
         }
     }
 
-    /// `for=…;host="…";proto=http`; an IPv6 address is quoted and bracketed (RFC 7239 section 6). A host
-    /// that does not fit is left out.
-    fn write_forwarded(&self, authority: Option<&[u8]>, element: &mut [u8; 320]) -> usize {
-        let (open, close): (&[u8], &[u8]) =
-            if self.peer.ip.is_ipv6() { (b"for=\"[", b"]\"") } else { (b"for=", b"") };
-        let host: [&[u8]; 3] = match authority {
-            Some(host) if host.len() <= 200 => [b";host=\"", host, b"\""],
-            Some(_) | None => [b"", b"", b""],
-        };
-        let mut length = 0;
-        for part in [open, self.peer.text.as_bytes(), close, host[0], host[1], host[2], b";proto=http"] {
-            if let Some(space) = element.get_mut(length..length + part.len()) {
-                space.copy_from_slice(part);
-                length += part.len();
-            }
+    fn begin_forwarding(&self, writer: &mut HeadWriter<'_>, authority: Option<&[u8]>) {
+        writer.lines(&self.peer.lines);
+        if let Some(host) = authority {
+            writer.field(b"X-Forwarded-Host", host);
         }
-        length
+        self.push_forwarded(writer.out(), iter::empty(), authority);
+    }
+
+    fn carry_on_forwarding(&self, writer: &mut HeadWriter<'_>, authority: Option<&[u8]>) {
+        let before = |id| self.fields.first(id);
+        push_list(writer.out(), b"X-Forwarded-For: ", self.fields.all(FieldId::XForwardedFor));
+        writer.out().extend_from_slice(self.peer.text.as_bytes());
+        writer.lines(b"\r\n");
+        writer.field(b"X-Forwarded-Proto", before(FieldId::XForwardedProto).unwrap_or(b"http"));
+        if let Some(host) = before(FieldId::XForwardedHost).or(authority) {
+            writer.field(b"X-Forwarded-Host", host);
+        }
+        match before(FieldId::XForwardedPort) {
+            Some(port) => writer.field(b"X-Forwarded-Port", port),
+            None => writer.field_number(b"X-Forwarded-Port", u64::from(self.peer.port)),
+        };
+        self.push_forwarded(writer.out(), self.fields.all(FieldId::Forwarded), authority);
+    }
+
+    /// The line of `Forwarded`: the elements that there are, and `for=…;host="…";proto=http`.
+    fn push_forwarded<'f>(
+        &self,
+        out: &mut Vec<u8>,
+        before: impl Iterator<Item = &'f [u8]>,
+        authority: Option<&[u8]>,
+    ) {
+        push_list(out, b"Forwarded: ", before);
+        out.extend_from_slice(&self.peer.element);
+        if let Some(host) = authority {
+            out.extend_from_slice(b";host=\"");
+            out.extend_from_slice(host);
+            out.push(b'"');
+        }
+        out.extend_from_slice(b";proto=http\r\n");
     }
 }
 
-/// All values of a list field, and `last` behind them.
-fn extended(fields: &Fields, id: FieldId, last: &[u8]) -> Vec<u8> {
-    let mut list = Vec::new();
-    for value in fields.all(id) {
-        list.extend_from_slice(value);
-        list.extend_from_slice(b", ");
+/// The start of a list field with the members that it has; one more is to follow.
+fn push_list<'f>(out: &mut Vec<u8>, name: &[u8], members: impl Iterator<Item = &'f [u8]>) {
+    out.extend_from_slice(name);
+    for member in members {
+        out.extend_from_slice(member);
+        out.extend_from_slice(b", ");
     }
-    list.extend_from_slice(last);
-    list
 }
 
 fn parse_ip(text: &[u8]) -> Option<IpAddr> {

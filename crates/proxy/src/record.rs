@@ -75,9 +75,8 @@ impl<'r> Record<'r> {
     }
 
     /// One JSON object a line; the members are the contract's, in its order.
-    fn write_line(&self, out: &mut Vec<u8>) {
+    fn write_line(&self, ended: Instant, out: &mut Vec<u8>) {
         let status = self.final_status();
-        let ended = Instant::now();
         out.reserve(LINE_BYTES + self.head.target().len());
         out.extend_from_slice(b"{\"timestamp\":\"");
         let began = self.began.wall;
@@ -142,7 +141,8 @@ impl<'r> Record<'r> {
 impl Drop for Record<'_> {
     fn drop(&mut self) {
         self.worker.gateway.request_ended(self.worker.index);
-        self.worker.log(|out| self.write_line(out));
+        let ended = self.worker.clock.now().instant;
+        self.worker.log(|out| self.write_line(ended, out));
     }
 }
 

@@ -19,7 +19,6 @@ pub(crate) struct Session {
     pub response: ResponseHead,
     pub request_parser: RequestParser,
     pub response_parser: ResponseParser,
-    pub scratch: Vec<u8>,
 }
 
 impl Session {

@@ -13,10 +13,17 @@ pub struct HeadWriter<'a> {
 }
 
 impl<'a> HeadWriter<'a> {
-    pub fn request(out: &'a mut Vec<u8>, method_name: &[u8], target: &[u8]) -> Self {
+    /// The target is given in parts, so that nobody has to put it together first.
+    pub fn request<'p>(
+        out: &'a mut Vec<u8>,
+        method_name: &[u8],
+        target: impl IntoIterator<Item = &'p [u8]>,
+    ) -> Self {
         out.extend_from_slice(method_name);
         out.push(b' ');
-        out.extend_from_slice(target);
+        for part in target {
+            out.extend_from_slice(part);
+        }
         out.extend_from_slice(b" HTTP/1.1\r\n");
         Self { out }
     }

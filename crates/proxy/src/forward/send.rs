@@ -57,7 +57,6 @@ pub(crate) struct Sides<'x> {
     pub upstream_buffers: &'x mut Buffers,
     pub response: &'x mut ResponseHead,
     pub parser: &'x mut tollgate_http1::ResponseParser,
-    pub scratch: &'x mut Vec<u8>,
 }
 
 pub(crate) async fn send(
@@ -153,7 +152,7 @@ fn write_head(forward: &Forward<'_>, sides: &mut Sides<'_>, target: &Target) {
         origin: forward.origin,
         request_id: forward.request_id,
     };
-    write_request(&mut sides.upstream_buffers.output, &head, sides.scratch);
+    write_request(&mut sides.upstream_buffers.output, &head);
 }
 
 fn deadlines(forward: &Forward<'_>) -> Deadlines {

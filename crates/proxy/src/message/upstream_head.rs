@@ -22,11 +22,10 @@ pub(crate) struct UpstreamHead<'x> {
     pub request_id: &'x RequestId,
 }
 
-pub(crate) fn write_request(out: &mut Vec<u8>, head: &UpstreamHead<'_>, scratch: &mut Vec<u8>) {
+pub(crate) fn write_request(out: &mut Vec<u8>, head: &UpstreamHead<'_>) {
     let UpstreamHead { request, selected, admitted, target, origin, .. } = head;
     let fields = &request.head.fields;
-    write_target(scratch, head);
-    let mut writer = HeadWriter::request(out, request.head.method_name(), scratch);
+    let mut writer = HeadWriter::request(out, request.head.method_name(), target_parts(head));
     writer.field(b"Host", target.authority.as_bytes());
     let header = &selected.service.auth_header;
     let has_nominations = nominates_any(fields);
@@ -41,19 +40,15 @@ pub(crate) fn write_request(out: &mut Vec<u8>, head: &UpstreamHead<'_>, scratch:
     if request.body == BodyLength::Chunked {
         writer.field(b"Transfer-Encoding", b"chunked");
     }
-    origin.append_forwarding(head.gateway.port, request.authority, |name, value| {
-        writer.field(name, value);
+    origin.write_forwarding(&mut writer, request.authority);
+    writer.lines(match request.head.version {
+        Version::Http10 => b"Via: 1.0 ",
+        Version::Http11 => b"Via: 1.1 ",
     });
-    scratch.clear();
-    scratch.extend_from_slice(match request.head.version {
-        Version::Http10 => b"1.0 ",
-        Version::Http11 => b"1.1 ",
-    });
-    scratch.extend_from_slice(&head.gateway.via);
-    writer.field(b"Via", scratch);
+    writer.lines(&head.gateway.via).lines(b"\r\n");
     writer.field(b"X-Request-ID", head.request_id.as_bytes());
     if !is_traceparent(fields.first(FieldId::Traceparent)) {
-        writer.field(b"traceparent", &head.request_id.traceparent());
+        writer.field(b"traceparent", head.request_id.traceparent());
     }
     let caller = &admitted.caller;
     let tenant = caller.tenant.slug.as_str().as_bytes();
@@ -74,14 +69,11 @@ pub(crate) fn write_request(out: &mut Vec<u8>, head: &UpstreamHead<'_>, scratch:
 }
 
 /// The target's own path before the rest of the request's.
-fn write_target(out: &mut Vec<u8>, head: &UpstreamHead<'_>) {
-    out.clear();
-    out.extend_from_slice(head.target.path_prefix.as_bytes());
-    out.extend_from_slice(head.selected.rest.as_bytes());
-    if out.is_empty() {
-        out.push(b'/');
-    }
-    out.extend_from_slice(head.request.query);
+fn target_parts<'x>(head: &UpstreamHead<'x>) -> [&'x [u8]; 3] {
+    let prefix = head.target.path_prefix.as_bytes();
+    let rest = head.selected.rest.as_bytes();
+    let rest = if prefix.is_empty() && rest.is_empty() { b"/" } else { rest };
+    [prefix, rest, head.request.query]
 }
 
 /// Whether a field of this kind goes on as it came. What is left out is either for this connection alone,
