@@ -1,7 +1,7 @@
 //! The client's side of a connection.
 
 use std::io;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use crate::watchdog::Watchdog;
 use crate::wire::{Buffers, READ_BYTES, Stream};
@@ -36,6 +36,17 @@ impl Client {
             }
         }
         Poll::Pending
+    }
+
+    /// The same of a client whose connection ends with the response: what it sends meanwhile is for nobody.
+    pub fn poll_gone_discarding(&mut self, cx: &mut Context<'_>, buffers: &mut Buffers) -> Poll<()> {
+        loop {
+            buffers.input.clear();
+            match ready!(self.stream.poll_read(cx, &mut buffers.input, READ_BYTES)) {
+                Ok(0) | Err(_) => return Poll::Ready(()),
+                Ok(_) => {}
+            }
+        }
     }
 
     /// Writes what is in `buffers`.

@@ -176,6 +176,26 @@ fn a_client_that_leaves_takes_its_request_back_at_once() {
 }
 
 #[test]
+fn a_client_that_leaves_within_an_early_response_takes_its_request_back_at_once() {
+    // The upstream does not wait for the body, and does not come to the end of its response either.
+    let upstream = ScriptedUpstream::script(vec![
+        Step::write("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"),
+        Step::AwaitClose,
+    ]);
+    let gateway = with_one_worker();
+    let key = gateway.expose(&upstream.url());
+    for leave in [drop as fn(RawClient), RawClient::reset] {
+        let mut client = gateway.client();
+        client.send(format!(
+            "POST /acme/api HTTP/1.1\r\nHost: g\r\nX-API-Key: {key}\r\nContent-Length: 10\r\n\r\nabc"
+        ));
+        assert_eq!(String::from_utf8_lossy(&client.read_bytes(12).expect("a response")), "HTTP/1.1 200");
+        leave(client);
+        upstream.await_open_connections(0);
+    }
+}
+
+#[test]
 fn targets_get_exactly_their_share_of_a_round() {
     let upstreams: Vec<EchoUpstream> = (0..3).map(|_| EchoUpstream::start()).collect();
     let gateway = with_one_worker();

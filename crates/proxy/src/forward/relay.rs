@@ -61,10 +61,16 @@ impl Attempt<'_> {
             Poll::Ready(Err(
                 PumpError::SourceCut | PumpError::SourceBroken(_) | PumpError::TooLarge | PumpError::Misfit,
             )) => Poll::Ready(Relayed::Cut(Cut::Upstream)),
-            Poll::Pending if self.upload_state == Upload::Sent => {
-                self.client.poll_gone(cx, self.client_buffers).map(|()| Relayed::Cut(Cut::ClientGone))
+            // While the request flows, its pump sees whether the client is there.
+            Poll::Pending if self.upload_state == Upload::Flowing => Poll::Pending,
+            Poll::Pending => {
+                let gone = match self.upload_state {
+                    // Nobody takes the rest of the request.
+                    Upload::Broken => self.client.poll_gone_discarding(cx, self.client_buffers),
+                    Upload::Flowing | Upload::Sent => self.client.poll_gone(cx, self.client_buffers),
+                };
+                gone.map(|()| Relayed::Cut(Cut::ClientGone))
             }
-            Poll::Pending => Poll::Pending,
         }
     }
 }
