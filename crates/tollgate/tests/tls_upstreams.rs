@@ -4,7 +4,7 @@ mod harness;
 
 use std::net::TcpListener;
 
-use harness::{BodyEnd, Certificate, Gateway, Nginx};
+use harness::{BodyEnd, Certificate, Gateway, Nginx, TlsUpstream};
 use serde_json::json;
 
 /// A gateway that trusts this certificate alone.
@@ -56,6 +56,26 @@ fn bodies_go_both_ways_over_tls() {
     assert!(std::fs::read(nginx.directory().join("file.bin")).expect("the file") == body);
     let got = client.get("/acme/api/file.bin", &[("X-API-Key", &key)]);
     assert!(got.body == body && got.end == BodyEnd::Complete, "{} bytes arrived", got.body.len());
+}
+
+#[test]
+fn what_a_tls_upstream_sends_beyond_its_response_answers_no_other_request() {
+    // As much as the gateway reads at once: what follows is decrypted with it, and waits within TLS.
+    const WHOLE_RESPONSE_BYTES: usize = 8_192;
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: ";
+    let length = WHOLE_RESPONSE_BYTES - head.len() - "8140\r\n\r\n".len();
+    let one = format!("{head}{length}\r\n\r\n{}", "1".repeat(length)).into_bytes();
+    assert_eq!(one.len(), WHOLE_RESPONSE_BYTES);
+    let evil = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil".to_vec();
+    let two = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntwo".to_vec();
+    let certificate = Certificate::new(&["IP:127.0.0.1"]);
+    let upstream = TlsUpstream::start(&certificate, vec![vec![one, evil], vec![two]]);
+    let gateway = trusting(&certificate);
+    let key = gateway.expose(&upstream.url());
+    let mut client = gateway.client();
+    assert_eq!(client.get("/acme/api", &[("X-API-Key", &key)]).body.len(), length);
+    assert_eq!(client.get("/acme/api", &[("X-API-Key", &key)]).text(), "two");
+    assert_eq!(upstream.connections(), 2, "one that says more than it was asked is not trusted again");
 }
 
 #[test]

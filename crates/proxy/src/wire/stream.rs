@@ -92,7 +92,14 @@ impl Stream {
         let mut byte = [0];
         let read = match self {
             Self::Plain(tcp) => tcp.try_read(&mut byte),
-            Self::Tls(tls) => tls.get_ref().0.try_read(&mut byte),
+            Self::Tls(tls) => {
+                let (tcp, session) = tls.get_ref();
+                // What the socket does not hold any more may wait decrypted: data, or the peer's farewell.
+                if !session.wants_read() {
+                    return false;
+                }
+                tcp.try_read(&mut byte)
+            }
         };
         matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }

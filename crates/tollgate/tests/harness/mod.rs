@@ -30,6 +30,7 @@ mod programs;
 mod scenes;
 mod seed;
 mod steps;
+mod tls_upstream;
 mod upstream;
 mod wire;
 
@@ -45,5 +46,6 @@ pub use programs::{PythonServer, Ran, curl, python};
 pub use scenes::{exactly, post, started, started_limited, started_with};
 pub use seed::Tenant;
 pub use steps::{Gate, Step};
+pub use tls_upstream::TlsUpstream;
 pub use upstream::{Exchange, Received, ScriptedUpstream};
 pub use wire::{Fields, Stopped, header};
