@@ -110,7 +110,13 @@ fn identify<'s>(tenant: &'s Tenant, key: &'s Key, fields: &Fields) -> Result<Cal
         Some(id) => Some(tenant.consumer(id).ok_or(Rejection::ConsumerNotAllowed)?),
         None => None,
     };
-    let consumer = match (fields.first(FieldId::XClientId), bound) {
+    let mut names = fields.all(FieldId::XClientId);
+    let named = names.next();
+    if names.next().is_some() {
+        // The upstream gets all of them, and might take another than the one that was checked.
+        return Err(Rejection::Malformed("more than one X-Client-ID"));
+    }
+    let consumer = match (named, bound) {
         (None, bound) => bound,
         (Some(named), Some(bound)) if bound.client_id.as_str().as_bytes() == named => Some(bound),
         (Some(_), Some(_)) => return Err(Rejection::ConsumerNotAllowed),

@@ -141,6 +141,19 @@ fn x_client_id_names_a_consumer_that_the_key_may_speak_for() {
 }
 
 #[test]
+fn two_x_client_ids_are_400() {
+    let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
+    let (_, bound, free) = with_consumers(&gateway, &upstream.url());
+    for key in [&bound, &free] {
+        for second in ["shop-2", "shop-1", "nobody"] {
+            let fields = [("X-API-Key", key.as_str()), ("X-Client-ID", "shop-1"), ("x-client-id", second)];
+            get(&gateway, "/acme/api", &fields).expect(400);
+        }
+    }
+    assert_eq!(upstream.requests().len(), 0);
+}
+
+#[test]
 fn no_credential_reaches_the_upstream_a_log_or_the_disk() {
     let (mut gateway, upstream) = (Gateway::start(), EchoUpstream::start());
     let tenant = gateway.tenant("acme");
