@@ -112,6 +112,7 @@ impl Proxy {
                 Err(_) => tracing::error!("a worker panicked"),
             }
         }
+        // Behind the lines of the last requests, which went with their workers.
         self.gateway.access_log.stop();
         if let Some(thread) = self.log_thread {
             // A panic there went to the panic hook.

@@ -158,6 +158,13 @@ impl Worker {
     }
 }
 
+/// Requests that the end of the runtime cancels leave their lines behind: the last of them is written here.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.flush_log();
+    }
+}
+
 /// What a worker is told from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -182,7 +189,6 @@ pub(crate) fn run(
         accept(&worker, listener, &mut phase).await;
         // The sender lives as long as the proxy; were it gone, there would be nothing left to serve.
         drop(phase.wait_for(|phase| *phase == Phase::Stopped).await);
-        worker.flush_log();
         worker.housekeeping();
         Ok(())
     })

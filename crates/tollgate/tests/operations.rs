@@ -167,6 +167,9 @@ fn the_end_waits_no_longer_than_its_grace() {
     gateway.signal("TERM");
     assert_eq!(gateway.await_end().code(), Some(0));
     assert!(client.try_read_response("GET").is_err());
+    // What was cut off is known all the same.
+    let logged = gateway.access_log();
+    assert!(logged.iter().any(|line| line["path"] == "/acme/api"), "{logged:?}");
 }
 
 /// Calls until no connection is accepted any more; gives the number of answers.
