@@ -34,7 +34,10 @@ pub(crate) fn write_reply(
     if !reply.body.is_empty() {
         writer.field(b"Content-Type", reply.content_type.as_bytes());
     }
-    writer.field_number(b"Content-Length", reply.body.len() as u64);
+    // RFC 9110 section 8.6.
+    if reply.status != 204 {
+        writer.field_number(b"Content-Length", reply.body.len() as u64);
+    }
     if let Some(option) = persistence.connection_option(request.version) {
         writer.field(b"Connection", option);
     }
