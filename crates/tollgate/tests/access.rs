@@ -75,6 +75,13 @@ fn a_key_that_is_wrong_expired_or_another_tenant_s_is_403() {
         assert_forbidden(get(&gateway, "/acme/api", &[("X-API-Key", credential)]));
         assert_forbidden(get(&gateway, "/acme/api", &[("Authorization", &format!("Bearer {credential}"))]));
     }
+    // Elsewhere nobody learns that there is such a key.
+    let message = |tenant: &str, key: &str| {
+        let response = get(&gateway, &format!("/{tenant}/api"), &[("X-API-Key", key)]).expect(403);
+        response.json()["error"]["message"].clone()
+    };
+    assert_eq!(message("acme", text(&expired, "key")), "The API key has expired");
+    assert_eq!(message("other", text(&expired, "key")), message("other", "x"));
     assert_eq!(upstream.requests().len(), 0);
     get(&gateway, "/other/api", &[("X-API-Key", &others)]).expect(200);
 }
