@@ -22,7 +22,7 @@ pub use body::trailers::may_trail;
 pub use head::authority::Authority;
 pub use head::field_id::FieldId;
 pub use head::fields::{Field, Fields};
-pub use head::grammar::{is_field_value, is_token, list_tokens};
+pub use head::grammar::{is_field_value, is_same_variable, is_token, list_tokens};
 pub use head::limits::{HeadError, HeadLimits};
 pub use head::method::{Method, Version};
 pub use head::parser::{RequestParser, ResponseParser};

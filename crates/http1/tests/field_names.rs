@@ -2,7 +2,26 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tollgate_http1::FieldId;
+use tollgate_http1::{FieldId, is_same_variable};
+
+#[test]
+fn underscores_imitate_hyphens() {
+    for (name, id) in [
+        ("X_Tenant_ID", FieldId::XTenantId),
+        ("x-TENANT_id", FieldId::XTenantId),
+        ("Content_Length", FieldId::ContentLength),
+        ("X-Tenant-ID", FieldId::Other),
+        ("X_Tenant_IDs", FieldId::Other),
+        ("X_Tenant", FieldId::Other),
+        ("_", FieldId::Other),
+        ("a_name_that_is_longer_than_any_known_one", FieldId::Other),
+        ("", FieldId::Other),
+    ] {
+        assert_eq!(FieldId::imitated_by(name.as_bytes()), id, "{name}");
+    }
+    assert!(is_same_variable(b"X-Shop_Token", b"x_SHOP-token"));
+    assert!(!is_same_variable(b"X-Shop-Token", b"X-Shop-Tokens") && !is_same_variable(b"X-a", b"X-b"));
+}
 
 proptest! {
     #[test]

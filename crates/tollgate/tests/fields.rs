@@ -5,6 +5,7 @@
 mod harness;
 
 use harness::{EchoUpstream, Echoed, Gateway, Response, ScriptedUpstream, Step, header};
+use serde_json::json;
 
 /// The lines of a head that begin with one of these names, in their order.
 fn lines_of(raw_head: &[u8], names: &[&str]) -> Vec<String> {
@@ -100,6 +101,35 @@ fn what_belongs_to_the_upstream_s_connection_does_not_reach_the_client() {
         assert_eq!(response.header(name), None, "{name}");
     }
     assert_eq!((response.header("X-Kept"), response.text().as_str()), (Some("1"), "ok"));
+}
+
+#[test]
+fn underscores_do_not_imitate_what_the_gateway_says_or_guards() {
+    let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
+    let tenant = gateway.tenant("acme");
+    tenant.service_with(&json!({ "slug": "api", "url": upstream.url(), "auth_header": "X-Shop-Token" }));
+    let key = tenant.unlimited_key();
+    let imitations = [
+        "X_Tenant_ID",
+        "x_tenant_id",
+        "X-Organization_ID",
+        "X_Consumer-ID",
+        "X_Plan_Tier",
+        "X_Client_ID",
+        "X_Request_ID",
+        "X_Forwarded_For",
+        "Transfer_Encoding",
+        "Content_Length",
+        "X_Shop_Token",
+    ];
+    let mut fields = vec![("X-Shop-Token", key.as_str()), ("X_Kept", "1"), ("User_Agent", "t")];
+    fields.extend(imitations.map(|name| (name, "forged")));
+    let echoed = Echoed::of(&gateway.client().get("/acme/api", &fields));
+    for name in imitations {
+        assert_eq!(echoed.header(name), None, "{name}");
+    }
+    assert_eq!((echoed.header("X_Kept"), echoed.header("User_Agent")), (Some("1"), Some("t")));
+    assert_eq!(echoed.header("X-Tenant-ID"), Some("acme"));
 }
 
 #[test]

@@ -111,7 +111,7 @@ fn trailers_and_not_extensions_are_passed_on_both_ways() {
     let mut client = gateway.client();
     client.send(
         post("Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\n", &key)
-            + "3;a;b=c\r\nabc\r\n0\r\nX-Sum: 42\r\nContent-Length: 99\r\nX-API-Key: forged\r\nx-odd-Case: y\r\n\r\n",
+            + "3;a;b=c\r\nabc\r\n0\r\nX-Sum: 42\r\nContent-Length: 99\r\nX-API-Key: forged\r\nX_Tenant_ID: forged\r\nx-odd-Case: y\r\n\r\n",
     );
     let response = client.read_response().expect(200);
     let request = upstream.await_request(0);

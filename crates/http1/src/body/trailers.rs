@@ -3,6 +3,7 @@
 use super::decoder::BodyError;
 use crate::head::field_id::FieldId;
 use crate::head::fields::{Field, Fields};
+use crate::head::grammar::is_same_variable;
 use crate::head::limits::{HeadError, HeadLimits};
 use crate::head::scan::{HeadScan, StartLineLimit};
 
@@ -67,7 +68,8 @@ impl TrailerReader {
 /// Whether a field may be sent behind a body (RFC 9110 6.5.1).
 ///
 /// Of the names the gateway knows, which frame, route, authenticate or identify, only `Proxy-Status`
-/// may (RFC 9209 2). Of the others, those may not that a recipient has to know before the body.
+/// may (RFC 9209 2). Of the others, those may not that a recipient has to know before the body. What
+/// some recipients cannot tell from a name counts as that name.
 pub fn may_trail(field: Field<'_>) -> bool {
     const HEADER_ONLY: [&[u8]; 17] = [
         b"content-encoding",
@@ -88,10 +90,11 @@ pub fn may_trail(field: Field<'_>) -> bool {
         b"x-http-method-override",
         b"x-real-ip",
     ];
-    if field.id == FieldId::Other {
-        return !HEADER_ONLY.iter().any(|name| name.eq_ignore_ascii_case(field.name));
+    let id = if field.id == FieldId::Other { FieldId::imitated_by(field.name) } else { field.id };
+    match id {
+        FieldId::Other => !HEADER_ONLY.iter().any(|name| is_same_variable(name, field.name)),
+        known => known == FieldId::ProxyStatus,
     }
-    field.id == FieldId::ProxyStatus
 }
 
 fn refusal(error: HeadError) -> BodyError {

@@ -62,6 +62,21 @@ impl FieldId {
         }
     }
 
+    /// The known field that a recipient behind CGI, WSGI or PHP takes a name with underscores for (see
+    /// [`is_same_variable`](crate::is_same_variable)).
+    pub fn imitated_by(name: &[u8]) -> Self {
+        let mut hyphenated = [0; LONGEST];
+        match hyphenated.get_mut(..name.len()) {
+            Some(hyphenated) if name.contains(&b'_') => {
+                for (to, &from) in hyphenated.iter_mut().zip(name) {
+                    *to = if from == b'_' { b'-' } else { from };
+                }
+                Self::of(hyphenated)
+            }
+            Some(_) | None => Self::Other,
+        }
+    }
+
     /// Whether the field is meant for the next hop alone and so is never forwarded.
     ///
     /// RFC 9110 7.6.1 names all but the two proxy authentication fields. Those belong to the hop

@@ -17,6 +17,13 @@ pub fn list_tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(trim_blanks).filter(|token| !token.is_empty())
 }
 
+/// Whether a recipient behind CGI, WSGI or PHP takes both field names for the same: there, case and the
+/// difference between hyphens and underscores are lost (RFC 3875 section 4.1.18).
+pub fn is_same_variable(name: &[u8], other: &[u8]) -> bool {
+    let folded = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    name.len() == other.len() && name.iter().zip(other).all(|(&one, &two)| folded(one) == folded(two))
+}
+
 pub(crate) fn is_token_byte(byte: u8) -> bool {
     TOKEN_BYTES[byte as usize]
 }

@@ -2,7 +2,7 @@
 
 use tollgate_core::resource::HeaderName;
 use tollgate_core::snapshot::{Snapshot, Target};
-use tollgate_http1::{BodyLength, FieldId, Fields, HeadWriter, Version};
+use tollgate_http1::{BodyLength, FieldId, Fields, HeadWriter, Version, is_same_variable};
 
 use crate::admit::Admitted;
 use crate::authenticate::is_credential;
@@ -33,6 +33,7 @@ pub(crate) fn write_request(out: &mut Vec<u8>, head: &UpstreamHead<'_>) {
         keeps(head, field.id)
             && !(has_nominations && is_dropped_by_nomination(fields, field.id, field.name))
             && !carries_credential(head, header, field.id, field.name, field.value)
+            && !(field.id == FieldId::Other && imitates_guarded(head, header, field.name))
     });
     if let Some(upgrade) = request.upgrade {
         writer.field(b"Connection", b"Upgrade").field(b"Upgrade", upgrade);
@@ -116,6 +117,26 @@ fn carries_credential(
     // Other known fields can carry none: reserved names are no `auth_header`.
     matches!(id, FieldId::Other | FieldId::XApiKey | FieldId::Authorization)
         && is_credential(head.snapshot, header, &head.request.head.fields, id, name, value)
+}
+
+/// Whether a name with underscores is, to an upstream behind CGI, WSGI or PHP, one that the gateway writes,
+/// checks or takes out: `X_Tenant_ID` would speak for another tenant there.
+fn imitates_guarded(head: &UpstreamHead<'_>, header: &HeaderName, name: &[u8]) -> bool {
+    if !name.contains(&b'_') {
+        return false;
+    }
+    is_same_variable(name, header.as_str().as_bytes())
+        || match FieldId::imitated_by(name) {
+            FieldId::Other => false,
+            FieldId::Authorization
+            | FieldId::ContentLength
+            | FieldId::Traceparent
+            | FieldId::Tracestate
+            | FieldId::Via
+            | FieldId::XApiKey
+            | FieldId::XClientId => true,
+            other => !keeps(head, other),
+        }
 }
 
 /// `00-<32 hex>-<16 hex>-<2 hex>` (W3C Trace Context section 3.2); another version is read as that.
