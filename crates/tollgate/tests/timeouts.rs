@@ -87,6 +87,28 @@ fn a_body_that_stops_is_answered_with_408_and_never_a_complete_request() {
 }
 
 #[test]
+fn an_upstream_that_does_not_say_whether_it_wants_the_body_is_504() {
+    let gateway = gateway_with("body_idle = \"200ms\"\nfirst_byte = \"600ms\"");
+    let consenting = vec![Step::write("HTTP/1.1 100 Continue\r\n\r\n"), Step::AwaitClose];
+    let upstream = ScriptedUpstream::scripts(vec![vec![Step::AwaitClose], consenting]);
+    let key = gateway.expose(&upstream.url());
+    let message = format!(
+        "POST /acme/api HTTP/1.1\r\nHost: g\r\nX-API-Key: {key}\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
+    );
+    let mut client = gateway.client();
+    client.send(&message);
+    let response = client.read_response().expect(504);
+    assert_eq!(response.header("Proxy-Status"), Some("tollgate; error=connection_read_timeout"));
+    assert!(client.is_closed());
+
+    // Once it has said so, it is the client that is waited for.
+    let mut client = gateway.client();
+    client.send(&message);
+    assert_eq!(client.read_response().status, 100);
+    client.read_response().expect(408);
+}
+
+#[test]
 fn a_body_that_is_slow_but_steady_is_taken() {
     let gateway = gateway_with("body_idle = \"2s\"");
     let upstream = EchoUpstream::start();

@@ -40,6 +40,7 @@ pub(crate) struct Attempt<'x> {
     pub upstream_buffers: &'x mut Buffers,
     pub upload: &'x mut Pump,
     pub upload_state: Upload,
+    pub consent: Consent,
     pub response: &'x mut ResponseHead,
     pub parser: &'x mut ResponseParser,
     pub client_version: Version,
@@ -52,6 +53,13 @@ pub(crate) enum Upload {
     Sent,
     /// The target takes no more; it may still have answered.
     Broken,
+}
+
+/// Whether the client sends its body only when the target asks for it (RFC 9110 section 10.1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Consent {
+    NotAwaited,
+    Awaited,
 }
 
 #[derive(Debug)]
@@ -74,19 +82,22 @@ impl Attempt<'_> {
         began: Instant,
     ) -> Result<(), AttemptFailure> {
         let mut waiting_since = began;
-        let mut last = (self.progress(), self.upload_state);
+        let mut last = (self.progress(), self.upload_state, self.awaits_consent());
         poll_fn(|cx| {
             if let Poll::Ready(outcome) = self.poll_response_head(cx) {
                 return Poll::Ready(outcome);
             }
-            let now = (self.progress(), self.upload_state);
+            let now = (self.progress(), self.upload_state, self.awaits_consent());
             if now != last && (self.upload.moved_bytes() > 0 || now.1 == last.1) {
                 // Only a body makes the clock worth reading: a bare head was sent when the attempt began.
                 waiting_since = Instant::now();
             }
             last = now;
-            let allowed =
-                if self.upload_state == Upload::Flowing { deadlines.idle } else { deadlines.first_byte };
+            let allowed = if self.upload_state == Upload::Flowing && !self.awaits_consent() {
+                deadlines.idle
+            } else {
+                deadlines.first_byte
+            };
             let deadline = deadlines.nearer(waiting_since + allowed);
             match self.client.watchdog.poll_past(cx, deadline) {
                 Poll::Ready(()) => Poll::Ready(Err(self.timed_out(deadlines))),
@@ -100,11 +111,20 @@ impl Attempt<'_> {
         (self.upload.moved_bytes(), self.upstream_buffers.sent_bytes())
     }
 
+    /// Whether the client has sent nothing of its body because the target has not asked for it yet: it is the
+    /// target that is waited for.
+    const fn awaits_consent(&self) -> bool {
+        matches!(self.consent, Consent::Awaited) && !self.upload.has_begun()
+    }
+
     fn timed_out(&self, deadlines: &Deadlines) -> AttemptFailure {
         if deadlines.is_total_past() {
             return AttemptFailure::Upstream(UpstreamFailure::TotalTimeout);
         }
         match (self.upload_state, self.upload.waiting_for()) {
+            (Upload::Flowing, Side::Source) if self.awaits_consent() => {
+                AttemptFailure::Upstream(UpstreamFailure::FirstByteTimeout)
+            }
             (Upload::Flowing, Side::Source) => AttemptFailure::ClientTooSlow,
             (Upload::Flowing, Side::Sink) => AttemptFailure::Upstream(UpstreamFailure::WriteTimeout),
             (Upload::Sent | Upload::Broken, _) => AttemptFailure::Upstream(UpstreamFailure::FirstByteTimeout),
@@ -180,7 +200,12 @@ impl Attempt<'_> {
             self.parser.reset();
             match self.response.status {
                 101 => return Ok(true),
-                100..200 => self.pass_interim()?,
+                100..200 => {
+                    if self.response.status == 100 {
+                        self.consent = Consent::NotAwaited;
+                    }
+                    self.pass_interim()?;
+                }
                 _ => return Ok(true),
             }
         }

@@ -8,10 +8,12 @@ use std::time::Instant;
 
 use tollgate_core::retry::{self, BodyRead, Connection, FailedAttempt, Repeatable};
 use tollgate_core::snapshot::{Snapshot, Target};
-use tollgate_http1::{BodyError, BodyLength, Method, ResponseHead, Version, keep_alive, response_body};
+use tollgate_http1::{
+    BodyError, BodyLength, FieldId, Method, RequestHead, ResponseHead, Version, keep_alive, response_body,
+};
 
 use super::UpstreamFailure;
-use super::attempt::{Attempt, AttemptFailure, Deadlines, Upload};
+use super::attempt::{Attempt, AttemptFailure, Consent, Deadlines, Upload};
 use super::dial::dial;
 use super::relay::{Cut, Relayed};
 use crate::admit::Admitted;
@@ -91,6 +93,7 @@ pub(crate) async fn send(
             upstream_buffers: sides.upstream_buffers,
             upload: &mut upload,
             upload_state: Upload::Flowing,
+            consent: consent(forward.request.head),
             response: sides.response,
             parser: sides.parser,
             client_version: forward.request.head.version,
@@ -119,6 +122,14 @@ pub(crate) async fn send(
                 }
             }
         }
+    }
+}
+
+/// An HTTP/1.0 client's `Expect` counts for nothing and goes no further (RFC 9110 section 10.1.1).
+fn consent(head: &RequestHead) -> Consent {
+    match head.version {
+        Version::Http11 if head.fields.contains(FieldId::Expect) => Consent::Awaited,
+        Version::Http10 | Version::Http11 => Consent::NotAwaited,
     }
 }
 
