@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -19,6 +20,9 @@ const QUEUED_BLOCKS: usize = 256;
 /// Written blocks kept for the next lines: memory that is given back and asked for again for every block is
 /// cleared by the kernel every time.
 const SPARE_BLOCKS: usize = 8;
+
+/// Between two reports of dropped lines.
+const REPORT_PAUSE: Duration = Duration::from_secs(1);
 
 type Spares = Arc<Mutex<Vec<Vec<u8>>>>;
 
@@ -48,6 +52,7 @@ impl AccessLogger {
         let writer = Writer {
             destination,
             failing: false,
+            reported: None,
             dropped_bytes: Arc::clone(&dropped_bytes),
             spares: Arc::clone(&spares),
         };
@@ -99,6 +104,8 @@ struct Writer {
     destination: Destination,
     /// Whether the last write failed: a full disk is reported once, not once a block.
     failing: bool,
+    /// When dropped lines were last reported.
+    reported: Option<Instant>,
     dropped_bytes: Arc<AtomicU64>,
     spares: Spares,
 }
@@ -112,7 +119,10 @@ impl Writer {
                     self.spare(lines);
                 }
                 Message::Reopen => self.reopen(),
-                Message::Stop => return,
+                Message::Stop => {
+                    self.reported = None;
+                    return self.report_dropped();
+                }
             }
         }
     }
@@ -128,7 +138,7 @@ impl Writer {
                 let dropped_bytes = self.dropped_bytes.swap(0, Ordering::Relaxed);
                 tracing::warn!(dropped_bytes, "the access log can be written again");
             }
-            Ok(()) => {}
+            Ok(()) => self.report_dropped(),
             Err(error) => {
                 self.dropped_bytes.fetch_add(lines.len() as u64, Ordering::Relaxed);
                 if !self.failing {
@@ -137,6 +147,19 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// Lines that found the queue full: the disk works, but is slower than the requests.
+    fn report_dropped(&mut self) {
+        // While it stays so, once in a while is often enough: the next report counts what came meanwhile.
+        if self.dropped_bytes.load(Ordering::Relaxed) == 0
+            || self.reported.is_some_and(|at| at.elapsed() < REPORT_PAUSE)
+        {
+            return;
+        }
+        self.reported = Some(Instant::now());
+        let dropped_bytes = self.dropped_bytes.swap(0, Ordering::Relaxed);
+        tracing::warn!(dropped_bytes, "the access log is written too slowly: lines were dropped");
     }
 
     fn spare(&self, mut block: Vec<u8>) {
@@ -162,4 +185,23 @@ impl Writer {
 fn open(path: &PathBuf) -> io::Result<File> {
     // Who called what is not for every user of the machine.
     OpenOptions::new().create(true).append(true).mode(0o640).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_found_the_queue_full_are_reported_once_by_a_log_that_works() {
+        let mut writer = Writer {
+            destination: Destination::Stdout,
+            failing: false,
+            reported: None,
+            dropped_bytes: Arc::new(AtomicU64::new(7)),
+            spares: Spares::default(),
+        };
+        writer.write(b"");
+        assert!(writer.reported.is_some());
+        assert_eq!(writer.dropped_bytes.load(Ordering::Relaxed), 0, "the next report counts anew");
+    }
 }
