@@ -29,16 +29,10 @@ pub(crate) async fn tunnel(
     let mut deadline = Instant::now() + idle;
     poll_fn(|cx| {
         let before = (up.moved_bytes, down.moved_bytes);
-        let up_poll = up.poll(
-            cx,
-            (client_stream, &mut client_buffers.input),
-            (upstream_stream, &mut upstream_buffers.output),
-        );
-        let down_poll = down.poll(
-            cx,
-            (upstream_stream, &mut upstream_buffers.input),
-            (client_stream, &mut client_buffers.output),
-        );
+        let up_poll =
+            up.poll(cx, (client_stream, &mut client_buffers.input), (upstream_stream, upstream_buffers));
+        let down_poll =
+            down.poll(cx, (upstream_stream, &mut upstream_buffers.input), (client_stream, client_buffers));
         match (up_poll, down_poll) {
             (Poll::Ready(Err(_)), _)
             | (_, Poll::Ready(Err(_)))
@@ -54,12 +48,11 @@ pub(crate) async fn tunnel(
     Tunnelled { to_client_bytes: down.moved_bytes }
 }
 
-/// One direction. What was read before the tunnel began is in `input`, what has still to be written before
-/// it (the head of the 101) is in `output`.
+/// One direction. What was read before the tunnel began is in the source's input; what has still to be
+/// written before it (the head of the 101, the rest of an interim response) is the sink's unsent output.
 #[derive(Default)]
 struct Direction {
     moved_bytes: u64,
-    written: usize,
     source_ended: bool,
     done: bool,
 }
@@ -69,15 +62,14 @@ impl Direction {
         &mut self,
         cx: &mut Context<'_>,
         (source, input): (&mut Stream, &mut bytes::BytesMut),
-        (sink, output): (&mut Stream, &mut Vec<u8>),
+        (sink, to): (&mut Stream, &mut Buffers),
     ) -> Poll<io::Result<()>> {
         use bytes::Buf;
         while !self.done {
-            while self.written < output.len() || !input.is_empty() {
-                let head = &output[self.written..];
-                let bytes = ready!(sink.poll_write(cx, head, input))?;
-                let of_head = bytes.min(head.len());
-                self.written += of_head;
+            while !to.unsent().is_empty() || !input.is_empty() {
+                let bytes = ready!(sink.poll_write(cx, to.unsent(), input))?;
+                let of_head = bytes.min(to.unsent().len());
+                to.sent(of_head);
                 input.advance(bytes - of_head);
                 self.moved_bytes += (bytes - of_head) as u64;
             }
@@ -90,5 +82,35 @@ impl Direction {
             }
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::worker::tests::connection;
+
+    #[tokio::test]
+    async fn what_was_sent_before_the_tunnel_is_not_sent_again() {
+        let ((mut client, to_client), (upstream, to_upstream)) = (connection().await, connection().await);
+        let (mut client_buffers, mut upstream_buffers) = (Buffers::default(), Buffers::default());
+        client_buffers.output.extend_from_slice(b"sent;unsent;");
+        client_buffers.sent(b"sent;".len());
+        upstream_buffers.input.extend_from_slice(b"early;");
+        client.shutdown().await.unwrap();
+        drop(upstream);
+        let tunnelled = tunnel(
+            (&mut Stream::Plain(to_client), &mut client_buffers),
+            (&mut Stream::Plain(to_upstream), &mut upstream_buffers),
+            &mut Watchdog::default(),
+            Duration::from_secs(20),
+        )
+        .await;
+        assert_eq!(tunnelled.to_client_bytes, b"early;".len() as u64);
+        let mut received = String::new();
+        client.read_to_string(&mut received).await.unwrap();
+        assert_eq!(received, "unsent;early;");
     }
 }
