@@ -105,6 +105,7 @@ fn an_early_response_reaches_a_client_that_is_still_sending() {
         client.send(post(fields, &key) + piece);
         let response = client.read_response().expect(422);
         assert_eq!((response.text().as_str(), response.end), ("no more!", BodyEnd::Complete));
+        assert_eq!(response.header("Connection"), Some("close"));
         assert!(client.is_closed(), "the rest of the body is not taken for a request");
         upstream.await_open_connections(0);
     }

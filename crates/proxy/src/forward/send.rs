@@ -220,9 +220,11 @@ async fn respond(
     let from = response_body(request.head.method, attempt.response)
         .map_err(|_| Rejection::Upstream(UpstreamFailure::Protocol("the response's length is ambiguous")))?;
     let to = framing_for(request.head.version, from);
-    let persistence = match to {
-        BodyLength::UntilClose => Persistence::Close,
-        BodyLength::None | BodyLength::Exact(_) | BodyLength::Chunked => forward.persistence,
+    let persistence = match (to, attempt.upload_state) {
+        // The rest of the request is not waited for, so where the next one begins will not be known: RFC 9112
+        // section 9.6 wants that said.
+        (BodyLength::UntilClose, _) | (_, Upload::Flowing | Upload::Broken) => Persistence::Close,
+        (BodyLength::None | BodyLength::Exact(_) | BodyLength::Chunked, Upload::Sent) => forward.persistence,
     };
     write_client_head(forward, &mut attempt, to, persistence, began);
     record.status = Some(attempt.response.status);
