@@ -1,10 +1,15 @@
 //! A new connection to an endpoint. The address policy is applied to what the name resolved to, so that DNS
 //! cannot lead around it.
 
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
+use tokio::time::sleep;
 use tollgate_core::address::{self, AddressRefused};
 use tollgate_core::resource::{Host, Scheme};
 use tollgate_core::snapshot::Endpoint;
@@ -12,6 +17,9 @@ use tollgate_core::snapshot::Endpoint;
 use super::tls;
 use crate::gateway::Gateway;
 use crate::wire::Stream;
+
+/// How long an address is alone: what RFC 8305 section 8 recommends.
+const HEAD_START: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
 pub(crate) enum DialError {
@@ -25,7 +33,7 @@ pub(crate) enum DialError {
     Certificate(io::Error),
 }
 
-/// Connects to the first address that can be reached; time is the caller's to limit.
+/// Connects to the address that can be reached first; time is the caller's to limit.
 pub(crate) async fn dial(gateway: &Gateway, endpoint: &Endpoint) -> Result<Stream, DialError> {
     let tcp = connect(gateway, endpoint).await?;
     // Small writes must not wait for acknowledgements; where it fails the next write will tell.
@@ -42,16 +50,48 @@ async fn connect(gateway: &Gateway, endpoint: &Endpoint) -> Result<TcpStream, Di
         Host::Name(name) => {
             let addresses =
                 tokio::net::lookup_host((name.as_ref(), endpoint.port)).await.map_err(DialError::Name)?;
-            let mut failure = DialError::Name(io::ErrorKind::NotFound.into());
-            for address in addresses {
-                match connect_one(gateway, endpoint, address).await {
-                    Ok(stream) => return Ok(stream),
-                    Err(error) => failure = error,
-                }
-            }
-            Err(failure)
+            first_of(addresses, |address| connect_one(gateway, endpoint, address)).await
         }
     }
+}
+
+/// The first connection that comes about. An address has a while for itself before the next is tried beside
+/// it, so that one that is dead does not take the time of those behind it (RFC 8305 section 5).
+async fn first_of<T, Attempt: Future<Output = Result<T, DialError>>>(
+    mut addresses: impl Iterator<Item = SocketAddr>,
+    connect: impl Fn(SocketAddr) -> Attempt,
+) -> Result<T, DialError> {
+    let mut attempts: Vec<Pin<Box<Attempt>>> = Vec::new();
+    let mut head_start = pin!(sleep(Duration::ZERO));
+    let mut failure = Some(DialError::Name(io::ErrorKind::NotFound.into()));
+    poll_fn(|cx| {
+        loop {
+            let mut is_due = head_start.as_mut().poll(cx).is_ready();
+            let mut index = 0;
+            while let Some(attempt) = attempts.get_mut(index) {
+                match attempt.as_mut().poll(cx) {
+                    Poll::Ready(Ok(connected)) => return Poll::Ready(Ok(connected)),
+                    Poll::Ready(Err(error)) => {
+                        failure = Some(error);
+                        drop(attempts.swap_remove(index));
+                        is_due = true;
+                    }
+                    Poll::Pending => index += 1,
+                }
+            }
+            match (is_due || attempts.is_empty()).then(|| addresses.next()) {
+                Some(Some(address)) => {
+                    attempts.push(Box::pin(connect(address)));
+                    head_start.as_mut().reset(tokio::time::Instant::now() + HEAD_START);
+                }
+                Some(None) | None => match failure.take_if(|_| attempts.is_empty()) {
+                    Some(failure) => return Poll::Ready(Err(failure)),
+                    None => return Poll::Pending,
+                },
+            }
+        }
+    })
+    .await
 }
 
 async fn connect_one(gateway: &Gateway, endpoint: &Endpoint, at: SocketAddr) -> Result<TcpStream, DialError> {
@@ -64,4 +104,39 @@ async fn connect_one(gateway: &Gateway, endpoint: &Endpoint, at: SocketAddr) -> 
 
 fn permit(gateway: &Gateway, endpoint: &Endpoint, ip: IpAddr) -> Result<(), AddressRefused> {
     address::permit(ip, endpoint.reach, &gateway.settings.allow_list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEAD: u8 = 1;
+    const REFUSING: u8 = 2;
+    const ALIVE: u8 = 3;
+
+    /// Connects to addresses that end like this.
+    async fn dialled(last_octets: &[u8]) -> Result<u8, DialError> {
+        let addresses = last_octets.iter().map(|&octet| SocketAddr::from(([192, 0, 2, octet], 80)));
+        let connect = async |address: SocketAddr| match address {
+            SocketAddr::V4(address) if address.ip().octets()[3] == ALIVE => Ok(ALIVE),
+            SocketAddr::V4(address) if address.ip().octets()[3] == REFUSING => {
+                Err(DialError::Refused(io::ErrorKind::ConnectionRefused.into()))
+            }
+            SocketAddr::V4(_) | SocketAddr::V6(_) => std::future::pending().await,
+        };
+        tokio::time::timeout(Duration::from_secs(20), first_of(addresses, connect)).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_dead_address_does_not_keep_the_others_from_being_tried() {
+        for addresses in [&[ALIVE][..], &[DEAD, ALIVE], &[DEAD, REFUSING, DEAD, ALIVE], &[REFUSING, ALIVE]] {
+            assert_eq!(dialled(addresses).await.unwrap(), ALIVE);
+        }
+    }
+
+    #[tokio::test]
+    async fn where_every_address_fails_the_last_failure_is_told() {
+        assert!(matches!(dialled(&[REFUSING, REFUSING]).await, Err(DialError::Refused(_))));
+        assert!(matches!(dialled(&[]).await, Err(DialError::Name(_))));
+    }
 }
