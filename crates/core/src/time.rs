@@ -119,6 +119,34 @@ pub fn rfc3339(secs: u64) -> [u8; 20] {
     text
 }
 
+/// `Sun, 25 Jan 2026 14:32:00 GMT`, the `IMF-fixdate` of RFC 9110 section 5.6.7. Years past 9999 show as 9999.
+pub fn imf_fixdate(secs: u64) -> [u8; 29] {
+    // The epoch was a Thursday.
+    const DAYS: [&[u8; 3]; 7] = [b"Thu", b"Fri", b"Sat", b"Sun", b"Mon", b"Tue", b"Wed"];
+    const MONTHS: [&[u8; 3]; 12] =
+        [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
+    let day = secs / SECONDS_PER_DAY;
+    let date = CivilDate::from_unix_day(day);
+    let second_of_day = secs % SECONDS_PER_DAY;
+    let year = date.year.min(9_999);
+    let mut text = *b"Thu, 00 Jan 0000 00:00:00 GMT";
+    put_name(&mut text, 0, &DAYS, day % 7);
+    put_two(&mut text, 5, date.day);
+    put_name(&mut text, 8, &MONTHS, date.month - 1);
+    put_two(&mut text, 12, year / 100);
+    put_two(&mut text, 14, year % 100);
+    put_two(&mut text, 17, second_of_day / 3_600);
+    put_two(&mut text, 20, second_of_day / 60 % 60);
+    put_two(&mut text, 23, second_of_day % 60);
+    text
+}
+
+fn put_name(text: &mut [u8], at: usize, names: &[&[u8; 3]], index: u64) {
+    if let Some(name) = usize::try_from(index).ok().and_then(|index| names.get(index)) {
+        text[at..at + 3].copy_from_slice(*name);
+    }
+}
+
 /// `00` to `99`, one after the other: a table look-up is cheaper than two divisions.
 const PAIRS: [[u8; 2]; 100] = {
     let mut pairs = [[b'0'; 2]; 100];
@@ -147,6 +175,9 @@ mod tests {
             let timestamp = jiff::Timestamp::from_second(i64::try_from(secs).unwrap()).unwrap();
             let text = rfc3339(secs);
             prop_assert_eq!(std::str::from_utf8(&text).unwrap(), timestamp.to_string());
+            let http = timestamp.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+            let text = imf_fixdate(secs);
+            prop_assert_eq!(std::str::from_utf8(&text).unwrap(), http);
             let month = utc_month(secs);
             let civil = timestamp.to_zoned(jiff::tz::TimeZone::UTC);
             let first = civil.first_of_month().unwrap().start_of_day().unwrap();

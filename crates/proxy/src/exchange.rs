@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use bytes::Buf;
 use tollgate_core::snapshot::Snapshot;
+use tollgate_core::time::UnixMicros;
 use tollgate_http1::{BodyLength, RequestHead, keep_alive, request_body};
 
 use crate::arrival::{Arrival, read_head};
@@ -105,11 +106,12 @@ pub(crate) async fn serve(
         Ok(Answer::Forwarded(Forwarded::Abandoned)) => Next::Abandon,
         Ok(Answer::Own(reply, caller)) => {
             record.caller = caller;
-            context.reply(&mut sides, &mut record, &reply, Body::Untouched).await
+            context.reply(&mut sides, &mut record, &reply, Body::Untouched, received.wall).await
         }
         Err(Refused { rejection, body }) => {
-            let reply = context.refusal(&rejection);
-            context.reply(&mut sides, &mut record, &reply, body).await
+            let now = worker.clock.now().wall;
+            let reply = context.refusal(&rejection, now);
+            context.reply(&mut sides, &mut record, &reply, body, now).await
         }
     }
 }
@@ -171,25 +173,32 @@ impl<'x> Context<'x> {
         }
     }
 
-    fn refusal(&self, rejection: &Rejection) -> Reply {
+    fn refusal(&self, rejection: &Rejection, now: UnixMicros) -> Reply {
         let appearance = rejection.appearance();
         if let Rejection::Upstream(failure) = rejection {
             let request_id = std::str::from_utf8(self.request_id.as_bytes()).unwrap_or_default();
             let detail = failure.detail();
             tracing::warn!(request_id, detail, origin = ?appearance.origin, status = appearance.status, "a request failed upstream");
         }
-        let now = self.worker.clock.now().wall;
         write_rejection(rejection, &appearance, self.head, self.request_id, now)
     }
 
     /// Sends a response of the gateway's own.
-    async fn reply(&self, sides: &mut Sides<'_>, record: &mut Record<'_>, reply: &Reply, body: Body) -> Next {
+    async fn reply(
+        &self,
+        sides: &mut Sides<'_>,
+        record: &mut Record<'_>,
+        reply: &Reply,
+        body: Body,
+        now: UnixMicros,
+    ) -> Next {
         let persistence = match self.discard_body(sides.client_buffers, body) {
             Discarded::Whole => self.persistence(),
             Discarded::Not => Persistence::Close,
         };
         let Sides { client, client_buffers, .. } = sides;
-        write_reply(&mut client_buffers.output, reply, self.head, self.request_id, persistence);
+        let date = self.worker.date.at(now);
+        write_reply(&mut client_buffers.output, reply, self.head, self.request_id, persistence, &date);
         record.status = Some(reply.status);
         record.body_bytes = reply.body.len() as u64;
         client.progress = Progress::Answering;

@@ -133,6 +133,32 @@ fn underscores_do_not_imitate_what_the_gateway_says_or_guards() {
 }
 
 #[test]
+fn every_final_response_has_one_date() {
+    let upstream = ScriptedUpstream::start(|exchange| {
+        let date = match exchange.request.target.as_str() {
+            "/dated" => "DATE: Sun, 06 Nov 1994 08:49:37 GMT\r\n",
+            _ => "",
+        };
+        exchange.write(format!("HTTP/1.1 200 OK\r\n{date}Content-Length: 0\r\n\r\n"))
+    });
+    let gateway = Gateway::start();
+    let key = gateway.expose(&upstream.url());
+    let before = jiff::Timestamp::now();
+    for path in ["/acme/api", "/acme/api/dated", "/acme/nowhere", "/health"] {
+        let response = gateway.client().get(path, &[("X-API-Key", &key)]);
+        let dates = lines_of(&response.raw_head, &["Date", "DATE"]);
+        let [date] = dates.as_slice() else { panic!("{path}: {dates:?}") };
+        if path == "/acme/api/dated" {
+            assert_eq!(date, "DATE: Sun, 06 Nov 1994 08:49:37 GMT", "the upstream's own stays");
+        } else {
+            let date = date.strip_prefix("Date: ").expect("a date");
+            let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date).expect("a date");
+            assert!((-2..20).contains(&(date.as_second() - before.as_second())), "{path}: {date}");
+        }
+    }
+}
+
+#[test]
 fn connection_takes_out_neither_the_body_s_length_nor_what_the_gateway_says() {
     let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
     let key = gateway.expose(&upstream.url());

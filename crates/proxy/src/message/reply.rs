@@ -29,8 +29,10 @@ pub(crate) fn write_reply(
     request: &RequestHead,
     request_id: &RequestId,
     persistence: Persistence,
+    date: &[u8],
 ) {
     let mut writer = HeadWriter::response(out, reply.status);
+    writer.field(b"Date", date);
     if !reply.body.is_empty() {
         writer.field(b"Content-Type", reply.content_type.as_bytes());
     }
