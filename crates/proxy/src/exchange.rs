@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Buf;
 use tollgate_core::snapshot::Snapshot;
 use tollgate_core::time::UnixMicros;
-use tollgate_http1::{BodyLength, RequestHead, keep_alive, request_body};
+use tollgate_http1::{BodyLength, Method, RequestHead, keep_alive, request_body};
 
 use crate::arrival::{Arrival, read_head};
 use crate::client::{Client, Progress};
@@ -15,7 +15,7 @@ use crate::clock::Moment;
 use crate::forward::{Forward, Forwarded, Sides};
 use crate::identity::{Origin, Peer, RequestId};
 use crate::message::{Persistence, Reply, write_rejection, write_reply};
-use crate::record::Record;
+use crate::record::{Limited, Record};
 use crate::rejection::Rejection;
 use crate::request::{Examined, Request};
 use crate::reserved::{self, Reserved};
@@ -109,6 +109,9 @@ pub(crate) async fn serve(
             context.reply(&mut sides, &mut record, &reply, Body::Untouched, received.wall).await
         }
         Err(Refused { rejection, body }) => {
+            if matches!(rejection, Rejection::RateLimited(_)) {
+                record.limited = Limited::Yes;
+            }
             let now = worker.clock.now().wall;
             let reply = context.refusal(&rejection, now);
             context.reply(&mut sides, &mut record, &reply, body, now).await
@@ -200,7 +203,7 @@ impl<'x> Context<'x> {
         let date = self.worker.date.at(now);
         write_reply(&mut client_buffers.output, reply, self.head, self.request_id, persistence, &date);
         record.status = Some(reply.status);
-        record.body_bytes = reply.body.len() as u64;
+        record.body_bytes = if self.head.method == Method::Head { 0 } else { reply.body.len() as u64 };
         client.progress = Progress::Answering;
         let deadline = Instant::now() + self.worker.gateway.settings.timeouts.body_idle;
         let sent = poll_fn(|cx| match client.poll_flush(cx, client_buffers) {

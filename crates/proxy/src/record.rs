@@ -36,8 +36,16 @@ pub(crate) struct Record<'r> {
     pub status: Option<u16>,
     /// Payload of the response that went to the client.
     pub body_bytes: u64,
+    pub limited: Limited,
     /// When the target's response began.
     pub upstream_began: Option<Instant>,
+}
+
+/// Whether the gateway itself refused the request for a limit of its caller's. An upstream's 429 is not that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Limited {
+    Yes,
+    No,
 }
 
 impl<'r> Record<'r> {
@@ -62,6 +70,7 @@ impl<'r> Record<'r> {
             caller: None,
             status: None,
             body_bytes: 0,
+            limited: Limited::No,
             upstream_began: None,
         })
     }
@@ -108,7 +117,10 @@ impl<'r> Record<'r> {
         push_plain(out, b",\"request_id\":", Some(self.request_id.as_bytes()));
         self.write_names(out);
         out.extend_from_slice(b",\"limited\":");
-        out.extend_from_slice(if status == 429 { b"true" } else { b"false" });
+        out.extend_from_slice(match self.limited {
+            Limited::Yes => b"true".as_slice(),
+            Limited::No => b"false",
+        });
         out.extend_from_slice(b",\"circuit\":null,\"cache\":null}\n");
     }
 

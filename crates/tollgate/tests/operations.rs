@@ -8,6 +8,7 @@ use std::thread;
 
 use harness::{
     EchoUpstream, Echoed, Gate, Gateway, RawClient, ScriptedUpstream, Step, eventually, eventually_some,
+    exactly,
 };
 use serde_json::{Value, json};
 
@@ -92,6 +93,23 @@ fn a_refused_request_leaves_a_line_too() {
     gateway.await_logged(|line| line["status"] == 400);
     let text = fs::read_to_string(gateway.directory().join("access.log")).expect("the log");
     assert!(!text.contains("hunter2"), "{text}");
+}
+
+#[test]
+fn a_line_tells_the_gateway_s_own_limits_and_bytes_from_others() {
+    let gateway = Gateway::start();
+    let upstream = ScriptedUpstream::script(Step::respond("429 Too Many Requests", "slower"));
+    let tenant = gateway.tenant("acme");
+    tenant.service("api", &upstream.url()).plan_with(&json!({ "slug": "once", "limits": [exactly(1)] }));
+    let key = tenant.key("once");
+    for (path, limited) in [("/acme/api/theirs", false), ("/acme/api/ours", true)] {
+        gateway.client().get(path, &[("X-API-Key", &key)]).expect(429);
+        let line = gateway.await_logged(|line| line["path"] == path);
+        assert_eq!((&line["status"], &line["limited"]), (&json!(429), &json!(limited)), "{line}");
+    }
+    gateway.client().request("HEAD", "/nowhere", &[], b"").expect(404);
+    let line = gateway.await_logged(|line| line["path"] == "/nowhere");
+    assert_eq!(line["bytes"], 0, "a HEAD's response has no body: {line}");
 }
 
 #[test]
