@@ -52,6 +52,18 @@ fn an_upstream_that_cannot_be_reached_is_502_or_504() {
     }
 }
 
+#[test]
+fn a_request_whose_total_time_ends_while_it_connects_says_so() {
+    let black_hole = BlackHole::open();
+    let gateway = Gateway::start();
+    let tenant = gateway.tenant("acme");
+    let url = format!("http://{}", black_hole.address());
+    tenant.service_with(&json!({ "slug": "api", "url": url, "timeouts": { "total": "300ms" } }));
+    let key = tenant.unlimited_key();
+    let response = gateway.client().get("/acme/api", &[("X-API-Key", &key)]);
+    assert_failed(response, 504, "http_response_timeout");
+}
+
 /// A service whose upstream takes these steps, with these timeouts.
 fn started_with(timeouts: &Value, steps: Vec<Step>) -> (Gateway, ScriptedUpstream, String) {
     let (gateway, upstream) = (Gateway::start(), ScriptedUpstream::script(steps));

@@ -197,7 +197,12 @@ async fn dial_in_time(
         if !has_body && sides.client.poll_gone(cx, sides.client_buffers).is_ready() {
             return Poll::Ready(Ok(None));
         }
-        let timed_out = || Err(Rejection::Upstream(UpstreamFailure::ConnectTimeout));
+        let timed_out = || {
+            let is_total_past = deadlines.is_total_past();
+            let failure =
+                if is_total_past { UpstreamFailure::TotalTimeout } else { UpstreamFailure::ConnectTimeout };
+            Err(Rejection::Upstream(failure))
+        };
         sides.client.watchdog.poll_past(cx, deadline).map(|()| timed_out())
     })
     .await
