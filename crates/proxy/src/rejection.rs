@@ -144,7 +144,7 @@ impl Rejection {
             },
             Self::Upstream(failure) => {
                 let (status, message, proxy_error) = failure.appearance();
-                Appearance { proxy_error: Some(proxy_error), ..plain(status, Upstream, message) }
+                Appearance { proxy_error: Some(proxy_error), ..plain(status, failure.origin(), message) }
             }
         }
     }

@@ -29,6 +29,8 @@ pub(crate) enum DialError {
     Prohibited(AddressRefused),
     Refused(io::Error),
     Unreachable(io::Error),
+    /// The gateway has no file or local port left for one more connection.
+    Exhausted(io::Error),
     Tls(io::Error),
     Certificate(io::Error),
 }
@@ -96,10 +98,18 @@ async fn first_of<T, Attempt: Future<Output = Result<T, DialError>>>(
 
 async fn connect_one(gateway: &Gateway, endpoint: &Endpoint, at: SocketAddr) -> Result<TcpStream, DialError> {
     permit(gateway, endpoint, at.ip()).map_err(DialError::Prohibited)?;
-    TcpStream::connect(at).await.map_err(|error| match error.kind() {
-        io::ErrorKind::ConnectionRefused => DialError::Refused(error),
+    TcpStream::connect(at).await.map_err(failure_of)
+}
+
+fn failure_of(error: io::Error) -> DialError {
+    // Of Linux and the BSDs alike; the standard library has no names for them.
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    match (error.raw_os_error(), error.kind()) {
+        (Some(ENFILE | EMFILE), _) | (_, io::ErrorKind::AddrNotAvailable) => DialError::Exhausted(error),
+        (_, io::ErrorKind::ConnectionRefused) => DialError::Refused(error),
         _ => DialError::Unreachable(error),
-    })
+    }
 }
 
 fn permit(gateway: &Gateway, endpoint: &Endpoint, ip: IpAddr) -> Result<(), AddressRefused> {
@@ -132,6 +142,17 @@ mod tests {
         for addresses in [&[ALIVE][..], &[DEAD, ALIVE], &[DEAD, REFUSING, DEAD, ALIVE], &[REFUSING, ALIVE]] {
             assert_eq!(dialled(addresses).await.unwrap(), ALIVE);
         }
+    }
+
+    #[test]
+    fn what_the_gateway_lacks_is_not_the_upstream_s_fault() {
+        for number in [23, 24] {
+            assert!(matches!(failure_of(io::Error::from_raw_os_error(number)), DialError::Exhausted(_)));
+        }
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        assert!(matches!(failure_of(refused), DialError::Refused(_)));
+        let unreachable = io::Error::from(io::ErrorKind::HostUnreachable);
+        assert!(matches!(failure_of(unreachable), DialError::Unreachable(_)));
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! What can go wrong between the gateway and a target.
 
 use super::dial::DialError;
+use crate::rejection::Origin;
 
 #[derive(Debug)]
 pub(crate) enum UpstreamFailure {
@@ -31,6 +32,9 @@ impl UpstreamFailure {
             Self::Dial(DialError::Unreachable(_)) => {
                 (502, "The upstream cannot be reached", "destination_ip_unroutable")
             }
+            Self::Dial(DialError::Exhausted(_)) => {
+                (500, "The gateway can open no more connections", "proxy_internal_error")
+            }
             Self::Dial(DialError::Tls(_)) => (502, "The upstream's TLS failed", "tls_protocol_error"),
             Self::Dial(DialError::Certificate(_)) => {
                 (502, "The upstream's certificate is not valid", "tls_certificate_error")
@@ -55,6 +59,27 @@ impl UpstreamFailure {
         }
     }
 
+    pub const fn origin(&self) -> Origin {
+        match self {
+            Self::Dial(DialError::Exhausted(_)) => Origin::Gateway,
+            Self::Dial(
+                DialError::Name(_)
+                | DialError::Prohibited(_)
+                | DialError::Refused(_)
+                | DialError::Unreachable(_)
+                | DialError::Tls(_)
+                | DialError::Certificate(_),
+            )
+            | Self::ConnectTimeout
+            | Self::Closed
+            | Self::WriteTimeout
+            | Self::FirstByteTimeout
+            | Self::TotalTimeout
+            | Self::Protocol(_)
+            | Self::HeadTooLarge => Origin::Upstream,
+        }
+    }
+
     /// For the operator's log: more than the client may see.
     pub fn detail(&self) -> String {
         match self {
@@ -62,6 +87,7 @@ impl UpstreamFailure {
                 DialError::Name(error)
                 | DialError::Refused(error)
                 | DialError::Unreachable(error)
+                | DialError::Exhausted(error)
                 | DialError::Tls(error)
                 | DialError::Certificate(error),
             ) => error.to_string(),
