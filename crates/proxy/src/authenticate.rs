@@ -79,6 +79,10 @@ pub(crate) fn is_credential(
     if name.eq_ignore_ascii_case(header.as_str().as_bytes()) {
         return true;
     }
+    if id == FieldId::XApiKey && snapshot.key(&KeyHash::of(value)).is_some() {
+        // Who mistakes one service's header for another's must not give the key away by it.
+        return true;
+    }
     id == FieldId::Authorization
         && bearer(value).is_some_and(|token| {
             fields.find(header.as_str().as_bytes()).is_none() || snapshot.key(&KeyHash::of(token)).is_some()

@@ -194,6 +194,19 @@ fn no_credential_reaches_the_upstream_a_log_or_the_disk() {
 }
 
 #[test]
+fn a_key_in_the_usual_header_reaches_no_upstream_whose_service_has_another() {
+    let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
+    let tenant = gateway.tenant("acme");
+    tenant.service_with(&json!({ "slug": "api", "url": upstream.url(), "auth_header": "X-Shop-Token" }));
+    let (key, second) = (tenant.unlimited_key(), tenant.unlimited_key());
+    for (value, expected) in [(&*key, None), (&*second, None), ("the upstream's", Some("the upstream's"))] {
+        let headers = [("X-Shop-Token", &*key), ("X-API-Key", value)];
+        let echoed = Echoed::of(&get(&gateway, "/acme/api", &headers));
+        assert_eq!(echoed.header("X-API-Key"), expected);
+    }
+}
+
+#[test]
 fn an_authorization_that_is_not_the_gateway_s_is_passed_on() {
     let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
     let key = gateway.expose(&upstream.url());
