@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::Cache;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
@@ -207,29 +207,39 @@ async fn accept(worker: &Rc<Worker>, listener: TcpListener, phase: &mut watch::R
             },
         }
     }
-    // Who has connected already is served; the kernel turns away whoever comes later.
-    while let Some(Ok((stream, peer))) = accepted_already(&listener) {
-        connection::spawn(worker, stream, peer);
+    if let Err(error) = accept_waiting(worker, listener) {
+        tracing::error!(%error, "connections that were waiting to be accepted are lost");
     }
 }
 
-fn accepted_already(
-    listener: &TcpListener,
-) -> Option<std::io::Result<(tokio::net::TcpStream, std::net::SocketAddr)>> {
-    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-    match listener.poll_accept(&mut cx) {
-        std::task::Poll::Ready(accepted) => Some(accepted),
-        std::task::Poll::Pending => None,
+/// Who has connected already is served; the kernel turns away whoever comes later. It is the kernel that is
+/// asked: tokio knows only who had come when it last looked.
+fn accept_waiting(worker: &Rc<Worker>, listener: TcpListener) -> std::io::Result<()> {
+    let listener = listener.into_std()?;
+    loop {
+        match listener.accept() {
+            Ok((stream, peer)) => {
+                stream.set_nonblocking(true)?;
+                connection::spawn(worker, TcpStream::from_std(stream)?, peer);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) if is_gone_already(&error) => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 
 /// A connection that ended before it was accepted is nothing to wait for; running out of files is.
 async fn pause_after(error: &std::io::Error) {
-    use std::io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-    if !matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) {
+    if !is_gone_already(error) {
         tracing::error!(%error, "cannot accept connections; is the limit of open files too low?");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+fn is_gone_already(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
 
 async fn keep_house(worker: Rc<Worker>) {

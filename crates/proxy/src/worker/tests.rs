@@ -1,4 +1,5 @@
-//! What a panic within a request does to that request, and does not do to its neighbours.
+//! What a panic within a request does to that request, and does not do to its neighbours; and what a worker does
+//! at its end.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -6,7 +7,6 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tollgate_core::address::{AllowList, Reach};
 use tollgate_core::credential::KeyHash;
 use tollgate_core::resource::{self, BaseUrl, DisplayName, HeaderName, ServiceSlug, TenantId, TenantSlug};
@@ -175,5 +175,26 @@ fn a_request_that_panics_harms_no_other_request() {
             assert!(read_until(client, "ok").await.starts_with("HTTP/1.1 200 "));
         }
         assert_eq!(worker.gateway.in_flight(), 0);
+    });
+}
+
+#[test]
+fn who_has_connected_is_served_though_the_end_comes_before_the_next_look() {
+    on_a_worker_s_runtime(async {
+        let worker = worker(SocketAddr::from(([127, 0, 0, 1], 9)));
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let listener = TcpListener::from_std(listener).unwrap();
+        // Nothing is awaited between the connection and the end.
+        let client = std::net::TcpStream::connect(address).unwrap();
+        let (_told, mut phase) = watch::channel(Phase::Draining);
+        accept(&worker, listener, &mut phase).await;
+        client.set_nonblocking(true).unwrap();
+        let mut client = TcpStream::from_std(client).unwrap();
+        client.write_all(b"GET /health/live HTTP/1.1\r\nHost: g\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     });
 }
