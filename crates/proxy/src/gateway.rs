@@ -39,7 +39,11 @@ pub(crate) struct Gateway {
 /// One worker's requests that have begun and not ended. Only that worker changes it.
 #[repr(align(64))]
 #[derive(Default)]
-struct InFlight(AtomicUsize);
+struct InFlight {
+    count: AtomicUsize,
+    /// Whether the worker knows that the gateway drains.
+    is_aware: AtomicBool,
+}
 
 /// Whether a request may go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,26 +87,36 @@ impl Gateway {
         self.draining.store(true, Ordering::Relaxed);
     }
 
+    /// Notes that a worker has been told to drain: from now on its thread finds [`Self::is_draining`] true.
+    pub fn worker_drains(&self, worker: usize) {
+        self.in_flight[worker].is_aware.store(true, Ordering::Release);
+    }
+
     /// Requests that have begun and not ended. While draining, zero is final: whoever was told it may end the
-    /// workers, so none begins any more.
+    /// workers, so none begins any more. A worker that does not know yet counts as one that has begun another.
     pub fn in_flight(&self) -> usize {
         let count = self.count_in_flight();
         if count > 0 || !self.is_draining() {
             return count;
         }
+        // What a worker counted without a fence, it counted before it became aware: that is visible here.
+        let unaware = self.in_flight.iter().filter(|worker| !worker.is_aware.load(Ordering::Acquire)).count();
+        if unaware > 0 {
+            return unaware;
+        }
         self.closed.store(true, Ordering::Relaxed);
-        // With the one in `request_began`: either that request sees that it is too late, or it is seen here.
+        // With the one in `request_began`, which an aware worker never leaves out: either that request sees that it is too late, or it is seen here.
         fence(Ordering::SeqCst);
         self.count_in_flight()
     }
 
     fn count_in_flight(&self) -> usize {
-        self.in_flight.iter().map(|worker| worker.0.load(Ordering::Relaxed)).sum()
+        self.in_flight.iter().map(|worker| worker.count.load(Ordering::Relaxed)).sum()
     }
 
     /// Counts a request, unless it came too late to begin.
     pub fn request_began(&self, worker: usize) -> Began {
-        let count = &self.in_flight[worker].0;
+        let count = &self.in_flight[worker].count;
         // A plain store is enough, and cheaper: there is one writer.
         count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         if self.is_draining() {
@@ -116,7 +130,7 @@ impl Gateway {
     }
 
     pub fn request_ended(&self, worker: usize) {
-        let count = &self.in_flight[worker].0;
+        let count = &self.in_flight[worker].count;
         count.store(count.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
     }
 }

@@ -207,6 +207,7 @@ async fn accept(worker: &Rc<Worker>, listener: TcpListener, phase: &mut watch::R
             },
         }
     }
+    worker.gateway.worker_drains(worker.index);
     if let Err(error) = accept_waiting(worker, listener) {
         tracing::error!(%error, "connections that were waiting to be accepted are lost");
     }

@@ -198,3 +198,19 @@ fn who_has_connected_is_served_though_the_end_comes_before_the_next_look() {
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     });
 }
+
+#[test]
+fn nobody_is_told_that_all_requests_have_ended_while_one_may_still_begin() {
+    use crate::gateway::Began;
+
+    let worker = worker(SocketAddr::from(([127, 0, 0, 1], 9)));
+    let gateway = &worker.gateway;
+    gateway.start_draining();
+    assert_eq!(gateway.in_flight(), 1, "the worker has not been told");
+    assert_eq!(gateway.request_began(worker.index), Began::InTime);
+    gateway.worker_drains(worker.index);
+    assert_eq!(gateway.in_flight(), 1, "a request");
+    gateway.request_ended(worker.index);
+    assert_eq!(gateway.in_flight(), 0);
+    assert_eq!(gateway.request_began(worker.index), Began::TooLate);
+}
