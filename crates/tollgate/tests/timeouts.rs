@@ -187,6 +187,24 @@ fn an_idle_upstream_connection_is_closed() {
 }
 
 #[test]
+fn an_upstream_connection_idles_from_the_end_of_its_last_response() {
+    // Longer than a connection may idle.
+    let slow = [
+        Step::write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no"),
+        Step::Pause(Duration::from_millis(3_500)),
+        Step::write("k"),
+    ];
+    let upstream = ScriptedUpstream::script(slow.to_vec());
+    let gateway = gateway_with("upstream_idle = \"3s\"");
+    let key = gateway.expose(&upstream.url());
+    gateway.client().get("/acme/api", &[("X-API-Key", &key)]).expect(200);
+    // Idle connections are looked over once a second.
+    thread::sleep(Duration::from_millis(1_500));
+    gateway.client().get("/acme/api", &[("X-API-Key", &key)]).expect(200);
+    assert_eq!(upstream.connections(), 1);
+}
+
+#[test]
 fn a_tunnel_in_which_nothing_moves_is_closed() {
     let gateway = gateway_with("tunnel_idle = \"300ms\"");
     let switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";

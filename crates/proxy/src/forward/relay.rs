@@ -26,21 +26,30 @@ pub(crate) enum Cut {
 }
 
 impl Attempt<'_> {
-    /// Moves the response's body through `download`; its head is in the client's output already.
-    pub async fn relay(&mut self, download: &mut Pump, deadlines: &Deadlines, began: Instant) -> Relayed {
+    /// Moves the response's body through `download`; its head is in the client's output already. Gives the
+    /// moment of the end too.
+    pub async fn relay(
+        &mut self,
+        download: &mut Pump,
+        deadlines: &Deadlines,
+        began: Instant,
+    ) -> (Relayed, Instant) {
+        let mut has_waited = false;
         let mut moved_at = began;
         let mut moved = (0, 0);
         poll_fn(|cx| {
             if let Poll::Ready(relayed) = self.poll_relay(cx, download) {
-                return Poll::Ready(relayed);
+                // What was there at once is worth no look at the clock.
+                return Poll::Ready((relayed, if has_waited { Instant::now() } else { began }));
             }
+            has_waited = true;
             let now = (download.moved_bytes() + self.client_buffers.sent_bytes(), self.upload.moved_bytes());
             if now != moved {
                 moved = now;
                 moved_at = Instant::now();
             }
             let deadline = deadlines.nearer(moved_at + deadlines.idle);
-            self.client.watchdog.poll_past(cx, deadline).map(|()| Relayed::Cut(Cut::Timeout))
+            self.client.watchdog.poll_past(cx, deadline).map(|()| (Relayed::Cut(Cut::Timeout), deadline))
         })
         .await
     }

@@ -235,7 +235,7 @@ async fn respond(
     record.status = Some(attempt.response.status);
     attempt.client.progress = Progress::Answering;
     let mut download = Pump::new(from, to, None);
-    let relayed = attempt.relay(&mut download, deadlines, began.instant).await;
+    let (relayed, ended) = attempt.relay(&mut download, deadlines, began.instant).await;
     record.body_bytes = download.moved_bytes();
     let reusable =
         from != BodyLength::UntilClose && keep_alive(attempt.response.version, &attempt.response.fields);
@@ -243,7 +243,7 @@ async fn respond(
         Relayed::Complete => {
             if reusable && attempt.upstream_buffers.input.is_empty() {
                 let pools = &forward.worker.gateway.pools;
-                pools.check_in(forward.worker.index, &target.endpoint, attempt.upstream, began.instant);
+                pools.check_in(forward.worker.index, &target.endpoint, attempt.upstream, ended);
             }
             match persistence {
                 Persistence::KeepAlive => Forwarded::KeepAlive,
