@@ -145,9 +145,9 @@ async fn caught<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Result<T, P
     .await
 }
 
-/// Answers 500 where nothing was answered yet; a response that was begun is cut.
+/// Answers 500 where nothing was answered yet; a response that was begun, an interim one too, is cut.
 async fn apologise(worker: &Worker, client: &mut Client, session: &mut Session) {
-    if client.progress == Progress::Answering {
+    if client.progress == Progress::Answering || session.client.is_partly_sent() {
         client.stream.reset_on_close();
         return;
     }
@@ -180,14 +180,22 @@ mod tests {
 
     #[tokio::test]
     async fn a_response_that_a_panic_interrupts_is_never_taken_for_a_whole_one() {
+        for progress in [Progress::Answering, Progress::Unanswered] {
+            assert_is_reset(progress).await;
+        }
+    }
+
+    /// With a response that was begun, or with half an interim one.
+    async fn assert_is_reset(progress: Progress) {
         let (mut receiving, accepted) = connection().await;
         let worker = worker(SocketAddr::from(([127, 0, 0, 1], 9)));
-        let mut client = Client {
-            stream: Stream::Plain(accepted),
-            watchdog: Watchdog::default(),
-            progress: Progress::Answering,
-        };
-        apologise(&worker, &mut client, worker.session().get()).await;
+        let mut client = Client { stream: Stream::Plain(accepted), watchdog: Watchdog::default(), progress };
+        let mut session = worker.session();
+        if progress == Progress::Unanswered {
+            session.get().client.output.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\n\r\n");
+            session.get().client.sent(10);
+        }
+        apologise(&worker, &mut client, session.get()).await;
         drop(client);
         let mut received = Vec::new();
         let end = receiving.read_to_end(&mut received).await;

@@ -28,6 +28,11 @@ impl Buffers {
         &self.output[self.written..]
     }
 
+    /// Whether a part of the output has been written and a part has not.
+    pub const fn is_partly_sent(&self) -> bool {
+        self.written > 0
+    }
+
     /// Notes that `bytes` more of the output have been written.
     pub fn sent(&mut self, bytes: usize) {
         self.written += bytes;
