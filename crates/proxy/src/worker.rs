@@ -13,7 +13,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tollgate_core::balance::SmoothWeighted;
-use tollgate_core::resource::{KeyId, ServiceId};
+use tollgate_core::resource::{KeyId, ServiceId, TenantId};
 use tollgate_core::snapshot::{Service, Snapshot, Target};
 
 use crate::clock::Clock;
@@ -39,10 +39,14 @@ pub(crate) struct Worker {
     #[expect(clippy::vec_box, reason = "a session is large: its box goes back and forth, not its bytes")]
     sessions: RefCell<Vec<Box<Session>>>,
     log_lines: RefCell<Vec<u8>>,
-    cursors: RefCell<std::collections::HashMap<ServiceId, SmoothWeighted, ahash::RandomState>>,
+    cursors: RefCell<Cursors>,
+    /// The revision that the cursors were last compared with.
+    cursors_revision: Cell<Option<u64>>,
     last_used: RefCell<LastUsed>,
     random: Cell<u64>,
 }
+
+type Cursors = std::collections::HashMap<(TenantId, ServiceId), SmoothWeighted, ahash::RandomState>;
 
 struct CachedSnapshot {
     source: Cache<Arc<arc_swap::ArcSwap<Snapshot>>, Arc<Snapshot>>,
@@ -74,6 +78,7 @@ impl Worker {
             sessions: RefCell::default(),
             log_lines: RefCell::default(),
             cursors: RefCell::default(),
+            cursors_revision: Cell::default(),
             last_used: RefCell::default(),
             random: Cell::new(fastrand::u64(..)),
         }
@@ -105,12 +110,12 @@ impl Worker {
     }
 
     /// The target for the next request of `service`.
-    pub fn pick_target<'s>(&self, service: &'s Service) -> Option<&'s Target> {
+    pub fn pick_target<'s>(&self, tenant: TenantId, service: &'s Service) -> Option<&'s Target> {
         if let [only] = &*service.targets {
             return Some(only);
         }
         let mut cursors = self.cursors.borrow_mut();
-        let cursor = cursors.entry(service.id).or_default();
+        let cursor = cursors.entry((tenant, service.id)).or_default();
         let picked = cursor.pick(service.targets.iter().map(|target| target.weight))?;
         service.targets.get(picked)
     }
@@ -153,9 +158,20 @@ impl Worker {
         let now = self.clock.now().instant;
         let most = self.gateway.settings.timeouts.upstream_idle;
         self.gateway.pools.purge(self.index, now, most);
+        self.forget_services();
         let mut used = self.last_used.borrow_mut();
         if !used.is_empty() {
             self.gateway.last_used.lock().extend(used.drain());
+        }
+    }
+
+    /// Drops the cursors of services that are gone.
+    fn forget_services(&self) {
+        let snapshot = self.snapshot();
+        if self.cursors_revision.replace(Some(snapshot.revision())) != Some(snapshot.revision()) {
+            self.cursors.borrow_mut().retain(|&(tenant, service), _| {
+                snapshot.tenant_by_id(tenant).is_some_and(|tenant| tenant.has_service(service))
+            });
         }
     }
 }

@@ -74,6 +74,10 @@ impl Tenant {
         self.services.get(slug).map(Arc::as_ref)
     }
 
+    pub fn has_service(&self, id: ServiceId) -> bool {
+        self.service_slugs.contains_key(&id)
+    }
+
     pub fn services(&self) -> impl Iterator<Item = &Service> {
         self.services.values().map(Arc::as_ref)
     }

@@ -66,9 +66,9 @@ pub(crate) async fn send(
     sides: &mut Sides<'_>,
     record: &mut Record<'_>,
 ) -> Result<Forwarded, Rejection> {
-    let target = forward.worker.pick_target(forward.selected.service).ok_or(Rejection::NoTarget)?;
+    let Selected { tenant, service, .. } = *forward.selected;
+    let target = forward.worker.pick_target(tenant.id, service).ok_or(Rejection::NoTarget)?;
     let deadlines = deadlines(forward);
-    let service = forward.selected.service;
     let most_body_bytes = service.max_body_bytes.or(forward.worker.gateway.settings.limits.max_body_bytes);
     if let (BodyLength::Exact(length), Some(most)) = (forward.request.body, most_body_bytes)
         && length > most

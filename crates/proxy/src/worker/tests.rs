@@ -214,3 +214,15 @@ fn nobody_is_told_that_all_requests_have_ended_while_one_may_still_begin() {
     assert_eq!(gateway.in_flight(), 0);
     assert_eq!(gateway.request_began(worker.index), Began::TooLate);
 }
+
+#[test]
+fn what_is_kept_of_a_service_goes_with_the_service() {
+    let worker = worker(SocketAddr::from(([127, 0, 0, 1], 9)));
+    let (tenant, gone) = (TenantId(Uuid::from_u128(1)), ServiceId(Uuid::from_u128(9)));
+    let there = (tenant, ServiceId(Uuid::from_u128(3)));
+    for key in [there, (tenant, gone), (TenantId(Uuid::from_u128(9)), there.1)] {
+        worker.cursors.borrow_mut().entry(key).or_default();
+    }
+    worker.housekeeping();
+    assert_eq!(worker.cursors.borrow().keys().collect::<Vec<_>>(), [&there]);
+}
