@@ -14,7 +14,7 @@ use crate::client::{Client, Progress};
 use crate::clock::Moment;
 use crate::forward::{Forward, Forwarded, Sides};
 use crate::identity::{Origin, Peer, RequestId};
-use crate::message::{Persistence, Reply, write_rejection, write_reply};
+use crate::message::{Persistence, Reply, push_limit_lines, write_rejection, write_reply};
 use crate::record::{Limited, Record};
 use crate::rejection::Rejection;
 use crate::request::{Examined, Request};
@@ -43,6 +43,8 @@ enum Answer<'s> {
 struct Refused {
     rejection: Rejection,
     body: Body,
+    /// Where the client stands with its limits, once it was charged.
+    limit_lines: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +99,7 @@ pub(crate) async fn serve(
     let mut sides =
         Sides { client, client_buffers, upstream_buffers: upstream, response, parser: response_parser };
     let answer = match unreadable {
-        Some(rejection) => Err(Refused { rejection, body: Body::Lost }),
+        Some(rejection) => Err(Refused { rejection, body: Body::Lost, limit_lines: Vec::new() }),
         None => context.answer(&mut sides, &mut record).await,
     };
     match answer {
@@ -108,12 +110,13 @@ pub(crate) async fn serve(
             record.caller = caller;
             context.reply(&mut sides, &mut record, &reply, Body::Untouched, received.wall).await
         }
-        Err(Refused { rejection, body }) => {
+        Err(Refused { rejection, body, limit_lines }) => {
             if matches!(rejection, Rejection::RateLimited(_)) {
                 record.limited = Limited::Yes;
             }
             let now = worker.clock.now().wall;
-            let reply = context.refusal(&rejection, now);
+            let mut reply = context.refusal(&rejection, now);
+            reply.lines.extend_from_slice(&limit_lines);
             context.reply(&mut sides, &mut record, &reply, body, now).await
         }
     }
@@ -131,10 +134,10 @@ struct Context<'x> {
 
 impl<'x> Context<'x> {
     async fn answer(&self, sides: &mut Sides<'_>, record: &mut Record<'x>) -> Result<Answer<'x>, Refused> {
-        let untouched = |rejection| Refused { rejection, body: Body::Untouched };
+        let untouched = |rejection| Refused { rejection, body: Body::Untouched, limit_lines: Vec::new() };
         let gateway = &self.worker.gateway;
         let now = self.received.wall;
-        let ambiguous = |rejection| Refused { rejection, body: Body::Lost };
+        let ambiguous = |rejection| Refused { rejection, body: Body::Lost, limit_lines: Vec::new() };
         let request = match Request::examine(self.head, &gateway.via).map_err(ambiguous)? {
             Examined::Request(request) => request,
             Examined::AboutGateway => return Ok(Answer::Own(reserved::about_gateway(), None)),
@@ -164,7 +167,11 @@ impl<'x> Context<'x> {
             persistence: self.persistence(),
         };
         let forwarded = forward::send(&forward, sides, record).await;
-        forwarded.map(Answer::Forwarded).map_err(|rejection| Refused { rejection, body: Body::Touched })
+        forwarded.map(Answer::Forwarded).map_err(|rejection| {
+            let (limits, mut limit_lines) = (admitted.limits(), Vec::new());
+            push_limit_lines(&mut limit_lines, limits.rules(), limits.policy_line(), now, &self.worker.times);
+            Refused { rejection, body: Body::Touched, limit_lines }
+        })
     }
 
     /// Whether the client's connection may outlive a response whose request was read to its end.

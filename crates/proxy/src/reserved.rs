@@ -48,7 +48,9 @@ pub(crate) fn answer<'s>(
     match reserved {
         Reserved::Live => Ok((status_reply(200, "live"), None)),
         Reserved::Health | Reserved::Ready if gateway.is_draining() => {
-            Ok((status_reply(503, "draining"), None))
+            let mut reply = status_reply(503, "draining");
+            reply.lines.extend_from_slice(b"Retry-After: 1\r\n");
+            Ok((reply, None))
         }
         Reserved::Health | Reserved::Ready => Ok((status_reply(200, "ready"), None)),
         Reserved::Usage => {

@@ -143,3 +143,18 @@ fn an_upstream_s_own_limits_are_not_taken_for_the_gateway_s() {
     assert_eq!(values(&response, "X-RateLimit-Limit-Minute"), ["7"]);
     assert_eq!(values(&response, "RateLimit-Policy"), [""; 0]);
 }
+
+#[test]
+fn a_request_that_failed_behind_the_limits_says_what_it_cost() {
+    let gateway = Gateway::start();
+    let upstream = ScriptedUpstream::script(vec![Step::Close]);
+    let tenant = gateway.tenant("acme");
+    let small = json!({ "slug": "small", "url": upstream.url(), "max_body_bytes": 1 });
+    tenant.service("api", &upstream.url()).service_with(&small).plan("plan", &[(10, "hour")]);
+    let key = tenant.key("plan");
+    for (path, status, remaining) in [("/acme/api", 502, "9"), ("/acme/small", 413, "8")] {
+        let response = gateway.client().request("POST", path, &[("X-API-Key", &key)], b"body").expect(status);
+        assert_eq!(response.header("X-RateLimit-Remaining-Hour"), Some(remaining), "{path}");
+        assert!(response.header("RateLimit").is_some(), "{path}");
+    }
+}

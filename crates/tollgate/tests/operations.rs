@@ -156,7 +156,8 @@ fn an_end_that_is_asked_for_waits_for_the_requests_at_hand() {
         gateway.signal(signal);
         await_refused_connections(&gateway);
         // Who is connected learns that it should go elsewhere.
-        idle.get("/health/ready", &[]).expect(503);
+        let draining = idle.get("/health/ready", &[]).expect(503);
+        assert!(draining.header("Retry-After").is_some(), "{draining:?}");
         assert!(gateway.is_running());
         gate.open();
         assert_eq!(client.read_response().expect(200).text(), "at last");
