@@ -69,14 +69,33 @@ impl Buffers {
 
     /// Forgets all content, and memory beyond what a usual exchange needs.
     pub fn clear(&mut self) {
-        if self.input.capacity() > KEPT_BYTES {
+        self.input.clear();
+        // Its capacity counts from where it was read up to: only reclaiming tells how much it really holds.
+        if self.input.try_reclaim(KEPT_BYTES + 1) {
             self.input = BytesMut::new();
-        } else {
-            self.input.clear();
         }
         if self.output.capacity() > KEPT_BYTES {
             self.output = Vec::new();
         }
         self.clear_output();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Buf;
+
+    use super::*;
+
+    #[test]
+    fn a_large_buffer_is_not_kept_though_most_of_it_was_used_up() {
+        for (bytes, is_kept) in [(READ_BYTES, true), (2 * KEPT_BYTES, false)] {
+            let mut buffers = Buffers::default();
+            buffers.input.reserve(bytes);
+            buffers.input.resize(bytes, b'x');
+            buffers.input.advance(bytes - 1);
+            buffers.clear();
+            assert_eq!(buffers.input.try_reclaim(bytes), is_kept, "{bytes} bytes");
+        }
     }
 }
