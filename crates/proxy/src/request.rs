@@ -18,7 +18,12 @@ pub(crate) struct Request<'r> {
     pub body: BodyLength,
     /// The protocols that the client offers to switch to.
     pub upgrade: Option<&'r [u8]>,
+    /// How many hops behind this one may still be taken; only `TRACE` and `OPTIONS` are limited (RFC 9110
+    /// section 7.6.2).
+    pub max_forwards: Option<u32>,
 }
+
+pub(crate) const MAX_FORWARDS: &[u8] = b"Max-Forwards";
 
 /// What a well-formed head asks for.
 pub(crate) enum Examined<'r> {
@@ -46,11 +51,26 @@ impl<'r> Request<'r> {
         if target.is_empty() && head.method == Method::Options {
             return Ok(Examined::AboutGateway);
         }
+        let max_forwards = match hops_left(head)? {
+            Some(0) if head.method == Method::Options => return Ok(Examined::AboutGateway),
+            // The gateway is the last recipient then, and echoes nothing: the request holds credentials.
+            Some(0) => return Err(Rejection::ReadOnly),
+            Some(hops) => Some(hops - 1),
+            None => None,
+        };
         let query_at = memchr::memchr(b'?', target).unwrap_or(target.len());
         let (path, query) = target.split_at(query_at);
         let path = if path.is_empty() { b"/" } else { path };
         let path = CanonicalPath::parse(path).map_err(ambiguous_path)?;
-        Ok(Examined::Request(Self { head, path, query, authority, body, upgrade: offered_upgrade(head) }))
+        Ok(Examined::Request(Self {
+            head,
+            path,
+            query,
+            authority,
+            body,
+            upgrade: offered_upgrade(head),
+            max_forwards,
+        }))
     }
 
     pub fn has_body(&self) -> bool {
@@ -100,6 +120,19 @@ fn offered_upgrade(head: &RequestHead) -> Option<&[u8]> {
         && is_nominated(&head.fields, b"upgrade")
         && !head.fields.all(FieldId::Upgrade).flat_map(list_tokens).any(is_http2);
     counts.then_some(offer)
+}
+
+/// `Max-Forwards`, where it means something. A larger number than can be counted is as good as the largest.
+fn hops_left(head: &RequestHead) -> Result<Option<u32>, Rejection> {
+    if !matches!(head.method, Method::Trace | Method::Options) {
+        return Ok(None);
+    }
+    let Some(value) = head.fields.find(MAX_FORWARDS) else { return Ok(None) };
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return Err(Rejection::Malformed("invalid Max-Forwards"));
+    }
+    let digits = value.iter().map(|digit| u32::from(digit - b'0'));
+    Ok(Some(digits.fold(0, |number: u32, digit| number.saturating_mul(10).saturating_add(digit))))
 }
 
 fn malformed_framing(error: FramingError) -> Rejection {

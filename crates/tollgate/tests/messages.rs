@@ -69,6 +69,32 @@ fn options_of_the_whole_server_is_answered_by_the_gateway() {
 }
 
 #[test]
+fn max_forwards_is_counted_down_and_stops_at_the_gateway() {
+    let (gateway, upstream, key) = started();
+    let call = |method: &str, hops: &str| {
+        let fields = [("X-API-Key", key.as_str()), ("max-forwards", hops)];
+        gateway.client().request(method, "/acme/api", &fields, b"")
+    };
+    for (method, hops, left) in [
+        ("OPTIONS", "1", "0"),
+        ("TRACE", "10", "9"),
+        ("TRACE", "99999999999999999999", "4294967294"),
+        ("GET", "0", "0"),
+        ("GET", "x", "x"),
+    ] {
+        let echoed = Echoed::of(&call(method, hops));
+        let all: Vec<_> =
+            echoed.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("Max-Forwards")).collect();
+        assert!(matches!(all.as_slice(), [(_, value)] if value == left), "{method} {hops}: {all:?}");
+    }
+    let reached = upstream.requests().len();
+    assert!(call("OPTIONS", "0").expect(204).header("Allow").is_some());
+    assert!(call("TRACE", "0").expect(405).header("Allow").is_some());
+    call("OPTIONS", "-1").expect(400);
+    assert_eq!(upstream.requests().len(), reached);
+}
+
+#[test]
 fn several_requests_in_one_packet_are_answered_in_their_order() {
     let (gateway, _upstream, key) = started();
     let mut client = gateway.client();

@@ -8,7 +8,7 @@ use crate::admit::Admitted;
 use crate::authenticate::is_credential;
 use crate::gateway::Gateway;
 use crate::identity::{Origin, RequestId};
-use crate::request::{Request, is_nominated, nominates_any};
+use crate::request::{MAX_FORWARDS, Request, is_nominated, nominates_any};
 use crate::route::Selected;
 
 pub(crate) struct UpstreamHead<'x> {
@@ -30,11 +30,15 @@ pub(crate) fn write_request(out: &mut Vec<u8>, head: &UpstreamHead<'_>) {
     let header = &selected.service.auth_header;
     let has_nominations = nominates_any(fields);
     writer.fields(fields, |field| {
-        keeps(head, field.id)
-            && !(has_nominations && is_dropped_by_nomination(fields, field.id, field.name))
-            && !carries_credential(head, header, field.id, field.name, field.value)
-            && !(field.id == FieldId::Other && imitates_guarded(head, header, field.name))
+        let is_dropped = has_nominations && is_dropped_by_nomination(fields, field.id, field.name)
+            || carries_credential(head, header, field.id, field.name, field.value)
+            || field.id == FieldId::Other && imitates_guarded(head, header, field.name)
+            || request.max_forwards.is_some() && field.name.eq_ignore_ascii_case(MAX_FORWARDS);
+        keeps(head, field.id) && !is_dropped
     });
+    if let Some(hops) = request.max_forwards {
+        writer.field_number(MAX_FORWARDS, u64::from(hops));
+    }
     if let Some(upgrade) = request.upgrade {
         writer.field(b"Connection", b"Upgrade").field(b"Upgrade", upgrade);
     }
