@@ -1,7 +1,12 @@
 //! The client's side of a connection.
 
+use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::task::{Context, Poll, ready};
+
+use tokio::io::Interest;
+use tokio::net::TcpStream;
 
 use crate::watchdog::Watchdog;
 use crate::wire::{Buffers, READ_BYTES, Stream};
@@ -13,6 +18,8 @@ pub(crate) struct Client {
     pub stream: Stream,
     pub watchdog: Watchdog,
     pub progress: Progress,
+    /// A second handle of the socket, to watch for its end while it is not read.
+    closing: Option<TcpStream>,
 }
 
 /// How far the answer to the request at hand has come.
@@ -24,18 +31,51 @@ pub(crate) enum Progress {
 }
 
 impl Client {
+    pub fn new(stream: Stream) -> Self {
+        Self { stream, watchdog: Watchdog::default(), progress: Progress::Unanswered, closing: None }
+    }
+
+    /// Forgets the last exchange.
+    pub fn begin(&mut self) {
+        self.progress = Progress::Unanswered;
+        self.closing = None;
+    }
+
     /// Ready when the client has gone. What it sends meanwhile is the next request, kept in `buffers`.
     ///
     /// A client that ends its sending direction counts as gone: it cannot be told from one that closed.
     pub fn poll_gone(&mut self, cx: &mut Context<'_>, buffers: &mut Buffers) -> Poll<()> {
         while buffers.input.len() < READ_AHEAD_BYTES {
-            match self.stream.poll_read(cx, &mut buffers.input, READ_BYTES) {
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
-                Poll::Ready(Ok(_)) => {}
-                Poll::Pending => break,
+            match ready!(self.stream.poll_read(cx, &mut buffers.input, READ_BYTES)) {
+                Ok(0) | Err(_) => return Poll::Ready(()),
+                Ok(_) => {}
             }
         }
-        Poll::Pending
+        self.poll_closed(cx)
+    }
+
+    /// Ready when the client has closed the connection behind what still waits in the socket. That stays
+    /// there, so the socket itself reports nothing more.
+    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let closing = match &mut self.closing {
+            Some(closing) => closing,
+            none => match self.stream.duplicate() {
+                Ok(duplicate) => none.insert(duplicate),
+                // Without a file for it, the next write will tell.
+                Err(_) => return Poll::Pending,
+            },
+        };
+        loop {
+            if ready!(closing.poll_read_ready(cx)).is_err() {
+                return Poll::Ready(());
+            }
+            let readiness = pin!(closing.ready(Interest::READABLE)).poll(cx);
+            if matches!(readiness, Poll::Ready(Ok(readiness)) if readiness.is_read_closed()) {
+                return Poll::Ready(());
+            }
+            // It is only data: forgotten, so as to be woken for what comes next.
+            drop(closing.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into())));
+        }
     }
 
     /// The same of a client whose connection ends with the response: what it sends meanwhile is for nobody.
@@ -52,5 +92,36 @@ impl Client {
     /// Writes what is in `buffers`.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>, buffers: &mut Buffers) -> Poll<io::Result<()>> {
         buffers.poll_flush(cx, &mut self.stream)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+    use crate::worker::tests::connection;
+
+    #[tokio::test]
+    async fn a_client_that_leaves_is_noticed_behind_all_that_it_sent() {
+        let (mut sending, accepted) = connection().await;
+        let (mut client, mut buffers) = (Client::new(Stream::Plain(accepted)), Buffers::default());
+        sending.write_all(&vec![b'x'; READ_AHEAD_BYTES + READ_BYTES]).await.unwrap();
+        let mut sending = Some(sending);
+        let mut polls = 0;
+        let gone = poll_fn(|cx| {
+            polls += 1;
+            let gone = client.poll_gone(cx, &mut buffers);
+            if buffers.input.len() >= READ_AHEAD_BYTES {
+                sending = None;
+            }
+            gone
+        });
+        assert!(tokio::time::timeout(Duration::from_secs(20), gone).await.is_ok(), "it was not noticed");
+        assert!(buffers.input.len() < READ_AHEAD_BYTES + READ_BYTES, "no more is read than is held");
+        assert!(polls < 100, "{polls} looks at a socket that has not changed");
     }
 }

@@ -16,7 +16,6 @@ use crate::identity::{Peer, RequestId};
 use crate::message::{Persistence, write_rejection, write_reply};
 use crate::rejection::Rejection;
 use crate::session::Session;
-use crate::watchdog::Watchdog;
 use crate::wire::{READ_BYTES, Stream};
 use crate::worker::Worker;
 
@@ -31,12 +30,7 @@ pub(crate) fn spawn(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
     // Small responses must not wait for acknowledgements; where it fails the next write will tell.
     drop(stream.set_nodelay(true));
     let peer = Peer::new(peer.ip(), worker.gateway.port, &worker.gateway.settings.trusted_proxies);
-    let client = Client {
-        stream: Stream::Plain(stream),
-        watchdog: Watchdog::default(),
-        progress: Progress::Unanswered,
-    };
-    tokio::task::spawn_local(run(Rc::clone(worker), client, peer));
+    tokio::task::spawn_local(run(Rc::clone(worker), Client::new(Stream::Plain(stream)), peer));
 }
 
 async fn run(worker: Rc<Worker>, mut client: Client, peer: Peer) {
@@ -189,7 +183,8 @@ mod tests {
     async fn assert_is_reset(progress: Progress) {
         let (mut receiving, accepted) = connection().await;
         let worker = worker(SocketAddr::from(([127, 0, 0, 1], 9)));
-        let mut client = Client { stream: Stream::Plain(accepted), watchdog: Watchdog::default(), progress };
+        let mut client = Client::new(Stream::Plain(accepted));
+        client.progress = progress;
         let mut session = worker.session();
         if progress == Progress::Unanswered {
             session.get().client.output.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\n\r\n");

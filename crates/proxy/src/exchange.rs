@@ -63,7 +63,7 @@ pub(crate) async fn serve(
     peer: &Peer,
     session: &mut Session,
 ) -> Next {
-    client.progress = Progress::Unanswered;
+    client.begin();
     let Session {
         client: client_buffers,
         upstream,

@@ -1,6 +1,7 @@
 //! A connection, in clear or over TLS.
 
 use std::io::{self, IoSlice};
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -102,6 +103,15 @@ impl Stream {
             }
         };
         matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Another handle of the socket, whose readiness is known apart.
+    pub fn duplicate(&self) -> io::Result<TcpStream> {
+        let tcp = match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => tls.get_ref().0,
+        };
+        TcpStream::from_std(tcp.as_fd().try_clone_to_owned()?.into())
     }
 
     /// Makes closing send a reset, so that a body cut short cannot pass for a complete one.
