@@ -58,17 +58,6 @@ fn what_follows_a_head_is_not_consumed() {
 }
 
 #[test]
-fn the_authority_of_the_target_wins_over_host() {
-    let authority = |bytes| request(bytes).authority().map(|a| (a.host.to_vec(), a.port));
-    assert_eq!(authority(b"GET http://b:81/ HTTP/1.1\r\nHost: a\r\n\r\n"), Some((b"b".to_vec(), Some(81))));
-    assert_eq!(authority(b"GET / HTTP/1.1\r\nHost: a:\r\n\r\n"), Some((b"a".to_vec(), None)));
-    assert_eq!(authority(b"OPTIONS * HTTP/1.1\r\nHost: [::1]:9\r\n\r\n"), Some((b"[::1]".to_vec(), Some(9))));
-    assert_eq!(authority(b"CONNECT c:443 HTTP/1.1\r\nHost: a\r\n\r\n"), Some((b"c".to_vec(), Some(443))));
-    assert_eq!(authority(b"GET / HTTP/1.0\r\n\r\n"), None);
-    assert_eq!(authority(b"GET / HTTP/1.0\r\nHost:\r\n\r\n"), None);
-}
-
-#[test]
 fn targets_are_taken_apart() {
     let absolute = |target: &[u8]| {
         let mut head = RequestHead::new();

@@ -107,25 +107,6 @@ impl BodyDecoder {
         self.trailers.as_ref()
     }
 
-    pub fn is_done(&self) -> bool {
-        matches!(self.state, State::Done)
-    }
-
-    /// Bytes of payload still to come, where they are known.
-    pub fn remaining(&self) -> Option<u64> {
-        match &self.state {
-            State::Exact { left } => Some(*left),
-            State::Done => Some(0),
-            State::UntilClose
-            | State::ChunkLine(_)
-            | State::ChunkPayload { .. }
-            | State::ChunkPayloadEnd(_)
-            | State::LastChunkEnd(_)
-            | State::Trailers(_)
-            | State::Failed(_) => None,
-        }
-    }
-
     fn step(&mut self, input: &[u8]) -> Result<Decoded, BodyError> {
         let mut at = 0;
         loop {

@@ -1,7 +1,5 @@
 //! The head of a request, whichever protocol it came over.
 
-use super::authority::Authority;
-use super::field_id::FieldId;
 use super::fields::Fields;
 use super::grammar::is_token;
 use super::limits::HeadError;
@@ -64,17 +62,5 @@ impl RequestHead {
 
     pub fn target_form(&self) -> TargetForm<'_> {
         self.target_shape.view(self.target())
-    }
-
-    /// Whom the request is for: the target's authority, else `Host` (RFC 9112 3.3). `None` when
-    /// neither says, which only HTTP/1.0 may do, and for a `Host` that no parser has checked and
-    /// that is invalid.
-    pub fn authority(&self) -> Option<Authority<'_>> {
-        let authority = match self.target_form() {
-            TargetForm::Absolute { authority, .. } => authority,
-            TargetForm::Authority => self.target(),
-            TargetForm::Origin | TargetForm::Asterisk => self.fields.first(FieldId::Host)?,
-        };
-        Authority::parse(authority)
     }
 }
