@@ -35,7 +35,8 @@ pub struct Timeouts {
     pub body_idle: Duration,
     /// To open a connection to a target.
     pub connect: Duration,
-    /// From the request sent to the first byte of the response.
+    /// From the request sent to the end of the final response's head. Also for a target to say whether it wants
+    /// a body that the client holds back (`Expect: 100-continue`).
     pub first_byte: Duration,
     /// How long an idle upstream connection is kept.
     pub upstream_idle: Duration,
