@@ -1,4 +1,4 @@
-//! Load from wrk: every request takes one of the keys at random, and one of ten services.
+//! Load from wrk: every request takes one of the keys at random, and a service of the same number.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -14,11 +14,6 @@ use crate::command;
 
 const CONNECTIONS: usize = 64;
 const THREADS: usize = 2;
-
-/// Requests go to this many of the services, spread over all that there are. Every service has upstream
-/// connections of its own, and a peer has one upstream: with requests to thousands of services, what is
-/// compared would be thousands of sockets with a few.
-pub const SERVICES_IN_USE: usize = 10;
 
 /// Requests that wrk holds ready, whatever the number of keys: what it does and touches itself must not differ
 /// from one contender to the next, as it shares caches with them.
@@ -91,8 +86,6 @@ impl Load {
 
 /// The requests are made once, so that sending one costs wrk no more than a look-up.
 fn lua(keys: usize, services: usize) -> String {
-    let in_use = SERVICES_IN_USE.min(services);
-    let step = services / in_use.max(1);
     let mut script = String::new();
     let _infallible = write!(
         script,
@@ -110,7 +103,7 @@ function init()
   math.randomseed(number + 1)
   for i = 0, count - 1 do
     local key = i % {keys}
-    local service = key % {in_use} * {step}
+    local service = key % {services}
     requests[i] = "GET /bench/s" .. service .. "/item HTTP/1.1\r\nHost: bench.test\r\nX-API-Key: {KEY_PREFIX}" .. key .. "\r\n\r\n"
   end
 end

@@ -212,14 +212,13 @@ fn section(contenders: &[Contender], bench: &Bench) -> Result<Section> {
     let method = format!(
         "wrk with 64 connections; {} rounds, in each of which every contender has {} turns of {:?} after {:?} of warm-up, \
          so that what else the machine does meets all of them alike; {} workers each; \
-         every request takes one of all keys at random and goes to one of {} services; a 121-byte response from one nginx worker. CPU \
+         every request takes one of all keys at random, and one of all services with it; a 121-byte response from one nginx worker. CPU \
          is user and system time of all of the proxy's processes, over a round; latencies are medians of its turns. Access logs are checked to hold every request.",
         bench.size.rounds,
         bench.size.slices,
         bench.size.measured,
         bench.size.warm_up,
-        peers::WORKERS,
-        load::SERVICES_IN_USE
+        peers::WORKERS
     );
     Ok(Section {
         title: "Small requests",
