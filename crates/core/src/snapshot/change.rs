@@ -101,7 +101,7 @@ impl Snapshot {
         if let Some(slug) = self.tenant_slugs.remove(&id) {
             self.tenants.remove(&slug);
         }
-        self.keys.retain(|_, entry| entry.key.tenant != id);
+        self.keys.remove_of(id);
     }
 
     fn edit(&mut self, id: TenantId, problems: &mut Problems, edit: impl FnOnce(&mut Tenant, &mut Problems)) {

@@ -2,11 +2,13 @@
 //! locks or cursors in it.
 //!
 //! A snapshot is built by applying [`Change`]s to one that was there before, or to the empty one: one way for
-//! the start, for an edit, and for a node that is told of an edit. The maps are persistent (hash array mapped
-//! tries that share their branches), so that one key changed among a million copies a few small nodes.
+//! the start, for an edit, and for a node that is told of an edit. The maps share what two snapshots have
+//! in common (hash array mapped tries, and for keys [`keys::Keys`]), so that one key changed among a million
+//! copies little.
 
 mod change;
 mod compiled;
+mod keys;
 
 use std::sync::Arc;
 
@@ -16,6 +18,7 @@ use imbl::shared_ptr::DefaultSharedPtr;
 pub use change::Change;
 pub use compiled::{Consumer, Endpoint, Key, KeyUse, Plan, Service, Target};
 
+use self::keys::Keys;
 use crate::credential::KeyHash;
 use crate::resource::{
     ClientId, ConsumerId, DisplayName, PlanId, ServiceId, ServiceSlug, TenantId, TenantSlug,
@@ -29,7 +32,7 @@ pub struct Snapshot {
     revision: u64,
     tenants: Map<TenantSlug, Arc<Tenant>>,
     tenant_slugs: Map<TenantId, TenantSlug>,
-    keys: Map<KeyHash, KeyUse>,
+    keys: Keys,
 }
 
 /// One tenant's part.
