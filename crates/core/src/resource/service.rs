@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize, Serializer};
+use smol_str::SmolStr;
 
 use super::{BaseUrl, DisplayName, DurationText, ServiceId, ServiceSlug, TargetId, TenantId};
 use crate::address::Reach;
@@ -53,7 +54,7 @@ pub struct Timeouts {
 
 /// A header field's name (RFC 9110 section 5.1), case kept, compared without it.
 #[derive(Debug, Clone, Eq)]
-pub struct HeaderName(Box<str>);
+pub struct HeaderName(SmolStr);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadHeaderName {

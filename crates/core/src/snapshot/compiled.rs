@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use smol_str::SmolStr;
+
 use crate::address::Reach;
 use crate::limit::LimitRule;
 use crate::resource::{
@@ -24,9 +26,9 @@ pub struct Target {
     pub id: TargetId,
     pub endpoint: Endpoint,
     /// Value of the `Host` field that the target is sent.
-    pub authority: Box<str>,
+    pub authority: SmolStr,
     /// Put before the path: empty, or starting with a slash and not ending with one.
-    pub path_prefix: Box<str>,
+    pub path_prefix: SmolStr,
     pub weight: u32,
 }
 
