@@ -63,7 +63,7 @@ impl Snapshot {
             }
             Change::DeleteService(tenant, id) => self.edit(*tenant, problems, |tenant, _| {
                 if let Some(slug) = tenant.service_slugs.remove(id) {
-                    tenant.services.remove(&slug);
+                    Arc::make_mut(&mut tenant.services).remove(&slug);
                 }
             }),
             Change::PutConsumer(consumer) => {
@@ -155,7 +155,7 @@ impl Tenant {
             id: tenant.id,
             slug: tenant.slug.clone(),
             name: tenant.name.clone(),
-            services: Map::default(),
+            services: Arc::default(),
             service_slugs: Map::default(),
             plans: Map::default(),
             consumers: Map::default(),
@@ -173,9 +173,9 @@ impl Tenant {
             return;
         }
         if let Some(before) = self.service_slugs.insert(service.id, service.slug.clone()) {
-            self.services.remove(&before);
+            Arc::make_mut(&mut self.services).remove(&before);
         }
-        self.services.insert(service.slug.clone(), Arc::new(Service::from(service)));
+        Arc::make_mut(&mut self.services).insert(service.slug.clone(), Arc::new(Service::from(service)));
     }
 
     fn put_consumer(&mut self, consumer: &resource::Consumer, problems: &mut Problems) {

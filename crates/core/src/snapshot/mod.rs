@@ -10,6 +10,7 @@ mod change;
 mod compiled;
 mod keys;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use imbl::GenericHashMap;
@@ -41,7 +42,9 @@ pub struct Tenant {
     pub id: TenantId,
     pub slug: TenantSlug,
     pub name: DisplayName,
-    services: Map<ServiceSlug, Arc<Service>>,
+    /// One plain table: every request asks it, and a trie costs a cache miss for every level. A service that
+    /// changes copies it, a pointer and a name for each of the tenant's services.
+    services: Arc<HashMap<ServiceSlug, Arc<Service>, ahash::RandomState>>,
     service_slugs: Map<ServiceId, ServiceSlug>,
     plans: Map<PlanId, Arc<Plan>>,
     consumers: Map<ConsumerId, Arc<Consumer>>,
