@@ -151,7 +151,7 @@ async fn apologise(worker: &Worker, client: &mut Client, session: &mut Session) 
     let reply = write_rejection(&rejection, &rejection.appearance(), &session.request, &request_id, now);
     let Session { client: buffers, request, .. } = &mut *session;
     buffers.clear_output();
-    let date = worker.date.at(now);
+    let date = worker.times.date(now);
     write_reply(&mut buffers.output, &reply, request, &request_id, Persistence::Close, &date);
     let deadline = Instant::now() + LINGER;
     let sent = poll_fn(|cx| match client.poll_flush(cx, buffers) {

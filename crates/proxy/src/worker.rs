@@ -19,7 +19,7 @@ use tollgate_core::snapshot::{Service, Snapshot, Target};
 use crate::clock::Clock;
 use crate::connection;
 use crate::gateway::{Gateway, LastUsed};
-use crate::message::{DateText, TimeTexts};
+use crate::message::TimeTexts;
 use crate::session::{Session, SessionGuard};
 
 /// Log lines leave the worker when this many bytes have gathered, and at every tick.
@@ -34,7 +34,6 @@ pub(crate) struct Worker {
     pub gateway: Arc<Gateway>,
     pub clock: Clock,
     pub times: TimeTexts,
-    pub date: DateText,
     snapshot: RefCell<CachedSnapshot>,
     #[expect(clippy::vec_box, reason = "a session is large: its box goes back and forth, not its bytes")]
     sessions: RefCell<Vec<Box<Session>>>,
@@ -73,7 +72,6 @@ impl Worker {
             gateway,
             clock: Clock::new(),
             times: TimeTexts::default(),
-            date: DateText::default(),
             snapshot: RefCell::new(CachedSnapshot { source, current }),
             sessions: RefCell::default(),
             log_lines: RefCell::default(),

@@ -275,7 +275,6 @@ fn write_client_head(
         request_id: forward.request_id,
         now: now.wall,
         times: &forward.worker.times,
-        date: &forward.worker.date,
     };
     write_response(&mut attempt.client_buffers.output, &head);
 }

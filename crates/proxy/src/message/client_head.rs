@@ -3,7 +3,7 @@
 use tollgate_core::time::UnixMicros;
 use tollgate_http1::{BodyLength, FieldId, HeadWriter, ResponseHead, Version};
 
-use super::{DateText, TimeTexts, push_limit_lines};
+use super::{TimeTexts, push_limit_lines};
 use crate::admit::Limits;
 use crate::identity::RequestId;
 use crate::request::{is_nominated, nominates_any};
@@ -36,7 +36,6 @@ pub(crate) struct ClientHead<'x> {
     pub request_id: &'x RequestId,
     pub now: UnixMicros,
     pub times: &'x TimeTexts,
-    pub date: &'x DateText,
 }
 
 /// A final response, or the `101` that opens a tunnel.
@@ -69,7 +68,7 @@ pub(crate) fn write_response(out: &mut Vec<u8>, head: &ClientHead<'_>) {
     }
     // RFC 9110 section 6.6.1: who forwards a response without one adds it.
     if !fields.contains(FieldId::Date) {
-        writer.field(b"Date", &head.date.at(head.now));
+        writer.field(b"Date", &head.times.date(head.now));
     }
     if head.body == BodyLength::Chunked {
         writer.field(b"Transfer-Encoding", b"chunked");

@@ -1,32 +1,9 @@
 //! The fields that tell a client where it stands.
 
-use std::cell::Cell;
-
 use tollgate_core::limit::{LimitRule, Standing};
-use tollgate_core::time::{UnixMicros, rfc3339};
+use tollgate_core::time::UnixMicros;
 
-use super::push_number;
-
-/// Texts of instants that were written last: the same reset times stand in one response after another.
-#[derive(Default)]
-pub(crate) struct TimeTexts([Cell<(u64, [u8; 20])>; SLOTS]);
-
-const SLOTS: usize = 4;
-
-impl TimeTexts {
-    /// RFC 3339; `slot` is where to look, and any number.
-    pub fn text(&self, slot: usize, secs: u64) -> [u8; 20] {
-        let cell = &self.0[slot % SLOTS];
-        let (held_secs, held) = cell.get();
-        // An empty slot holds the epoch's second and no text of it.
-        if held_secs == secs && secs != 0 {
-            return held;
-        }
-        let text = rfc3339(secs);
-        cell.set((secs, text));
-        text
-    }
-}
+use super::{TimeTexts, push_number};
 
 /// Appends the field lines of the contract for every limit, and `RateLimit-Policy` and `RateLimit` of the IETF
 /// draft (draft-ietf-httpapi-ratelimit-headers). Nothing where there is no limit.
