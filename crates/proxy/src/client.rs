@@ -1,9 +1,10 @@
 //! The client's side of a connection.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use tokio::io::Interest;
 use tokio::net::TcpStream;
@@ -89,6 +90,15 @@ impl Client {
         }
     }
 
+    /// Writes what is in `buffers`; whether all of it was before `deadline`.
+    pub async fn flush_before(&mut self, buffers: &mut Buffers, deadline: Instant) -> bool {
+        poll_fn(|cx| match self.poll_flush(cx, buffers) {
+            Poll::Ready(outcome) => Poll::Ready(outcome.is_ok()),
+            Poll::Pending => self.watchdog.poll_past(cx, deadline).map(|()| false),
+        })
+        .await
+    }
+
     /// Writes what is in `buffers`.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>, buffers: &mut Buffers) -> Poll<io::Result<()>> {
         buffers.poll_flush(cx, &mut self.stream)
@@ -97,7 +107,6 @@ impl Client {
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
     use std::time::Duration;
 
     use tokio::io::AsyncWriteExt;

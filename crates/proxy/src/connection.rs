@@ -153,12 +153,7 @@ async fn apologise(worker: &Worker, client: &mut Client, session: &mut Session) 
     buffers.clear_output();
     let date = worker.times.date(now);
     write_reply(&mut buffers.output, &reply, request, &request_id, Persistence::Close, &date);
-    let deadline = Instant::now() + LINGER;
-    let sent = poll_fn(|cx| match client.poll_flush(cx, buffers) {
-        Poll::Ready(outcome) => Poll::Ready(outcome.is_ok()),
-        Poll::Pending => client.watchdog.poll_past(cx, deadline).map(|()| false),
-    });
-    if sent.await {
+    if client.flush_before(buffers, Instant::now() + LINGER).await {
         linger(client, session).await;
     }
 }

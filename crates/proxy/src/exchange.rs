@@ -1,6 +1,5 @@
 //! The life of a request: each stage consumes what the one before has proved.
 
-use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -213,11 +212,7 @@ impl<'x> Context<'x> {
         record.body_bytes = if self.head.method == Method::Head { 0 } else { reply.body.len() as u64 };
         client.progress = Progress::Answering;
         let deadline = Instant::now() + self.worker.gateway.settings.timeouts.body_idle;
-        let sent = poll_fn(|cx| match client.poll_flush(cx, client_buffers) {
-            std::task::Poll::Ready(outcome) => std::task::Poll::Ready(outcome.is_ok()),
-            std::task::Poll::Pending => client.watchdog.poll_past(cx, deadline).map(|()| false),
-        });
-        match (sent.await, persistence) {
+        match (client.flush_before(client_buffers, deadline).await, persistence) {
             (false, _) => Next::Abandon,
             (true, Persistence::KeepAlive) => Next::KeepAlive,
             (true, Persistence::Close) => Next::Close,
