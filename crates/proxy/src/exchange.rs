@@ -46,6 +46,13 @@ struct Refused {
     limit_lines: Vec<u8>,
 }
 
+impl Refused {
+    /// Before anything was charged.
+    const fn uncharged(rejection: Rejection, body: Body) -> Self {
+        Self { rejection, body, limit_lines: Vec::new() }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Body {
     Untouched,
@@ -98,7 +105,7 @@ pub(crate) async fn serve(
     let mut sides =
         Sides { client, client_buffers, upstream_buffers: upstream, response, parser: response_parser };
     let answer = match unreadable {
-        Some(rejection) => Err(Refused { rejection, body: Body::Lost, limit_lines: Vec::new() }),
+        Some(rejection) => Err(Refused::uncharged(rejection, Body::Lost)),
         None => context.answer(&mut sides, &mut record).await,
     };
     match answer {
@@ -133,11 +140,11 @@ struct Context<'x> {
 
 impl<'x> Context<'x> {
     async fn answer(&self, sides: &mut Sides<'_>, record: &mut Record<'x>) -> Result<Answer<'x>, Refused> {
-        let untouched = |rejection| Refused { rejection, body: Body::Untouched, limit_lines: Vec::new() };
+        let untouched = |rejection| Refused::uncharged(rejection, Body::Untouched);
         let gateway = &self.worker.gateway;
         let now = self.received.wall;
-        let ambiguous = |rejection| Refused { rejection, body: Body::Lost, limit_lines: Vec::new() };
-        let request = match Request::examine(self.head, &gateway.via).map_err(ambiguous)? {
+        let ambiguous = |rejection| Refused::uncharged(rejection, Body::Lost);
+        let request = match Request::examine(self.head, gateway.via.name()).map_err(ambiguous)? {
             Examined::Request(request) => request,
             Examined::AboutGateway => return Ok(Answer::Own(reserved::about_gateway(), None)),
         };
