@@ -10,6 +10,7 @@ use tokio_rustls::TlsConnector;
 use tollgate_core::resource::KeyId;
 use tollgate_core::snapshot::Snapshot;
 use tollgate_counters::LocalCounters;
+use tollgate_http1::Version;
 
 use crate::access_log::AccessLogger;
 use crate::forward::Pools;
@@ -24,9 +25,7 @@ pub(crate) struct Gateway {
     pub pools: Pools,
     pub tls: TlsConnector,
     pub access_log: AccessLogger,
-    /// This process's name in `Via`: unique, so that a request that comes back is known, and a request that
-    /// went through another Tollgate is not taken for one.
-    pub via: Box<[u8]>,
+    pub via: Via,
     /// Port that clients reach the proxy at.
     pub port: u16,
     draining: AtomicBool,
@@ -53,6 +52,34 @@ pub(crate) enum Began {
     TooLate,
 }
 
+/// This process in `Via` (RFC 9110 section 7.6.3). Its name is unique, so that a request that comes back is
+/// known, and a request that went through another Tollgate is not taken for one.
+pub(crate) struct Via {
+    name: Box<str>,
+    of_http10: Box<str>,
+    of_http11: Box<str>,
+}
+
+impl Via {
+    fn random() -> Self {
+        let name = format!("tollgate-{:08x}", fastrand::u32(..));
+        let line = |version: &str| format!("Via: {version} {name}\r\n").into();
+        Self { of_http10: line("1.0"), of_http11: line("1.1"), name: name.into() }
+    }
+
+    pub const fn name(&self) -> &[u8] {
+        self.name.as_bytes()
+    }
+
+    /// The line that tells of a request that came in this version.
+    pub const fn line(&self, version: Version) -> &[u8] {
+        match version {
+            Version::Http10 => self.of_http10.as_bytes(),
+            Version::Http11 => self.of_http11.as_bytes(),
+        }
+    }
+}
+
 impl Gateway {
     pub fn new(
         settings: Settings,
@@ -70,7 +97,7 @@ impl Gateway {
             counters,
             tls,
             access_log,
-            via: format!("tollgate-{:08x}", fastrand::u32(..)).into_bytes().into(),
+            via: Via::random(),
             port,
             draining: AtomicBool::new(false),
             closed: AtomicBool::new(false),

@@ -29,6 +29,7 @@ struct Given {
 const LONGEST_ID: usize = 64;
 const TRACEPARENT_BYTES: usize = 55;
 const TRACE_ID: Range<usize> = 3..35;
+const SPAN_ID: Range<usize> = 36..52;
 
 impl RequestId {
     pub fn random(worker: &Worker) -> Self {
@@ -36,7 +37,7 @@ impl RequestId {
         traceparent[3..19].copy_from_slice(&hex(worker.random()));
         // Neither id may be zero.
         traceparent[19..35].copy_from_slice(&hex(worker.random() | 1));
-        traceparent[36..52].copy_from_slice(&hex(worker.random() | 1));
+        traceparent[SPAN_ID].copy_from_slice(&hex(worker.random() | 1));
         Self { traceparent, given: None }
     }
 
@@ -52,7 +53,7 @@ impl RequestId {
     }
 
     fn rename(&mut self, given: &[u8]) {
-        if is_trace_id(given) {
+        if given.len() == TRACE_ID.len() && is_id(given) {
             self.traceparent[TRACE_ID].copy_from_slice(given);
         } else {
             let mut text = [0; LONGEST_ID];
@@ -78,10 +79,24 @@ fn is_plain(id: &[u8]) -> bool {
         && id.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
 }
 
-fn is_trace_id(id: &[u8]) -> bool {
-    id.len() == TRACE_ID.len()
-        && id.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        && id.iter().any(|&byte| byte != b'0')
+/// `00-<32 hex>-<16 hex>-<2 hex>` (W3C Trace Context section 3.2); another version is read as that.
+pub(crate) fn is_traceparent(value: &[u8]) -> bool {
+    value.len() == TRACEPARENT_BYTES
+        && [2, 35, 52].iter().all(|&at| value[at] == b'-')
+        && is_hex(&value[..2])
+        && &value[..2] != b"ff"
+        && is_id(&value[TRACE_ID])
+        && is_id(&value[SPAN_ID])
+        && is_hex(&value[53..])
+}
+
+/// Of a trace or a span: not zero.
+fn is_id(text: &[u8]) -> bool {
+    is_hex(text) && text.iter().any(|&byte| byte != b'0')
+}
+
+fn is_hex(text: &[u8]) -> bool {
+    text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Eight digits at a time: each nibble in a byte of its own, then all made letters or digits at once.
@@ -176,9 +191,10 @@ impl<'r> Origin<'r> {
 
     fn carry_on_forwarding(&self, writer: &mut HeadWriter<'_>, authority: Option<&[u8]>) {
         let before = |id| self.fields.first(id);
-        push_list(writer.out(), b"X-Forwarded-For: ", self.fields.all(FieldId::XForwardedFor));
-        writer.out().extend_from_slice(self.peer.text.as_bytes());
-        writer.lines(b"\r\n");
+        let out = writer.out();
+        push_list(out, b"X-Forwarded-For: ", self.fields.all(FieldId::XForwardedFor));
+        out.extend_from_slice(self.peer.text.as_bytes());
+        out.extend_from_slice(b"\r\n");
         writer.field(b"X-Forwarded-Proto", before(FieldId::XForwardedProto).unwrap_or(b"http"));
         if let Some(host) = before(FieldId::XForwardedHost).or(authority) {
             writer.field(b"X-Forwarded-Host", host);

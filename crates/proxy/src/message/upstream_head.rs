@@ -7,7 +7,7 @@ use tollgate_http1::{BodyLength, FieldId, Fields, HeadWriter, Version, is_same_v
 use crate::admit::Admitted;
 use crate::authenticate::is_credential;
 use crate::gateway::Gateway;
-use crate::identity::{Origin, RequestId};
+use crate::identity::{Origin, RequestId, is_traceparent};
 use crate::request::{MAX_FORWARDS, Request, is_nominated, nominates_any};
 use crate::route::Selected;
 
@@ -46,13 +46,9 @@ pub(crate) fn write_request(out: &mut Vec<u8>, head: &UpstreamHead<'_>) {
         writer.field(b"Transfer-Encoding", b"chunked");
     }
     origin.write_forwarding(&mut writer, request.authority);
-    writer.lines(match request.head.version {
-        Version::Http10 => b"Via: 1.0 ",
-        Version::Http11 => b"Via: 1.1 ",
-    });
-    writer.lines(&head.gateway.via).lines(b"\r\n");
+    writer.lines(head.gateway.via.line(request.head.version));
     writer.field(b"X-Request-ID", head.request_id.as_bytes());
-    if !is_traceparent(fields.first(FieldId::Traceparent)) {
+    if !fields.first(FieldId::Traceparent).is_some_and(is_traceparent) {
         writer.field(b"traceparent", head.request_id.traceparent());
     }
     let caller = &admitted.caller;
@@ -97,7 +93,7 @@ fn keeps(head: &UpstreamHead<'_>, id: FieldId) -> bool {
         | FieldId::XForwardedPort
         | FieldId::Forwarded => false,
         FieldId::Traceparent | FieldId::Tracestate => {
-            is_traceparent(head.request.head.fields.first(FieldId::Traceparent))
+            head.request.head.fields.first(FieldId::Traceparent).is_some_and(is_traceparent)
         }
         // An HTTP/1.0 client cannot be sent an interim response (RFC 9110 section 10.1.1).
         FieldId::Expect => head.request.head.version == Version::Http11,
@@ -141,20 +137,4 @@ fn imitates_guarded(head: &UpstreamHead<'_>, header: &HeaderName, name: &[u8]) -
             | FieldId::XClientId => true,
             other => !keeps(head, other),
         }
-}
-
-/// `00-<32 hex>-<16 hex>-<2 hex>` (W3C Trace Context section 3.2); another version is read as that.
-fn is_traceparent(value: Option<&[u8]>) -> bool {
-    let Some(value) = value else { return false };
-    let is_hex = |part: &[u8]| part.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let is_zero = |part: &[u8]| part.iter().all(|&byte| byte == b'0');
-    value.len() == 55
-        && [2, 35, 52].iter().all(|&at| value[at] == b'-')
-        && is_hex(&value[..2])
-        && &value[..2] != b"ff"
-        && is_hex(&value[3..35])
-        && !is_zero(&value[3..35])
-        && is_hex(&value[36..52])
-        && !is_zero(&value[36..52])
-        && is_hex(&value[53..])
 }
