@@ -40,19 +40,8 @@ impl Edit {
         spec: KeySpec,
         value: KeyValue,
     ) -> Result<Key, EditError> {
-        let referred = self.referred(references, tenant, &spec).await?;
-        Ok(Key {
-            id: KeyId(Uuid::now_v7()),
-            tenant,
-            name: spec.name,
-            hash: value.hash,
-            prefix: value.prefix,
-            plan: referred.plan,
-            consumer: referred.consumer,
-            services: referred.services,
-            expires_at_secs: spec.expires_at_secs,
-            retired: Vec::new(),
-        })
+        let id = KeyId(Uuid::now_v7());
+        self.compose(references, (id, tenant), spec, value, Vec::new()).await
     }
 
     pub async fn insert_keys(&mut self, keys: Vec<Key>) -> Result<(), EditError> {
@@ -69,21 +58,9 @@ impl Edit {
         spec: KeySpec,
         value: KeyValue,
     ) -> Result<Replaced, EditError> {
-        let referred = self.referred(references, before.tenant, &spec).await?;
         // A former value that is the value again needs no grace.
         let retired = before.retired.iter().filter(|retired| retired.hash != value.hash).copied().collect();
-        let key = Key {
-            id: before.id,
-            tenant: before.tenant,
-            name: spec.name,
-            hash: value.hash,
-            prefix: value.prefix,
-            plan: referred.plan,
-            consumer: referred.consumer,
-            services: referred.services,
-            expires_at_secs: spec.expires_at_secs,
-            retired,
-        };
+        let key = self.compose(references, (before.id, before.tenant), spec, value, retired).await?;
         if key == before {
             return Ok(Replaced::Unchanged);
         }
@@ -130,6 +107,29 @@ impl Edit {
     async fn update_key(&mut self, before: Key, key: Key) -> Result<(), EditError> {
         self.write.update_key(&before, &key).await?;
         self.put(&[Change::PutKey { key, before: Some(Box::new(before)) }])
+    }
+
+    async fn compose(
+        &mut self,
+        references: &mut References,
+        (id, tenant): (KeyId, TenantId),
+        spec: KeySpec,
+        value: KeyValue,
+        retired: Vec<RetiredHash>,
+    ) -> Result<Key, EditError> {
+        let Referred { plan, consumer, services } = self.referred(references, tenant, &spec).await?;
+        Ok(Key {
+            id,
+            tenant,
+            name: spec.name,
+            hash: value.hash,
+            prefix: value.prefix,
+            plan,
+            consumer,
+            services,
+            expires_at_secs: spec.expires_at_secs,
+            retired,
+        })
     }
 
     async fn referred(
