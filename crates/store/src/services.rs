@@ -1,7 +1,7 @@
 //! Services and their targets: one row a target, read together.
 
-use sqlx::query;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Sqlite, query};
 use tollgate_core::address::Reach;
 use tollgate_core::resource::{
     BaseUrl, DisplayName, HeaderName, Service, ServiceId, ServiceSlug, Target, TargetId, TenantId, Timeouts,
@@ -14,22 +14,20 @@ use crate::row::{Fields, integer};
 use crate::store::{Read, Write};
 use crate::stored::Stored;
 
+/// A row for each target.
+const SELECT: &str = "SELECT s.*, t.id AS target_id, t.url, t.weight, t.reach
+FROM services s JOIN targets t ON t.service_id = s.id ";
+
 impl Read {
     pub async fn service(
         &mut self,
         tenant: TenantId,
         id: ServiceId,
     ) -> Result<Option<Stored<Service>>, StoreError> {
-        let rows = query(
-            "SELECT s.*, t.id AS target_id, t.url, t.weight, t.reach
-             FROM services s JOIN targets t ON t.service_id = s.id
-             WHERE s.id = ? AND s.tenant_id = ? ORDER BY t.position",
-        )
-        .bind(id.0)
-        .bind(tenant.0)
-        .fetch_all(self.connection())
-        .await?;
-        Ok(services(&rows)?.pop())
+        let mut select = QueryBuilder::<Sqlite>::new(SELECT);
+        select.push("WHERE s.id = ").push_bind(id.0).push(" AND s.tenant_id = ").push_bind(tenant.0);
+        select.push(" ORDER BY t.position");
+        Ok(self.fetch_services(select).await?.pop())
     }
 
     pub async fn service_by_slug(
@@ -37,16 +35,11 @@ impl Read {
         tenant: TenantId,
         slug: &ServiceSlug,
     ) -> Result<Option<Stored<Service>>, StoreError> {
-        let rows = query(
-            "SELECT s.*, t.id AS target_id, t.url, t.weight, t.reach
-             FROM services s JOIN targets t ON t.service_id = s.id
-             WHERE s.tenant_id = ? AND s.slug = ? ORDER BY t.position",
-        )
-        .bind(tenant.0)
-        .bind(slug.as_str())
-        .fetch_all(self.connection())
-        .await?;
-        Ok(services(&rows)?.pop())
+        let mut select = QueryBuilder::<Sqlite>::new(SELECT);
+        select.push("WHERE s.tenant_id = ").push_bind(tenant.0);
+        select.push(" AND s.slug = ").push_bind(slug.as_str().to_owned());
+        select.push(" ORDER BY t.position");
+        Ok(self.fetch_services(select).await?.pop())
     }
 
     pub async fn services(
@@ -54,18 +47,12 @@ impl Read {
         tenant: TenantId,
         page: Page,
     ) -> Result<Paged<Stored<Service>>, StoreError> {
-        let rows = query(
-            "SELECT s.*, t.id AS target_id, t.url, t.weight, t.reach
-             FROM services s JOIN targets t ON t.service_id = s.id
-             WHERE s.id IN (SELECT id FROM services WHERE tenant_id = ? AND id > ? ORDER BY id LIMIT ?)
-             ORDER BY s.id, t.position",
-        )
-        .bind(tenant.0)
-        .bind(page.after_or_first())
-        .bind(page.rows())
-        .fetch_all(self.connection())
-        .await?;
-        Ok(page.cut(services(&rows)?, |service| service.value.id.0))
+        let mut select = QueryBuilder::<Sqlite>::new(SELECT);
+        select.push("WHERE s.id IN (SELECT id FROM services WHERE tenant_id = ").push_bind(tenant.0);
+        select.push(" AND id > ").push_bind(page.after_or_first());
+        select.push(" ORDER BY id LIMIT ").push_bind(page.rows());
+        select.push(") ORDER BY s.id, t.position");
+        Ok(page.cut(self.fetch_services(select).await?, |service| service.value.id.0))
     }
 
     pub(crate) async fn services_after(
@@ -73,17 +60,18 @@ impl Read {
         after: ServiceId,
         rows: u32,
     ) -> Result<Vec<Service>, StoreError> {
-        let rows = query(
-            "SELECT s.*, t.id AS target_id, t.url, t.weight, t.reach
-             FROM services s JOIN targets t ON t.service_id = s.id
-             WHERE s.id IN (SELECT id FROM services WHERE id > ? ORDER BY id LIMIT ?)
-             ORDER BY s.id, t.position",
-        )
-        .bind(after.0)
-        .bind(rows)
-        .fetch_all(self.connection())
-        .await?;
-        Ok(services(&rows)?.into_iter().map(|stored| stored.value).collect())
+        let mut select = QueryBuilder::<Sqlite>::new(SELECT);
+        select.push("WHERE s.id IN (SELECT id FROM services WHERE id > ").push_bind(after.0);
+        select.push(" ORDER BY id LIMIT ").push_bind(rows);
+        select.push(") ORDER BY s.id, t.position");
+        Ok(self.fetch_services(select).await?.into_iter().map(|stored| stored.value).collect())
+    }
+
+    async fn fetch_services(
+        &mut self,
+        mut select: QueryBuilder<Sqlite>,
+    ) -> Result<Vec<Stored<Service>>, StoreError> {
+        services(&select.build().fetch_all(self.connection()).await?)
     }
 }
 
