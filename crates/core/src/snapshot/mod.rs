@@ -3,8 +3,8 @@
 //!
 //! A snapshot is built by applying [`Change`]s to one that was there before, or to the empty one: one way for
 //! the start, for an edit, and for a node that is told of an edit. The maps share what two snapshots have
-//! in common (hash array mapped tries, and for keys [`keys::Keys`]), so that one key changed among a million
-//! copies little.
+//! in common (hash array mapped tries; for keys [`keys::Keys`]; a tenant's services are one table), so that one
+//! key changed among a million copies little.
 
 mod change;
 mod compiled;
