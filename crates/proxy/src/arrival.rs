@@ -40,7 +40,7 @@ pub(crate) async fn read_head(
                     Err(error) => return Poll::Ready(Arrival::Refused(refusal(error))),
                 }
             }
-            match client.stream.poll_read(cx, &mut buffers.input, READ_BYTES) {
+            match buffers.poll_read(cx, &mut client.stream, READ_BYTES) {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Arrival::Gone),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Pending => {

@@ -47,7 +47,7 @@ impl Client {
     /// A client that ends its sending direction counts as gone: it cannot be told from one that closed.
     pub fn poll_gone(&mut self, cx: &mut Context<'_>, buffers: &mut Buffers) -> Poll<()> {
         while buffers.input.len() < READ_AHEAD_BYTES {
-            match ready!(self.stream.poll_read(cx, &mut buffers.input, READ_BYTES)) {
+            match ready!(buffers.poll_read(cx, &mut self.stream, READ_BYTES)) {
                 Ok(0) | Err(_) => return Poll::Ready(()),
                 Ok(_) => {}
             }
@@ -83,7 +83,7 @@ impl Client {
     pub fn poll_gone_discarding(&mut self, cx: &mut Context<'_>, buffers: &mut Buffers) -> Poll<()> {
         loop {
             buffers.input.clear();
-            match ready!(self.stream.poll_read(cx, &mut buffers.input, READ_BYTES)) {
+            match ready!(buffers.poll_read(cx, &mut self.stream, READ_BYTES)) {
                 Ok(0) | Err(_) => return Poll::Ready(()),
                 Ok(_) => {}
             }

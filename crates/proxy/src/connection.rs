@@ -152,7 +152,7 @@ async fn apologise(worker: &Worker, client: &mut Client, session: &mut Session) 
     let Session { client: buffers, request, .. } = &mut *session;
     buffers.clear_output();
     let date = worker.times.date(now);
-    write_reply(&mut buffers.output, &reply, request, &request_id, Persistence::Close, &date);
+    write_reply(buffers.output(), &reply, request, &request_id, Persistence::Close, &date);
     if client.flush_before(buffers, Instant::now() + LINGER).await {
         linger(client, session).await;
     }
@@ -182,7 +182,7 @@ mod tests {
         client.progress = progress;
         let mut session = worker.session();
         if progress == Progress::Unanswered {
-            session.get().client.output.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\n\r\n");
+            session.get().client.output().extend_from_slice(b"HTTP/1.1 103 Early Hints\r\n\r\n");
             session.get().client.sent(10);
         }
         apologise(&worker, &mut client, session.get()).await;

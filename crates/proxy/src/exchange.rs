@@ -214,7 +214,7 @@ impl<'x> Context<'x> {
         };
         let Sides { client, client_buffers, .. } = sides;
         let date = self.worker.times.date(now);
-        write_reply(&mut client_buffers.output, reply, self.head, self.request_id, persistence, &date);
+        write_reply(client_buffers.output(), reply, self.head, self.request_id, persistence, &date);
         record.status = Some(reply.status);
         record.body_bytes = if self.head.method == Method::Head { 0 } else { reply.body.len() as u64 };
         client.progress = Progress::Answering;

@@ -5,10 +5,9 @@ use std::rc::Rc;
 use tollgate_http1::{RequestHead, RequestParser, ResponseHead, ResponseParser};
 
 use crate::identity::RequestId;
-use crate::wire::Buffers;
+use crate::wire::{Buffers, SpareBuffers};
 use crate::worker::Worker;
 
-#[derive(Default)]
 pub(crate) struct Session {
     pub client: Buffers,
     pub upstream: Buffers,
@@ -22,6 +21,18 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    pub fn new(spare: &Rc<SpareBuffers>) -> Self {
+        Self {
+            client: Buffers::new(spare),
+            upstream: Buffers::new(spare),
+            request: RequestHead::default(),
+            request_id: None,
+            response: ResponseHead::default(),
+            request_parser: RequestParser::default(),
+            response_parser: ResponseParser::default(),
+        }
+    }
+
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.client.clear();
@@ -53,7 +64,7 @@ impl SessionGuard {
     }
 
     pub fn get(&mut self) -> &mut Session {
-        self.session.get_or_insert_default()
+        self.session.get_or_insert_with(|| Box::new(self.worker.new_session()))
     }
 }
 

@@ -21,6 +21,7 @@ use crate::connection;
 use crate::gateway::{Gateway, LastUsed};
 use crate::message::TimeTexts;
 use crate::session::{Session, SessionGuard};
+use crate::wire::SpareBuffers;
 
 /// Log lines leave the worker when this many bytes have gathered, and at every tick.
 const LOG_BLOCK_BYTES: usize = 128 * 1_024;
@@ -37,6 +38,7 @@ pub(crate) struct Worker {
     snapshot: RefCell<CachedSnapshot>,
     #[expect(clippy::vec_box, reason = "a session is large: its box goes back and forth, not its bytes")]
     sessions: RefCell<Vec<Box<Session>>>,
+    spare_buffers: Rc<SpareBuffers>,
     log_lines: RefCell<Vec<u8>>,
     cursors: RefCell<Cursors>,
     /// The revision that the cursors were last compared with.
@@ -74,6 +76,7 @@ impl Worker {
             times: TimeTexts::default(),
             snapshot: RefCell::new(CachedSnapshot { source, current }),
             sessions: RefCell::default(),
+            spare_buffers: Rc::default(),
             log_lines: RefCell::default(),
             cursors: RefCell::default(),
             cursors_revision: Cell::default(),
@@ -95,8 +98,12 @@ impl Worker {
 
     /// Memory for one exchange; returns here when the guard goes.
     pub fn session(self: &Rc<Self>) -> SessionGuard {
-        let session = self.sessions.borrow_mut().pop().unwrap_or_default();
+        let session = self.sessions.borrow_mut().pop().unwrap_or_else(|| Box::new(self.new_session()));
         SessionGuard::new(Rc::clone(self), session)
+    }
+
+    pub fn new_session(&self) -> Session {
+        Session::new(&self.spare_buffers)
     }
 
     pub fn take_back(&self, mut session: Box<Session>) {

@@ -141,7 +141,7 @@ impl Attempt<'_> {
             if let Poll::Ready(Err(_)) = self.client.poll_flush(cx, self.client_buffers) {
                 return Poll::Ready(Err(AttemptFailure::ClientGone));
             }
-            match self.upstream.poll_read(cx, &mut self.upstream_buffers.input, READ_BYTES) {
+            match self.upstream_buffers.poll_read(cx, &mut self.upstream, READ_BYTES) {
                 Poll::Ready(Ok(0) | Err(_)) => {
                     let failure = if self.upstream_buffers.input.is_empty() {
                         UpstreamFailure::Closed
@@ -222,7 +222,7 @@ impl Attempt<'_> {
             )));
         }
         match self.client_version {
-            Version::Http11 => write_interim(&mut self.client_buffers.output, self.response),
+            Version::Http11 => write_interim(self.client_buffers.output(), self.response),
             // RFC 9110 section 15.2: HTTP/1.0 knows no interim responses.
             Version::Http10 => {}
         }

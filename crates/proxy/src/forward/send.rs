@@ -163,7 +163,7 @@ fn write_head(forward: &Forward<'_>, sides: &mut Sides<'_>, target: &Target) {
         origin: forward.origin,
         request_id: forward.request_id,
     };
-    write_request(&mut sides.upstream_buffers.output, &head);
+    write_request(sides.upstream_buffers.output(), &head);
 }
 
 fn deadlines(forward: &Forward<'_>) -> Deadlines {
@@ -276,7 +276,7 @@ fn write_client_head(
         now: now.wall,
         times: &forward.worker.times,
     };
-    write_response(&mut attempt.client_buffers.output, &head);
+    write_response(attempt.client_buffers.output(), &head);
 }
 
 /// HTTP/1.0 knows no chunks: what has no length ends with the connection there.

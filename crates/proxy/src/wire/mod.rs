@@ -5,7 +5,7 @@ mod pump;
 mod stream;
 mod tunnel;
 
-pub(crate) use buffers::{Buffers, READ_BYTES};
+pub(crate) use buffers::{Buffers, READ_BYTES, SpareBuffers};
 pub(crate) use pump::{Pump, PumpError, Side};
 pub(crate) use stream::Stream;
 pub(crate) use tunnel::tunnel;

@@ -128,12 +128,10 @@ impl Pump {
                     }
                     from.input.advance(skip);
                     if len >= DIRECT_BYTES {
-                        self.encoder.chunk_prefix(len, &mut to.output).map_err(|_| PumpError::Misfit)?;
+                        self.encoder.chunk_prefix(len, to.output()).map_err(|_| PumpError::Misfit)?;
                         self.direct = Some(Direct { left: len, whole: len });
                     } else {
-                        self.encoder
-                            .data(&from.input[..len], &mut to.output)
-                            .map_err(|_| PumpError::Misfit)?;
+                        self.encoder.data(&from.input[..len], to.output()).map_err(|_| PumpError::Misfit)?;
                         from.input.advance(len);
                     }
                 }
@@ -153,7 +151,7 @@ impl Pump {
     }
 
     fn end(&mut self, to: &mut Buffers) -> Result<(), PumpError> {
-        self.encoder.end(self.decoder.trailers(), &mut to.output).map_err(|_| PumpError::Misfit)?;
+        self.encoder.end(self.decoder.trailers(), to.output()).map_err(|_| PumpError::Misfit)?;
         self.stage = Stage::Framed;
         Ok(())
     }
@@ -175,7 +173,7 @@ impl Pump {
             to.sent_directly(payload);
             direct.left -= payload;
             if direct.left == 0 {
-                self.encoder.chunk_suffix(direct.whole, &mut to.output);
+                self.encoder.chunk_suffix(direct.whole, to.output());
                 self.direct = None;
             }
         }
@@ -189,7 +187,7 @@ impl Pump {
         from: &mut Buffers,
         to: &mut Buffers,
     ) -> Poll<Result<(), PumpError>> {
-        match ready!(source.poll_read(cx, &mut from.input, self.read_bytes)) {
+        match ready!(from.poll_read(cx, source, self.read_bytes)) {
             Ok(0) => {
                 // Nothing more will come: only a body that ends with the connection is complete.
                 self.decoder.end_of_input().map_err(|_| PumpError::SourceCut)?;

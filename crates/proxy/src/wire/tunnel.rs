@@ -29,10 +29,8 @@ pub(crate) async fn tunnel(
     let mut deadline = Instant::now() + idle;
     poll_fn(|cx| {
         let before = (up.moved_bytes, down.moved_bytes);
-        let up_poll =
-            up.poll(cx, (client_stream, &mut client_buffers.input), (upstream_stream, upstream_buffers));
-        let down_poll =
-            down.poll(cx, (upstream_stream, &mut upstream_buffers.input), (client_stream, client_buffers));
+        let up_poll = up.poll(cx, (client_stream, client_buffers), (upstream_stream, upstream_buffers));
+        let down_poll = down.poll(cx, (upstream_stream, upstream_buffers), (client_stream, client_buffers));
         match (up_poll, down_poll) {
             (Poll::Ready(Err(_)), _)
             | (_, Poll::Ready(Err(_)))
@@ -61,23 +59,23 @@ impl Direction {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        (source, input): (&mut Stream, &mut bytes::BytesMut),
+        (source, from): (&mut Stream, &mut Buffers),
         (sink, to): (&mut Stream, &mut Buffers),
     ) -> Poll<io::Result<()>> {
         use bytes::Buf;
         while !self.done {
-            while !to.unsent().is_empty() || !input.is_empty() {
-                let bytes = ready!(sink.poll_write(cx, to.unsent(), input))?;
+            while !to.unsent().is_empty() || !from.input.is_empty() {
+                let bytes = ready!(sink.poll_write(cx, to.unsent(), &from.input))?;
                 let of_head = bytes.min(to.unsent().len());
                 to.sent(of_head);
-                input.advance(bytes - of_head);
+                from.input.advance(bytes - of_head);
                 self.moved_bytes += (bytes - of_head) as u64;
             }
             ready!(sink.poll_flush(cx))?;
             if self.source_ended {
                 ready!(sink.poll_shutdown(cx))?;
                 self.done = true;
-            } else if ready!(source.poll_read(cx, input, READ_BYTES))? == 0 {
+            } else if ready!(from.poll_read(cx, source, READ_BYTES))? == 0 {
                 self.source_ended = true;
             }
         }
@@ -96,7 +94,7 @@ mod tests {
     async fn what_was_sent_before_the_tunnel_is_not_sent_again() {
         let ((mut client, to_client), (upstream, to_upstream)) = (connection().await, connection().await);
         let (mut client_buffers, mut upstream_buffers) = (Buffers::default(), Buffers::default());
-        client_buffers.output.extend_from_slice(b"sent;unsent;");
+        client_buffers.output().extend_from_slice(b"sent;unsent;");
         client_buffers.sent(b"sent;".len());
         upstream_buffers.input.extend_from_slice(b"early;");
         client.shutdown().await.unwrap();
