@@ -3,10 +3,9 @@
 use smallvec::SmallVec;
 use uuid::Uuid;
 
-use super::fixed_window::FixedWindow;
-use super::token_bucket::TokenBucket;
-use super::{Counted, LimitRule, Window};
-use crate::resource::{Algorithm, ConsumerId, KeyId};
+use super::gauge::Gauge;
+use super::{LimitRule, SubjectWindows};
+use crate::resource::{ConsumerId, KeyId};
 use crate::time::UnixMicros;
 
 /// Who is counted: the consumer that is spoken for, else the key. Ids are unique across both.
@@ -22,26 +21,6 @@ impl From<KeyId> for Subject {
 impl From<ConsumerId> for Subject {
     fn from(id: ConsumerId) -> Self {
         Self(id.0)
-    }
-}
-
-/// All windows of one subject. A window that is no longer in its plan is kept until it is over: taking a
-/// limit out and putting it back refills nothing.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SubjectWindows(SmallVec<[(Window, Counted); 3]>);
-
-/// One subject's use of one window, as it is kept across restarts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CounterRecord {
-    pub subject: Subject,
-    pub window: Window,
-    pub counted: Counted,
-}
-
-impl CounterRecord {
-    /// The instant from which on nothing is lost by forgetting it.
-    pub fn over_at(&self) -> UnixMicros {
-        self.counted.over_at(self.window)
     }
 }
 
@@ -118,108 +97,6 @@ fn judge(
         gauges.push(gauge);
     }
     (gauges, refusal)
-}
-
-/// One limit's count as it is now, in the form that the limit's algorithm keeps.
-enum Gauge {
-    Bucket { bucket: TokenBucket, missing: u128, at: UnixMicros },
-    Fixed { window: FixedWindow, start_secs: u64, used: u64 },
-}
-
-impl Gauge {
-    /// Brings what is stored up to now. A plan that has changed its algorithm takes over what was used.
-    fn read(rule: &LimitRule, stored: Option<Counted>, now: UnixMicros) -> Self {
-        match rule.algorithm {
-            Algorithm::TokenBucket { burst } => {
-                let bucket = rule.bucket(burst);
-                let (missing, at) = match stored {
-                    None => (0, now),
-                    Some(Counted::Bucket { missing, at, .. }) => {
-                        (bucket.missing_at(missing, at, now), now.max(at))
-                    }
-                    Some(Counted::Fixed { start_secs, used }) => {
-                        (bucket.missing_after(fixed(rule, now).used(start_secs, used)), now)
-                    }
-                };
-                Self::Bucket { bucket, missing, at }
-            }
-            Algorithm::FixedWindow => {
-                let window = fixed(rule, now);
-                let (start_secs, used) = match stored {
-                    None => (window.period.start_secs, 0),
-                    Some(Counted::Fixed { start_secs, used }) => {
-                        (window.start(start_secs), window.used(start_secs, used))
-                    }
-                    Some(Counted::Bucket { missing, at, .. }) => {
-                        let bucket = rule.bucket(rule.requests);
-                        (window.period.start_secs, bucket.used(bucket.missing_at(missing, at, now)))
-                    }
-                };
-                Self::Fixed { window, start_secs, used }
-            }
-        }
-    }
-
-    /// How long until the limit lets a request through, where it does not now.
-    fn refusal(&self, now: UnixMicros) -> Option<u64> {
-        match self {
-            Self::Bucket { bucket, missing, .. } => {
-                (!bucket.admits(*missing, 1)).then(|| bucket.retry_after_micros(*missing))
-            }
-            Self::Fixed { window, used, .. } => {
-                (!window.admits(*used, 1)).then(|| window.retry_after_micros(now))
-            }
-        }
-    }
-
-    fn charge(&mut self) {
-        match self {
-            Self::Bucket { bucket, missing, .. } => *missing += bucket.cost(1),
-            Self::Fixed { used, .. } => *used += 1,
-        }
-    }
-
-    fn standing(&self, now: UnixMicros) -> Standing {
-        match self {
-            Self::Bucket { bucket, missing, .. } => bucket.standing(*missing, now),
-            Self::Fixed { window, used, .. } => window.standing(*used),
-        }
-    }
-
-    fn counted(&self) -> Counted {
-        match *self {
-            Self::Bucket { bucket, missing, at } => bucket.counted(missing, at),
-            Self::Fixed { start_secs, used, .. } => Counted::Fixed { start_secs, used },
-        }
-    }
-}
-
-fn fixed(rule: &LimitRule, now: UnixMicros) -> FixedWindow {
-    FixedWindow { requests: rule.requests, period: rule.window.period(now) }
-}
-
-impl SubjectWindows {
-    pub fn iter(&self) -> impl Iterator<Item = (Window, Counted)> {
-        self.0.iter().copied()
-    }
-
-    /// Sets what a window counted, when it comes back after a restart.
-    pub fn put(&mut self, window: Window, counted: Counted) {
-        match self.0.iter_mut().find(|(held, _)| *held == window) {
-            Some((_, held)) => *held = counted,
-            None => self.0.push((window, counted)),
-        }
-    }
-
-    /// Drops what is over; `true` where nothing is left.
-    pub fn forget_past(&mut self, now: UnixMicros) -> bool {
-        self.0.retain(|(window, counted)| now < counted.over_at(*window));
-        self.0.is_empty()
-    }
-
-    fn find(&self, window: Window) -> Option<Counted> {
-        self.0.iter().find(|(held, _)| *held == window).map(|(_, counted)| *counted)
-    }
 }
 
 #[cfg(test)]

@@ -5,12 +5,13 @@
 
 mod decision;
 mod fixed_window;
+mod gauge;
 mod rule;
 mod token_bucket;
 mod window;
+mod windows;
 
-pub use decision::{
-    CounterRecord, Outcome, Refusal, Standing, Standings, Subject, SubjectWindows, decide, inspect,
-};
+pub use decision::{Outcome, Refusal, Standing, Standings, Subject, decide, inspect};
 pub use rule::{LimitRule, RuleHeaders};
 pub use window::{BadWindow, Counted, Window};
+pub use windows::{CounterRecord, SubjectWindows};

@@ -1,7 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::resource::{Limit, LimitDraft};
+use crate::limit::{Counted, Window};
+use crate::resource::{Algorithm, Limit, LimitDraft};
+use crate::time::UnixMicros;
 
 const START: UnixMicros = UnixMicros::from_secs(1_769_351_520);
 

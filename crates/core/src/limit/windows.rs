@@ -1,0 +1,50 @@
+//! What one subject has used of its windows, in memory and as a record that outlives a restart.
+
+use smallvec::SmallVec;
+
+use super::{Counted, Subject, Window};
+use crate::time::UnixMicros;
+
+/// All windows of one subject. A window that is no longer in its plan is kept until it is over: taking a
+/// limit out and putting it back refills nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SubjectWindows(SmallVec<[(Window, Counted); 3]>);
+
+impl SubjectWindows {
+    pub fn iter(&self) -> impl Iterator<Item = (Window, Counted)> {
+        self.0.iter().copied()
+    }
+
+    /// Sets what a window counted, when it comes back after a restart.
+    pub fn put(&mut self, window: Window, counted: Counted) {
+        match self.0.iter_mut().find(|(held, _)| *held == window) {
+            Some((_, held)) => *held = counted,
+            None => self.0.push((window, counted)),
+        }
+    }
+
+    /// Drops what is over; `true` where nothing is left.
+    pub fn forget_past(&mut self, now: UnixMicros) -> bool {
+        self.0.retain(|(window, counted)| now < counted.over_at(*window));
+        self.0.is_empty()
+    }
+
+    pub(super) fn find(&self, window: Window) -> Option<Counted> {
+        self.0.iter().find(|(held, _)| *held == window).map(|(_, counted)| *counted)
+    }
+}
+
+/// One subject's use of one window, as it is kept across restarts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CounterRecord {
+    pub subject: Subject,
+    pub window: Window,
+    pub counted: Counted,
+}
+
+impl CounterRecord {
+    /// The instant from which on nothing is lost by forgetting it.
+    pub fn over_at(&self) -> UnixMicros {
+        self.counted.over_at(self.window)
+    }
+}
