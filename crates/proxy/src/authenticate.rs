@@ -3,7 +3,7 @@
 use tollgate_core::credential::KeyHash;
 use tollgate_core::limit::Subject;
 use tollgate_core::resource::HeaderName;
-use tollgate_core::snapshot::{Consumer, Key, KeyUse, Plan, Snapshot, Tenant};
+use tollgate_core::snapshot::{Consumer, Key, Plan, Snapshot, Tenant};
 use tollgate_http1::{FieldId, Fields};
 
 use crate::rejection::Rejection;
@@ -42,11 +42,11 @@ pub(crate) fn caller<'s>(
     let presented = presented(fields, selected.service.auth_header.as_str().as_bytes());
     let credential = presented.own.or(presented.bearer).ok_or(Rejection::NoCredential)?;
     // What became of another tenant's key is nobody's business here.
-    let held = find(snapshot, credential)?;
-    if held.key.tenant != selected.tenant.id {
+    let key = find(snapshot, credential)?;
+    if key.tenant != selected.tenant.id {
         return Err(Rejection::UnknownKey);
     }
-    let key = in_force(held, now_secs)?;
+    check_in_force(key, now_secs)?;
     if !key.opens(selected.service.id) {
         return Err(Rejection::KeyNotForService);
     }
@@ -61,7 +61,8 @@ pub(crate) fn caller_of_gateway<'s>(
 ) -> Result<Caller<'s>, Rejection> {
     let presented = presented(fields, DEFAULT_HEADER);
     let credential = presented.own.or(presented.bearer).ok_or(Rejection::NoCredential)?;
-    let key = in_force(find(snapshot, credential)?, now_secs)?;
+    let key = find(snapshot, credential)?;
+    check_in_force(key, now_secs)?;
     let tenant = snapshot.tenant_by_id(key.tenant).ok_or(Rejection::UnknownKey)?;
     identify(tenant, key, fields)
 }
@@ -106,12 +107,12 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
 }
 
 /// Looks the credential's hash up: no part of the key is ever compared.
-fn find<'s>(snapshot: &'s Snapshot, credential: &[u8]) -> Result<&'s KeyUse, Rejection> {
+fn find<'s>(snapshot: &'s Snapshot, credential: &[u8]) -> Result<&'s Key, Rejection> {
     snapshot.key(&KeyHash::of(credential)).ok_or(Rejection::UnknownKey)
 }
 
-fn in_force(held: &KeyUse, now_secs: u64) -> Result<&Key, Rejection> {
-    if held.is_expired(now_secs) { Err(Rejection::KeyExpired) } else { Ok(&held.key) }
+fn check_in_force(key: &Key, now_secs: u64) -> Result<(), Rejection> {
+    if key.is_expired(now_secs) { Err(Rejection::KeyExpired) } else { Ok(()) }
 }
 
 fn identify<'s>(tenant: &'s Tenant, key: &'s Key, fields: &Fields) -> Result<Caller<'s>, Rejection> {

@@ -1,5 +1,6 @@
 //! What the workers share.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 
@@ -16,8 +17,6 @@ use crate::access_log::AccessLogger;
 use crate::forward::Pools;
 use crate::settings::Settings;
 
-pub(crate) type LastUsed = std::collections::HashMap<KeyId, u64, RandomState>;
-
 pub(crate) struct Gateway {
     pub settings: Settings,
     pub snapshot: Arc<ArcSwap<Snapshot>>,
@@ -32,7 +31,7 @@ pub(crate) struct Gateway {
     /// No request begins any more.
     closed: AtomicBool,
     in_flight: Box<[InFlight]>,
-    pub last_used: Mutex<LastUsed>,
+    last_used: Mutex<HashMap<KeyId, u64, RandomState>>,
 }
 
 /// One worker's requests that have begun and not ended. Only that worker changes it.
@@ -104,6 +103,18 @@ impl Gateway {
             in_flight: (0..workers).map(|_| InFlight::default()).collect(),
             last_used: Mutex::default(),
         }
+    }
+
+    /// Takes uses of keys, with their seconds since the epoch; the last of a key counts.
+    pub fn note_last_uses(&self, uses: &mut Vec<(KeyId, u64)>) {
+        if !uses.is_empty() {
+            self.last_used.lock().extend(uses.drain(..));
+        }
+    }
+
+    /// Keys used since the last call.
+    pub fn take_last_uses(&self) -> Vec<(KeyId, u64)> {
+        std::mem::take(&mut *self.last_used.lock()).into_iter().collect()
     }
 
     pub fn is_draining(&self) -> bool {

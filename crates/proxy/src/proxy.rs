@@ -99,7 +99,7 @@ impl Proxy {
 
     /// Keys used since the last call, and when last, in seconds since the epoch.
     pub fn take_last_used(&self) -> Vec<(KeyId, u64)> {
-        std::mem::take(&mut *self.gateway.last_used.lock()).into_iter().collect()
+        self.gateway.take_last_uses()
     }
 
     /// Ends the workers, whatever they are doing, and writes the access log out.

@@ -18,7 +18,7 @@ use tollgate_core::snapshot::{Service, Snapshot, Target};
 
 use crate::clock::Clock;
 use crate::connection;
-use crate::gateway::{Gateway, LastUsed};
+use crate::gateway::Gateway;
 use crate::message::TimeTexts;
 use crate::session::{Session, SessionGuard};
 use crate::wire::SpareBuffers;
@@ -27,6 +27,8 @@ use crate::wire::SpareBuffers;
 const LOG_BLOCK_BYTES: usize = 128 * 1_024;
 const LOG_TICK: Duration = Duration::from_millis(50);
 const LOG_TICKS_PER_HOUSEKEEPING: u32 = 20;
+/// Uses of keys leave the worker when so many have gathered, and with the housekeeping.
+const GATHERED_USES: usize = 4_096;
 /// Sessions kept for the next requests; more are freed.
 const KEPT_SESSIONS: usize = 64;
 
@@ -43,7 +45,8 @@ pub(crate) struct Worker {
     cursors: RefCell<Cursors>,
     /// The revision that the cursors were last compared with.
     cursors_revision: Cell<Option<u64>>,
-    last_used: RefCell<LastUsed>,
+    /// Uses of keys, one after another: a look-up for each would cost a request two cache misses.
+    key_uses: RefCell<Vec<(KeyId, u64)>>,
     random: Cell<u64>,
 }
 
@@ -80,7 +83,7 @@ impl Worker {
             log_lines: RefCell::default(),
             cursors: RefCell::default(),
             cursors_revision: Cell::default(),
-            last_used: RefCell::default(),
+            key_uses: RefCell::default(),
             random: Cell::new(fastrand::u64(..)),
         }
     }
@@ -126,7 +129,11 @@ impl Worker {
     }
 
     pub fn note_use(&self, key: KeyId, now_secs: u64) {
-        self.last_used.borrow_mut().insert(key, now_secs);
+        let mut uses = self.key_uses.borrow_mut();
+        uses.push((key, now_secs));
+        if uses.len() == GATHERED_USES {
+            self.gateway.note_last_uses(&mut uses);
+        }
     }
 
     /// 64 random bits for request ids: unique, not secret (xorshift64*, Vigna 2016).
@@ -164,10 +171,7 @@ impl Worker {
         let most = self.gateway.settings.timeouts.upstream_idle;
         self.gateway.pools.purge(self.index, now, most);
         self.forget_services();
-        let mut used = self.last_used.borrow_mut();
-        if !used.is_empty() {
-            self.gateway.last_used.lock().extend(used.drain());
-        }
+        self.gateway.note_last_uses(&mut self.key_uses.borrow_mut());
     }
 
     /// Drops the cursors of services that are gone.

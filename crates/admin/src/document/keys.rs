@@ -121,7 +121,7 @@ impl Applying<'_> {
     }
 
     fn is_another_keys(&self, hash: &KeyHash, own: Option<&Key>) -> bool {
-        let holder = self.edit.snapshot().key(hash).map(|held| held.key.id);
+        let holder = self.edit.snapshot().key(hash).map(|held| held.id);
         holder.is_some_and(|holder| own.is_none_or(|own| own.id != holder))
     }
 }

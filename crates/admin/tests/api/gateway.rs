@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tollgate_admin::{ControlPlane, FirstStart, Settings};
 use tollgate_core::credential::KeyHash;
-use tollgate_core::snapshot::{KeyUse, Snapshot};
+use tollgate_core::snapshot::{Key, Snapshot};
 use tollgate_counters::LocalCounters;
 use tollgate_store::Store;
 
@@ -105,7 +105,7 @@ impl Gateway {
     }
 
     /// What the proxy would find for this credential.
-    pub fn key_in_force(&self, secret: &str) -> Option<KeyUse> {
+    pub fn key_in_force(&self, secret: &str) -> Option<Key> {
         self.snapshot().key(&KeyHash::of(secret.as_bytes())).cloned()
     }
 

@@ -23,7 +23,7 @@ fn a_key_is_shown_once_and_works_at_once() {
         (&made["plan"], &made["consumer"], &made["services"]),
         (&json!("basic"), &json!("ann"), &json!(["api"]))
     );
-    assert_eq!(gateway.key_in_force(key).unwrap().key.id.to_string(), id);
+    assert_eq!(gateway.key_in_force(key).unwrap().id.to_string(), id);
 
     let mut shown = acme.get(&format!("/api/keys/{id}")).expect(200);
     assert!(shown.get("key").is_none());
@@ -45,7 +45,7 @@ fn editing_a_key_keeps_its_value() {
         (&json!("renamed"), &json!(null), &json!(2))
     );
     let in_force = gateway.key_in_force(made["key"].as_str().unwrap()).unwrap();
-    assert_eq!(in_force.key.expires_at_secs, None);
+    assert_eq!(in_force.ends_at_secs, None);
 }
 
 #[test]
@@ -77,9 +77,9 @@ fn rotation_leaves_every_value_valid_whose_grace_lasts() {
     let value = |answer: &serde_json::Value| answer["key"].as_str().unwrap().to_owned();
     let first_use = gateway.key_in_force(&value(&made)).unwrap();
     let second_use = gateway.key_in_force(&value(&second)).unwrap();
-    assert!(first_use.valid_until_secs > second_use.valid_until_secs);
-    assert!(second_use.valid_until_secs.is_some());
-    assert_eq!(gateway.key_in_force(&value(&third)).unwrap().valid_until_secs, None);
+    assert!(first_use.ends_at_secs > second_use.ends_at_secs);
+    assert!(second_use.ends_at_secs.is_some());
+    assert_eq!(gateway.key_in_force(&value(&third)).unwrap().ends_at_secs, None);
 
     let fourth = acme.post(&rotate, &json!({ "grace": "0s" })).expect(200);
     assert!(gateway.key_in_force(&value(&third)).is_none(), "it had no grace");
@@ -101,9 +101,9 @@ fn a_former_value_that_a_document_brings_back_can_be_rotated_again() {
     let rotate = format!("/api/keys/{}/rotate", listed["items"][0]["id"].as_str().unwrap());
     acme.post(&rotate, &json!({ "grace": "1h" })).expect(200);
     gateway.admin().post("/api/config", &document).expect(200);
-    assert_eq!(gateway.key_in_force("secret_key_12345").unwrap().valid_until_secs, None);
+    assert_eq!(gateway.key_in_force("secret_key_12345").unwrap().ends_at_secs, None);
     acme.post(&rotate, &json!({ "grace": "2h" })).expect(200);
-    assert!(gateway.key_in_force("secret_key_12345").unwrap().valid_until_secs.is_some());
+    assert!(gateway.key_in_force("secret_key_12345").unwrap().ends_at_secs.is_some());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Consumer, Key, KeyUse, Map, Plan, Service, Snapshot, Tenant};
+use super::{Consumer, Key, Map, Plan, Service, Snapshot, Tenant};
 use crate::problem::Problems;
 use crate::resource::{self, ConsumerId, PlanId, ServiceId, TenantId};
 
@@ -131,13 +131,12 @@ impl Snapshot {
         if let Some(before) = before {
             self.remove_hashes(before);
         }
-        let compiled = Arc::new(Key::from(key));
         let retired = key.retired.iter().map(|retired| (retired.hash, Some(retired.valid_until_secs)));
         for (hash, valid_until_secs) in retired.chain([(key.hash, None)]) {
-            if self.keys.get(&hash).is_some_and(|held| held.key.id != key.id) {
+            if self.keys.get(&hash).is_some_and(|held| held.id != key.id) {
                 problems.add("key", "is in use already");
             }
-            self.keys.insert(hash, KeyUse { key: Arc::clone(&compiled), valid_until_secs });
+            self.keys.insert(hash, Key::compile(key, valid_until_secs));
         }
     }
 

@@ -1,5 +1,6 @@
 //! The compiled form of each resource: what a request needs of it, ready to use.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use smol_str::SmolStr;
@@ -17,7 +18,8 @@ pub struct Service {
     pub slug: ServiceSlug,
     pub auth_header: HeaderName,
     pub targets: Box<[Target]>,
-    pub timeouts: Timeouts,
+    /// Apart, as few services have any: what every request reads of a service lies in two cache lines.
+    pub timeouts: Option<Box<Timeouts>>,
     pub max_body_bytes: Option<u64>,
 }
 
@@ -59,32 +61,39 @@ pub struct Consumer {
 }
 
 /// Small: there may be a million of them.
+///
+/// It lies in the table of keys itself, once for each value that stands for it: a pointer to it would cost every request
+/// another cache miss.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     pub id: KeyId,
     pub tenant: TenantId,
     pub plan: Option<PlanId>,
     pub consumer: Option<ConsumerId>,
-    pub services: Option<Box<[ServiceId]>>,
-    pub expires_at_secs: Option<u64>,
-}
-
-/// One hash that stands for a key, and until when it does.
-#[derive(Debug, Clone)]
-pub struct KeyUse {
-    pub key: Arc<Key>,
-    /// Set on a value that a rotation replaced.
-    pub valid_until_secs: Option<u64>,
-}
-
-impl KeyUse {
-    pub fn is_expired(&self, now_secs: u64) -> bool {
-        let past = |end: Option<u64>| end.is_some_and(|end| now_secs >= end);
-        past(self.valid_until_secs) || past(self.key.expires_at_secs)
-    }
+    pub services: Option<Arc<[ServiceId]>>,
+    /// The second from which on this value is refused: the key has expired, or the grace after a rotation is over.
+    pub ends_at_secs: Option<NonZeroU64>,
 }
 
 impl Key {
+    /// The key for one of its values; `valid_until_secs` is set on a value that a rotation replaced.
+    pub fn compile(key: &resource::Key, valid_until_secs: Option<u64>) -> Self {
+        let ends_at_secs = key.expires_at_secs.into_iter().chain(valid_until_secs).min();
+        Self {
+            id: key.id,
+            tenant: key.tenant,
+            plan: key.plan,
+            consumer: key.consumer,
+            services: key.services.as_deref().map(Arc::from),
+            // What ended in second zero has ended in second one.
+            ends_at_secs: ends_at_secs.map(|secs| NonZeroU64::new(secs).unwrap_or(NonZeroU64::MIN)),
+        }
+    }
+
+    pub fn is_expired(&self, now_secs: u64) -> bool {
+        self.ends_at_secs.is_some_and(|end| now_secs >= end.get())
+    }
+
     pub fn opens(&self, service: ServiceId) -> bool {
         self.services.as_ref().is_none_or(|services| services.contains(&service))
     }
@@ -97,7 +106,7 @@ impl From<&resource::Service> for Service {
             slug: service.slug.clone(),
             auth_header: service.auth_header.clone(),
             targets: service.targets.iter().map(Target::from).collect(),
-            timeouts: service.timeouts,
+            timeouts: (service.timeouts != Timeouts::default()).then(|| Box::new(service.timeouts)),
             max_body_bytes: service.max_body_bytes,
         }
     }
@@ -136,18 +145,5 @@ impl From<&resource::Plan> for Plan {
 impl From<&resource::Consumer> for Consumer {
     fn from(consumer: &resource::Consumer) -> Self {
         Self { id: consumer.id, client_id: consumer.client_id.clone(), plan: consumer.plan }
-    }
-}
-
-impl From<&resource::Key> for Key {
-    fn from(key: &resource::Key) -> Self {
-        Self {
-            id: key.id,
-            tenant: key.tenant,
-            plan: key.plan,
-            consumer: key.consumer,
-            services: key.services.clone(),
-            expires_at_secs: key.expires_at_secs,
-        }
     }
 }

@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use ahash::RandomState;
 
-use super::KeyUse;
+use super::Key;
 use crate::credential::KeyHash;
 use crate::resource::TenantId;
 
 /// One for each value of a hash's first byte: hashes are uniform.
 const TABLES: usize = 1 << u8::BITS;
 
-type Table = HashMap<KeyHash, KeyUse, RandomState>;
+type Table = HashMap<KeyHash, Key, RandomState>;
 
 /// Cheap to copy: copies share what neither has changed since.
 #[derive(Clone)]
@@ -25,12 +25,12 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    pub fn get(&self, hash: &KeyHash) -> Option<&KeyUse> {
+    pub fn get(&self, hash: &KeyHash) -> Option<&Key> {
         self.tables[table(hash)].get(hash)
     }
 
-    pub fn insert(&mut self, hash: KeyHash, held: KeyUse) {
-        self.table_mut(&hash).insert(hash, held);
+    pub fn insert(&mut self, hash: KeyHash, key: Key) {
+        self.table_mut(&hash).insert(hash, key);
     }
 
     pub fn remove(&mut self, hash: &KeyHash) {
@@ -42,8 +42,8 @@ impl Keys {
 
     pub fn remove_of(&mut self, tenant: TenantId) {
         for table in Arc::make_mut(&mut self.tables) {
-            if table.values().any(|held| held.key.tenant == tenant) {
-                Arc::make_mut(table).retain(|_, held| held.key.tenant != tenant);
+            if table.values().any(|key| key.tenant == tenant) {
+                Arc::make_mut(table).retain(|_, key| key.tenant != tenant);
             }
         }
     }

@@ -17,7 +17,7 @@ use imbl::GenericHashMap;
 use imbl::shared_ptr::DefaultSharedPtr;
 
 pub use change::Change;
-pub use compiled::{Consumer, Endpoint, Key, KeyUse, Plan, Service, Target};
+pub use compiled::{Consumer, Endpoint, Key, Plan, Service, Target};
 
 use self::keys::Keys;
 use crate::credential::KeyHash;
@@ -66,7 +66,7 @@ impl Snapshot {
     }
 
     /// The key that a credential hashes to, of whatever tenant.
-    pub fn key(&self, hash: &KeyHash) -> Option<&KeyUse> {
+    pub fn key(&self, hash: &KeyHash) -> Option<&Key> {
         self.keys.get(hash)
     }
 

@@ -74,7 +74,7 @@ fn what_is_put_is_found() {
     let service = snapshot.tenant("acme").unwrap().service("api").unwrap();
     assert_eq!(&*service.targets[0].authority, "host:8080");
     assert_eq!(&*service.targets[0].path_prefix, "/base");
-    assert_eq!(snapshot.key(&KeyHash::of(b"secret")).unwrap().key.id, KeyId(id(4)));
+    assert_eq!(snapshot.key(&KeyHash::of(b"secret")).unwrap().id, KeyId(id(4)));
     assert!(snapshot.key(&KeyHash::of(b"other")).is_none());
 }
 
@@ -113,6 +113,13 @@ fn a_rotated_key_answers_to_both_values_until_the_grace_ends() {
     let former = after.key(&old.hash).unwrap();
     assert!(!former.is_expired(99) && former.is_expired(100));
     assert!(!after.key(&rotated.hash).unwrap().is_expired(100));
+    // A grace does not outlive the key.
+    let expiring = resource::Key { expires_at_secs: Some(50), ..rotated.clone() };
+    let expiring = after.with(&[put(expiring)], 3).unwrap();
+    for hash in [old.hash, rotated.hash] {
+        let value = expiring.key(&hash).unwrap();
+        assert!(!value.is_expired(49) && value.is_expired(50));
+    }
     let revoked = after.with(&[Change::DeleteKey(Box::new(rotated.clone()))], 3).unwrap();
     assert!(revoked.key(&old.hash).is_none() && revoked.key(&rotated.hash).is_none());
 }
@@ -135,5 +142,13 @@ fn one_value_is_one_key() {
 fn without_its_tenant_nothing_can_be() {
     for change in [service(3, "api"), plan(2), put(key(4, b"secret"))] {
         assert_eq!(fields(Snapshot::default().with(&[change], 1)), ["tenant"]);
+    }
+}
+
+/// Two cache lines each: every request reads one of each, of as many as there are.
+#[test]
+fn what_a_request_reads_stays_small() {
+    for bytes in [size_of::<(KeyHash, Key)>(), size_of::<Service>(), size_of::<Target>()] {
+        assert!(bytes <= 128, "{bytes}");
     }
 }

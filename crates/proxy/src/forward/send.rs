@@ -168,13 +168,21 @@ fn write_head(forward: &Forward<'_>, sides: &mut Sides<'_>, target: &Target) {
 
 fn deadlines(forward: &Forward<'_>) -> Deadlines {
     let defaults = &forward.worker.gateway.settings.timeouts;
-    let of_service = &forward.selected.service.timeouts;
-    Deadlines {
-        connect: of_service.connect.unwrap_or(defaults.connect),
-        first_byte: of_service.first_byte.unwrap_or(defaults.first_byte),
-        idle: of_service.idle.unwrap_or(defaults.body_idle),
-        total: of_service.total.or(defaults.total).map(|total| forward.received.instant + total),
+    let mut deadlines = Deadlines {
+        connect: defaults.connect,
+        first_byte: defaults.first_byte,
+        idle: defaults.body_idle,
+        total: None,
+    };
+    let mut total = defaults.total;
+    if let Some(of_service) = forward.selected.service.timeouts.as_deref() {
+        deadlines.connect = of_service.connect.unwrap_or(deadlines.connect);
+        deadlines.first_byte = of_service.first_byte.unwrap_or(deadlines.first_byte);
+        deadlines.idle = of_service.idle.unwrap_or(deadlines.idle);
+        total = of_service.total.or(total);
     }
+    deadlines.total = total.map(|total| forward.received.instant + total);
+    deadlines
 }
 
 /// A new connection; `None` where the client has gone meanwhile.

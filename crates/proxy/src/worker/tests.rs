@@ -109,7 +109,7 @@ async fn read_until(stream: &mut TcpStream, end: &str) -> String {
 #[expect(clippy::await_holding_refcell_ref, reason = "this is the defect")]
 async fn strike(worker: &Rc<Worker>) -> String {
     let mut client = client(worker).await;
-    let _held = worker.last_used.borrow_mut();
+    let _held = worker.key_uses.borrow_mut();
     send(&mut client, "/struck?secret").await;
     let mut answer = String::new();
     client.read_to_string(&mut answer).await.unwrap();

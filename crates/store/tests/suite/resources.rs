@@ -1,3 +1,5 @@
+use std::num::NonZeroU64;
+
 use tollgate_core::credential::KeyHash;
 use tollgate_core::resource::*;
 use tollgate_core::snapshot::Snapshot;
@@ -211,10 +213,10 @@ pub async fn everything_loads_in_an_order_that_compiles(store: &Store) {
     assert_eq!(loaded.consumer_by_client_id("ann@example.com").unwrap().id, consumer.id);
     assert_eq!(snapshot.key_hashes(), 4_500 + 3);
     let found = snapshot.key(&KeyHash::of(b"old")).unwrap();
-    assert_eq!((found.key.id, found.valid_until_secs), (first.id, Some(NOW + 7)));
-    assert!(found.key.opens(services[0].id) && !found.key.opens(ServiceId(Uuid::nil())));
+    assert_eq!((found.id, found.ends_at_secs), (first.id, NonZeroU64::new(NOW + 7)));
+    assert!(found.opens(services[0].id) && !found.opens(ServiceId(Uuid::nil())));
     let plain = snapshot.key(&more[4_499].hash).unwrap();
-    assert!(plain.key.services.is_none() && plain.key.plan.is_none());
+    assert!(plain.services.is_none() && plain.plan.is_none());
 }
 
 pub async fn lapsed_values_are_found_and_forgotten(store: &Store) {
