@@ -66,41 +66,6 @@ impl CivilDate {
         let year = year_of_era + era * 400 + (month <= 2) as u64;
         Self { year, month, day }
     }
-
-    pub const fn unix_day(self) -> u64 {
-        let year = if self.month <= 2 { self.year - 1 } else { self.year };
-        let era = year / 400;
-        let year_of_era = year % 400;
-        let shifted_month = if self.month > 2 { self.month - 3 } else { self.month + 9 };
-        let day_of_year = (153 * shifted_month + 2) / 5 + self.day - 1;
-        let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-        era * 146_097 + day_of_era - 719_468
-    }
-}
-
-/// Start and end of a calendar period, in seconds since the epoch; the end belongs to the next period.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Period {
-    pub start_secs: u64,
-    pub end_secs: u64,
-}
-
-/// The UTC day that `now_secs` lies in.
-pub const fn utc_day(now_secs: u64) -> Period {
-    let start_secs = now_secs / SECONDS_PER_DAY * SECONDS_PER_DAY;
-    Period { start_secs, end_secs: start_secs + SECONDS_PER_DAY }
-}
-
-/// The UTC calendar month that `now_secs` lies in.
-pub const fn utc_month(now_secs: u64) -> Period {
-    let CivilDate { year, month, .. } = CivilDate::from_unix_day(now_secs / SECONDS_PER_DAY);
-    let start = CivilDate { year, month, day: 1 };
-    let end = if month == 12 {
-        CivilDate { year: year + 1, month: 1, day: 1 }
-    } else {
-        CivilDate { year, month: month + 1, day: 1 }
-    };
-    Period { start_secs: start.unix_day() * SECONDS_PER_DAY, end_secs: end.unix_day() * SECONDS_PER_DAY }
 }
 
 /// `2026-01-25T14:32:00Z` (RFC 3339). Years past 9999 show as 9999: the text has a fixed width.
@@ -178,19 +143,6 @@ mod tests {
             let http = timestamp.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
             let text = imf_fixdate(secs);
             prop_assert_eq!(std::str::from_utf8(&text).unwrap(), http);
-            let month = utc_month(secs);
-            let civil = timestamp.to_zoned(jiff::tz::TimeZone::UTC);
-            let first = civil.first_of_month().unwrap().start_of_day().unwrap();
-            prop_assert_eq!(month.start_secs, u64::try_from(first.timestamp().as_second()).unwrap());
-            prop_assert!(month.start_secs <= secs && secs < month.end_secs);
-            prop_assert_eq!(utc_month(month.end_secs).start_secs, month.end_secs);
-            let day = utc_day(secs);
-            prop_assert!(day.start_secs <= secs && secs < day.end_secs);
-        }
-
-        #[test]
-        fn a_date_survives_the_round_trip(day in 0u64..2_932_896) {
-            prop_assert_eq!(CivilDate::from_unix_day(day).unix_day(), day);
         }
     }
 

@@ -7,11 +7,15 @@ use std::collections::HashMap;
 
 use ahash::RandomState;
 use parking_lot::Mutex;
-use tollgate_core::limit::{self, CounterRecord, LimitRule, Outcome, Subject, SubjectWindows};
+use tollgate_core::limit::{
+    self, Calendar, Counted, CounterRecord, LimitRule, Outcome, Subject, SubjectWindows,
+};
 use tollgate_core::time::UnixMicros;
 
 /// One for each value of the byte that picks it.
 const SHARDS: usize = 1 << u8::BITS;
+/// Of a request.
+const COST: u64 = 1;
 
 pub struct LocalCounters {
     shards: Box<[Shard]>,
@@ -37,20 +41,32 @@ impl LocalCounters {
     }
 
     /// Decides on one request of `subject` over all its limits, and charges it where it is let through.
-    pub fn decide(&self, subject: Subject, rules: &[LimitRule], now: UnixMicros) -> Outcome {
+    pub fn decide(
+        &self,
+        subject: Subject,
+        rules: &[LimitRule],
+        calendar: Calendar<'_>,
+        now: UnixMicros,
+    ) -> Outcome {
         let mut shard = self.shard(subject).0.lock();
         let entry = shard.entry(subject).or_default();
-        let outcome = limit::decide(rules, &mut entry.windows, now);
+        let outcome = limit::decide(rules, &mut entry.windows, calendar, COST, now);
         entry.changed |= outcome.refusal.is_none();
         outcome
     }
 
     /// Where `subject` stands; charges nothing.
-    pub fn inspect(&self, subject: Subject, rules: &[LimitRule], now: UnixMicros) -> Outcome {
+    pub fn inspect(
+        &self,
+        subject: Subject,
+        rules: &[LimitRule],
+        calendar: Calendar<'_>,
+        now: UnixMicros,
+    ) -> Outcome {
         let shard = self.shard(subject).0.lock();
         match shard.get(&subject) {
-            Some(entry) => limit::inspect(rules, &entry.windows, now),
-            None => limit::inspect(rules, &SubjectWindows::default(), now),
+            Some(entry) => limit::inspect(rules, &entry.windows, calendar, COST, now),
+            None => limit::inspect(rules, &SubjectWindows::default(), calendar, COST, now),
         }
     }
 
@@ -68,8 +84,12 @@ impl LocalCounters {
         for shard in &self.shards {
             for (&subject, entry) in shard.0.lock().iter_mut().filter(|(_, entry)| entry.changed) {
                 entry.changed = false;
-                let windows = entry.windows.iter();
-                records.extend(windows.map(|(window, counted)| CounterRecord { subject, window, counted }));
+                let record = |(window, counted): (_, &Counted)| CounterRecord {
+                    subject,
+                    window,
+                    counted: counted.clone(),
+                };
+                records.extend(entry.windows.iter().map(record));
             }
         }
         records

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::thread;
 
-use tollgate_core::limit::{LimitRule, Subject};
+use tollgate_core::limit::{Calendar, LimitRule, Subject};
 use tollgate_core::resource::LimitDraft;
 use tollgate_core::time::UnixMicros;
 use tollgate_counters::LocalCounters;
@@ -15,7 +15,7 @@ const NOW: UnixMicros = UnixMicros::from_secs(1_769_351_520);
 
 fn rules(limits: &[(u64, &str)]) -> Vec<LimitRule> {
     let rule = |&(requests, per): &(u64, &str)| {
-        let draft = LimitDraft { requests, per: per.into(), burst: None, algorithm: None };
+        let draft = LimitDraft { requests, per: per.into(), ..LimitDraft::default() };
         LimitRule::compile(&draft.parse().unwrap())
     };
     limits.iter().map(rule).collect()
@@ -26,7 +26,7 @@ fn subject(number: u128) -> Subject {
 }
 
 fn admitted(counters: &LocalCounters, subject: Subject, rules: &[LimitRule], requests: usize) -> usize {
-    (0..requests).filter(|_| counters.decide(subject, rules, NOW).refusal.is_none()).count()
+    (0..requests).filter(|_| counters.decide(subject, rules, Calendar::utc(), NOW).refusal.is_none()).count()
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn looking_charges_nothing() {
     let counters = LocalCounters::new();
     let rules = rules(&[(3, "minute")]);
     for _ in 0..10 {
-        assert_eq!(counters.inspect(subject(1), &rules, NOW).standings[0].remaining, 3);
+        assert_eq!(counters.inspect(subject(1), &rules, Calendar::utc(), NOW).standings[0].remaining, 3);
     }
     assert_eq!(admitted(&counters, subject(1), &rules, 5), 3);
 }
@@ -73,7 +73,7 @@ fn what_was_kept_goes_on_where_it_stopped() {
     let after = LocalCounters::new();
     after.restore(records);
     assert_eq!(admitted(&after, subject(1), &rules, 20), 6);
-    assert_eq!(after.inspect(subject(1), &rules, NOW).standings[1].remaining, 90);
+    assert_eq!(after.inspect(subject(1), &rules, Calendar::utc(), NOW).standings[1].remaining, 90);
 }
 
 #[test]
@@ -93,6 +93,6 @@ fn sweeping_forgets_only_what_is_over() {
     assert_eq!(admitted(&counters, subject(1), &rules, 2), 2);
     let next_hour = NOW.after(3_600 * 1_000_000);
     counters.sweep(next_hour);
-    let standings = counters.inspect(subject(1), &rules, next_hour).standings;
+    let standings = counters.inspect(subject(1), &rules, Calendar::utc(), next_hour).standings;
     assert_eq!((standings[0].remaining, standings[1].remaining), (2, 1));
 }

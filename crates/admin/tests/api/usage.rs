@@ -2,8 +2,8 @@ use std::sync::Mutex;
 
 use serde_json::json;
 use tollgate_admin::Settings;
-use tollgate_core::limit::{Counted, CounterRecord, Subject, Window};
-use tollgate_core::resource::KeyId;
+use tollgate_core::limit::{Calendar, Counted, CounterRecord, LimitRule, Subject, Window};
+use tollgate_core::resource::{KeyId, LimitDraft};
 use tollgate_core::time::UnixMicros;
 
 use crate::gateway::{Gateway, settings};
@@ -15,23 +15,22 @@ fn counts_survive_a_restart_within_their_period() {
     let now = UnixMicros::from_secs(
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs(),
     );
-    let start_secs = month.period(now).start_secs;
+    let (start_secs, end_secs) = (now.secs() - 60, now.secs() + 86_400);
     let subject = Subject::from(KeyId("01890000-0000-7000-8000-000000000000".parse().unwrap()));
-    let record = CounterRecord { subject, window: month, counted: Counted::Fixed { start_secs, used: 41 } };
-    let draft = tollgate_core::resource::LimitDraft {
-        requests: 42,
-        per: "month".into(),
-        burst: None,
-        algorithm: None,
-    };
-    let rules = [tollgate_core::limit::LimitRule::compile(&draft.parse().unwrap())];
+    let record =
+        CounterRecord { subject, window: month, counted: Counted::Fixed { start_secs, end_secs, used: 41 } };
+    let draft = LimitDraft { requests: 42, per: "month".into(), ..LimitDraft::default() };
+    let rules = [LimitRule::compile(&draft.parse().unwrap())];
     gateway.counters.restore([record]);
-    assert!(gateway.counters.decide(subject, &rules, now).refusal.is_none());
+    assert!(gateway.counters.decide(subject, &rules, Calendar::utc(), now).refusal.is_none());
     gateway.runtime.block_on(gateway.plane.persist());
     gateway.runtime.block_on(gateway.plane.persist());
 
     let (gateway, _) = Gateway::start_in(gateway.stop(), settings());
-    assert!(gateway.counters.decide(subject, &rules, now).refusal.is_some(), "42 were used before");
+    assert!(
+        gateway.counters.decide(subject, &rules, Calendar::utc(), now).refusal.is_some(),
+        "42 were used before"
+    );
 }
 
 #[test]
@@ -55,19 +54,14 @@ fn the_last_use_of_a_key_is_shown_and_counts_no_version() {
 fn jobs_persist_a_last_time_when_they_are_stopped() {
     let gateway = Gateway::start();
     let subject = Subject::from(KeyId("01890000-0000-7000-8000-000000000001".parse().unwrap()));
-    let draft = tollgate_core::resource::LimitDraft {
-        requests: 1,
-        per: "month".into(),
-        burst: None,
-        algorithm: None,
-    };
-    let rules = [tollgate_core::limit::LimitRule::compile(&draft.parse().unwrap())];
+    let draft = LimitDraft { requests: 1, per: "month".into(), ..LimitDraft::default() };
+    let rules = [LimitRule::compile(&draft.parse().unwrap())];
     let now = UnixMicros::from_secs(
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs(),
     );
-    gateway.counters.decide(subject, &rules, now);
+    gateway.counters.decide(subject, &rules, Calendar::utc(), now);
     // They are stopped before the first of them is due.
     gateway.runtime.block_on(gateway.plane.run_jobs(std::future::ready(())));
     let (gateway, _) = Gateway::start_in(gateway.stop(), settings());
-    assert!(gateway.counters.decide(subject, &rules, now).refusal.is_some());
+    assert!(gateway.counters.decide(subject, &rules, Calendar::utc(), now).refusal.is_some());
 }

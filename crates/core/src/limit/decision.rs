@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 use uuid::Uuid;
 
 use super::gauge::Gauge;
-use super::{LimitRule, SubjectWindows};
+use super::{Calendar, LimitRule, SubjectWindows};
 use crate::resource::{ConsumerId, KeyId};
 use crate::time::UnixMicros;
 
@@ -58,24 +58,36 @@ impl Refusal {
     }
 }
 
-/// Decides on one request and charges it where it is let through.
-pub fn decide(rules: &[LimitRule], windows: &mut SubjectWindows, now: UnixMicros) -> Outcome {
-    let (mut gauges, refusal) = judge(rules, windows, now);
+/// Decides on one request that costs `cost`, and charges it where it is let through.
+pub fn decide(
+    rules: &[LimitRule],
+    windows: &mut SubjectWindows,
+    calendar: Calendar<'_>,
+    cost: u64,
+    now: UnixMicros,
+) -> Outcome {
+    let (mut gauges, refusal) = judge(rules, windows, calendar, cost, now);
     let mut standings = Standings::new();
     for (rule, gauge) in rules.iter().zip(&mut gauges) {
         if refusal.is_none() {
-            gauge.charge();
-            windows.put(rule.window, gauge.counted());
+            gauge.charge(cost);
+            windows.update(rule.window, |stored| gauge.counted(stored));
         }
-        standings.push(gauge.standing(now));
+        standings.push(gauge.standing());
     }
     Outcome { standings, refusal }
 }
 
-/// Where a subject stands, charging nothing.
-pub fn inspect(rules: &[LimitRule], windows: &SubjectWindows, now: UnixMicros) -> Outcome {
-    let (gauges, refusal) = judge(rules, windows, now);
-    Outcome { standings: gauges.iter().map(|gauge| gauge.standing(now)).collect(), refusal }
+/// Where a subject stands, and whether a request that costs `cost` would be let through; charges nothing.
+pub fn inspect(
+    rules: &[LimitRule],
+    windows: &SubjectWindows,
+    calendar: Calendar<'_>,
+    cost: u64,
+    now: UnixMicros,
+) -> Outcome {
+    let (gauges, refusal) = judge(rules, windows, calendar, cost, now);
+    Outcome { standings: gauges.iter().map(Gauge::standing).collect(), refusal }
 }
 
 /// The gauges of all rules, and the refusal if any refuses.
@@ -83,13 +95,15 @@ pub fn inspect(rules: &[LimitRule], windows: &SubjectWindows, now: UnixMicros) -
 fn judge(
     rules: &[LimitRule],
     windows: &SubjectWindows,
+    calendar: Calendar<'_>,
+    cost: u64,
     now: UnixMicros,
 ) -> (SmallVec<[Gauge; 4]>, Option<Refusal>) {
     let mut gauges = SmallVec::new();
     let mut refusal: Option<Refusal> = None;
     for (index, rule) in rules.iter().enumerate() {
-        let gauge = Gauge::read(rule, windows.find(rule.window), now);
-        if let Some(retry_after_micros) = gauge.refusal(now)
+        let gauge = Gauge::read(rule, windows.find(rule.window), calendar, cost, now);
+        if let Some(retry_after_micros) = gauge.refusal(cost, now)
             && refusal.is_none_or(|earlier| earlier.retry_after_micros < retry_after_micros)
         {
             refusal = Some(Refusal { rule: index, retry_after_micros });

@@ -1,35 +1,46 @@
 //! The fixed window: a count that starts at zero with each period.
 
+use super::Counted;
+use super::calendar::Period;
 use super::decision::Standing;
-use crate::time::{Period, UnixMicros};
+use crate::time::UnixMicros;
 
+/// A limit with its count of the period that is now.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FixedWindow {
-    pub requests: u64,
-    pub period: Period,
+    requests: u64,
+    /// What a period's length is called by; days and months differ from it.
+    nominal_micros: u64,
+    period: Period,
+    used: u64,
 }
 
 impl FixedWindow {
-    /// What was used of the period that is now. A count of a *later* period stays in force when the clock
-    /// steps back, so that a period cannot be had twice.
-    pub fn used(self, start_secs: u64, used: u64) -> u64 {
-        if start_secs < self.period.start_secs { 0 } else { used }
+    pub const fn new(requests: u64, nominal_micros: u64, period: Period, used: u64) -> Self {
+        Self { requests, nominal_micros, period, used }
     }
 
-    /// The later of the stored period's start and this one's.
-    pub fn start(self, stored_secs: u64) -> u64 {
-        stored_secs.max(self.period.start_secs)
+    pub const fn admits(&self, cost: u64) -> bool {
+        self.used.saturating_add(cost) <= self.requests
     }
 
-    pub fn admits(self, used: u64, requests: u64) -> bool {
-        used.saturating_add(requests) <= self.requests
+    pub const fn charge(&mut self, cost: u64) {
+        self.used = self.used.saturating_add(cost);
     }
 
-    pub fn standing(self, used: u64) -> Standing {
-        Standing { remaining: self.requests.saturating_sub(used), reset_secs: self.period.end_secs }
-    }
-
-    pub fn retry_after_micros(self, now: UnixMicros) -> u64 {
+    pub const fn retry_after_micros(&self, cost: u64, now: UnixMicros) -> u64 {
+        if cost > self.requests {
+            return self.nominal_micros;
+        }
         UnixMicros::from_secs(self.period.end_secs).0.saturating_sub(now.0)
+    }
+
+    pub const fn standing(&self) -> Standing {
+        Standing { remaining: self.requests.saturating_sub(self.used), reset_secs: self.period.end_secs }
+    }
+
+    pub const fn counted(&self) -> Counted {
+        let Period { start_secs, end_secs } = self.period;
+        Counted::Fixed { start_secs, end_secs, used: self.used }
     }
 }

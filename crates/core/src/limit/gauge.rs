@@ -1,86 +1,115 @@
 //! One limit's count as of now, whatever its algorithm.
 
+use super::calendar::Calendar;
 use super::decision::Standing;
 use super::fixed_window::FixedWindow;
+use super::sliding_log::SlidingLog;
+use super::sliding_window::SlidingWindow;
 use super::token_bucket::TokenBucket;
 use super::{Counted, LimitRule};
+use crate::limit::calendar::Period;
 use crate::resource::Algorithm;
 use crate::time::UnixMicros;
 
-/// One limit's count as it is now, in the form that the limit's algorithm keeps.
 pub(super) enum Gauge {
-    Bucket { bucket: TokenBucket, missing: u128, at: UnixMicros },
-    Fixed { window: FixedWindow, start_secs: u64, used: u64 },
+    Bucket(TokenBucket),
+    Fixed(FixedWindow),
+    Sliding(SlidingWindow),
+    Log(SlidingLog),
 }
 
 impl Gauge {
-    /// Brings what is stored up to now. A plan that has changed its algorithm takes over what was used.
-    pub fn read(rule: &LimitRule, stored: Option<Counted>, now: UnixMicros) -> Self {
-        match rule.algorithm {
-            Algorithm::TokenBucket { burst } => {
-                let bucket = rule.bucket(burst);
-                let (missing, at) = match stored {
-                    None => (0, now),
-                    Some(Counted::Bucket { missing, at, .. }) => {
-                        (bucket.missing_at(missing, at, now), now.max(at))
-                    }
-                    Some(Counted::Fixed { start_secs, used }) => {
-                        (bucket.missing_after(fixed(rule, now).used(start_secs, used)), now)
-                    }
-                };
-                Self::Bucket { bucket, missing, at }
+    /// Brings what is stored up to now, for a request of this cost. A plan that has changed its algorithm takes over
+    /// what was used.
+    pub fn read(
+        rule: &LimitRule,
+        stored: Option<&Counted>,
+        calendar: Calendar<'_>,
+        cost: u64,
+        now: UnixMicros,
+    ) -> Self {
+        match (rule.algorithm, stored) {
+            (Algorithm::TokenBucket { burst }, Some(&Counted::Bucket { missing, at, .. })) => {
+                Self::Bucket(rule.bucket(burst, 0, now).since(missing, at, now))
             }
-            Algorithm::FixedWindow => {
-                let window = fixed(rule, now);
-                let (start_secs, used) = match stored {
-                    None => (window.period.start_secs, 0),
-                    Some(Counted::Fixed { start_secs, used }) => {
-                        (window.start(start_secs), window.used(start_secs, used))
-                    }
-                    Some(Counted::Bucket { missing, at, .. }) => {
-                        let bucket = rule.bucket(rule.requests);
-                        (window.period.start_secs, bucket.used(bucket.missing_at(missing, at, now)))
-                    }
-                };
-                Self::Fixed { window, start_secs, used }
+            (Algorithm::TokenBucket { burst }, stored) => {
+                Self::Bucket(rule.bucket(burst, used(rule, stored, now), now))
             }
+            // A period that runs stays in force until its end: when the clock steps back, so that no period can be
+            // had twice, and when the time zone or the anchor changes.
+            (Algorithm::FixedWindow, Some(&Counted::Fixed { start_secs, end_secs, used }))
+                if now.secs() < end_secs =>
+            {
+                Self::Fixed(rule.fixed_window(Period { start_secs, end_secs }, used))
+            }
+            (Algorithm::FixedWindow, stored) => {
+                let period = rule.window.period(rule.anchor, calendar, now);
+                Self::Fixed(rule.fixed_window(period, used(rule, stored, now)))
+            }
+            (Algorithm::SlidingWindow, Some(&Counted::Sliding { end_secs, previous, current })) => {
+                Self::Sliding(rule.sliding_window(0, now).since(end_secs, previous, current))
+            }
+            (Algorithm::SlidingWindow, stored) => {
+                Self::Sliding(rule.sliding_window(used(rule, stored, now), now))
+            }
+            (Algorithm::SlidingLog, Some(Counted::Log(log))) => {
+                Self::Log(rule.sliding_log(0, now).since(log, cost))
+            }
+            (Algorithm::SlidingLog, stored) => Self::Log(rule.sliding_log(used(rule, stored, now), now)),
         }
     }
 
-    /// How long until the limit lets a request through, where it does not now.
-    pub fn refusal(&self, now: UnixMicros) -> Option<u64> {
+    /// How long until the limit lets a request of this cost through, where it does not now. One that costs more than
+    /// the limit is never let through; the window's length is told then.
+    pub fn refusal(&self, cost: u64, now: UnixMicros) -> Option<u64> {
         match self {
-            Self::Bucket { bucket, missing, .. } => {
-                (!bucket.admits(*missing, 1)).then(|| bucket.retry_after_micros(*missing))
-            }
-            Self::Fixed { window, used, .. } => {
-                (!window.admits(*used, 1)).then(|| window.retry_after_micros(now))
-            }
+            Self::Bucket(bucket) => (!bucket.admits(cost)).then(|| bucket.retry_after_micros(cost, now)),
+            Self::Fixed(window) => (!window.admits(cost)).then(|| window.retry_after_micros(cost, now)),
+            Self::Sliding(window) => (!window.admits(cost)).then(|| window.retry_after_micros(cost)),
+            Self::Log(log) => (!log.admits(cost)).then(|| log.retry_after_micros()),
         }
     }
 
-    pub fn charge(&mut self) {
+    pub fn charge(&mut self, cost: u64) {
         match self {
-            Self::Bucket { bucket, missing, .. } => *missing += bucket.cost(1),
-            Self::Fixed { used, .. } => *used += 1,
+            Self::Bucket(bucket) => bucket.charge(cost),
+            Self::Fixed(window) => window.charge(cost),
+            Self::Sliding(window) => window.charge(cost),
+            Self::Log(log) => log.charge(cost),
         }
     }
 
-    pub fn standing(&self, now: UnixMicros) -> Standing {
+    pub fn standing(&self) -> Standing {
         match self {
-            Self::Bucket { bucket, missing, .. } => bucket.standing(*missing, now),
-            Self::Fixed { window, used, .. } => window.standing(*used),
+            Self::Bucket(bucket) => bucket.standing(),
+            Self::Fixed(window) => window.standing(),
+            Self::Sliding(window) => window.standing(),
+            Self::Log(log) => log.standing(),
         }
     }
 
-    pub fn counted(&self) -> Counted {
-        match *self {
-            Self::Bucket { bucket, missing, at } => bucket.counted(missing, at),
-            Self::Fixed { start_secs, used, .. } => Counted::Fixed { start_secs, used },
+    /// What is stored from now on, in place of what was.
+    pub fn counted(&self, stored: Option<Counted>) -> Counted {
+        match self {
+            Self::Bucket(bucket) => bucket.counted(),
+            Self::Fixed(window) => window.counted(),
+            Self::Sliding(window) => window.counted(),
+            Self::Log(log) => log.counted(stored),
         }
     }
 }
 
-fn fixed(rule: &LimitRule, now: UnixMicros) -> FixedWindow {
-    FixedWindow { requests: rule.requests, period: rule.window.period(now) }
+/// The requests that another algorithm's count stands for now.
+fn used(rule: &LimitRule, stored: Option<&Counted>, now: UnixMicros) -> u64 {
+    match stored {
+        Some(&Counted::Bucket { missing, at, .. }) => {
+            rule.bucket(rule.requests, 0, now).since(missing, at, now).used()
+        }
+        Some(&Counted::Fixed { end_secs, used, .. }) if now.secs() < end_secs => used,
+        Some(&Counted::Sliding { end_secs, previous, current }) => {
+            rule.sliding_window(0, now).since(end_secs, previous, current).used()
+        }
+        Some(Counted::Log(log)) => rule.sliding_log(0, now).since(log, 1).used(),
+        Some(Counted::Fixed { .. }) | None => 0,
+    }
 }

@@ -1,14 +1,20 @@
 //! A limit as the proxy runs it: the numbers, and the texts that every response carries of it, made once.
 
 use super::Window;
+use super::calendar::Period;
+use super::fixed_window::FixedWindow;
+use super::sliding_log::SlidingLog;
+use super::sliding_window::SlidingWindow;
 use super::token_bucket::TokenBucket;
-use crate::resource::{Algorithm, Limit};
+use crate::resource::{Algorithm, Anchor, Limit};
+use crate::time::UnixMicros;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitRule {
     pub requests: u64,
     pub window: Window,
     pub algorithm: Algorithm,
+    pub anchor: Anchor,
     /// `limit_type` of a refusal, and the name in `RateLimit-Policy`: `minute`.
     pub name: Box<str>,
     pub headers: RuleHeaders,
@@ -45,14 +51,32 @@ impl LimitRule {
             requests: limit.requests,
             window: limit.per,
             algorithm: limit.algorithm,
+            anchor: limit.anchor,
             name: name.into(),
             headers,
         }
     }
 
-    /// The bucket for a burst, where this limit's algorithm is one.
-    pub(super) const fn bucket(&self, burst: u64) -> TokenBucket {
-        let window_micros = self.window.nominal_secs() * 1_000_000;
-        TokenBucket { requests: self.requests, burst, window_micros }
+    // This limit by each algorithm, so many requests of it used.
+
+    pub(super) fn bucket(&self, burst: u64, used: u64, now: UnixMicros) -> TokenBucket {
+        TokenBucket::new(self.requests, burst, self.window_micros(), used, now)
+    }
+
+    pub(super) const fn fixed_window(&self, period: Period, used: u64) -> FixedWindow {
+        FixedWindow::new(self.requests, self.window_micros(), period, used)
+    }
+
+    pub(super) fn sliding_window(&self, used: u64, now: UnixMicros) -> SlidingWindow {
+        let end_secs = Period::aligned(self.window.nominal_secs(), now).end_secs;
+        SlidingWindow::new(self.requests, self.window_micros(), end_secs, used, now)
+    }
+
+    pub(super) fn sliding_log(&self, used: u64, now: UnixMicros) -> SlidingLog {
+        SlidingLog::new(self.requests, self.window_micros(), used, now)
+    }
+
+    const fn window_micros(&self) -> u64 {
+        self.window.nominal_micros()
     }
 }

@@ -9,61 +9,78 @@ use super::Counted;
 use super::decision::Standing;
 use crate::time::UnixMicros;
 
+/// A limit with what is missing now.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TokenBucket {
-    pub requests: u64,
-    pub burst: u64,
-    pub window_micros: u64,
+    requests: u64,
+    burst: u64,
+    window_micros: u64,
+    missing: u128,
+    /// As of when; later than now where the clock stepped back.
+    at: UnixMicros,
 }
 
 impl TokenBucket {
-    const fn capacity(self) -> u128 {
-        self.burst as u128 * self.window_micros as u128
+    /// A bucket from which `used` tokens were taken just now: how other algorithms' counts become a bucket's.
+    pub fn new(requests: u64, burst: u64, window_micros: u64, used: u64, now: UnixMicros) -> Self {
+        let missing = u128::from(used) * u128::from(window_micros);
+        Self { requests, burst, window_micros, missing, at: now }
     }
 
-    /// What `requests` cost.
-    pub const fn cost(self, requests: u64) -> u128 {
-        requests as u128 * self.window_micros as u128
-    }
-
-    /// What is missing at `now`; a clock that stepped back brings nothing back and takes nothing.
-    pub fn missing_at(self, missing: u128, at: UnixMicros, now: UnixMicros) -> u128 {
+    /// With what was missing at `at` and has not come back until `now`. A clock that stepped back brings nothing
+    /// back and takes nothing. More may be missing than the bucket holds: what was used before the burst became
+    /// smaller comes back first, so that a plan made smaller and larger again refills nothing.
+    #[must_use]
+    pub fn since(self, missing: u128, at: UnixMicros, now: UnixMicros) -> Self {
         let elapsed = u128::from(now.0.saturating_sub(at.0));
-        missing.saturating_sub(elapsed * u128::from(self.requests)).min(self.capacity())
+        let missing = missing.saturating_sub(elapsed * u128::from(self.requests));
+        Self { missing, at: at.max(now), ..self }
     }
 
-    pub fn counted(self, missing: u128, at: UnixMicros) -> Counted {
-        Counted::Bucket { missing, at, full_at: at.after(self.micros_for(missing)) }
+    /// The requests that are missing, rounded up.
+    pub fn used(&self) -> u64 {
+        u64::try_from(self.missing.div_ceil(u128::from(self.window_micros))).unwrap_or(u64::MAX)
     }
 
-    pub fn admits(self, missing: u128, requests: u64) -> bool {
-        missing + self.cost(requests) <= self.capacity()
+    pub fn admits(&self, cost: u64) -> bool {
+        self.missing.saturating_add(self.units(cost)) <= self.units(self.burst)
     }
 
-    pub fn standing(self, missing: u128, now: UnixMicros) -> Standing {
-        let available = (self.capacity() - missing) / u128::from(self.window_micros);
+    pub fn charge(&mut self, cost: u64) {
+        self.missing = self.missing.saturating_add(self.units(cost));
+    }
+
+    /// Until so many requests would be let through at once.
+    pub fn retry_after_micros(&self, cost: u64, now: UnixMicros) -> u64 {
+        if cost > self.burst {
+            return self.window_micros;
+        }
+        let wanted = self.missing.saturating_add(self.units(cost));
+        let micros = self.micros_for(wanted.saturating_sub(self.units(self.burst)));
+        self.at.after(micros).0.saturating_sub(now.0)
+    }
+
+    pub fn standing(&self) -> Standing {
+        let available = self.units(self.burst).saturating_sub(self.missing) / u128::from(self.window_micros);
         Standing {
             remaining: u64::try_from(available).unwrap_or(u64::MAX),
-            reset_secs: now.after(self.micros_for(missing)).secs_ceil(),
+            reset_secs: self.full_at().secs_ceil(),
         }
     }
 
-    /// Until one request would be let through again.
-    pub fn retry_after_micros(self, missing: u128) -> u64 {
-        self.micros_for((missing + self.cost(1)).saturating_sub(self.capacity()))
+    pub fn counted(&self) -> Counted {
+        Counted::Bucket { missing: self.missing, at: self.at, full_at: self.full_at() }
     }
 
-    fn micros_for(self, units: u128) -> u64 {
+    fn full_at(&self) -> UnixMicros {
+        self.at.after(self.micros_for(self.missing))
+    }
+
+    fn units(&self, requests: u64) -> u128 {
+        u128::from(requests) * u128::from(self.window_micros)
+    }
+
+    fn micros_for(&self, units: u128) -> u64 {
         u64::try_from(units.div_ceil(u128::from(self.requests))).unwrap_or(u64::MAX)
-    }
-
-    /// What is missing after `used` requests at once: how a fixed window's count becomes a bucket's.
-    pub fn missing_after(self, used: u64) -> u128 {
-        self.cost(used).min(self.capacity())
-    }
-
-    /// The requests that `missing` stands for, rounded up.
-    pub fn used(self, missing: u128) -> u64 {
-        u64::try_from(missing.div_ceil(u128::from(self.window_micros))).unwrap_or(u64::MAX)
     }
 }

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::time::{Period, UnixMicros, utc_day, utc_month};
+use super::Log;
+use super::calendar::{Calendar, Period, Unit};
+use crate::resource::Anchor;
+use crate::time::UnixMicros;
 
 const LONGEST_SPAN_SECS: u32 = 31 * 86_400;
 
@@ -24,13 +27,29 @@ pub enum Window {
 pub struct BadWindow;
 
 /// What is kept of one subject's use of one window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Counted {
     /// What is missing from a full bucket, in request-microseconds (see [`super::token_bucket`]): zero is full.
     /// `full_at` is when the bucket is full again at the rate it had at `at`: nothing is lost after that.
-    Bucket { missing: u128, at: UnixMicros, full_at: UnixMicros },
-    /// Requests let through in the period that began at `start_secs`.
-    Fixed { start_secs: u64, used: u64 },
+    Bucket {
+        missing: u128,
+        at: UnixMicros,
+        full_at: UnixMicros,
+    },
+    /// Requests let through in a period. It knows its own end, so that the calendar is asked when a period begins
+    /// and not with every request.
+    Fixed {
+        start_secs: u64,
+        end_secs: u64,
+        used: u64,
+    },
+    /// Requests let through in the window that ends at `end_secs`, and in the one before it.
+    Sliding {
+        end_secs: u64,
+        previous: u64,
+        current: u64,
+    },
+    Log(Box<Log>),
 }
 
 impl Window {
@@ -67,17 +86,12 @@ impl Window {
         }
     }
 
-    /// The period that `now` lies in. Spans are aligned to the epoch, calendar periods to UTC.
-    pub fn period(self, now: UnixMicros) -> Period {
-        let now_secs = now.secs();
+    /// The period that `now` lies in. Spans are aligned to the epoch.
+    pub(super) fn period(self, anchor: Anchor, calendar: Calendar<'_>, now: UnixMicros) -> Period {
         match self {
-            Self::Span { secs } => {
-                let length = u64::from(secs);
-                let start_secs = now_secs / length * length;
-                Period { start_secs, end_secs: start_secs + length }
-            }
-            Self::CalendarDay => utc_day(now_secs),
-            Self::CalendarMonth => utc_month(now_secs),
+            Self::Span { secs } => Period::aligned(u64::from(secs), now),
+            Self::CalendarDay => calendar.period(Unit::Day, anchor, now),
+            Self::CalendarMonth => calendar.period(Unit::Month, anchor, now),
         }
     }
 
@@ -85,9 +99,13 @@ impl Window {
     pub const fn nominal_secs(self) -> u64 {
         match self {
             Self::Span { secs } => secs as u64,
-            Self::CalendarDay => 86_400,
-            Self::CalendarMonth => 30 * 86_400,
+            Self::CalendarDay => Unit::Day.nominal_secs(),
+            Self::CalendarMonth => Unit::Month.nominal_secs(),
         }
+    }
+
+    pub(super) const fn nominal_micros(self) -> u64 {
+        self.nominal_secs() * 1_000_000
     }
 
     /// As it stands in header names: `Minute`, `Month`, `10s`.
@@ -120,13 +138,15 @@ impl fmt::Display for Window {
 }
 
 impl Counted {
-    /// From when on nothing is lost by forgetting it: the period is over, or the bucket is full again.
-    pub(super) fn over_at(self, window: Window) -> UnixMicros {
-        match self {
+    /// From when on nothing is lost by forgetting it: the period is over, the bucket full again, the log past.
+    pub(super) fn over_at(&self, window: Window) -> UnixMicros {
+        match *self {
             Self::Bucket { full_at, .. } => full_at.after(1),
-            Self::Fixed { start_secs, .. } => {
-                UnixMicros::from_secs(window.period(UnixMicros::from_secs(start_secs)).end_secs)
+            Self::Fixed { end_secs, .. } | Self::Sliding { end_secs, current: 0, .. } => {
+                UnixMicros::from_secs(end_secs)
             }
+            Self::Sliding { end_secs, .. } => UnixMicros::from_secs(end_secs).after(window.nominal_micros()),
+            Self::Log(ref log) => log.over_at(window.nominal_micros()),
         }
     }
 }
@@ -147,6 +167,12 @@ mod tests {
         for text in ["second", "minute", "hour", "day", "month", "10s", "5m", "2h", "24h", "90s"] {
             assert_eq!(Window::parse(text).unwrap().to_string(), text);
         }
+    }
+
+    /// One is in the entry of every busy subject.
+    #[test]
+    fn what_is_kept_is_small() {
+        assert_eq!(size_of::<Counted>(), 48);
     }
 
     #[test]

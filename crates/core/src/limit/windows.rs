@@ -1,5 +1,7 @@
 //! What one subject has used of its windows, in memory and as a record that outlives a restart.
 
+use std::mem;
+
 use smallvec::SmallVec;
 
 use super::{Counted, Subject, Window};
@@ -11,15 +13,23 @@ use crate::time::UnixMicros;
 pub struct SubjectWindows(SmallVec<[(Window, Counted); 3]>);
 
 impl SubjectWindows {
-    pub fn iter(&self) -> impl Iterator<Item = (Window, Counted)> {
-        self.0.iter().copied()
+    pub fn iter(&self) -> impl Iterator<Item = (Window, &Counted)> {
+        self.0.iter().map(|(window, counted)| (*window, counted))
     }
 
     /// Sets what a window counted, when it comes back after a restart.
     pub fn put(&mut self, window: Window, counted: Counted) {
+        self.update(window, |_| counted);
+    }
+
+    /// Makes from what a window has counted what it has counted now.
+    pub(super) fn update(&mut self, window: Window, next: impl FnOnce(Option<Counted>) -> Counted) {
         match self.0.iter_mut().find(|(held, _)| *held == window) {
-            Some((_, held)) => *held = counted,
-            None => self.0.push((window, counted)),
+            Some((_, held)) => {
+                let nothing = Counted::Fixed { start_secs: 0, end_secs: 0, used: 0 };
+                *held = next(Some(mem::replace(held, nothing)));
+            }
+            None => self.0.push((window, next(None))),
         }
     }
 
@@ -29,13 +39,13 @@ impl SubjectWindows {
         self.0.is_empty()
     }
 
-    pub(super) fn find(&self, window: Window) -> Option<Counted> {
-        self.0.iter().find(|(held, _)| *held == window).map(|(_, counted)| *counted)
+    pub(super) fn find(&self, window: Window) -> Option<&Counted> {
+        self.0.iter().find(|(held, _)| *held == window).map(|(_, counted)| counted)
     }
 }
 
 /// One subject's use of one window, as it is kept across restarts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CounterRecord {
     pub subject: Subject,
     pub window: Window,

@@ -10,6 +10,7 @@ mod plan;
 mod service;
 mod slug;
 mod tenant;
+mod time_zone;
 mod url;
 mod user;
 
@@ -18,11 +19,12 @@ pub use duration::{BadDuration, DurationText, format_duration, parse_duration};
 pub use id::{ConsumerId, KeyId, PlanId, ServiceId, TargetId, TenantId, UserId};
 pub use key::{Key, KeyDraft, KeySpec, RetiredHash};
 pub use name::{BadName, DisplayName};
-pub use plan::{Algorithm, Limit, LimitDraft, Plan, PlanDraft, PlanSpec};
+pub use plan::{Algorithm, Anchor, Limit, LimitDraft, Plan, PlanDraft, PlanSpec};
 pub use service::{
     HeaderName, Service, ServiceDraft, ServiceSpec, Target, TargetDraft, TargetSpec, Timeouts, TimeoutsDraft,
 };
 pub use slug::{BadSlug, ClientId, PlanSlug, ServiceSlug, TenantSlug};
 pub use tenant::{Tenant, TenantDraft, TenantSpec};
+pub use time_zone::{TimeZone, UnknownTimeZone};
 pub use url::{BadUrl, BaseUrl, Host, Scheme};
 pub use user::{Role, UserDraft, UserSpec, Username};

@@ -9,6 +9,15 @@ use crate::problem::Problems;
 /// Above this, nobody means a limit, and the arithmetic needs no thought.
 const MOST_REQUESTS: u64 = 1_000_000_000_000;
 const MOST_LIMITS: usize = 8;
+/// A sliding log remembers each of its requests.
+const MOST_LOGGED_REQUESTS: u64 = 10_000;
+
+const TOKEN_BUCKET: &str = "token_bucket";
+const FIXED_WINDOW: &str = "fixed_window";
+const SLIDING_WINDOW: &str = "sliding_window";
+const SLIDING_LOG: &str = "sliding_log";
+const CALENDAR: &str = "calendar";
+const SUBSCRIPTION: &str = "subscription";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
@@ -24,6 +33,7 @@ pub struct Limit {
     pub requests: u64,
     pub per: Window,
     pub algorithm: Algorithm,
+    pub anchor: Anchor,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +43,20 @@ pub enum Algorithm {
     /// At most `requests` in each period, which starts at a multiple of its length since the epoch, or with
     /// the calendar's day or month.
     FixedWindow,
+    /// As a fixed window, and what is left of the one before counts along with it.
+    SlidingWindow,
+    /// At most `requests` in any stretch of the period's length.
+    SlidingLog,
+}
+
+/// Where days and months begin, in the tenant's time zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Anchor {
+    /// At midnight; months on the first.
+    #[default]
+    Calendar,
+    /// At the time of day, and months on the day, at which the subscription began.
+    Subscription,
 }
 
 /// A plan as it is written.
@@ -48,19 +72,25 @@ pub struct PlanDraft {
     pub limits: Vec<LimitDraft>,
 }
 
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LimitDraft {
+    /// At most 1,000,000,000,000; of a `sliding_log` 10,000.
     pub requests: u64,
     /// `second`, `minute`, `hour`, `day`, `month`, or a duration such as `10s`.
     pub per: String,
     /// Size of the bucket; `requests` where left out. Token buckets alone have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub burst: Option<u64>,
-    /// `token_bucket` (what durations have where left out) or `fixed_window` (what `day` and `month` have).
+    /// `token_bucket` (what durations have where left out), `fixed_window` (what `day` and `month` have),
+    /// `sliding_window` or `sliding_log`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub algorithm: Option<String>,
+    /// Of a `day` or `month`: `calendar` (where left out), or `subscription`, to count it from when the consumer's or
+    /// the key's subscription began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchor: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,50 +133,94 @@ impl LimitDraft {
         if self.burst.is_some_and(|burst| !(1..=MOST_REQUESTS).contains(&burst)) {
             problems.add("burst", format!("must be 1 to {MOST_REQUESTS}"));
         }
-        let is_calendar = per.is_some_and(Window::is_calendar);
-        let algorithm = match self.algorithm.as_deref() {
-            Some("token_bucket") if is_calendar => {
-                problems.add("algorithm", "a day or month is counted in a fixed_window");
-                None
-            }
-            Some("token_bucket") => Some(self.token_bucket()),
-            Some("fixed_window") => self.fixed_window(&mut problems),
-            Some(_) => {
-                problems.add("algorithm", "must be token_bucket or fixed_window");
-                None
-            }
-            None if is_calendar => self.fixed_window(&mut problems),
-            None => Some(self.token_bucket()),
-        };
-        let limit =
-            per.zip(algorithm).map(|(per, algorithm)| Limit { requests: self.requests, per, algorithm });
+        let algorithm = problems.check("algorithm", self.algorithm(per));
+        if self.burst.is_some() && algorithm.is_some_and(|algorithm| !algorithm.has_burst()) {
+            problems.add("burst", "only a token_bucket has a burst");
+        }
+        if algorithm == Some(Algorithm::SlidingLog) && self.requests > MOST_LOGGED_REQUESTS {
+            problems.add("requests", format!("must be at most {MOST_LOGGED_REQUESTS} in a sliding_log"));
+        }
+        let anchor = problems.check("anchor", self.anchor(per));
+        let limit = per.zip(algorithm).zip(anchor).map(|((per, algorithm), anchor)| Limit {
+            requests: self.requests,
+            per,
+            algorithm,
+            anchor,
+        });
         problems.finish(limit)
     }
 
-    fn token_bucket(&self) -> Algorithm {
-        Algorithm::TokenBucket { burst: self.burst.unwrap_or(self.requests) }
+    /// Where the period is wrong itself, it has no say in what is right here.
+    fn algorithm(&self, per: Option<Window>) -> Result<Algorithm, &'static str> {
+        let is_calendar = per.is_some_and(Window::is_calendar);
+        let usual = if is_calendar { FIXED_WINDOW } else { TOKEN_BUCKET };
+        let bucket = Algorithm::TokenBucket { burst: self.burst.unwrap_or(self.requests) };
+        let algorithm = match self.algorithm.as_deref().unwrap_or(usual) {
+            TOKEN_BUCKET => bucket,
+            FIXED_WINDOW => Algorithm::FixedWindow,
+            SLIDING_WINDOW => Algorithm::SlidingWindow,
+            SLIDING_LOG => Algorithm::SlidingLog,
+            _ => return Err("must be token_bucket, fixed_window, sliding_window or sliding_log"),
+        };
+        if is_calendar && algorithm != Algorithm::FixedWindow {
+            return Err("a day or month is counted in a fixed_window");
+        }
+        Ok(algorithm)
     }
 
-    fn fixed_window(&self, problems: &mut Problems) -> Option<Algorithm> {
-        if self.burst.is_some() {
-            problems.add("burst", "only a token_bucket has a burst");
-            return None;
+    fn anchor(&self, per: Option<Window>) -> Result<Anchor, &'static str> {
+        let anchor = match self.anchor.as_deref() {
+            None => return Ok(Anchor::default()),
+            Some(CALENDAR) => Anchor::Calendar,
+            Some(SUBSCRIPTION) => Anchor::Subscription,
+            Some(_) => return Err("must be calendar or subscription"),
+        };
+        if per.is_some_and(|per| !per.is_calendar()) {
+            return Err("only a day or month has an anchor");
         }
-        Some(Algorithm::FixedWindow)
+        Ok(anchor)
+    }
+}
+
+impl Algorithm {
+    const fn has_burst(self) -> bool {
+        match self {
+            Self::TokenBucket { .. } => true,
+            Self::FixedWindow | Self::SlidingWindow | Self::SlidingLog => false,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::TokenBucket { .. } => TOKEN_BUCKET,
+            Self::FixedWindow => FIXED_WINDOW,
+            Self::SlidingWindow => SLIDING_WINDOW,
+            Self::SlidingLog => SLIDING_LOG,
+        }
+    }
+}
+
+impl Anchor {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Calendar => CALENDAR,
+            Self::Subscription => SUBSCRIPTION,
+        }
     }
 }
 
 impl From<&Limit> for LimitDraft {
     fn from(limit: &Limit) -> Self {
-        let (burst, algorithm) = match limit.algorithm {
-            Algorithm::TokenBucket { burst } => (Some(burst), "token_bucket"),
-            Algorithm::FixedWindow => (None, "fixed_window"),
+        let burst = match limit.algorithm {
+            Algorithm::TokenBucket { burst } => Some(burst),
+            Algorithm::FixedWindow | Algorithm::SlidingWindow | Algorithm::SlidingLog => None,
         };
         Self {
             requests: limit.requests,
             per: limit.per.to_string(),
             burst,
-            algorithm: Some(algorithm.to_owned()),
+            algorithm: Some(limit.algorithm.name().to_owned()),
+            anchor: limit.per.is_calendar().then(|| limit.anchor.name().to_owned()),
         }
     }
 }
@@ -156,7 +230,7 @@ mod tests {
     use super::*;
 
     fn limit(requests: u64, per: &str) -> LimitDraft {
-        LimitDraft { requests, per: per.into(), burst: None, algorithm: None }
+        LimitDraft { requests, per: per.into(), ..LimitDraft::default() }
     }
 
     fn plan(limits: Vec<LimitDraft>) -> PlanDraft {
@@ -177,6 +251,7 @@ mod tests {
             per: "fortnight".into(),
             burst: Some(0),
             algorithm: Some("leaky".into()),
+            anchor: Some("birthday".into()),
         };
         let problems = plan(vec![limit(5, "minute"), odd, limit(6, "60s")]).parse().unwrap_err();
         let fields: Vec<_> = problems.iter().map(|problem| problem.field.as_str()).collect();
@@ -187,6 +262,7 @@ mod tests {
                 "limits[1].per",
                 "limits[1].burst",
                 "limits[1].algorithm",
+                "limits[1].anchor",
                 "limits[2].per"
             ]
         );
@@ -199,8 +275,37 @@ mod tests {
     }
 
     #[test]
+    fn what_does_not_go_together_is_refused_at_its_field() {
+        let with = |per: &str, algorithm: &str| LimitDraft {
+            algorithm: Some(algorithm.into()),
+            ..limit(10_001, per)
+        };
+        let anchored = |per: &str| LimitDraft { anchor: Some("subscription".into()), ..limit(5, per) };
+        for (draft, field) in [
+            (with("minute", "sliding_log"), "requests"),
+            (with("day", "sliding_log"), "algorithm"),
+            (with("day", "sliding_window"), "algorithm"),
+            (with("month", "token_bucket"), "algorithm"),
+            (LimitDraft { burst: Some(5), ..with("hour", "sliding_window") }, "burst"),
+            (anchored("24h"), "anchor"),
+            (anchored("hour"), "anchor"),
+        ] {
+            let problems = draft.parse().unwrap_err().into_vec();
+            let fields: Vec<_> = problems.iter().map(|problem| problem.field.as_str()).collect();
+            assert_eq!(fields, [field], "{draft:?}");
+        }
+        let problems = plan(vec![limit(1, "day"), with("minute", "sliding_log")]).parse().unwrap_err();
+        assert_eq!(problems.iter().next().unwrap().field, "limits[1].requests");
+        assert_eq!(with("minute", "sliding_window").parse().unwrap().algorithm, Algorithm::SlidingWindow);
+        assert_eq!(anchored("month").parse().unwrap().anchor, Anchor::Subscription);
+    }
+
+    #[test]
     fn a_limit_written_out_parses_back() {
-        for draft in [limit(5, "minute"), limit(7, "10s"), limit(9, "month")] {
+        let logged = LimitDraft { algorithm: Some("sliding_log".into()), ..limit(9, "minute") };
+        let sliding = LimitDraft { algorithm: Some("sliding_window".into()), ..limit(9, "2h") };
+        let anchored = LimitDraft { anchor: Some("subscription".into()), ..limit(9, "day") };
+        for draft in [limit(5, "minute"), limit(7, "10s"), limit(9, "month"), logged, sliding, anchored] {
             let parsed = draft.parse().unwrap();
             assert_eq!(LimitDraft::from(&parsed).parse().unwrap(), parsed);
         }

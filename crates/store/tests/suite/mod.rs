@@ -35,7 +35,7 @@ pub async fn add_tenant(store: &Store, slug: &str) -> Tenant {
 }
 
 pub fn plan(tenant: &Tenant, slug: &str) -> Plan {
-    let draft = |requests, per: &str| LimitDraft { requests, per: per.into(), burst: None, algorithm: None };
+    let draft = |requests, per: &str| LimitDraft { requests, per: per.into(), ..LimitDraft::default() };
     let limits = [draft(5, "minute"), draft(100, "month"), draft(3, "10s")];
     Plan {
         id: PlanId(Uuid::now_v7()),

@@ -1,19 +1,29 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::limit::{Counted, Window};
-use crate::resource::{Algorithm, Limit, LimitDraft};
+use crate::limit::{Counted, Log, Window};
+use crate::resource::{Anchor, LimitDraft, TimeZone};
 use crate::time::UnixMicros;
 
 const START: UnixMicros = UnixMicros::from_secs(1_769_351_520);
 
 fn rule(requests: u64, per: &str, burst: Option<u64>, algorithm: Option<&str>) -> LimitRule {
-    let draft = LimitDraft { requests, per: per.into(), burst, algorithm: algorithm.map(str::to_owned) };
+    let algorithm = algorithm.map(str::to_owned);
+    let draft = LimitDraft { requests, per: per.into(), burst, algorithm, ..LimitDraft::default() };
     LimitRule::compile(&draft.parse().unwrap())
 }
 
 fn seconds_later(secs: u64) -> UnixMicros {
     START.after(secs * 1_000_000)
+}
+
+/// A request that costs one, in UTC.
+fn decide(rules: &[LimitRule], windows: &mut SubjectWindows, now: UnixMicros) -> Outcome {
+    super::decide(rules, windows, Calendar::utc(), 1, now)
+}
+
+fn inspect(rules: &[LimitRule], windows: &SubjectWindows, now: UnixMicros) -> Outcome {
+    super::inspect(rules, windows, Calendar::utc(), 1, now)
 }
 
 fn passes(rules: &[LimitRule], windows: &mut SubjectWindows, now: UnixMicros) -> bool {
@@ -142,84 +152,105 @@ fn a_large_burst_is_remembered_until_it_has_come_back() {
     assert!(windows.forget_past(seconds_later(101)));
 }
 
-fn any_rule() -> impl Strategy<Value = LimitRule> {
-    let window = prop_oneof![
-        (1u32..7_200).prop_map(|secs| Window::Span { secs }),
-        Just(Window::CalendarDay),
-        Just(Window::CalendarMonth)
-    ];
-    let algorithm = prop_oneof![
-        Just(Algorithm::FixedWindow),
-        (1u64..50).prop_map(|burst| Algorithm::TokenBucket { burst })
-    ];
-    (1u64..50, window, algorithm)
-        .prop_map(|(requests, per, algorithm)| LimitRule::compile(&Limit { requests, per, algorithm }))
-}
-
-/// The same limits counted the slow way: the list of all requests that were let through.
-fn model_admits(rule: &LimitRule, admitted: &[UnixMicros], now: UnixMicros) -> bool {
-    match rule.algorithm {
-        Algorithm::FixedWindow => {
-            let period = rule.window.period(now);
-            let used = admitted.iter().filter(|at| at.secs() >= period.start_secs).count();
-            (used as u64) < rule.requests
-        }
-        Algorithm::TokenBucket { burst } => {
-            // Level of a leaky bucket, drained between one admitted request and the next.
-            let token = u128::from(rule.window.nominal_secs()) * 1_000_000;
-            let mut level = 0u128;
-            let mut last = UnixMicros(0);
-            for &at in admitted {
-                level = level.saturating_sub(u128::from(at.0 - last.0) * u128::from(rule.requests)) + token;
-                last = at;
-            }
-            level = level.saturating_sub(u128::from(now.0 - last.0) * u128::from(rule.requests));
-            level + token <= u128::from(burst) * token
-        }
-    }
-}
-
-proptest! {
-    #[test]
-    fn random_traffic_is_admitted_as_the_model_admits_it(
-        rules in prop::collection::vec(any_rule(), 1..4),
-        gaps in prop::collection::vec(prop_oneof![0u64..2_000_000, 0u64..4_000_000_000], 1..200),
-    ) {
-        let mut rules = rules;
-        rules.dedup_by_key(|rule| rule.window);
-        prop_assume!((1..rules.len()).all(|i| rules[..i].iter().all(|rule| rule.window != rules[i].window)));
+#[test]
+fn a_cost_is_charged_whole_or_not_at_all() {
+    for algorithm in ["token_bucket", "fixed_window", "sliding_window", "sliding_log"] {
+        let rules = [rule(10, "hour", None, Some(algorithm))];
         let mut windows = SubjectWindows::default();
-        let mut admitted = Vec::new();
-        let mut now = START;
-        for gap in gaps {
-            now = now.after(gap);
-            let expected = rules.iter().all(|rule| model_admits(rule, &admitted, now));
-            let before = windows.clone();
-            let outcome = decide(&rules, &mut windows, now);
-            prop_assert_eq!(outcome.refusal.is_none(), expected);
-            if expected {
-                admitted.push(now);
-            } else {
-                prop_assert_eq!(before, windows.clone());
-                // Waiting as long as the answer says is enough, for the limit that it names.
-                let refusal = outcome.refusal.unwrap();
-                let later = now.after(refusal.retry_after_micros);
-                prop_assert!(inspect(&rules[refusal.rule..=refusal.rule], &windows, later).refusal.is_none());
-            }
-        }
-    }
-
-    #[test]
-    fn extremes_do_not_overflow(requests in 1u64..=1_000_000_000_000, at: u64, now: u64, used: u64, missing: u128) {
-        for algorithm in [Algorithm::FixedWindow, Algorithm::TokenBucket { burst: requests }] {
-            let limit = Limit { requests, per: Window::Span { secs: 31 * 86_400 }, algorithm };
-            let rules = [LimitRule::compile(&limit)];
-            let mut windows = SubjectWindows::default();
-            windows.put(rules[0].window, Counted::Bucket { missing: missing >> 8, at: UnixMicros(at), full_at: UnixMicros(at) });
-            let _ = decide(&rules, &mut windows, UnixMicros(now));
-            windows.put(rules[0].window, Counted::Fixed { start_secs: at, used });
-            let outcome = decide(&rules, &mut windows, UnixMicros(now));
-            prop_assert!(outcome.standings[0].remaining <= requests);
-        }
+        let mut costing = |cost| super::decide(&rules, &mut windows, Calendar::utc(), cost, START);
+        assert_eq!(costing(7).standings[0].remaining, 3, "{algorithm}");
+        assert_eq!(costing(4).standings[0].remaining, 3, "{algorithm}");
+        assert!(costing(3).refusal.is_none(), "{algorithm}");
+        // What can never pass is told to come back after the window's length.
+        assert_eq!(costing(11).refusal.unwrap().retry_after_secs(), 3_600, "{algorithm}");
     }
 }
+
+#[test]
+fn a_sliding_window_weighs_the_window_before_by_what_is_left_of_it() {
+    let rules = [rule(10, "minute", None, Some("sliding_window"))];
+    let mut windows = SubjectWindows::default();
+    for _ in 0..10 {
+        assert!(passes(&rules, &mut windows, START));
+    }
+    // START is a full minute. A quarter into the next one, three quarters of ten count: 7.5.
+    let quarter = seconds_later(75);
+    assert_eq!(inspect(&rules, &windows, quarter).standings[0].remaining, 2);
+    assert!(passes(&rules, &mut windows, quarter) && passes(&rules, &mut windows, quarter));
+    // 7.5 + 2 + 1 > 10; in another three seconds 7 + 2 + 1 fit.
+    assert_eq!(decide(&rules, &mut windows, quarter).refusal.unwrap().retry_after_micros, 3_000_000);
+    assert!(!passes(&rules, &mut windows, quarter.after(2_999_999)));
+    assert!(passes(&rules, &mut windows, seconds_later(78)));
+    let standing = inspect(&rules, &windows, seconds_later(78)).standings[0];
+    assert_eq!(standing.reset_secs, seconds_later(180).secs());
+}
+
+#[test]
+fn a_sliding_log_lets_no_stretch_of_the_window_have_more() {
+    let rules = [rule(3, "minute", None, Some("sliding_log"))];
+    let mut windows = SubjectWindows::default();
+    for at in [50, 55, 58] {
+        assert!(passes(&rules, &mut windows, seconds_later(at)));
+    }
+    let refusal = decide(&rules, &mut windows, seconds_later(61)).refusal.unwrap();
+    assert_eq!(refusal.retry_after_secs(), 49);
+    assert!(!passes(&rules, &mut windows, UnixMicros(seconds_later(110).0 - 1)));
+    assert!(passes(&rules, &mut windows, seconds_later(110)));
+    assert!(!passes(&rules, &mut windows, seconds_later(114)));
+    let costing_two = super::inspect(&rules, &windows, Calendar::utc(), 2, seconds_later(112));
+    assert_eq!(costing_two.refusal.unwrap().retry_after_secs(), 6);
+    assert_eq!(costing_two.standings[0].reset_secs, seconds_later(170).secs());
+}
+
+#[test]
+fn a_running_period_outlives_a_change_of_time_zone_and_anchor() {
+    let calendar_month = rule(5, "month", None, None);
+    let anchored = LimitRule { anchor: Anchor::Subscription, ..rule(5, "month", None, None) };
+    let tokyo = TimeZone::parse("Asia/Tokyo").unwrap();
+    let elsewhere = Calendar { zone: &tokyo, subscribed_at_secs: START.secs() - 86_400 };
+    let mut windows = SubjectWindows::default();
+    for _ in 0..5 {
+        assert!(passes(std::slice::from_ref(&calendar_month), &mut windows, START));
+    }
+    // 1 February, by UTC: Tokyo's has begun by then, and the subscription's month ends on the 24th.
+    let end = inspect(std::slice::from_ref(&calendar_month), &windows, START).standings[0].reset_secs;
+    for rule in [&calendar_month, &anchored] {
+        let rules = std::slice::from_ref(rule);
+        let last = UnixMicros(UnixMicros::from_secs(end).0 - 1);
+        let standing = super::inspect(rules, &windows, elsewhere, 1, last).standings[0];
+        assert_eq!((standing.remaining, standing.reset_secs), (0, end));
+        let next = super::inspect(rules, &windows, elsewhere, 1, UnixMicros::from_secs(end)).standings[0];
+        assert_eq!(next.remaining, 5);
+    }
+    let next = super::inspect(&[anchored], &windows, elsewhere, 1, UnixMicros::from_secs(end));
+    assert_eq!(crate::time::rfc3339(next.standings[0].reset_secs), *b"2026-02-24T14:32:00Z");
+}
+
+#[test]
+fn a_plan_made_smaller_and_larger_again_refills_nothing() {
+    for algorithm in ["token_bucket", "fixed_window", "sliding_window", "sliding_log"] {
+        let (large, small) =
+            ([rule(100, "hour", None, Some(algorithm))], [rule(10, "hour", None, Some(algorithm))]);
+        let mut windows = SubjectWindows::default();
+        for _ in 0..90 {
+            assert!(passes(&large, &mut windows, START));
+        }
+        assert!(!passes(&small, &mut windows, seconds_later(60)), "{algorithm}");
+        assert!(inspect(&large, &windows, START).standings[0].remaining <= 10, "{algorithm}");
+    }
+}
+
+#[test]
+fn a_log_forgets_what_is_past_as_it_goes() {
+    let rules = [rule(100, "minute", None, Some("sliding_log"))];
+    let mut windows = SubjectWindows::default();
+    for second in 0..600 {
+        assert!(passes(&rules, &mut windows, seconds_later(second)));
+    }
+    let Some((_, Counted::Log(log))) = windows.iter().next() else { panic!("no log") };
+    assert_eq!(log.requests().len(), 60);
+    assert!(!windows.forget_past(seconds_later(658)));
+    assert!(windows.forget_past(seconds_later(659)));
+}
+
+mod model;
