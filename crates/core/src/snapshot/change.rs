@@ -90,7 +90,13 @@ impl Snapshot {
         let before = renamed_from.and_then(|slug| self.tenants.remove(&slug));
         let next = match before {
             Some(before) => {
-                Tenant { slug: tenant.slug.clone(), name: tenant.name.clone(), ..before.as_ref().clone() }
+                let tenant = Tenant::new(tenant);
+                Tenant {
+                    slug: tenant.slug,
+                    name: tenant.name,
+                    identity_lines: tenant.identity_lines,
+                    ..before.as_ref().clone()
+                }
             }
             None => Tenant::new(tenant),
         };
@@ -150,10 +156,12 @@ impl Snapshot {
 
 impl Tenant {
     fn new(tenant: &resource::Tenant) -> Self {
+        let slug = tenant.slug.as_str();
         Self {
             id: tenant.id,
             slug: tenant.slug.clone(),
             name: tenant.name.clone(),
+            identity_lines: format!("X-Tenant-ID: {slug}\r\nX-Organization-ID: {slug}\r\n").into(),
             services: Arc::default(),
             service_slugs: Map::default(),
             plans: Map::default(),

@@ -51,6 +51,8 @@ pub struct Plan {
     pub rules: Box<[LimitRule]>,
     /// The line of `RateLimit-Policy`, as HTTP/1.1 writes it, and `RateLimit: `; empty without limits.
     pub policy_line: Box<str>,
+    /// The line of `X-Plan-Tier`.
+    pub tier_line: Box<str>,
 }
 
 #[derive(Debug, Clone)]
@@ -138,7 +140,13 @@ impl From<&resource::Plan> for Plan {
         } else {
             format!("RateLimit-Policy: {}\r\nRateLimit: ", policies.join(", "))
         };
-        Self { id: plan.id, slug: plan.slug.clone(), policy_line: policy_line.into(), rules }
+        Self {
+            id: plan.id,
+            slug: plan.slug.clone(),
+            rules,
+            policy_line: policy_line.into(),
+            tier_line: format!("X-Plan-Tier: {}\r\n", plan.slug.as_str()).into(),
+        }
     }
 }
 

@@ -42,6 +42,9 @@ pub struct Tenant {
     pub id: TenantId,
     pub slug: TenantSlug,
     pub name: DisplayName,
+    /// What an upstream is told where no consumer is spoken for, as HTTP/1.1 writes it: `X-Tenant-ID` and
+    /// `X-Organization-ID`.
+    pub identity_lines: Box<str>,
     /// One plain table: every request asks it, and a trie costs a cache miss for every level. A service that
     /// changes copies it, a pointer and a name for each of the tenant's services.
     services: Arc<HashMap<ServiceSlug, Arc<Service>, ahash::RandomState>>,

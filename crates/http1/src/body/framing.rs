@@ -65,7 +65,10 @@ pub fn response_body(request_method: Method, head: &ResponseHead) -> Result<Body
 /// Whether the sender will take part in another exchange on this connection (RFC 9112 9.3).
 pub fn keep_alive(version: Version, fields: &Fields) -> bool {
     let has_option = |option: &[u8]| {
-        fields.all(FieldId::Connection).flat_map(list_tokens).any(|token| token.eq_ignore_ascii_case(option))
+        fields.all(FieldId::Connection).any(|value| {
+            value.eq_ignore_ascii_case(option)
+                || value.contains(&b',') && list_tokens(value).any(|token| token.eq_ignore_ascii_case(option))
+        })
     };
     match version {
         Version::Http11 => !has_option(b"close"),

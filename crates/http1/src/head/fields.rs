@@ -75,13 +75,13 @@ impl Fields {
 
     /// The value of the first field with this name, known or not, in any letter case.
     pub fn find(&self, name: &[u8]) -> Option<&[u8]> {
-        let id = FieldId::of(name);
-        if !self.contains(id) {
-            return None;
+        match FieldId::of(name) {
+            FieldId::Other if self.contains(FieldId::Other) => {
+                self.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+            }
+            // A known id says the name; of the unknown ones there is none.
+            id => self.first(id),
         }
-        self.iter()
-            .find(|field| field.id == id && field.name.eq_ignore_ascii_case(name))
-            .map(|field| field.value)
     }
 
     /// Number of fields.

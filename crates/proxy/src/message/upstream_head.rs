@@ -52,19 +52,20 @@ pub(crate) fn write_request(out: &mut Vec<u8>, head: &UpstreamHead<'_>) {
         writer.field(b"traceparent", head.request_id.traceparent());
     }
     let caller = &admitted.caller;
-    let tenant = caller.tenant.slug.as_str().as_bytes();
-    writer.field(b"X-Tenant-ID", tenant);
     match caller.consumer {
         Some(consumer) => {
             let client_id = consumer.client_id.as_str().as_bytes();
-            writer.field(b"X-Organization-ID", client_id).field(b"X-Consumer-ID", client_id);
+            writer
+                .field(b"X-Tenant-ID", caller.tenant.slug.as_str().as_bytes())
+                .field(b"X-Organization-ID", client_id)
+                .field(b"X-Consumer-ID", client_id);
         }
         None => {
-            writer.field(b"X-Organization-ID", tenant);
+            writer.lines(caller.tenant.identity_lines.as_bytes());
         }
     }
     if let Some(plan) = caller.plan {
-        writer.field(b"X-Plan-Tier", plan.slug.as_str().as_bytes());
+        writer.lines(plan.tier_line.as_bytes());
     }
     writer.finish();
 }
