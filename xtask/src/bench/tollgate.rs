@@ -27,12 +27,13 @@ const START: Duration = Duration::from_mins(2);
 /// How often readiness is asked for.
 const POLL: Duration = Duration::from_millis(1);
 
-/// Builds the release binary and says where it is.
+/// Builds the binary as it is shipped, and says where it is.
 pub fn build() -> Result<PathBuf> {
-    eprintln!("==> cargo build --release --package tollgate");
+    eprintln!("==> cargo build --profile dist --package tollgate");
     let messages = command::capture_stdout(command::cargo().args([
         "build",
-        "--release",
+        "--profile",
+        "dist",
         "--locked",
         "--package",
         "tollgate",
