@@ -11,5 +11,6 @@ pub mod retry;
 pub mod routing;
 pub mod snapshot;
 pub mod time;
+pub mod token;
 
 pub use problem::{Problem, Problems};

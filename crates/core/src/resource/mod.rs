@@ -8,6 +8,7 @@ mod key;
 mod name;
 mod plan;
 mod service;
+mod signing_key;
 mod slug;
 mod tenant;
 mod time_zone;
@@ -23,6 +24,7 @@ pub use plan::{Algorithm, Anchor, Limit, LimitDraft, Plan, PlanDraft, PlanSpec};
 pub use service::{
     HeaderName, Service, ServiceDraft, ServiceSpec, Target, TargetDraft, TargetSpec, Timeouts, TimeoutsDraft,
 };
+pub use signing_key::SigningKey;
 pub use slug::{BadSlug, ClientId, PlanSlug, ServiceSlug, TenantSlug};
 pub use tenant::{Tenant, TenantDraft, TenantSpec};
 pub use time_zone::{TimeZone, UnknownTimeZone};

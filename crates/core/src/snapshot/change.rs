@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Consumer, Key, Map, Plan, Service, Snapshot, Tenant};
 use crate::problem::Problems;
 use crate::resource::{self, ConsumerId, PlanId, ServiceId, TenantId};
+use crate::token::SigningKey;
 
 /// One resource as it is from now on, or gone. Changes are what travels between nodes; each node compiles
 /// them by itself and comes to the same snapshot.
@@ -25,6 +26,9 @@ pub enum Change {
     },
     /// A key revoked: all its hashes go.
     DeleteKey(Box<resource::Key>),
+    PutSigningKey(resource::SigningKey),
+    /// By its `kid`.
+    DeleteSigningKey(Box<str>),
 }
 
 impl Snapshot {
@@ -78,6 +82,12 @@ impl Snapshot {
             }),
             Change::PutKey { key, before } => self.put_key(key, before.as_deref(), problems),
             Change::DeleteKey(key) => self.remove_hashes(key),
+            Change::PutSigningKey(key) => {
+                self.remove_signing_key(&key.key_id);
+                let compiled = problems.check("signing_key", SigningKey::from_seed(key));
+                self.signing_keys.extend(compiled.map(Arc::new));
+            }
+            Change::DeleteSigningKey(key_id) => self.remove_signing_key(key_id),
         }
     }
 
@@ -144,6 +154,10 @@ impl Snapshot {
             }
             self.keys.insert(hash, Key::compile(key, valid_until_secs));
         }
+    }
+
+    fn remove_signing_key(&mut self, key_id: &str) {
+        self.signing_keys.retain(|held| *held.key_id != *key_id);
     }
 
     fn remove_hashes(&mut self, key: &resource::Key) {

@@ -24,6 +24,7 @@ use crate::credential::KeyHash;
 use crate::resource::{
     ClientId, ConsumerId, DisplayName, PlanId, ServiceId, ServiceSlug, TenantId, TenantSlug,
 };
+use crate::token::SigningKey;
 
 type Map<K, V> = GenericHashMap<K, V, ahash::RandomState, DefaultSharedPtr>;
 
@@ -34,6 +35,8 @@ pub struct Snapshot {
     tenants: Map<TenantSlug, Arc<Tenant>>,
     tenant_slugs: Map<TenantId, TenantSlug>,
     keys: Keys,
+    /// In no order; a few.
+    signing_keys: Vec<Arc<SigningKey>>,
 }
 
 /// One tenant's part.
@@ -71,6 +74,11 @@ impl Snapshot {
     /// The key that a credential hashes to, of whatever tenant.
     pub fn key(&self, hash: &KeyHash) -> Option<&Key> {
         self.keys.get(hash)
+    }
+
+    /// The keys that sign tokens, or did so lately, or will soon.
+    pub fn signing_keys(&self) -> &[Arc<SigningKey>] {
+        &self.signing_keys
     }
 
     pub fn key_hashes(&self) -> usize {
