@@ -144,6 +144,14 @@ CREATE TABLE key_use (
     last_used_at  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- Keys that sign tokens (Ed25519). Their private halves are sealed with a secret that is not in the database.
+CREATE TABLE signing_keys (
+    key_id       TEXT NOT NULL PRIMARY KEY,
+    sealed_seed  BLOB NOT NULL,
+    signs_from   INTEGER NOT NULL,
+    created_at   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- What limits have counted, in batches as they were saved: of a window that is in several, the newest counts. A save
 -- is one row, however many windows it has. The store's source says how a batch is packed.
 CREATE TABLE counter_batches (

@@ -1,6 +1,7 @@
 //! The control plane as the binary sees it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
@@ -8,29 +9,53 @@ use tollgate_core::Problems;
 use tollgate_core::address::AllowList;
 use tollgate_core::credential::KeyHash;
 use tollgate_core::snapshot::Snapshot;
+use tollgate_core::token::Issuing;
 use tollgate_counters::LocalCounters;
 use tollgate_store::{Store, StoreError};
 
 use crate::document::{self, Applied, ApplyError, Document};
+use crate::edit::{self, Edit, EditError};
 use crate::jobs::{LastUsed, Unsaved};
 use crate::password::Passwords;
 use crate::principal::Principal;
+use crate::sealing::SealingSecret;
 use crate::throttle::Throttle;
 use crate::token::{NoRandomness, Token, TokenKind};
 use crate::{api, clock};
+
+const USUAL_ROTATION: Duration = Duration::from_hours(30 * 24);
 
 /// Clones share everything.
 #[derive(Clone)]
 pub struct ControlPlane(pub(crate) Arc<Inner>);
 
-#[derive(Default)]
 pub struct Settings {
+    /// Seals what the database must not hold in clear.
+    pub sealing: SealingSecret,
+    /// How tokens are issued and checked.
+    pub issuing: Issuing,
+    /// How long a signing key signs.
+    pub rotate_signing_keys_every: Duration,
     /// Loopback and private networks that tenants' own users may name as upstreams.
     pub allow_list: AllowList,
     /// `TOLLGATE_ADMIN_TOKEN`: where set, it is the only admin token.
     pub admin_token: Option<String>,
     /// Where the proxy notes which keys were used.
     pub last_used: Option<Box<dyn LastUsed>>,
+}
+
+impl Settings {
+    /// The usual ones.
+    pub fn new(sealing: SealingSecret) -> Self {
+        Self {
+            sealing,
+            issuing: Issuing::default(),
+            rotate_signing_keys_every: USUAL_ROTATION,
+            allow_list: AllowList::default(),
+            admin_token: None,
+            last_used: None,
+        }
+    }
 }
 
 /// What the operator has to be told once.
@@ -51,6 +76,8 @@ pub enum OpenError {
     EmptyAdminToken,
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
+    #[error("no signing key could be made: {0}")]
+    SigningKeys(EditError),
 }
 
 pub(crate) struct Inner {
@@ -58,6 +85,9 @@ pub(crate) struct Inner {
     /// What the proxy runs.
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     pub counters: Arc<LocalCounters>,
+    pub sealing: SealingSecret,
+    pub issuing: Issuing,
+    pub rotate_signing_keys_every: Duration,
     pub allow_list: AllowList,
     pub admin_token: KeyHash,
     pub last_used: Option<Box<dyn LastUsed>>,
@@ -77,12 +107,15 @@ impl ControlPlane {
         settings: Settings,
     ) -> Result<(Self, FirstStart), OpenError> {
         let (admin_token, first_start) = admin_token(&store, settings.admin_token).await?;
-        snapshot.store(Arc::new(load(&store).await?));
+        snapshot.store(Arc::new(load(&store, &settings.sealing).await?));
         counters.restore(store.read().await?.counters(clock::now()).await?);
         let inner = Inner {
             store,
             snapshot,
             counters,
+            sealing: settings.sealing,
+            issuing: settings.issuing,
+            rotate_signing_keys_every: settings.rotate_signing_keys_every,
             allow_list: settings.allow_list,
             admin_token,
             last_used: settings.last_used,
@@ -91,13 +124,22 @@ impl ControlPlane {
             throttle: Throttle::default(),
             unsaved: Mutex::default(),
         };
-        Ok((Self(Arc::new(inner)), first_start))
+        let plane = Self(Arc::new(inner));
+        plane.rotate_signing_keys().await.map_err(OpenError::SigningKeys)?;
+        Ok((plane, first_start))
     }
 
     /// The API, its documentation and the health checks. Serve it with
     /// `into_make_service_with_connect_info::<SocketAddr>()`: sign-ins are throttled by the peer's address.
     pub fn router(&self) -> axum::Router {
         api::router(self.clone())
+    }
+
+    /// Does what is due: the first start makes the first key.
+    pub(crate) async fn rotate_signing_keys(&self) -> Result<(), EditError> {
+        let mut edit = Edit::begin(self).await?;
+        edit.rotate_signing_keys().await?;
+        edit.commit().await
     }
 
     /// Makes everything that the document names as it says, or changes nothing. What the document does not
@@ -131,7 +173,7 @@ async fn admin_token(store: &Store, configured: Option<String>) -> Result<(KeyHa
     Ok((hash, FirstStart::GeneratedToken(token.reveal())))
 }
 
-async fn load(store: &Store) -> Result<Snapshot, OpenError> {
+async fn load(store: &Store, sealing: &SealingSecret) -> Result<Snapshot, OpenError> {
     let mut loading = Ok(Snapshot::default());
     let revision = store
         .load(|batch| {
@@ -139,5 +181,6 @@ async fn load(store: &Store) -> Result<Snapshot, OpenError> {
             loading = loaded.and_then(|snapshot| snapshot.grown(&batch, 0));
         })
         .await?;
-    loading.and_then(|snapshot| snapshot.grown(&[], revision)).map_err(OpenError::Inconsistent)
+    let signing_keys = edit::sealed_keys(store, sealing).await?;
+    loading.and_then(|snapshot| snapshot.grown(&signing_keys, revision)).map_err(OpenError::Inconsistent)
 }

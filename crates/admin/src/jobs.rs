@@ -81,6 +81,9 @@ impl ControlPlane {
         if let Err(error) = sweep_store(self).await {
             tracing::error!(%error, "what is over could not be swept out");
         }
+        if let Err(error) = self.rotate_signing_keys().await {
+            tracing::error!(%error, "signing keys could not be rotated");
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod edit;
 mod jobs;
 mod password;
 mod principal;
+mod sealing;
 mod throttle;
 mod token;
 
@@ -20,3 +21,5 @@ pub use control_plane::{ControlPlane, FirstStart, OpenError, Settings};
 pub use document::{Applied, ApplyError, Document, Tally};
 pub use jobs::LastUsed;
 pub use principal::Principal;
+pub use sealing::SealingSecret;
+pub use token::NoRandomness;

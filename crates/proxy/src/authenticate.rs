@@ -1,11 +1,14 @@
-//! Who is calling: a key of the service's tenant, perhaps speaking for a consumer.
+//! Who is calling: a key of the service's tenant, or a token for one, perhaps speaking for a consumer.
 
 use tollgate_core::credential::KeyHash;
 use tollgate_core::limit::Subject;
 use tollgate_core::resource::HeaderName;
-use tollgate_core::snapshot::{Consumer, Key, Plan, Snapshot, Tenant};
+use tollgate_core::snapshot::{Consumer, Key, Plan, Service, Snapshot, Tenant};
+use tollgate_core::token::{Grant, is_token_shaped};
 use tollgate_http1::{FieldId, Fields};
+use uuid::Uuid;
 
+use crate::gateway::Gateway;
 use crate::rejection::Rejection;
 use crate::route::Selected;
 
@@ -21,6 +24,20 @@ pub(crate) struct Caller<'s> {
     pub subject: Subject,
 }
 
+impl<'s> Caller<'s> {
+    /// What a token for this caller says.
+    pub fn grant(&self, key_hash: KeyHash, token_id: Uuid) -> Grant<'s> {
+        Grant {
+            tenant: self.tenant.slug.as_str(),
+            consumer: self.consumer.map(|consumer| consumer.client_id.as_str()),
+            plan: self.plan.map(|plan| plan.slug.as_str()),
+            key_id: self.key.id,
+            key_hash,
+            token_id,
+        }
+    }
+}
+
 /// Credentials that a request carries.
 struct Presented<'r> {
     /// In the service's own header.
@@ -32,44 +49,86 @@ struct Presented<'r> {
 /// Where a service has no header of its own to look in: the gateway's own resources.
 const DEFAULT_HEADER: &[u8] = b"X-API-Key";
 
+/// What a credential turned out to be.
+pub(crate) enum Found<'s, 'r> {
+    Caller(Caller<'s>),
+    /// No key: a token, which is still to be verified.
+    Token(Token<'r>),
+}
+
+/// A credential that reads like a token.
+pub(crate) struct Token<'r> {
+    pub text: &'r [u8],
+    pub hash: KeyHash,
+}
+
 /// The caller of a service.
-pub(crate) fn caller<'s>(
+pub(crate) fn caller<'s, 'r>(
     snapshot: &'s Snapshot,
     selected: &Selected<'s, '_>,
-    fields: &Fields,
+    fields: &'r Fields,
     now_secs: u64,
-) -> Result<Caller<'s>, Rejection> {
+) -> Result<Found<'s, 'r>, Rejection> {
     let presented = presented(fields, selected.service.auth_header.as_str().as_bytes());
     let credential = presented.own.or(presented.bearer).ok_or(Rejection::NoCredential)?;
+    let hash = KeyHash::of(credential);
     // What became of another tenant's key is nobody's business here.
-    let key = find(snapshot, credential)?;
+    let Some(key) = snapshot.key(&hash) else { return token(credential, hash) };
     if key.tenant != selected.tenant.id {
         return Err(Rejection::UnknownKey);
     }
     check_in_force(key, now_secs)?;
-    if !key.opens(selected.service.id) {
-        return Err(Rejection::KeyNotForService);
-    }
-    identify(selected.tenant, key, fields)
+    require_service(key, selected.service)?;
+    let bound = bound_consumer(selected.tenant, key)?;
+    identify(selected.tenant, key, bound, fields).map(Found::Caller)
 }
 
 /// The caller of a resource of the gateway itself, which no tenant's name stands in.
-pub(crate) fn caller_of_gateway<'s>(
+pub(crate) fn caller_of_gateway<'s, 'r>(
+    snapshot: &'s Snapshot,
+    fields: &'r Fields,
+    now_secs: u64,
+) -> Result<Found<'s, 'r>, Rejection> {
+    let presented = presented(fields, DEFAULT_HEADER);
+    let credential = presented.own.or(presented.bearer).ok_or(Rejection::NoCredential)?;
+    let hash = KeyHash::of(credential);
+    match snapshot.key(&hash) {
+        Some(key) => keyholder(snapshot, key, fields, now_secs).map(Found::Caller),
+        None => token(credential, hash),
+    }
+}
+
+/// The caller of a resource that keys alone open, and the hash of the key's value.
+pub(crate) fn caller_with_key<'s>(
     snapshot: &'s Snapshot,
     fields: &Fields,
     now_secs: u64,
-) -> Result<Caller<'s>, Rejection> {
+) -> Result<(Caller<'s>, KeyHash), Rejection> {
     let presented = presented(fields, DEFAULT_HEADER);
-    let credential = presented.own.or(presented.bearer).ok_or(Rejection::NoCredential)?;
-    let key = find(snapshot, credential)?;
+    let hash = KeyHash::of(presented.own.or(presented.bearer).ok_or(Rejection::NoCredential)?);
+    let key = snapshot.key(&hash).ok_or(Rejection::UnknownKey)?;
+    Ok((keyholder(snapshot, key, fields, now_secs)?, hash))
+}
+
+fn keyholder<'s>(
+    snapshot: &'s Snapshot,
+    key: &'s Key,
+    fields: &Fields,
+    now_secs: u64,
+) -> Result<Caller<'s>, Rejection> {
     check_in_force(key, now_secs)?;
     let tenant = snapshot.tenant_by_id(key.tenant).ok_or(Rejection::UnknownKey)?;
-    identify(tenant, key, fields)
+    identify(tenant, key, bound_consumer(tenant, key)?, fields)
+}
+
+pub(crate) fn require_service(key: &Key, service: &Service) -> Result<(), Rejection> {
+    if key.opens(service.id) { Ok(()) } else { Err(Rejection::KeyNotForService) }
 }
 
 /// Whether this field carries a credential of Tollgate's, which the upstream must not see. A bearer token
 /// of somebody else's goes through beside a key in the service's own header.
 pub(crate) fn is_credential(
+    gateway: &Gateway,
     snapshot: &Snapshot,
     header: &HeaderName,
     fields: &Fields,
@@ -80,14 +139,17 @@ pub(crate) fn is_credential(
     if name.eq_ignore_ascii_case(header.as_str().as_bytes()) {
         return true;
     }
-    if id == FieldId::XApiKey && snapshot.key(&KeyHash::of(value)).is_some() {
+    let is_own = |credential: &[u8]| {
+        snapshot.key(&KeyHash::of(credential)).is_some()
+            || is_token_shaped(credential) && gateway.settings.issuing.is_own(snapshot, credential)
+    };
+    if id == FieldId::XApiKey && is_own(value) {
         // Who mistakes one service's header for another's must not give the key away by it.
         return true;
     }
     id == FieldId::Authorization
-        && bearer(value).is_some_and(|token| {
-            fields.find(header.as_str().as_bytes()).is_none() || snapshot.key(&KeyHash::of(token)).is_some()
-        })
+        && bearer(value)
+            .is_some_and(|token| fields.find(header.as_str().as_bytes()).is_none() || is_own(token))
 }
 
 fn presented<'r>(fields: &'r Fields, header: &[u8]) -> Presented<'r> {
@@ -106,20 +168,33 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
     (scheme.eq_ignore_ascii_case(b"bearer ") && !token.is_empty()).then_some(token)
 }
 
-/// Looks the credential's hash up: no part of the key is ever compared.
-fn find<'s>(snapshot: &'s Snapshot, credential: &[u8]) -> Result<&'s Key, Rejection> {
-    snapshot.key(&KeyHash::of(credential)).ok_or(Rejection::UnknownKey)
+/// A credential whose hash is no key's: no part of a key is ever compared.
+fn token<'s>(credential: &[u8], hash: KeyHash) -> Result<Found<'s, '_>, Rejection> {
+    if is_token_shaped(credential) {
+        Ok(Found::Token(Token { text: credential, hash }))
+    } else {
+        Err(Rejection::UnknownKey)
+    }
 }
 
 fn check_in_force(key: &Key, now_secs: u64) -> Result<(), Rejection> {
     if key.is_expired(now_secs) { Err(Rejection::KeyExpired) } else { Ok(()) }
 }
 
-fn identify<'s>(tenant: &'s Tenant, key: &'s Key, fields: &Fields) -> Result<Caller<'s>, Rejection> {
-    let bound = match key.consumer {
-        Some(id) => Some(tenant.consumer(id).ok_or(Rejection::ConsumerNotAllowed)?),
-        None => None,
-    };
+fn bound_consumer<'s>(tenant: &'s Tenant, key: &Key) -> Result<Option<&'s Consumer>, Rejection> {
+    match key.consumer {
+        Some(id) => Ok(Some(tenant.consumer(id).ok_or(Rejection::ConsumerNotAllowed)?)),
+        None => Ok(None),
+    }
+}
+
+/// `bound` is the one consumer that the credential speaks for.
+pub(crate) fn identify<'s>(
+    tenant: &'s Tenant,
+    key: &'s Key,
+    bound: Option<&'s Consumer>,
+    fields: &Fields,
+) -> Result<Caller<'s>, Rejection> {
     let mut names = fields.all(FieldId::XClientId);
     let named = names.next();
     if names.next().is_some() {

@@ -9,6 +9,7 @@ use tollgate_core::time::UnixMicros;
 use tollgate_http1::{BodyLength, Method, RequestHead, keep_alive, request_body};
 
 use crate::arrival::{Arrival, read_head};
+use crate::authenticate::{Caller, Found, Token};
 use crate::client::{Client, Progress};
 use crate::clock::Moment;
 use crate::forward::{Forward, Forwarded, Sides};
@@ -18,10 +19,11 @@ use crate::record::{Limited, Record};
 use crate::rejection::Rejection;
 use crate::request::{Examined, Request};
 use crate::reserved::{self, Reserved};
+use crate::route::Selected;
 use crate::session::Session;
 use crate::wire::Buffers;
 use crate::worker::Worker;
-use crate::{admit, authenticate, forward, route};
+use crate::{admit, authenticate, forward, route, token};
 
 /// What becomes of the client's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +37,7 @@ pub(crate) enum Next {
 
 enum Answer<'s> {
     Forwarded(Forwarded),
-    Own(Reply, Option<authenticate::Caller<'s>>),
+    Own(Reply, Option<Caller<'s>>),
 }
 
 /// A refusal, and whether the request's body may have been begun.
@@ -150,14 +152,16 @@ impl<'x> Context<'x> {
         };
         if let Some(reserved) = Reserved::of(request.path.as_str()) {
             let (reply, caller) =
-                reserved::answer(reserved, gateway, self.snapshot, &request, now, &self.worker.times)
-                    .map_err(untouched)?;
+                reserved::answer(reserved, self.worker, self.snapshot, &request, now).map_err(untouched)?;
             return Ok(Answer::Own(reply, caller));
         }
         let selected = route::select(self.snapshot, &request).map_err(untouched)?;
         record.selected = Some(selected);
-        let caller = authenticate::caller(self.snapshot, &selected, &self.head.fields, now.secs());
-        let caller = caller.map_err(untouched)?;
+        let found = authenticate::caller(self.snapshot, &selected, &self.head.fields, now.secs());
+        let caller = match found.map_err(untouched)? {
+            Found::Caller(caller) => caller,
+            Found::Token(token) => self.token_caller(&selected, &token).map_err(untouched)?,
+        };
         record.caller = Some(caller);
         self.worker.note_use(caller.key.id, now.secs());
         let admitted = admit::check(caller, &gateway.counters, now, &self.worker.times).map_err(untouched)?;
@@ -180,6 +184,11 @@ impl<'x> Context<'x> {
         })
     }
 
+    fn token_caller(&self, selected: &Selected<'x, '_>, token: &Token<'_>) -> Result<Caller<'x>, Rejection> {
+        let now_secs = self.received.wall.secs();
+        token::caller(self.worker, self.snapshot, selected, &self.head.fields, token, now_secs)
+    }
+
     /// Whether the client's connection may outlive a response whose request was read to its end.
     fn persistence(&self) -> Persistence {
         if keep_alive(self.head.version, &self.head.fields) && !self.worker.gateway.is_draining() {
@@ -191,6 +200,10 @@ impl<'x> Context<'x> {
 
     fn refusal(&self, rejection: &Rejection, now: UnixMicros) -> Reply {
         let appearance = rejection.appearance();
+        if let Rejection::TokenNotValid(error) = rejection {
+            let request_id = std::str::from_utf8(self.request_id.as_bytes()).unwrap_or_default();
+            tracing::info!(request_id, reason = %error, "a token was refused");
+        }
         if let Rejection::Upstream(failure) = rejection {
             let request_id = std::str::from_utf8(self.request_id.as_bytes()).unwrap_or_default();
             let detail = failure.detail();

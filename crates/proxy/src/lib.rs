@@ -14,6 +14,7 @@ mod record;
 mod request;
 mod reserved;
 mod route;
+mod token;
 mod worker;
 
 mod access_log;

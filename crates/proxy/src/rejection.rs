@@ -3,6 +3,7 @@
 use tollgate_core::limit::{LimitRule, Standings};
 use tollgate_core::snapshot::Plan;
 use tollgate_core::time::UnixMicros;
+use tollgate_core::token::TokenError;
 
 use crate::forward::UpstreamFailure;
 use crate::message::{TimeTexts, push_limit_lines};
@@ -20,17 +21,22 @@ pub(crate) enum Rejection {
     ConnectRefused,
     /// A resource of the gateway's that can only be read.
     ReadOnly,
+    /// A resource of the gateway's that makes something.
+    PostOnly,
     Loop,
     NoSuchService,
     NoCredential,
     UnknownKey,
     KeyExpired,
+    /// Why is for the log.
+    TokenNotValid(TokenError),
     KeyNotForService,
     UnknownConsumer,
     ConsumerNotAllowed,
     RateLimited(Box<RateLimited>),
     // The gateway's.
     NoPlan,
+    NoSigningKey,
     Panicked,
     // The upstream's.
     NoTarget,
@@ -114,6 +120,7 @@ impl Rejection {
             Self::ExpectationFailed => plain(417, Client, "The only expectation that is met is 100-continue"),
             Self::ConnectRefused => plain(405, Client, "CONNECT is not allowed: this is no forward proxy"),
             Self::ReadOnly => plain(405, Client, "Only GET and HEAD are allowed here"),
+            Self::PostOnly => plain(405, Client, "Only POST is allowed here"),
             Self::Loop => Appearance {
                 proxy_error: Some("proxy_loop_detected"),
                 ..plain(508, Gateway, "The request came back to this gateway: its target leads here")
@@ -122,6 +129,7 @@ impl Rejection {
             Self::NoCredential => plain(401, Client, "An API key is required"),
             Self::UnknownKey => plain(403, Client, "The API key is not valid here"),
             Self::KeyExpired => plain(403, Client, "The API key has expired"),
+            Self::TokenNotValid(_) => plain(403, Client, "The token is not valid"),
             Self::KeyNotForService => plain(403, Client, "The API key is not valid for this service"),
             Self::UnknownConsumer => plain(403, Client, "X-Client-ID names no consumer"),
             Self::ConsumerNotAllowed => {
@@ -133,6 +141,10 @@ impl Rejection {
                 ..plain(429, Client, "")
             },
             Self::NoPlan => plain(500, Gateway, "The plan of this key is missing"),
+            Self::NoSigningKey => Appearance {
+                retry_after_secs: Some(1),
+                ..plain(503, Gateway, "There is no key to sign tokens with yet")
+            },
             Self::Panicked => Appearance {
                 proxy_error: Some("proxy_internal_error"),
                 ..plain(500, Gateway, "The gateway failed")

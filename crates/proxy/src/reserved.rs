@@ -2,16 +2,19 @@
 
 use tollgate_core::snapshot::Snapshot;
 use tollgate_core::time::{UnixMicros, rfc3339};
+use tollgate_core::token::Issued;
 use tollgate_http1::Method;
+use uuid::Uuid;
 
 use crate::admit::{self, Limits};
-use crate::authenticate::{self, Caller};
-use crate::gateway::Gateway;
+use crate::authenticate::{self, Caller, Found};
 use crate::message::{
     ALLOW_ALL, Reply, TimeTexts, push_json_string, push_limit_lines, push_number, push_plain,
 };
 use crate::rejection::Rejection;
 use crate::request::Request;
+use crate::token;
+use crate::worker::Worker;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reserved {
@@ -19,6 +22,10 @@ pub(crate) enum Reserved {
     Live,
     Ready,
     Usage,
+    /// Makes a token for a key.
+    Token,
+    /// The public keys of the tokens.
+    KeySet,
 }
 
 impl Reserved {
@@ -28,6 +35,8 @@ impl Reserved {
             "/health/live" => Some(Self::Live),
             "/health/ready" => Some(Self::Ready),
             "/-/usage" => Some(Self::Usage),
+            "/-/token" => Some(Self::Token),
+            "/.well-known/jwks.json" => Some(Self::KeySet),
             _ => None,
         }
     }
@@ -36,14 +45,17 @@ impl Reserved {
 /// The answer, and who asked where that had to be known.
 pub(crate) fn answer<'s>(
     reserved: Reserved,
-    gateway: &Gateway,
+    worker: &Worker,
     snapshot: &'s Snapshot,
     request: &Request<'_>,
     now: UnixMicros,
-    times: &TimeTexts,
 ) -> Result<(Reply, Option<Caller<'s>>), Rejection> {
-    if !matches!(request.head.method, Method::Get | Method::Head) {
-        return Err(Rejection::ReadOnly);
+    let (gateway, fields) = (&worker.gateway, &request.head.fields);
+    match (reserved, request.head.method) {
+        (Reserved::Token, Method::Post) => {}
+        (Reserved::Token, _) => return Err(Rejection::PostOnly),
+        (_, Method::Get | Method::Head) => {}
+        (_, _) => return Err(Rejection::ReadOnly),
     }
     match reserved {
         Reserved::Live => Ok((status_reply(200, "live"), None)),
@@ -54,11 +66,46 @@ pub(crate) fn answer<'s>(
         }
         Reserved::Health | Reserved::Ready => Ok((status_reply(200, "ready"), None)),
         Reserved::Usage => {
-            let caller = authenticate::caller_of_gateway(snapshot, &request.head.fields, now.secs())?;
+            let caller = match authenticate::caller_of_gateway(snapshot, fields, now.secs())? {
+                Found::Caller(caller) => caller,
+                Found::Token(token) => {
+                    token::caller_of_gateway(worker, snapshot, fields, &token, now.secs())?
+                }
+            };
             let limits = admit::inspect(&caller, &gateway.counters, now);
-            Ok((usage_reply(&caller, &limits, now, times), Some(caller)))
+            Ok((usage_reply(&caller, &limits, now, &worker.times), Some(caller)))
         }
+        Reserved::Token => {
+            let (caller, key_hash) = authenticate::caller_with_key(snapshot, fields, now.secs())?;
+            worker.note_use(caller.key.id, now.secs());
+            let token_id = Uuid::from_u64_pair(worker.random(), worker.random());
+            let grant = caller.grant(key_hash, token_id);
+            let issued = gateway.settings.issuing.issue(snapshot, &grant, now.secs());
+            Ok((token_reply(&issued.ok_or(Rejection::NoSigningKey)?), Some(caller)))
+        }
+        Reserved::KeySet => Ok((key_set_reply(gateway.settings.issuing.key_set(snapshot)), None)),
     }
+}
+
+fn token_reply(issued: &Issued) -> Reply {
+    let mut body = Vec::with_capacity(1_024);
+    body.extend_from_slice(b"{\"token\":");
+    push_json_string(&mut body, issued.token.as_bytes());
+    body.extend_from_slice(b",\"token_type\":\"Bearer\",\"expires_at\":\"");
+    body.extend_from_slice(&rfc3339(issued.expires_at_secs));
+    body.extend_from_slice(b"\",\"expires_in\":");
+    push_number(&mut body, issued.expires_in_secs);
+    body.push(b'}');
+    let mut reply = Reply::json(200, body);
+    reply.lines.extend_from_slice(b"Cache-Control: no-store\r\n");
+    reply
+}
+
+/// The next key is published at least half a rotation before it signs, and an hour before it mostly does.
+fn key_set_reply(keys: String) -> Reply {
+    let mut reply = Reply::json(200, keys.into_bytes());
+    reply.lines.extend_from_slice(b"Cache-Control: public, max-age=300\r\n");
+    reply
 }
 
 /// Of `OPTIONS *`: what can be done here (RFC 9110 section 9.3.7).

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tollgate_core::address::{AllowList, Network};
+use tollgate_core::token::Issuing;
 use tollgate_http1::HeadLimits;
 
 #[derive(Debug, Clone)]
@@ -23,6 +24,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<Network>,
     /// Idle connections kept for each target by each worker.
     pub upstream_idle_connections: usize,
+    /// How tokens are issued and checked.
+    pub issuing: Issuing,
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -21,6 +21,7 @@ use crate::connection;
 use crate::gateway::Gateway;
 use crate::message::TimeTexts;
 use crate::session::{Session, SessionGuard};
+use crate::token::VerifiedTokens;
 use crate::wire::SpareBuffers;
 
 /// Log lines leave the worker when this many bytes have gathered, and at every tick.
@@ -47,6 +48,7 @@ pub(crate) struct Worker {
     cursors_revision: Cell<Option<u64>>,
     /// Uses of keys, one after another: a look-up for each would cost a request two cache misses.
     key_uses: RefCell<Vec<(KeyId, u64)>>,
+    pub verified_tokens: RefCell<VerifiedTokens>,
     random: Cell<u64>,
 }
 
@@ -84,6 +86,7 @@ impl Worker {
             cursors: RefCell::default(),
             cursors_revision: Cell::default(),
             key_uses: RefCell::default(),
+            verified_tokens: RefCell::default(),
             random: Cell::new(fastrand::u64(..)),
         }
     }

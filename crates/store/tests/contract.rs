@@ -37,6 +37,7 @@ contract! {
     everything_loads_in_an_order_that_compiles
     counters_are_kept_until_they_are_over
     sessions_end_when_they_should
+    signing_keys_come_and_go
     lapsed_values_are_found_and_forgotten
     a_reading_sees_one_state
 }

@@ -168,7 +168,7 @@ async fn me(State(plane): State<ControlPlane>, caller: Caller) -> axum::Json<Cal
 }
 
 /// The address that the request came from, where the listener tells.
-struct Peer(Option<IpAddr>);
+pub struct Peer(pub Option<IpAddr>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Peer {
     type Rejection = std::convert::Infallible;

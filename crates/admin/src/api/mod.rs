@@ -18,6 +18,7 @@ mod responses;
 mod scope;
 mod services;
 mod tenants;
+mod tokens;
 mod users;
 mod version;
 mod view;
@@ -52,6 +53,7 @@ fn routes() -> OpenApiRouter<ControlPlane> {
         .merge(keys::routes())
         .merge(users::routes())
         .merge(auth::routes())
+        .merge(tokens::routes())
         .merge(config::routes())
         .merge(health::routes())
 }

@@ -5,6 +5,7 @@ mod keys;
 mod plans;
 mod references;
 mod services;
+mod signing_keys;
 mod tenants;
 mod users;
 
@@ -25,6 +26,7 @@ use crate::token::NoRandomness;
 pub use keys::KeyValue;
 pub use references::References;
 pub use services::WrittenService;
+pub use signing_keys::sealed_keys;
 
 #[derive(Debug, thiserror::Error)]
 pub enum EditError {

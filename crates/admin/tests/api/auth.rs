@@ -1,7 +1,7 @@
 use serde_json::json;
 use tollgate_admin::{FirstStart, Settings};
 
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, unconfigured};
 
 #[test]
 fn without_a_good_token_nothing_is_told() {
@@ -96,17 +96,17 @@ fn sessions_end_with_the_password_and_with_the_user() {
 #[test]
 fn without_a_configured_token_one_is_made_once() {
     let folder = tempfile::tempdir().unwrap();
-    let (gateway, first_start) = Gateway::start_in(folder, Settings::default());
+    let (gateway, first_start) = Gateway::start_in(folder, unconfigured());
     let FirstStart::GeneratedToken(token) = first_start else { panic!("no token was made") };
     assert!(token.starts_with("tga_") && token.len() == 4 + 64);
     gateway.anyone().with_token(&token).get("/api/tenants").expect(200);
     assert!(!gateway.bytes_on_disk().windows(token.len()).any(|window| window == token.as_bytes()));
 
-    let (gateway, first_start) = Gateway::start_in(gateway.stop(), Settings::default());
+    let (gateway, first_start) = Gateway::start_in(gateway.stop(), unconfigured());
     assert!(matches!(first_start, FirstStart::TokenKnown));
     gateway.anyone().with_token(&token).get("/api/tenants").expect(200);
 
-    let settings = Settings { admin_token: Some("another".into()), ..Settings::default() };
+    let settings = Settings { admin_token: Some("another".into()), ..unconfigured() };
     let (gateway, _) = Gateway::start_in(gateway.stop(), settings);
     gateway.anyone().with_token(&token).get("/api/tenants").refused(401);
     gateway.anyone().with_token("another").get("/api/tenants").expect(200);

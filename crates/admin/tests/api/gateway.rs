@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use tollgate_admin::{ControlPlane, FirstStart, Settings};
+use tollgate_admin::{ControlPlane, FirstStart, SealingSecret, Settings};
 use tollgate_core::credential::KeyHash;
 use tollgate_core::snapshot::{Key, Snapshot};
 use tollgate_counters::LocalCounters;
@@ -42,8 +42,13 @@ pub struct Answer {
     pub text: String,
 }
 
+/// As where the operator says nothing.
+pub fn unconfigured() -> Settings {
+    Settings::new(SealingSecret::from_bytes([1; 32]))
+}
+
 pub fn settings() -> Settings {
-    Settings { admin_token: Some(ADMIN_TOKEN.to_owned()), ..Settings::default() }
+    Settings { admin_token: Some(ADMIN_TOKEN.to_owned()), ..unconfigured() }
 }
 
 impl Gateway {

@@ -102,6 +102,9 @@ fn push_lines(
     if matches!(rejection, Rejection::ReadOnly) {
         lines.extend_from_slice(b"Allow: GET, HEAD\r\n");
     }
+    if matches!(rejection, Rejection::PostOnly) {
+        lines.extend_from_slice(b"Allow: POST\r\n");
+    }
 }
 
 /// What a service may be asked.

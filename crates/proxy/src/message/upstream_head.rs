@@ -117,7 +117,7 @@ fn carries_credential(
 ) -> bool {
     // Other known fields can carry none: reserved names are no `auth_header`.
     matches!(id, FieldId::Other | FieldId::XApiKey | FieldId::Authorization)
-        && is_credential(head.snapshot, header, &head.request.head.fields, id, name, value)
+        && is_credential(head.gateway, head.snapshot, header, &head.request.head.fields, id, name, value)
 }
 
 /// Whether a name with underscores is, to an upstream behind CGI, WSGI or PHP, one that the gateway writes,

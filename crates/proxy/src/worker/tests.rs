@@ -11,6 +11,7 @@ use tollgate_core::address::{AllowList, Reach};
 use tollgate_core::credential::KeyHash;
 use tollgate_core::resource::{self, BaseUrl, DisplayName, HeaderName, ServiceSlug, TenantId, TenantSlug};
 use tollgate_core::snapshot::Change;
+use tollgate_core::token::Issuing;
 use tollgate_counters::LocalCounters;
 use uuid::Uuid;
 
@@ -33,6 +34,7 @@ pub(crate) fn worker(upstream: SocketAddr) -> Rc<Worker> {
         upstream_ca_file: None,
         trusted_proxies: Vec::new(),
         upstream_idle_connections: 1,
+        issuing: Issuing::default(),
     };
     let (access_log, _thread) = AccessLogger::start(&settings.access_log).unwrap();
     let snapshot = Arc::new(ArcSwap::from_pointee(snapshot(upstream)));

@@ -1,6 +1,6 @@
 use tollgate_core::credential::KeyHash;
 use tollgate_core::resource::{Role, UserId, Username};
-use tollgate_store::{Store, StoreError, Unique, UserRecord};
+use tollgate_store::{SealedKey, Store, StoreError, Unique, UserRecord};
 use uuid::Uuid;
 
 use super::*;
@@ -47,4 +47,20 @@ pub async fn sessions_end_when_they_should(store: &Store) {
     assert!(write.session(administrators, NOW).await.unwrap().is_none(), "the user is gone");
     write.delete_tenant(tenant.id).await.unwrap();
     assert!(write.user(&ann.username).await.unwrap().is_none(), "the tenant is gone");
+}
+
+pub async fn signing_keys_come_and_go(store: &Store) {
+    let key = |key_id: &str, signs_from_secs| SealedKey {
+        key_id: key_id.into(),
+        sealed_seed: vec![7; 60],
+        signs_from_secs,
+    };
+    let mut write = writing(store).await;
+    for key in [key("later", NOW + 9), key("now", NOW)] {
+        write.insert_signing_key(&key).await.unwrap();
+    }
+    assert_eq!(write.signing_keys().await.unwrap(), [key("now", NOW), key("later", NOW + 9)]);
+    write.delete_signing_key("now").await.unwrap();
+    write.commit().await.unwrap();
+    assert_eq!(store.read().await.unwrap().signing_keys().await.unwrap(), [key("later", NOW + 9)]);
 }

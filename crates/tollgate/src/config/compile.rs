@@ -1,21 +1,34 @@
 //! Layers in, a valid [`Config`] out, or every problem at once.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use tollgate_core::address::AllowList;
+use tollgate_core::token::{Issuing, LONGEST_LIFETIME, SigningKey};
 
 use super::layers::Layer;
 use super::problem::{BadConfig, ConfigProblem, Origin};
 use super::setting::{self, Setting};
 use super::value::{self, Reading, Value};
-use super::{ADMIN_TOKEN, AdminToken, Config, LimitsConfig, ProxyConfig, TimeoutsConfig};
+use super::{
+    ADMIN_TOKEN, AdminToken, Config, JWT_SECRET, LimitsConfig, ProxyConfig, TimeoutsConfig, TokensConfig,
+};
+
+/// What is told through the environment alone.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Secrets<'s> {
+    pub admin_token: Option<&'s str>,
+    pub jwt_secret: Option<&'s str>,
+}
 
 /// `problems` are those that reading the layers brought up.
 pub fn compile(
     layer: &Layer,
-    admin_token: Option<&str>,
+    secrets: Secrets<'_>,
     problems: Vec<ConfigProblem>,
 ) -> Result<Config, BadConfig> {
     let mut reader = Reader { layer, problems };
-    let config = reader.config(admin_token);
+    let config = reader.config(secrets);
     match config {
         Some(config) if reader.problems.is_empty() => Ok(config),
         Some(_) | None => Err(BadConfig(reader.problems)),
@@ -40,7 +53,7 @@ impl Reader<'_> {
     }
 
     // Everything is read before the first `?`, so that every problem is noted.
-    fn config(&mut self, admin_token: Option<&str>) -> Option<Config> {
+    fn config(&mut self, secrets: Secrets<'_>) -> Option<Config> {
         let data_dir = self.read(&setting::DATA_DIR, value::path);
         let database_file = self.read(&setting::DATABASE_URL, value::sqlite_file);
         let log_level = self.read(&setting::LOG_LEVEL, value::log_level);
@@ -54,7 +67,8 @@ impl Reader<'_> {
         let demo_listen = self.read(&setting::DEMO_LISTEN, value::socket_address);
         let shutdown_grace = self.read(&setting::SHUTDOWN_GRACE, value::duration);
         let upstreams_allowed = self.read(&setting::UPSTREAMS_ALLOW, value::networks).map(AllowList::new);
-        let admin_token = match admin_token {
+        let tokens = self.tokens(secrets.jwt_secret);
+        let admin_token = match secrets.admin_token {
             Some(text) => self.admin_token(text).map(Some),
             None => Some(None),
         };
@@ -68,6 +82,7 @@ impl Reader<'_> {
             demo_listen: demo_listen?,
             shutdown_grace: shutdown_grace?,
             upstreams_allowed: upstreams_allowed?,
+            tokens: tokens?,
             admin_token: admin_token?,
         };
         self.refuse_shared_address(&config);
@@ -130,6 +145,30 @@ impl Reader<'_> {
             head_fields: head_fields?,
             max_body_bytes: max_body_bytes?,
         })
+    }
+
+    fn tokens(&mut self, secret: Option<&str>) -> Option<TokensConfig> {
+        let lifetime = self.read(&setting::TOKENS_TTL, |value| {
+            value::seconds_within(value, Duration::from_secs(1)..=LONGEST_LIFETIME)
+        });
+        let issuer = self.read(&setting::TOKENS_ISSUER, value::visible_text);
+        let rotate_every = self.read(&setting::TOKENS_ROTATE_EVERY, |value| {
+            value::seconds_within(value, Duration::from_mins(10)..=Duration::from_hours(365 * 24))
+        });
+        let secret = match secret.map(|secret| SigningKey::from_secret(secret.as_bytes())) {
+            None => Some(None),
+            Some(Ok(key)) => Some(Some(Arc::new(key))),
+            Some(Err(error)) => {
+                self.problems.push(ConfigProblem {
+                    origin: Origin::Variable(JWT_SECRET.to_owned()),
+                    key: String::new(),
+                    message: error.to_string(),
+                });
+                None
+            }
+        };
+        let issuing = Issuing { issuer: issuer?, lifetime: lifetime?, secret: secret? };
+        Some(TokensConfig { issuing, rotate_every: rotate_every? })
     }
 
     fn admin_token(&mut self, text: &str) -> Option<AdminToken> {

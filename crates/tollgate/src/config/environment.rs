@@ -7,6 +7,8 @@ use super::setting;
 pub const PREFIX: &str = "TOLLGATE_";
 /// The platform administrator's token. Not a setting: a secret has no place in a file or among the flags.
 pub const ADMIN_TOKEN: &str = "TOLLGATE_ADMIN_TOKEN";
+/// Signs tokens in place of keys of Tollgate's own. Well known, so without Tollgate's prefix.
+pub const JWT_SECRET: &str = "JWT_SECRET";
 /// Where the command line finds the admin API.
 pub const ADMIN_URL: &str = "TOLLGATE_ADMIN_URL";
 /// As `--config`.
@@ -42,6 +44,7 @@ pub fn read(variables: &[(String, String)], layer: &mut Layer, problems: &mut Ve
 pub fn refuse_unreadable(names: &[String], problems: &mut Vec<ConfigProblem>) {
     let is_read = |name: &str| {
         name.starts_with(PREFIX)
+            || name == JWT_SECRET
             || setting::ALL.iter().any(|setting| setting.well_known_variable == Some(name))
     };
     problems.extend(names.iter().filter(|name| is_read(name)).map(|name| ConfigProblem {

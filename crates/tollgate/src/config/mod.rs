@@ -17,9 +17,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tollgate_core::address::{AllowList, Network};
+use tollgate_core::token::Issuing;
 use tracing::level_filters::LevelFilter;
 
-pub use environment::{ADMIN_TOKEN, ADMIN_URL, CONFIG};
+pub use environment::{ADMIN_TOKEN, ADMIN_URL, CONFIG, JWT_SECRET};
 pub use setting::{ADMIN_LISTEN, DATA_DIR, DEMO_LISTEN, PROXY_LISTEN, PROXY_WORKERS, Setting};
 pub use sources::Sources;
 
@@ -38,6 +39,7 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// Private networks in which tenants' own users may have upstreams.
     pub upstreams_allowed: AllowList,
+    pub tokens: TokensConfig,
     pub admin_token: Option<AdminToken>,
 }
 
@@ -80,6 +82,13 @@ pub struct LimitsConfig {
     pub head_bytes: usize,
     pub head_fields: usize,
     pub max_body_bytes: Option<u64>,
+}
+
+#[derive(Debug)]
+pub struct TokensConfig {
+    pub issuing: Issuing,
+    /// How long a signing key signs.
+    pub rotate_every: Duration,
 }
 
 /// The platform administrator's token, as the operator gave it.

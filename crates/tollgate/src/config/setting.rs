@@ -95,6 +95,15 @@ settings! {
     SHUTDOWN_GRACE {
         key: "shutdown.grace", default: "30s", expected: "a duration from 0s to 24h, such as \"30s\""
     }
+    TOKENS_TTL {
+        key: "tokens.ttl", default: "60m", expected: "a duration of whole seconds from 1s to 24h, such as \"60m\""
+    }
+    TOKENS_ISSUER {
+        key: "tokens.issuer", default: "tollgate", expected: "1 to 255 visible ASCII characters without spaces"
+    }
+    TOKENS_ROTATE_EVERY {
+        key: "tokens.rotate_every", default: "30d", expected: "a duration from 10m to 365d, such as \"30d\""
+    }
     UPSTREAMS_ALLOW { key: "upstreams.allow", default: "", expected: NETWORKS }
 }
 

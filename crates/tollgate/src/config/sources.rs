@@ -4,11 +4,11 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::compile::compile;
+use super::compile::{Secrets, compile};
 use super::layers::Layer;
 use super::problem::{BadConfig, ConfigProblem, Origin};
 use super::setting::Setting;
-use super::{ADMIN_TOKEN, Config, environment, file};
+use super::{ADMIN_TOKEN, Config, JWT_SECRET, environment, file};
 
 /// Read where it exists and no other file is named.
 const DEFAULT_FILE: &str = "tollgate.toml";
@@ -75,7 +75,10 @@ impl Sources {
         }
         layer.cover(environment);
         layer.cover(flags);
-        let token = self.variables.iter().find(|(name, _)| name == ADMIN_TOKEN).map(|(_, value)| value);
-        compile(&layer, token.map(String::as_str), problems)
+        let secret = |wanted: &str| {
+            self.variables.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str())
+        };
+        let secrets = Secrets { admin_token: secret(ADMIN_TOKEN), jwt_secret: secret(JWT_SECRET) };
+        compile(&layer, secrets, problems)
     }
 }

@@ -114,6 +114,18 @@ pub fn timeout(value: &Value) -> Reading<Duration> {
     duration(value).and_then(|timeout| if timeout.is_zero() { Err(Misfit) } else { Ok(timeout) })
 }
 
+/// Whole seconds.
+pub fn seconds_within(value: &Value, range: RangeInclusive<Duration>) -> Reading<Duration> {
+    let duration = value.text().and_then(|text| parse_duration(text).ok());
+    duration.filter(|duration| range.contains(duration) && duration.subsec_nanos() == 0).ok_or(Misfit)
+}
+
+/// Something that stands in claims and messages.
+pub fn visible_text(value: &Value) -> Reading<Box<str>> {
+    let text = value.text().filter(|text| (1..=255).contains(&text.len()));
+    text.filter(|text| text.bytes().all(|byte| byte.is_ascii_graphic())).map(Into::into).ok_or(Misfit)
+}
+
 /// What `read` makes of the value, or nothing where it says `none`.
 pub fn or_none<T>(value: &Value, read: impl FnOnce(&Value) -> Reading<T>) -> Reading<Option<T>> {
     if value.text() == Some("none") { Ok(None) } else { read(value).map(Some) }

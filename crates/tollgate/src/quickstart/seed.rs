@@ -74,7 +74,14 @@ fn explain(error: anyhow::Error, api: &AdminApi) -> anyhow::Error {
         Some(DataDirError::InUse { .. }) => {
             error.context(format!("no admin API answers at {} (--admin-url)", api.url()))
         }
-        Some(DataDirError::Unusable { .. } | DataDirError::Database { .. }) | None => error,
+        Some(
+            DataDirError::Unusable { .. }
+            | DataDirError::Database { .. }
+            | DataDirError::Secret { .. }
+            | DataDirError::DamagedSecret { .. }
+            | DataDirError::NoRandomness(_),
+        )
+        | None => error,
     }
 }
 

@@ -36,6 +36,9 @@ impl Control {
         let proxy = ProxyCell::default();
         let used = Arc::clone(&proxy);
         let settings = Settings {
+            sealing: data_dir.sealing_secret()?,
+            issuing: config.tokens.issuing.clone(),
+            rotate_signing_keys_every: config.tokens.rotate_every,
             allow_list: config.upstreams_allowed.clone(),
             admin_token: config.admin_token.as_ref().map(|token| token.as_str().to_owned()),
             last_used: Some(Box::new(move || last_used(&used))),

@@ -5,10 +5,14 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use tollgate_admin::{NoRandomness, SealingSecret};
+
 use crate::config::Config;
 
+const SECRET_BYTES: usize = SealingSecret::BYTES;
 const LOCK_FILE: &str = "tollgate.lock";
 const DATABASE_FILE: &str = "tollgate.db";
+const SECRET_FILE: &str = "tollgate.secret";
 
 /// Held for as long as this lives; the kernel gives it back however the process ends.
 #[derive(Debug)]
@@ -33,6 +37,15 @@ pub enum DataDirError {
     },
     #[error("the database file {path} cannot be created: {source}", path = .path.display())]
     Database { path: PathBuf, source: io::Error },
+    #[error("the secret file {path} cannot be used: {source}", path = .path.display())]
+    Secret { path: PathBuf, source: io::Error },
+    #[error(
+        "the secret file {path} is damaged: it has {SECRET_BYTES} bytes; restore it, or delete it to have a new one made, which ends all tokens",
+        path = .path.display()
+    )]
+    DamagedSecret { path: PathBuf },
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
 }
 
 impl DataDir {
@@ -64,6 +77,25 @@ impl DataDir {
     pub fn database(&self) -> &Path {
         &self.database
     }
+
+    /// What seals the private keys in the database, made at the first start. It stays here even where the
+    /// database is elsewhere: apart from each other, neither is of use.
+    pub fn sealing_secret(&self) -> Result<SealingSecret, DataDirError> {
+        let path = self.path.join(SECRET_FILE);
+        let unusable = |source| DataDirError::Secret { path: path.clone(), source };
+        match std::fs::read(&path) {
+            Ok(bytes) => match <[u8; SECRET_BYTES]>::try_from(bytes) {
+                Ok(bytes) => Ok(SealingSecret::from_bytes(bytes)),
+                Err(_) => Err(DataDirError::DamagedSecret { path }),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let secret = SealingSecret::generate()?;
+                write_private(&path, secret.as_bytes()).map_err(unusable)?;
+                Ok(secret)
+            }
+            Err(error) => Err(unusable(error)),
+        }
+    }
 }
 
 fn lock(
@@ -89,6 +121,20 @@ fn lock(
     // Who holds it, for the message that the next one gets.
     file.set_len(0).and_then(|()| write!(file, "{}", std::process::id())).map_err(unusable)?;
     Ok(file)
+}
+
+/// Whole or not at all, for its owner alone.
+fn write_private(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let unfinished = path.with_extension("new");
+    let mut file =
+        OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&unfinished)?;
+    file.write_all(contents)?;
+    file.sync_all()?;
+    std::fs::rename(&unfinished, path)?;
+    match path.parent() {
+        Some(directory) => File::open(directory)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 fn holder(mut file: File) -> String {
