@@ -203,8 +203,9 @@ impl Refusal {
             | Self::Invalid(_)
             | Self::Taken(_)
             | Self::InUse(_)
-            | Self::VersionMismatch
-            | Self::Failed(_) => None,
+            | Self::VersionMismatch => None,
+            Self::Failed(_) => (self.status() == StatusCode::SERVICE_UNAVAILABLE)
+                .then_some((header::RETRY_AFTER, HeaderValue::from_static("1"))),
         }
     }
 }
@@ -261,5 +262,20 @@ fn detail_of_failure(error: &EditError) -> String {
         EditError::Store(_) | EditError::Refused(_) | EditError::NoRandomness(_) | EditError::Hashing(_) => {
             "something failed on the gateway's side; its log says what".into()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_finds_the_database_busy_is_told_when_to_come_back() {
+        let retry_after = |error| {
+            let response = Refusal::from(error).into_response();
+            (response.status().as_u16(), response.headers().get(header::RETRY_AFTER).cloned())
+        };
+        assert_eq!(retry_after(StoreError::Locked), (503, Some(HeaderValue::from_static("1"))));
+        assert_eq!(retry_after(StoreError::DiskFull), (507, None));
     }
 }

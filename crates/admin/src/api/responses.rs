@@ -14,6 +14,9 @@ pub enum Guarded {
     /// The gateway failed; its log says how.
     #[response(status = 500, content_type = "application/problem+json")]
     Failed(ProblemDetails),
+    /// The database is busy; `Retry-After` says when to try again.
+    #[response(status = 503, content_type = "application/problem+json")]
+    Busy(ProblemDetails),
 }
 
 /// What reading a list may answer.
@@ -59,6 +62,9 @@ pub enum Sent {
     /// Everything that is wrong with the body, field by field.
     #[response(status = 422, content_type = "application/problem+json")]
     Invalid(ProblemDetails),
+    /// The disk is full: nothing was changed.
+    #[response(status = 507, content_type = "application/problem+json")]
+    DiskFull(ProblemDetails),
 }
 
 /// What an operation that honours `If-Match` may answer.
