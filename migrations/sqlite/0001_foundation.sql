@@ -15,6 +15,8 @@ CREATE TABLE tenants (
     id          BLOB NOT NULL PRIMARY KEY,
     slug        TEXT NOT NULL UNIQUE,
     name        TEXT NOT NULL,
+    -- IANA name.
+    time_zone   TEXT NOT NULL,
     version     INTEGER NOT NULL,
     created_at  INTEGER NOT NULL,
     updated_at  INTEGER NOT NULL
@@ -91,6 +93,7 @@ CREATE TABLE consumers (
     client_id   TEXT NOT NULL,
     name        TEXT NOT NULL,
     plan_id     BLOB REFERENCES plans (id),
+    subscribed_at INTEGER NOT NULL,
     version     INTEGER NOT NULL,
     created_at  INTEGER NOT NULL,
     updated_at  INTEGER NOT NULL,
@@ -111,6 +114,7 @@ CREATE TABLE keys (
     -- 1: the key opens only what key_services names.
     restricted   INTEGER NOT NULL CHECK (restricted IN (0, 1)),
     expires_at   INTEGER,
+    subscribed_at INTEGER NOT NULL,
     version      INTEGER NOT NULL,
     created_at   INTEGER NOT NULL,
     updated_at   INTEGER NOT NULL

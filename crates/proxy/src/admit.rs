@@ -1,6 +1,6 @@
 //! Whether the caller may make this request now: one decision over all its limits.
 
-use tollgate_core::limit::{Calendar, LimitRule, Standing, Standings};
+use tollgate_core::limit::{LimitRule, Standing, Standings};
 use tollgate_core::snapshot::Plan;
 use tollgate_core::time::UnixMicros;
 use tollgate_counters::LocalCounters;
@@ -48,7 +48,7 @@ pub(crate) fn check<'s>(
     let Some(plan) = caller.plan else {
         return Ok(Admitted { caller, limits: Limits { plan: None, standings: Standings::new() } });
     };
-    let outcome = counters.decide(caller.subject, &plan.rules, Calendar::utc(), now);
+    let outcome = counters.decide(caller.subject, &plan.rules, caller.calendar, now);
     let refused = outcome.refusal.and_then(|refusal| {
         let rule = plan.rules.get(refusal.rule)?;
         Some(RateLimited::new(plan, rule, &outcome.standings, refusal.retry_after_secs(), now, times))
@@ -66,7 +66,7 @@ pub(crate) fn check<'s>(
 /// Where the caller stands, charging nothing.
 pub(crate) fn inspect<'s>(caller: &Caller<'s>, counters: &LocalCounters, now: UnixMicros) -> Limits<'s> {
     let standings = caller.plan.map_or_else(Standings::new, |plan| {
-        counters.inspect(caller.subject, &plan.rules, Calendar::utc(), now).standings
+        counters.inspect(caller.subject, &plan.rules, caller.calendar, now).standings
     });
     Limits { plan: caller.plan, standings }
 }

@@ -1,7 +1,7 @@
 //! Who is calling: a key of the service's tenant, or a token for one, perhaps speaking for a consumer.
 
 use tollgate_core::credential::KeyHash;
-use tollgate_core::limit::Subject;
+use tollgate_core::limit::{Calendar, Subject};
 use tollgate_core::resource::HeaderName;
 use tollgate_core::snapshot::{Consumer, Key, Plan, Service, Snapshot, Tenant};
 use tollgate_core::token::{Grant, is_token_shaped};
@@ -22,6 +22,8 @@ pub(crate) struct Caller<'s> {
     pub plan: Option<&'s Plan>,
     /// Who is counted.
     pub subject: Subject,
+    /// What days and months of the plan are told by.
+    pub calendar: Calendar<'s>,
 }
 
 impl<'s> Caller<'s> {
@@ -210,11 +212,14 @@ pub(crate) fn identify<'s>(
             Some(tenant.consumer_by_client_id(named).ok_or(Rejection::UnknownConsumer)?)
         }
     };
-    let plan = match consumer.and_then(|consumer| consumer.plan).or(key.plan) {
+    let of_consumer = consumer.and_then(|consumer| Some((consumer.plan?, consumer.subscribed_at_secs)));
+    let of_key = || key.plan.map(|plan| (plan, key.subscribed_at_secs.into()));
+    let (plan, subscribed_at_secs) = match of_consumer.or_else(of_key) {
         // A plan that is missing must not read as no limits.
-        Some(id) => Some(tenant.plan(id).ok_or(Rejection::NoPlan)?),
-        None => None,
+        Some((id, since)) => (Some(tenant.plan(id).ok_or(Rejection::NoPlan)?), since),
+        None => (None, 0),
     };
+    let calendar = Calendar { zone: &tenant.time_zone, subscribed_at_secs };
     let subject = consumer.map_or_else(|| Subject::from(key.id), |consumer| Subject::from(consumer.id));
-    Ok(Caller { tenant, key, consumer, plan, subject })
+    Ok(Caller { tenant, key, consumer, plan, subject, calendar })
 }

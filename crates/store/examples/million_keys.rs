@@ -7,7 +7,7 @@ use std::time::Instant;
 use tollgate_core::credential::KeyHash;
 use tollgate_core::resource::{
     BaseUrl, DisplayName, HeaderName, Key, KeyId, Plan, PlanId, PlanSlug, Service, ServiceId, ServiceSlug,
-    Target, TargetId, Tenant, TenantId, TenantSlug, Timeouts,
+    Target, TargetId, Tenant, TenantId, TenantSlug, TimeZone, Timeouts,
 };
 use tollgate_core::snapshot::{Change, Snapshot};
 use tollgate_core::{address::Reach, problem::Problems};
@@ -88,8 +88,12 @@ async fn load(path: &Path) -> Outcome<()> {
 
 async fn fill(store: &Store, count: u32) -> Outcome<()> {
     let name = DisplayName::parse("Bench")?;
-    let tenant =
-        Tenant { id: TenantId(Uuid::now_v7()), slug: TenantSlug::parse("bench")?, name: name.clone() };
+    let tenant = Tenant {
+        id: TenantId(Uuid::now_v7()),
+        slug: TenantSlug::parse("bench")?,
+        name: name.clone(),
+        time_zone: TimeZone::UTC,
+    };
     let plan = Plan {
         id: PlanId(Uuid::now_v7()),
         tenant: tenant.id,
@@ -136,6 +140,7 @@ fn key(tenant: &Tenant, hash: KeyHash) -> Key {
         consumer: None,
         services: None,
         expires_at_secs: None,
+        subscribed_at_secs: 1,
         retired: Vec::new(),
     }
 }

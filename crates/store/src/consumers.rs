@@ -71,14 +71,16 @@ impl Write {
     pub async fn insert_consumer(&mut self, consumer: &Consumer) -> Result<(), StoreError> {
         let now = integer(self.now_secs());
         query(
-            "INSERT INTO consumers (id, tenant_id, client_id, name, plan_id, version, created_at, updated_at)
-             VALUES (?, ?, ?, ?, ?, 1, ?, ?)",
+            "INSERT INTO consumers (id, tenant_id, client_id, name, plan_id, subscribed_at,
+                                    version, created_at, updated_at)
+             VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?)",
         )
         .bind(consumer.id.0)
         .bind(consumer.tenant.0)
         .bind(consumer.client_id.as_str())
         .bind(consumer.name.as_str())
         .bind(consumer.plan.map(|plan| plan.0))
+        .bind(integer(consumer.subscribed_at_secs))
         .bind(now)
         .bind(now)
         .execute(self.connection())
@@ -90,12 +92,14 @@ impl Write {
     pub async fn update_consumer(&mut self, consumer: &Consumer) -> Result<(), StoreError> {
         let now = integer(self.now_secs());
         query(
-            "UPDATE consumers SET client_id = ?, name = ?, plan_id = ?, version = version + 1, updated_at = ?
+            "UPDATE consumers SET client_id = ?, name = ?, plan_id = ?, subscribed_at = ?,
+                                  version = version + 1, updated_at = ?
              WHERE id = ?",
         )
         .bind(consumer.client_id.as_str())
         .bind(consumer.name.as_str())
         .bind(consumer.plan.map(|plan| plan.0))
+        .bind(integer(consumer.subscribed_at_secs))
         .bind(now)
         .bind(consumer.id.0)
         .execute(self.connection())
@@ -128,6 +132,7 @@ fn consumer(fields: &Fields<'_>) -> Result<Consumer, StoreError> {
         client_id: fields.parsed("client_id", ClientId::parse)?,
         name: fields.parsed("name", DisplayName::parse)?,
         plan: fields.optional_id("plan_id", PlanId)?,
+        subscribed_at_secs: fields.unsigned("subscribed_at")?,
     })
 }
 

@@ -111,7 +111,8 @@ impl Write {
         Ok(self.read.transaction.commit().await?)
     }
 
-    pub(crate) const fn now_secs(&self) -> u64 {
+    /// What rows that are written carry.
+    pub const fn now_secs(&self) -> u64 {
         self.now_secs
     }
 }

@@ -2,7 +2,7 @@
 
 use sqlx::query;
 use sqlx::sqlite::SqliteRow;
-use tollgate_core::resource::{DisplayName, Tenant, TenantId, TenantSlug};
+use tollgate_core::resource::{DisplayName, Tenant, TenantId, TenantSlug, TimeZone};
 
 use crate::error::{StoreError, Unique, taken};
 use crate::page::{Page, Paged};
@@ -40,11 +40,13 @@ impl Write {
     pub async fn insert_tenant(&mut self, tenant: &Tenant) -> Result<(), StoreError> {
         let now = integer(self.now_secs());
         query(
-            "INSERT INTO tenants (id, slug, name, version, created_at, updated_at) VALUES (?, ?, ?, 1, ?, ?)",
+            "INSERT INTO tenants (id, slug, name, time_zone, version, created_at, updated_at)
+             VALUES (?, ?, ?, ?, 1, ?, ?)",
         )
         .bind(tenant.id.0)
         .bind(tenant.slug.as_str())
         .bind(tenant.name.as_str())
+        .bind(tenant.time_zone.name())
         .bind(now)
         .bind(now)
         .execute(self.connection())
@@ -55,14 +57,18 @@ impl Write {
 
     pub async fn update_tenant(&mut self, tenant: &Tenant) -> Result<(), StoreError> {
         let now = integer(self.now_secs());
-        query("UPDATE tenants SET slug = ?, name = ?, version = version + 1, updated_at = ? WHERE id = ?")
-            .bind(tenant.slug.as_str())
-            .bind(tenant.name.as_str())
-            .bind(now)
-            .bind(tenant.id.0)
-            .execute(self.connection())
-            .await
-            .map_err(taken(Unique::TenantSlug))?;
+        query(
+            "UPDATE tenants SET slug = ?, name = ?, time_zone = ?, version = version + 1, updated_at = ?
+             WHERE id = ?",
+        )
+        .bind(tenant.slug.as_str())
+        .bind(tenant.name.as_str())
+        .bind(tenant.time_zone.name())
+        .bind(now)
+        .bind(tenant.id.0)
+        .execute(self.connection())
+        .await
+        .map_err(taken(Unique::TenantSlug))?;
         Ok(())
     }
 
@@ -87,5 +93,6 @@ fn tenant(row: &SqliteRow) -> Result<Stored<Tenant>, StoreError> {
         id: fields.id("id", TenantId)?,
         slug: fields.parsed("slug", TenantSlug::parse)?,
         name: fields.parsed("name", DisplayName::parse)?,
+        time_zone: fields.parsed("time_zone", TimeZone::parse)?,
     })
 }

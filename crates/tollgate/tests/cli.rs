@@ -61,6 +61,29 @@ fn a_key_made_on_the_command_line_opens_the_proxy_until_it_is_revoked() {
 }
 
 #[test]
+fn time_zones_and_subscriptions_are_written_on_the_command_line() {
+    let gateway = Gateway::start();
+    let zoned = ["tenants", "create", "--slug", "acme", "--time-zone", "Europe/Berlin", "--json"];
+    assert_eq!(json(gateway.command(&zoned))["time_zone"], "Europe/Berlin");
+    let moved = ["tenants", "update", "acme", "--time-zone", "Asia/Tokyo", "--json"];
+    assert_eq!(json(gateway.command(&moved))["time_zone"], "Asia/Tokyo");
+    let renamed = ["tenants", "update", "acme", "--name", "Acme", "--json"];
+    assert_eq!(json(gateway.command(&renamed))["time_zone"], "Asia/Tokyo");
+    let nowhere = gateway.command(&["tenants", "update", "acme", "--time-zone", "Nowhere"]);
+    assert!(nowhere.code == Some(1) && nowhere.stderr.contains("time_zone"), "{}", nowhere.stderr);
+
+    let anchored =
+        ["--tenant", "acme", "--slug", "basic", "--limit", "9/month:anchor=subscription", "--json"];
+    let plan = json(gateway.command(&[&["plans", "create"][..], &anchored[..]].concat()));
+    assert_eq!(plan["limits"][0]["anchor"], "subscription");
+    for create in [["keys", "create", "--name"], ["consumers", "create", "--client-id"]] {
+        let rest = ["x", "--tenant", "acme", "--subscribed-at", "2026-01-31T00:00:00Z", "--json"];
+        let created = json(gateway.command(&[&create[..], &rest[..]].concat()));
+        assert_eq!(created["subscribed_at"], "2026-01-31T00:00:00Z");
+    }
+}
+
+#[test]
 fn lists_are_tables_for_people_and_json_for_machines() {
     let gateway = Gateway::start();
     with_service(&gateway, "http://127.0.0.1:9");

@@ -150,6 +150,46 @@ fn a_crash_refills_next_to_nothing() {
 }
 
 #[test]
+fn sliding_limits_let_exactly_what_they_allow_through() {
+    for algorithm in ["sliding_window", "sliding_log"] {
+        let limit = |requests| json!({ "requests": requests, "per": "700h", "algorithm": algorithm });
+        let (gateway, upstream, _, key) = started_limited(&json!([limit(3)]));
+        let own = [("X-API-Key", key.as_str())];
+        for remaining in ["2", "1", "0"] {
+            let response = get(&gateway, &key).expect(200);
+            assert_eq!(response.header("X-RateLimit-Remaining-700h"), Some(remaining), "{algorithm}");
+            assert_eq!(response.header("RateLimit-Policy"), Some("\"700h\";q=3;w=2520000"));
+        }
+        let refused = get(&gateway, &key).expect(429);
+        let details = &refused.json()["error"]["details"];
+        let retry_after = details["retry_after"].as_u64().expect("a number of seconds");
+        assert!((1..=2 * 2_520_000).contains(&retry_after), "{algorithm}: {retry_after}");
+        let expected = json!({
+            "limit_type": "700h", "limit": 3, "used": 3, "retry_after": retry_after,
+            "reset_at": refused.header("X-RateLimit-Reset-700h"),
+        });
+        assert_eq!(details, &expected);
+        assert_eq!(refused.header("Retry-After"), Some(retry_after.to_string().as_str()));
+        assert!(refused.header("RateLimit").is_some_and(|standing| standing.starts_with("\"700h\";r=0;t=")));
+
+        // Neither refusals nor a restart nor an edit change what was used.
+        let gateway = gateway.restart_after("TERM");
+        get(&gateway, &key).expect(429);
+        assert_eq!(used(&gateway, &own, "700h"), 3);
+        let replace = |limit: Value| {
+            let plan = json!({ "slug": "plan", "limits": [limit] });
+            gateway.admin().put("/api/plans/plan?tenant=acme", &plan).expect(200);
+        };
+        replace(exactly(3));
+        get(&gateway, &key).expect(429);
+        replace(limit(4));
+        get(&gateway, &key).expect(200);
+        get(&gateway, &key).expect(429);
+        assert_eq!(upstream.requests().len(), 4);
+    }
+}
+
+#[test]
 fn clients_at_once_get_exactly_what_the_limit_allows() {
     let (gateway, upstream) =
         (Gateway::builder().arg("--workers").arg("4").start(), ScriptedUpstream::responding("ok"));

@@ -35,6 +35,9 @@ pub struct ConsumerView {
     name: String,
     /// Slug of the plan; null where the key's own counts.
     plan: Option<String>,
+    /// From when on anchored limits of that plan count their days and months.
+    #[schema(format = DateTime)]
+    subscribed_at: String,
     version: u64,
     #[schema(format = DateTime)]
     created_at: String,
@@ -50,6 +53,7 @@ impl From<&Stored<ConsumerRecord>> for ConsumerView {
             client_id: consumer.client_id.to_string(),
             name: consumer.name.to_string(),
             plan: plan.as_ref().map(ToString::to_string),
+            subscribed_at: timestamp(consumer.subscribed_at_secs),
             version: stored.version,
             created_at: timestamp(stored.created_at_secs),
             updated_at: timestamp(stored.updated_at_secs),

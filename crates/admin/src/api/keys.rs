@@ -54,6 +54,9 @@ pub struct KeyView {
     services: Option<Vec<String>>,
     #[schema(format = DateTime)]
     expires_at: Option<String>,
+    /// From when on anchored limits of the key's plan count their days and months.
+    #[schema(format = DateTime)]
+    subscribed_at: String,
     #[schema(format = DateTime)]
     last_used_at: Option<String>,
     version: u64,
@@ -94,6 +97,7 @@ impl From<&Stored<KeyRecord>> for KeyView {
             consumer: consumer.as_ref().map(ToString::to_string),
             services: services.as_ref().map(slugs),
             expires_at: key.expires_at_secs.map(timestamp),
+            subscribed_at: timestamp(key.subscribed_at_secs),
             last_used_at: last_used_secs.map(timestamp),
             version: stored.version,
             created_at: timestamp(stored.created_at_secs),

@@ -34,6 +34,8 @@ pub struct TenantView {
     id: String,
     slug: String,
     name: String,
+    /// IANA name of the zone whose days and months limits count.
+    time_zone: String,
     version: u64,
     #[schema(format = DateTime)]
     created_at: String,
@@ -47,6 +49,7 @@ impl From<&Stored<Tenant>> for TenantView {
             id: stored.value.id.to_string(),
             slug: stored.value.slug.to_string(),
             name: stored.value.name.to_string(),
+            time_zone: stored.value.time_zone.name().to_owned(),
             version: stored.version,
             created_at: timestamp(stored.created_at_secs),
             updated_at: timestamp(stored.updated_at_secs),

@@ -59,12 +59,14 @@ impl Applying<'_> {
             if let Some(own) = self.principal.tenant() {
                 // A tenant's user may name its own tenant, as it is.
                 let is_as_it_is = before.is_some_and(|before| {
-                    before.id == own && (draft.name.is_none() || spec.name == before.name)
+                    before.id == own
+                        && (draft.name.is_none() || spec.name == before.name)
+                        && (draft.time_zone.is_none() || spec.time_zone == before.time_zone)
                 });
                 if is_as_it_is {
                     self.applied.tenants.unchanged += 1;
                 } else {
-                    self.found.add(entry, "only a platform administrator may add or rename a tenant")?;
+                    self.found.add(entry, "only a platform administrator may add or change a tenant")?;
                 }
                 continue;
             }

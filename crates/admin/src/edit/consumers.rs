@@ -15,7 +15,8 @@ impl Edit {
         spec: ConsumerSpec,
     ) -> Result<(), EditError> {
         let id = ConsumerId(Uuid::now_v7());
-        let consumer = self.consumer(references, id, tenant, spec).await?;
+        let subscribed_at_secs = spec.subscribed_at_secs.unwrap_or(self.write.now_secs());
+        let consumer = self.consumer(references, (id, tenant), spec, subscribed_at_secs).await?;
         self.write.insert_consumer(&consumer).await?;
         self.put(&[Change::PutConsumer(consumer)])
     }
@@ -26,7 +27,9 @@ impl Edit {
         before: &Consumer,
         spec: ConsumerSpec,
     ) -> Result<Replaced, EditError> {
-        let consumer = self.consumer(references, before.id, before.tenant, spec).await?;
+        let subscribed_at_secs = spec.subscribed_at_secs.unwrap_or(before.subscribed_at_secs);
+        let consumer =
+            self.consumer(references, (before.id, before.tenant), spec, subscribed_at_secs).await?;
         if consumer == *before {
             return Ok(Replaced::Unchanged);
         }
@@ -43,9 +46,9 @@ impl Edit {
     async fn consumer(
         &mut self,
         references: &mut References,
-        id: ConsumerId,
-        tenant: TenantId,
+        (id, tenant): (ConsumerId, TenantId),
         spec: ConsumerSpec,
+        subscribed_at_secs: u64,
     ) -> Result<Consumer, EditError> {
         let plan = match &spec.plan {
             Some(slug) => Some(
@@ -55,6 +58,6 @@ impl Edit {
             ),
             None => None,
         };
-        Ok(Consumer { id, tenant, client_id: spec.client_id, name: spec.name, plan })
+        Ok(Consumer { id, tenant, client_id: spec.client_id, name: spec.name, plan, subscribed_at_secs })
     }
 }

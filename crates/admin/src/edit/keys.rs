@@ -24,6 +24,15 @@ impl From<&ApiKey> for KeyValue {
     }
 }
 
+/// What a key has that its author does not write.
+struct Held {
+    id: KeyId,
+    tenant: TenantId,
+    /// Where the author does not write when the subscription began.
+    subscribed_at_secs: u64,
+    retired: Vec<RetiredHash>,
+}
+
 /// What a key's names refer to.
 struct Referred {
     plan: Option<PlanId>,
@@ -40,8 +49,9 @@ impl Edit {
         spec: KeySpec,
         value: KeyValue,
     ) -> Result<Key, EditError> {
-        let id = KeyId(Uuid::now_v7());
-        self.compose(references, (id, tenant), spec, value, Vec::new()).await
+        let subscribed_at_secs = self.write.now_secs();
+        let held = Held { id: KeyId(Uuid::now_v7()), tenant, subscribed_at_secs, retired: Vec::new() };
+        self.compose(references, held, spec, value).await
     }
 
     pub async fn insert_keys(&mut self, keys: Vec<Key>) -> Result<(), EditError> {
@@ -60,7 +70,9 @@ impl Edit {
     ) -> Result<Replaced, EditError> {
         // A former value that is the value again needs no grace.
         let retired = before.retired.iter().filter(|retired| retired.hash != value.hash).copied().collect();
-        let key = self.compose(references, (before.id, before.tenant), spec, value, retired).await?;
+        let Key { id, tenant, subscribed_at_secs, .. } = before;
+        let held = Held { id, tenant, subscribed_at_secs, retired };
+        let key = self.compose(references, held, spec, value).await?;
         if key == before {
             return Ok(Replaced::Unchanged);
         }
@@ -112,11 +124,11 @@ impl Edit {
     async fn compose(
         &mut self,
         references: &mut References,
-        (id, tenant): (KeyId, TenantId),
+        held: Held,
         spec: KeySpec,
         value: KeyValue,
-        retired: Vec<RetiredHash>,
     ) -> Result<Key, EditError> {
+        let Held { id, tenant, subscribed_at_secs, retired } = held;
         let Referred { plan, consumer, services } = self.referred(references, tenant, &spec).await?;
         Ok(Key {
             id,
@@ -128,6 +140,7 @@ impl Edit {
             consumer,
             services,
             expires_at_secs: spec.expires_at_secs,
+            subscribed_at_secs: spec.subscribed_at_secs.unwrap_or(subscribed_at_secs),
             retired,
         })
     }

@@ -8,7 +8,7 @@ use super::{Edit, EditError, Replaced};
 
 impl Edit {
     pub async fn create_tenant(&mut self, spec: TenantSpec) -> Result<TenantId, EditError> {
-        let tenant = Tenant { id: TenantId(Uuid::now_v7()), slug: spec.slug, name: spec.name };
+        let tenant = tenant(TenantId(Uuid::now_v7()), spec);
         let id = tenant.id;
         self.write.insert_tenant(&tenant).await?;
         self.put(&[Change::PutTenant(tenant)])?;
@@ -16,7 +16,7 @@ impl Edit {
     }
 
     pub async fn replace_tenant(&mut self, before: &Tenant, spec: TenantSpec) -> Result<Replaced, EditError> {
-        let tenant = Tenant { id: before.id, slug: spec.slug, name: spec.name };
+        let tenant = tenant(before.id, spec);
         if tenant == *before {
             return Ok(Replaced::Unchanged);
         }
@@ -30,4 +30,8 @@ impl Edit {
         self.write.delete_tenant(id).await?;
         self.put(&[Change::DeleteTenant(id)])
     }
+}
+
+fn tenant(id: TenantId, spec: TenantSpec) -> Tenant {
+    Tenant { id, slug: spec.slug, name: spec.name, time_zone: spec.time_zone }
 }

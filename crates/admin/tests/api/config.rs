@@ -6,13 +6,13 @@ use crate::gateway::Gateway;
 
 fn document() -> Value {
     json!({
-        "tenants": [{ "slug": "acme", "name": "Acme Ltd" }],
+        "tenants": [{ "slug": "acme", "name": "Acme Ltd", "time_zone": "Asia/Tokyo" }],
         "plans": [{ "slug": "basic", "limits": [{ "requests": 5, "per": "minute" }, { "requests": 100, "per": "month" }] }],
         "services": [
             { "slug": "api", "url": "http://127.0.0.1:9001" },
             { "slug": "web", "tenant": "acme", "targets": [{ "url": "http://a" }, { "url": "http://b", "weight": 2 }] }
         ],
-        "consumers": [{ "client_id": "ann", "plan": "basic" }],
+        "consumers": [{ "client_id": "ann", "plan": "basic", "subscribed_at": "2026-01-31T00:00:00Z" }],
         "keys": [
             { "name": "plain", "key": "secret_key_12345", "plan": "basic", "consumer": "ann", "services": ["web", "api"] },
             { "name": "hashed", "key_hash": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",

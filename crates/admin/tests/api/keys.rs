@@ -160,3 +160,26 @@ fn no_secret_is_on_disk() {
         assert!(!holds(secret), "{secret}");
     }
 }
+
+#[test]
+fn a_subscription_begins_when_it_is_said_and_stays() {
+    let gateway = Gateway::start();
+    let acme = gateway.admin_in("acme");
+    acme.post("/api/consumers", &json!({ "client_id": "ann" })).expect(201);
+    for (collection, name, field) in [("keys", "id", "name"), ("consumers", "client_id", "client_id")] {
+        let draft = |subscribed_at| json!({ field: "bob", "subscribed_at": subscribed_at });
+        let path = format!("/api/{collection}");
+        let made = acme.post(&path, &json!({ field: "new" })).expect(201);
+        assert_eq!(made["subscribed_at"], made["created_at"]);
+        let made = acme.post(&path, &draft("2020-01-31T10:20:30+02:00")).expect(201);
+        assert_eq!(made["subscribed_at"], "2020-01-31T08:20:30Z");
+        let own = format!("{path}/{}", made[name].as_str().unwrap());
+        let edited = acme.put(&own, &json!({ field: "bob", "plan": null })).expect(200);
+        assert_eq!((&edited["subscribed_at"], &edited["version"]), (&made["subscribed_at"], &json!(1)));
+        let moved = acme.put(&own, &draft("2021-01-31T00:00:00Z")).expect(200);
+        assert_eq!((&moved["subscribed_at"], &moved["version"]), (&json!("2021-01-31T00:00:00Z"), &json!(2)));
+        for bad in ["yesterday", "1960-01-01T00:00:00Z", "2200-01-01T00:00:00Z"] {
+            assert_eq!(acme.put(&own, &draft(bad)).refused(422), ["subscribed_at"], "{bad}");
+        }
+    }
+}

@@ -72,3 +72,19 @@ fn a_deleted_tenant_takes_users_sessions_and_keys_along() {
     assert!(gateway.key_in_force(key).is_none());
     acme.get("/api/keys").refused(404);
 }
+
+#[test]
+fn a_tenants_time_zone_is_shown_and_an_unknown_one_refused() {
+    let gateway = Gateway::start();
+    let admin = gateway.admin();
+    let made = admin.post("/api/tenants", &json!({ "slug": "acme" })).expect(201);
+    assert_eq!(made["time_zone"], "UTC");
+    let tenant = |time_zone| json!({ "slug": "acme", "time_zone": time_zone });
+    let moved = admin.put("/api/tenants/acme", &tenant("america/sao_paulo")).expect(200);
+    assert_eq!((&moved["time_zone"], &moved["version"]), (&json!("America/Sao_Paulo"), &json!(2)));
+    assert_eq!(gateway.snapshot().tenant("acme").unwrap().time_zone.name(), "America/Sao_Paulo");
+    for bad in ["Mars/Olympus", "+02:00", ""] {
+        assert_eq!(admin.put("/api/tenants/acme", &tenant(bad)).refused(422), ["time_zone"]);
+    }
+    assert_eq!(admin.get("/api/tenants/acme").expect(200), moved);
+}

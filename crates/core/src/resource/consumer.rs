@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::instant::parse_subscription;
 use super::{ClientId, ConsumerId, DisplayName, PlanId, PlanSlug, TenantId};
 use crate::problem::Problems;
 
@@ -12,6 +13,8 @@ pub struct Consumer {
     pub client_id: ClientId,
     pub name: DisplayName,
     pub plan: Option<PlanId>,
+    /// Seconds since the epoch from which the periods of anchored limits are counted.
+    pub subscribed_at_secs: u64,
 }
 
 /// A consumer as it is written.
@@ -26,6 +29,10 @@ pub struct ConsumerDraft {
     /// Slug of the consumer's plan; the key's own plan counts where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
+    /// When the subscription began, in RFC 3339: limits of the consumer's plan that are anchored to it count their
+    /// days and months from then. Left out, it stays as it is; a new consumer's is when it is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscribed_at: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +40,7 @@ pub struct ConsumerSpec {
     pub client_id: ClientId,
     pub name: DisplayName,
     pub plan: Option<PlanSlug>,
+    pub subscribed_at_secs: Option<u64>,
 }
 
 impl ConsumerDraft {
@@ -42,7 +50,16 @@ impl ConsumerDraft {
         let fallback = client_id.as_ref().map(ClientId::as_str);
         let name = DisplayName::given_or(&mut problems, self.name.as_deref(), fallback);
         let plan = self.plan.as_deref().and_then(|plan| problems.check("plan", PlanSlug::parse(plan)));
-        let spec = client_id.zip(name).map(|(client_id, name)| ConsumerSpec { client_id, name, plan });
+        let subscribed_at_secs = self
+            .subscribed_at
+            .as_deref()
+            .and_then(|text| problems.check("subscribed_at", parse_subscription(text)));
+        let spec = client_id.zip(name).map(|(client_id, name)| ConsumerSpec {
+            client_id,
+            name,
+            plan,
+            subscribed_at_secs,
+        });
         problems.finish(spec)
     }
 }

@@ -1,8 +1,8 @@
 //! An API key as it is kept: hashes and metadata, never the key.
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::instant::{parse_instant, parse_subscription};
 use super::{ClientId, ConsumerId, DisplayName, KeyId, PlanId, PlanSlug, ServiceId, ServiceSlug, TenantId};
 use crate::credential::KeyHash;
 use crate::problem::Problems;
@@ -22,6 +22,8 @@ pub struct Key {
     pub services: Option<Box<[ServiceId]>>,
     /// Seconds since the epoch from which on the key is refused.
     pub expires_at_secs: Option<u64>,
+    /// Seconds since the epoch from which the periods of anchored limits are counted.
+    pub subscribed_at_secs: u64,
     /// What the key was before rotations whose grace has not run out.
     pub retired: Vec<RetiredHash>,
 }
@@ -49,6 +51,10 @@ pub struct KeyDraft {
     /// RFC 3339, such as `2027-01-31T00:00:00Z`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
+    /// When the subscription began, in RFC 3339: limits anchored to it count their days and months from then, unless
+    /// the plan is the consumer's. Left out, it stays as it is; a new key's is when it is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscribed_at: Option<String>,
     /// Slugs of the only services that the key opens; all where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub services: Option<Vec<String>>,
@@ -61,6 +67,7 @@ pub struct KeySpec {
     pub consumer: Option<ClientId>,
     pub services: Option<Vec<ServiceSlug>>,
     pub expires_at_secs: Option<u64>,
+    pub subscribed_at_secs: Option<u64>,
 }
 
 impl KeyDraft {
@@ -74,6 +81,10 @@ impl KeyDraft {
             .and_then(|consumer| problems.check("consumer", ClientId::parse(consumer)));
         let expires_at_secs =
             self.expires_at.as_deref().and_then(|text| problems.check("expires_at", parse_instant(text)));
+        let subscribed_at_secs = self
+            .subscribed_at
+            .as_deref()
+            .and_then(|text| problems.check("subscribed_at", parse_subscription(text)));
         let services = self.services.as_ref().map(|services| {
             if services.is_empty() {
                 problems.add("services", "must name at least one service, or be left out for all");
@@ -83,15 +94,10 @@ impl KeyDraft {
             });
             parsed.collect()
         });
-        let spec = name.map(|name| KeySpec { name, plan, consumer, services, expires_at_secs });
+        let spec =
+            name.map(|name| KeySpec { name, plan, consumer, services, expires_at_secs, subscribed_at_secs });
         problems.finish(spec)
     }
-}
-
-fn parse_instant(text: &str) -> Result<u64, &'static str> {
-    let timestamp: Timestamp =
-        text.parse().map_err(|_| "must be a date and time with a zone, such as 2027-01-31T00:00:00Z")?;
-    u64::try_from(timestamp.as_second()).map_err(|_| "must be after 1970")
 }
 
 #[cfg(test)]
@@ -105,11 +111,12 @@ mod tests {
             plan: Some("No Plan".into()),
             consumer: Some("a b".into()),
             expires_at: Some("tomorrow".into()),
+            subscribed_at: Some("2107-01-01T00:00:00Z".into()),
             services: Some(vec!["ok".into(), "Not Ok".into()]),
         };
         let problems = draft.parse().unwrap_err();
         let fields: Vec<_> = problems.iter().map(|problem| problem.field.as_str()).collect();
-        assert_eq!(fields, ["name", "plan", "consumer", "expires_at", "services[1]"]);
+        assert_eq!(fields, ["name", "plan", "consumer", "expires_at", "subscribed_at", "services[1]"]);
     }
 
     #[test]
@@ -119,6 +126,7 @@ mod tests {
             plan: None,
             consumer: None,
             expires_at: None,
+            subscribed_at: None,
             services: Some(Vec::new()),
         };
         assert_eq!(draft.parse().unwrap_err().iter().next().unwrap().field, "services");

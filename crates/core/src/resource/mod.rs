@@ -4,6 +4,7 @@
 mod consumer;
 mod duration;
 mod id;
+mod instant;
 mod key;
 mod name;
 mod plan;

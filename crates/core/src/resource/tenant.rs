@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{DisplayName, TenantId, TenantSlug};
+use super::{DisplayName, TenantId, TenantSlug, TimeZone};
 use crate::problem::Problems;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,6 +10,8 @@ pub struct Tenant {
     pub id: TenantId,
     pub slug: TenantSlug,
     pub name: DisplayName,
+    /// Where its days and months begin and end.
+    pub time_zone: TimeZone,
 }
 
 /// A tenant as it is written.
@@ -22,12 +24,17 @@ pub struct TenantDraft {
     /// A name for people; the slug where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// IANA name of the zone whose days and months limits count; `UTC` where left out. A period that runs is not cut
+    /// short or drawn out by a change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantSpec {
     pub slug: TenantSlug,
     pub name: DisplayName,
+    pub time_zone: TimeZone,
 }
 
 impl TenantDraft {
@@ -36,7 +43,12 @@ impl TenantDraft {
         let slug = problems.check("slug", TenantSlug::parse(&self.slug));
         let fallback = slug.as_ref().map(TenantSlug::as_str);
         let name = DisplayName::given_or(&mut problems, self.name.as_deref(), fallback);
-        let spec = slug.zip(name).map(|(slug, name)| TenantSpec { slug, name });
+        let time_zone = match self.time_zone.as_deref() {
+            Some(name) => problems.check("time_zone", TimeZone::parse(name)),
+            None => Some(TimeZone::UTC),
+        };
+        let spec = slug.zip(name).zip(time_zone);
+        let spec = spec.map(|((slug, name), time_zone)| TenantSpec { slug, name, time_zone });
         problems.finish(spec)
     }
 }

@@ -104,6 +104,7 @@ impl Snapshot {
                 Tenant {
                     slug: tenant.slug,
                     name: tenant.name,
+                    time_zone: tenant.time_zone,
                     identity_lines: tenant.identity_lines,
                     ..before.as_ref().clone()
                 }
@@ -175,6 +176,7 @@ impl Tenant {
             id: tenant.id,
             slug: tenant.slug.clone(),
             name: tenant.name.clone(),
+            time_zone: tenant.time_zone.clone(),
             identity_lines: format!("X-Tenant-ID: {slug}\r\nX-Organization-ID: {slug}\r\n").into(),
             services: Arc::default(),
             service_slugs: Map::default(),

@@ -60,6 +60,8 @@ pub struct Consumer {
     pub id: ConsumerId,
     pub client_id: ClientId,
     pub plan: Option<PlanId>,
+    /// Seconds since the epoch.
+    pub subscribed_at_secs: u64,
 }
 
 /// Small: there may be a million of them.
@@ -75,6 +77,8 @@ pub struct Key {
     pub services: Option<Arc<[ServiceId]>>,
     /// The second from which on this value is refused: the key has expired, or the grace after a rotation is over.
     pub ends_at_secs: Option<NonZeroU64>,
+    /// Seconds since the epoch; in four bytes, which lie where there would be padding.
+    pub subscribed_at_secs: u32,
 }
 
 impl Key {
@@ -89,6 +93,7 @@ impl Key {
             services: key.services.as_deref().map(Arc::from),
             // What ended in second zero has ended in second one.
             ends_at_secs: ends_at_secs.map(|secs| NonZeroU64::new(secs).unwrap_or(NonZeroU64::MIN)),
+            subscribed_at_secs: u32::try_from(key.subscribed_at_secs).unwrap_or(u32::MAX),
         }
     }
 
@@ -152,6 +157,11 @@ impl From<&resource::Plan> for Plan {
 
 impl From<&resource::Consumer> for Consumer {
     fn from(consumer: &resource::Consumer) -> Self {
-        Self { id: consumer.id, client_id: consumer.client_id.clone(), plan: consumer.plan }
+        Self {
+            id: consumer.id,
+            client_id: consumer.client_id.clone(),
+            plan: consumer.plan,
+            subscribed_at_secs: consumer.subscribed_at_secs,
+        }
     }
 }

@@ -22,7 +22,7 @@ pub use compiled::{Consumer, Endpoint, Key, Plan, Service, Target};
 use self::keys::Keys;
 use crate::credential::KeyHash;
 use crate::resource::{
-    ClientId, ConsumerId, DisplayName, PlanId, ServiceId, ServiceSlug, TenantId, TenantSlug,
+    ClientId, ConsumerId, DisplayName, PlanId, ServiceId, ServiceSlug, TenantId, TenantSlug, TimeZone,
 };
 use crate::token::SigningKey;
 
@@ -45,6 +45,7 @@ pub struct Tenant {
     pub id: TenantId,
     pub slug: TenantSlug,
     pub name: DisplayName,
+    pub time_zone: TimeZone,
     /// What an upstream is told where no consumer is spoken for, as HTTP/1.1 writes it: `X-Tenant-ID` and
     /// `X-Organization-ID`.
     pub identity_lines: Box<str>,

@@ -16,7 +16,8 @@ fn name() -> DisplayName {
 }
 
 fn tenant(slug: &str) -> Change {
-    Change::PutTenant(resource::Tenant { id: TENANT, slug: TenantSlug::parse(slug).unwrap(), name: name() })
+    let slug = TenantSlug::parse(slug).unwrap();
+    Change::PutTenant(resource::Tenant { id: TENANT, slug, name: name(), time_zone: TimeZone::UTC })
 }
 
 fn service(number: u128, slug: &str) -> Change {
@@ -54,6 +55,7 @@ fn key(number: u128, secret: &[u8]) -> resource::Key {
         consumer: None,
         services: None,
         expires_at_secs: None,
+        subscribed_at_secs: 0,
         retired: Vec::new(),
     }
 }
@@ -91,6 +93,12 @@ fn a_refused_change_leaves_the_snapshot_as_it_was_and_names_all_problems() {
     assert_eq!(fields(outcome), ["plan", "consumer", "services[1]", "slug"]);
     assert!(before.key(&KeyHash::of(b"secret")).is_none());
     assert_eq!(before.revision(), 1);
+}
+
+/// There may be a million of them, in the table that every request asks.
+#[test]
+fn a_key_is_small() {
+    assert_eq!(size_of::<Key>(), 96);
 }
 
 #[test]

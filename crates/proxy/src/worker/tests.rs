@@ -70,9 +70,11 @@ fn snapshot(upstream: SocketAddr) -> Snapshot {
         consumer: None,
         services: None,
         expires_at_secs: None,
+        subscribed_at_secs: 0,
         retired: Vec::new(),
     };
-    let tenant = resource::Tenant { id: tenant, slug: TenantSlug::parse("acme").unwrap(), name };
+    let slug = TenantSlug::parse("acme").unwrap();
+    let tenant = resource::Tenant { id: tenant, slug, name, time_zone: resource::TimeZone::UTC };
     let changes =
         [Change::PutTenant(tenant), Change::PutService(service), Change::PutKey { key, before: None }];
     Snapshot::default().with(&changes, 1).unwrap()

@@ -122,6 +122,7 @@ fn record(row: &SqliteRow) -> Result<Stored<KeyRecord>, StoreError> {
         consumer: fields.optional_id("consumer_id", ConsumerId)?,
         services: restricted.then(|| service_ids.into()),
         expires_at_secs: fields.optional_unsigned("expires_at")?,
+        subscribed_at_secs: fields.unsigned("subscribed_at")?,
         retired: fields.optional_parsed("retired", parse_retired)?.unwrap_or_default(),
     };
     fields.stored(KeyRecord {

@@ -22,7 +22,8 @@ const KEYS: &str = "SELECT max(id), CAST(group_concat(record, '') AS BLOB) FROM 
     SELECT id, id || tenant_id || hash
                || ifnull(plan_id, x'00000000000000000000000000000000')
                || ifnull(consumer_id, x'00000000000000000000000000000000')
-               || restricted || ifnull(expires_at, '') || x'1f' || prefix || x'1f' || name || x'1e' AS record
+               || restricted || ifnull(expires_at, '') || x'1f' || subscribed_at || x'1f' || prefix
+               || x'1f' || name || x'1e' AS record
     FROM keys WHERE id > ? ORDER BY id LIMIT ?)";
 
 const SERVICES: &str = "SELECT CAST(group_concat(key_id || service_id, '') AS BLOB) FROM (
@@ -131,6 +132,7 @@ fn key(rest: &mut Bytes<'_>) -> Option<Key> {
         consumer: (!consumer.is_nil()).then_some(ConsumerId(consumer)),
         services: (restricted == "1").then(Box::default),
         expires_at_secs: if expires_at.is_empty() { None } else { Some(expires_at.parse().ok()?) },
+        subscribed_at_secs: fields.next()?.parse().ok()?,
         prefix: fields.next()?.into(),
         name: DisplayName::parse(fields.next()?).ok()?,
         retired: Vec::new(),

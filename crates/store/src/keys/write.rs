@@ -7,7 +7,7 @@ use crate::error::{StoreError, Unique, taken};
 use crate::row::integer;
 use crate::store::Write;
 
-/// Rows of one statement; twelve parameters each stay far below `SQLite`'s 32,766.
+/// Rows of one statement; thirteen parameters each stay far below `SQLite`'s 32,766.
 const ROWS_A_STATEMENT: usize = 500;
 
 impl Write {
@@ -16,7 +16,7 @@ impl Write {
         for chunk in keys.chunks(ROWS_A_STATEMENT) {
             let mut insert = QueryBuilder::<Sqlite>::new(
                 "INSERT INTO keys (id, tenant_id, name, hash, prefix, plan_id, consumer_id, restricted,
-                                   expires_at, version, created_at, updated_at) ",
+                                   expires_at, subscribed_at, version, created_at, updated_at) ",
             );
             insert.push_values(chunk, |mut row, key| {
                 row.push_bind(key.id.0)
@@ -28,6 +28,7 @@ impl Write {
                     .push_bind(key.consumer.map(|consumer| consumer.0))
                     .push_bind(key.services.is_some())
                     .push_bind(key.expires_at_secs.map(integer))
+                    .push_bind(integer(key.subscribed_at_secs))
                     .push_bind(1_i64)
                     .push_bind(now)
                     .push_bind(now);
@@ -46,7 +47,7 @@ impl Write {
         let now = integer(self.now_secs());
         query(
             "UPDATE keys SET name = ?, hash = ?, prefix = ?, plan_id = ?, consumer_id = ?, restricted = ?,
-                             expires_at = ?, version = version + 1, updated_at = ?
+                             expires_at = ?, subscribed_at = ?, version = version + 1, updated_at = ?
              WHERE id = ?",
         )
         .bind(key.name.as_str())
@@ -56,6 +57,7 @@ impl Write {
         .bind(key.consumer.map(|consumer| consumer.0))
         .bind(key.services.is_some())
         .bind(key.expires_at_secs.map(integer))
+        .bind(integer(key.subscribed_at_secs))
         .bind(now)
         .bind(key.id.0)
         .execute(self.connection())

@@ -25,9 +25,17 @@ pub fn name() -> DisplayName {
     DisplayName::parse("A name").unwrap()
 }
 
+pub fn tenant(slug: &str) -> Tenant {
+    Tenant {
+        id: TenantId(Uuid::now_v7()),
+        slug: TenantSlug::parse(slug).unwrap(),
+        name: name(),
+        time_zone: TimeZone::parse("America/Sao_Paulo").unwrap(),
+    }
+}
+
 pub async fn add_tenant(store: &Store, slug: &str) -> Tenant {
-    let tenant =
-        Tenant { id: TenantId(Uuid::now_v7()), slug: TenantSlug::parse(slug).unwrap(), name: name() };
+    let tenant = tenant(slug);
     let mut write = writing(store).await;
     write.insert_tenant(&tenant).await.unwrap();
     write.commit().await.unwrap();
@@ -75,6 +83,7 @@ pub fn consumer(tenant: &Tenant, client_id: &str, plan: Option<&Plan>) -> Consum
         client_id: ClientId::parse(client_id).unwrap(),
         name: name(),
         plan: plan.map(|plan| plan.id),
+        subscribed_at_secs: NOW - 7,
     }
 }
 
@@ -89,6 +98,7 @@ pub fn key(tenant: &Tenant, secret: &str) -> Key {
         consumer: None,
         services: None,
         expires_at_secs: None,
+        subscribed_at_secs: NOW - 8,
         retired: Vec::new(),
     }
 }

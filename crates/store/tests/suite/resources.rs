@@ -65,8 +65,7 @@ pub async fn what_is_written_is_read_back(store: &Store) {
 }
 
 pub async fn what_is_not_committed_never_was(store: &Store) {
-    let tenant =
-        Tenant { id: TenantId(Uuid::now_v7()), slug: TenantSlug::parse("acme").unwrap(), name: name() };
+    let tenant = tenant("acme");
     let mut write = writing(store).await;
     write.insert_tenant(&tenant).await.unwrap();
     write.set_revision(99).await.unwrap();
@@ -88,9 +87,10 @@ pub async fn an_edit_counts_the_version_and_a_use_does_not(store: &Store) {
     let mut edited_service = Service { name: renamed.clone(), ..services[0].clone() };
     edited_service.targets.swap(0, 1);
     write.update_service(&edited_service).await.unwrap();
-    let edited_consumer = Consumer { plan: None, ..consumer };
+    let edited_consumer = Consumer { plan: None, subscribed_at_secs: NOW, ..consumer };
     write.update_consumer(&edited_consumer).await.unwrap();
-    let edited_key = Key { services: None, retired: Vec::new(), plan: None, ..key.clone() };
+    let edited_key =
+        Key { services: None, retired: Vec::new(), plan: None, subscribed_at_secs: NOW, ..key.clone() };
     write.update_key(&key, &edited_key).await.unwrap();
     write.note_key_uses(&[(key.id, NOW + 3), (KeyId(Uuid::now_v7()), NOW)]).await.unwrap();
     write.note_key_uses(&[(key.id, NOW + 2)]).await.unwrap();
@@ -124,6 +124,9 @@ pub async fn slugs_are_unique_in_their_tenant_alone(store: &Store) {
     assert_eq!(taken(write.insert_plan(&plan(&acme, "same")).await), Unique::PlanSlug);
     assert_eq!(taken(write.insert_service(&service(&acme, "same")).await), Unique::ServiceSlug);
     assert_eq!(taken(write.insert_consumer(&consumer(&acme, "same", None)).await), Unique::ClientId);
+    let moved = Tenant { time_zone: TimeZone::UTC, ..acme.clone() };
+    write.update_tenant(&moved).await.unwrap();
+    assert_eq!(write.tenant(&acme.slug).await.unwrap().unwrap().value, moved);
     let renamed = Tenant { slug: other.slug, ..acme };
     assert_eq!(taken(write.update_tenant(&renamed).await), Unique::TenantSlug);
 }
@@ -208,6 +211,7 @@ pub async fn everything_loads_in_an_order_that_compiles(store: &Store) {
     assert_eq!(revision, 12);
     let snapshot = Snapshot::default().with(&changes, revision).unwrap();
     let loaded = snapshot.tenant("acme").unwrap();
+    assert_eq!(loaded.time_zone, tenant.time_zone);
     assert_eq!(loaded.service("zebra").unwrap().id, services[0].id);
     assert_eq!(loaded.plan(plan.id).unwrap().rules.len(), 3);
     assert_eq!(loaded.consumer_by_client_id("ann@example.com").unwrap().id, consumer.id);

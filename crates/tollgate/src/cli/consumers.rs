@@ -42,6 +42,9 @@ pub struct Flags {
     /// The plan's slug; '' for none.
     #[arg(long)]
     plan: Option<String>,
+    /// When the subscription began, such as 2027-01-31T00:00:00Z: anchored limits count from then.
+    #[arg(long, value_name = "TIME")]
+    subscribed_at: Option<String>,
 }
 
 impl Flags {
@@ -50,6 +53,7 @@ impl Flags {
             .text("client_id", client_id)
             .text("name", self.name)
             .text("plan", self.plan)
+            .text("subscribed_at", self.subscribed_at)
             .build()
     }
 }
@@ -57,8 +61,8 @@ impl Flags {
 impl ResourceVerb for Verb {
     const RESOURCE: &'static Resource = &Resource {
         path: "/api/consumers",
-        columns: &["client_id", "name", "plan"],
-        fields: &["client_id", "name", "plan"],
+        columns: &["client_id", "name", "plan", "subscribed_at"],
+        fields: &["client_id", "name", "plan", "subscribed_at"],
     };
 
     fn run(self, session: &Session<'_>) -> Result<()> {

@@ -25,6 +25,9 @@ pub enum Verb {
         /// When the key expires, such as 2027-01-31T00:00:00Z.
         #[arg(long, value_name = "TIME")]
         expires_at: Option<String>,
+        /// When the subscription began: anchored limits count from then; now where left out.
+        #[arg(long, value_name = "TIME")]
+        subscribed_at: Option<String>,
         /// A service that the key opens, once for each; all where left out.
         #[arg(long, value_name = "SLUG")]
         service: Vec<String>,
@@ -50,17 +53,18 @@ impl ResourceVerb for Verb {
     const RESOURCE: &'static Resource = &Resource {
         path: "/api/keys",
         columns: &["id", "name", "prefix", "plan", "consumer", "expires_at", "last_used_at"],
-        fields: &["name", "plan", "consumer", "expires_at", "services"],
+        fields: &["name", "plan", "consumer", "expires_at", "subscribed_at", "services"],
     };
 
     fn run(self, session: &Session<'_>) -> Result<()> {
         match self {
-            Self::Create { name, plan, consumer, expires_at, service, whole } => {
+            Self::Create { name, plan, consumer, expires_at, subscribed_at, service, whole } => {
                 let fields = FieldsBuilder::default()
                     .text("name", name)
                     .text("plan", plan)
                     .text("consumer", consumer)
                     .text("expires_at", expires_at)
+                    .text("subscribed_at", subscribed_at)
                     .list("services", service.into_iter().map(Value::String).collect())
                     .build();
                 session.create(whole.or(fields)?)?;

@@ -44,8 +44,8 @@ pub struct Flags {
         long,
         value_name = "LIMIT",
         value_parser = limit,
-        help = "A limit, once for each: 5/minute, 1000/minute:burst=500, 10/10s:algorithm=fixed_window; \
-                periods are second, minute, hour, day, month, or a duration"
+        help = "A limit, once for each: 5/minute, 1000/minute:burst=500, 10/10s:algorithm=sliding_window, \
+                100/month:anchor=subscription; periods are second, minute, hour, day, month, or a duration"
     )]
     limit: Vec<Value>,
 }
@@ -66,8 +66,10 @@ fn limit(text: &str) -> Result<Value, String> {
     for part in parts {
         match part.split_once('=') {
             Some(("burst", burst)) => limit["burst"] = number(burst)?.into(),
-            Some(("algorithm", name)) => limit["algorithm"] = name.into(),
-            Some(_) | None => return Err(format!("{part:?} is neither burst=N nor algorithm=NAME")),
+            Some((field @ ("algorithm" | "anchor"), name)) => limit[field] = name.into(),
+            Some(_) | None => {
+                return Err(format!("{part:?} is none of burst=N, algorithm=NAME, anchor=NAME"));
+            }
         }
     }
     Ok(limit)
@@ -102,6 +104,8 @@ mod tests {
             limit("10/10s:burst=20:algorithm=token_bucket"),
             Ok(json!({"requests": 10, "per": "10s", "burst": 20, "algorithm": "token_bucket"}))
         );
+        let anchored = json!({"requests": 9, "per": "month", "anchor": "subscription"});
+        assert_eq!(limit("9/month:anchor=subscription"), Ok(anchored));
         for bad in ["5", "five/minute", "5/minute:20", "5/minute:burst=x", ""] {
             assert!(limit(bad).is_err(), "{bad}");
         }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use super::fields::{FieldsBuilder, Whole};
+use super::fields::{Fields, FieldsBuilder, Whole};
 use super::resource::{PageFlags, Resource, ResourceVerb, Session};
 
 #[derive(Subcommand)]
@@ -16,6 +16,9 @@ pub enum Verb {
         /// A name for people.
         #[arg(long)]
         name: Option<String>,
+        /// Where its days and months begin and end, such as Europe/Berlin; UTC where left out.
+        #[arg(long, value_name = "ZONE")]
+        time_zone: Option<String>,
         #[command(flatten)]
         whole: Whole,
     },
@@ -28,6 +31,9 @@ pub enum Verb {
         slug: String,
         #[arg(long)]
         name: Option<String>,
+        /// Where its days and months begin and end; periods that run end as they would have.
+        #[arg(long, value_name = "ZONE")]
+        time_zone: Option<String>,
         #[command(flatten)]
         whole: Whole,
     },
@@ -36,21 +42,27 @@ pub enum Verb {
 }
 
 impl ResourceVerb for Verb {
-    const RESOURCE: &'static Resource =
-        &Resource { path: "/api/tenants", columns: &["slug", "name"], fields: &["slug", "name"] };
+    const RESOURCE: &'static Resource = &Resource {
+        path: "/api/tenants",
+        columns: &["slug", "name", "time_zone"],
+        fields: &["slug", "name", "time_zone"],
+    };
 
     fn run(self, session: &Session<'_>) -> Result<()> {
         match self {
-            Self::Create { slug, name, whole } => {
-                let fields = FieldsBuilder::default().text("slug", slug).text("name", name).build();
-                session.create(whole.or(fields)?)
+            Self::Create { slug, name, time_zone, whole } => {
+                session.create(whole.or(fields(slug, name, time_zone))?)
             }
             Self::List(page) => session.list(page),
             Self::Get { slug } => session.get(&slug),
-            Self::Update { slug, name, whole } => {
-                session.update(&slug, whole.or(FieldsBuilder::default().text("name", name).build())?)
+            Self::Update { slug, name, time_zone, whole } => {
+                session.update(&slug, whole.or(fields(None, name, time_zone))?)
             }
             Self::Delete { slug } => session.delete(&slug, "deleted"),
         }
     }
+}
+
+fn fields(slug: Option<String>, name: Option<String>, time_zone: Option<String>) -> Fields {
+    FieldsBuilder::default().text("slug", slug).text("name", name).text("time_zone", time_zone).build()
 }

@@ -1,0 +1,26 @@
+use serde_json::json;
+
+use crate::gateway::Gateway;
+
+#[test]
+fn limits_that_cannot_be_are_refused_at_their_field() {
+    let gateway = Gateway::start();
+    let acme = gateway.admin_in("acme");
+    for (limit, field) in [
+        (json!({ "requests": 5, "per": "minute", "algorithm": "leaky_bucket" }), "algorithm"),
+        (json!({ "requests": 5, "per": "month", "algorithm": "sliding_window" }), "algorithm"),
+        (json!({ "requests": 10_001, "per": "hour", "algorithm": "sliding_log" }), "requests"),
+        (json!({ "requests": 5, "per": "hour", "algorithm": "sliding_log", "burst": 9 }), "burst"),
+        (json!({ "requests": 5, "per": "hour", "anchor": "subscription" }), "anchor"),
+        (json!({ "requests": 5, "per": "day", "anchor": "birthday" }), "anchor"),
+    ] {
+        let plan = json!({ "slug": "plan", "limits": [{ "requests": 1, "per": "second" }, limit] });
+        assert_eq!(acme.post("/api/plans", &plan).refused(422), [format!("limits[1].{field}")]);
+    }
+    let limits = json!([
+        { "requests": 10_000, "per": "hour", "algorithm": "sliding_log" },
+        { "requests": 5, "per": "month", "algorithm": "fixed_window", "anchor": "subscription" },
+    ]);
+    let made = acme.post("/api/plans", &json!({ "slug": "plan", "limits": limits })).expect(201);
+    assert_eq!(made["limits"], limits);
+}
