@@ -69,6 +69,8 @@ CREATE TABLE services (
     -- JSON object of timeouts as they are written through the API.
     timeouts        TEXT NOT NULL,
     max_body_bytes  INTEGER,
+    -- JSON list of issuers as they are written through the API, each beside how far its keys may be fetched from.
+    jwt             TEXT NOT NULL,
     version         INTEGER NOT NULL,
     created_at      INTEGER NOT NULL,
     updated_at      INTEGER NOT NULL,

@@ -2,7 +2,7 @@
 
 use tollgate_core::credential::KeyHash;
 use tollgate_core::limit::{Calendar, Subject};
-use tollgate_core::resource::HeaderName;
+use tollgate_core::resource::{HeaderName, KeyId};
 use tollgate_core::snapshot::{Consumer, Key, Plan, Service, Snapshot, Tenant};
 use tollgate_core::token::{Grant, is_token_shaped};
 use tollgate_http1::{FieldId, Fields};
@@ -16,8 +16,9 @@ use crate::route::Selected;
 #[derive(Clone, Copy)]
 pub(crate) struct Caller<'s> {
     pub tenant: &'s Tenant,
-    pub key: &'s Key,
-    /// Whom the key speaks for.
+    /// `None` where another issuer vouches for the consumer.
+    pub key: Option<&'s Key>,
+    /// Whom the credential speaks for.
     pub consumer: Option<&'s Consumer>,
     pub plan: Option<&'s Plan>,
     /// Who is counted.
@@ -28,12 +29,12 @@ pub(crate) struct Caller<'s> {
 
 impl<'s> Caller<'s> {
     /// What a token for this caller says.
-    pub fn grant(&self, key_hash: KeyHash, token_id: Uuid) -> Grant<'s> {
+    pub fn grant(&self, key_id: KeyId, key_hash: KeyHash, token_id: Uuid) -> Grant<'s> {
         Grant {
             tenant: self.tenant.slug.as_str(),
             consumer: self.consumer.map(|consumer| consumer.client_id.as_str()),
             plan: self.plan.map(|plan| plan.slug.as_str()),
-            key_id: self.key.id,
+            key_id,
             key_hash,
             token_id,
         }
@@ -82,7 +83,7 @@ pub(crate) fn caller<'s, 'r>(
     check_in_force(key, now_secs)?;
     require_service(key, selected.service)?;
     let bound = bound_consumer(selected.tenant, key)?;
-    identify(selected.tenant, key, bound, fields).map(Found::Caller)
+    identify(selected.tenant, Speaker::Key(key, bound), fields).map(Found::Caller)
 }
 
 /// The caller of a resource of the gateway itself, which no tenant's name stands in.
@@ -100,16 +101,16 @@ pub(crate) fn caller_of_gateway<'s, 'r>(
     }
 }
 
-/// The caller of a resource that keys alone open, and the hash of the key's value.
+/// The caller of a resource that keys alone open, its key, and the hash of the key's value.
 pub(crate) fn caller_with_key<'s>(
     snapshot: &'s Snapshot,
     fields: &Fields,
     now_secs: u64,
-) -> Result<(Caller<'s>, KeyHash), Rejection> {
+) -> Result<(Caller<'s>, &'s Key, KeyHash), Rejection> {
     let presented = presented(fields, DEFAULT_HEADER);
     let hash = KeyHash::of(presented.own.or(presented.bearer).ok_or(Rejection::NoCredential)?);
     let key = snapshot.key(&hash).ok_or(Rejection::UnknownKey)?;
-    Ok((keyholder(snapshot, key, fields, now_secs)?, hash))
+    Ok((keyholder(snapshot, key, fields, now_secs)?, key, hash))
 }
 
 fn keyholder<'s>(
@@ -120,7 +121,7 @@ fn keyholder<'s>(
 ) -> Result<Caller<'s>, Rejection> {
     check_in_force(key, now_secs)?;
     let tenant = snapshot.tenant_by_id(key.tenant).ok_or(Rejection::UnknownKey)?;
-    identify(tenant, key, bound_consumer(tenant, key)?, fields)
+    identify(tenant, Speaker::Key(key, bound_consumer(tenant, key)?), fields)
 }
 
 pub(crate) fn require_service(key: &Key, service: &Service) -> Result<(), Rejection> {
@@ -190,13 +191,24 @@ fn bound_consumer<'s>(tenant: &'s Tenant, key: &Key) -> Result<Option<&'s Consum
     }
 }
 
-/// `bound` is the one consumer that the credential speaks for.
+/// Who speaks, as a credential proves.
+#[derive(Clone, Copy)]
+pub(crate) enum Speaker<'s> {
+    /// A key, and the one consumer that it is bound to, or that the token for it is.
+    Key(&'s Key, Option<&'s Consumer>),
+    /// A consumer for whom another issuer vouches, and the plan that the token names in place of the consumer's.
+    Consumer(&'s Consumer, Option<&'s Plan>),
+}
+
 pub(crate) fn identify<'s>(
     tenant: &'s Tenant,
-    key: &'s Key,
-    bound: Option<&'s Consumer>,
+    speaker: Speaker<'s>,
     fields: &Fields,
 ) -> Result<Caller<'s>, Rejection> {
+    let (key, bound, named_plan) = match speaker {
+        Speaker::Key(key, bound) => (Some(key), bound, None),
+        Speaker::Consumer(consumer, plan) => (None, Some(consumer), plan),
+    };
     let mut names = fields.all(FieldId::XClientId);
     let named = names.next();
     if names.next().is_some() {
@@ -213,13 +225,19 @@ pub(crate) fn identify<'s>(
         }
     };
     let of_consumer = consumer.and_then(|consumer| Some((consumer.plan?, consumer.subscribed_at_secs)));
-    let of_key = || key.plan.map(|plan| (plan, key.subscribed_at_secs.into()));
-    let (plan, subscribed_at_secs) = match of_consumer.or_else(of_key) {
+    let of_key = || key.and_then(|key| Some((key.plan?, key.subscribed_at_secs.into())));
+    let (plan, subscribed_at_secs) = match (named_plan, of_consumer.or_else(of_key)) {
+        (Some(plan), _) => (Some(plan), consumer.map_or(0, |consumer| consumer.subscribed_at_secs)),
         // A plan that is missing must not read as no limits.
-        Some((id, since)) => (Some(tenant.plan(id).ok_or(Rejection::NoPlan)?), since),
-        None => (None, 0),
+        (None, Some((id, since))) => (Some(tenant.plan(id).ok_or(Rejection::NoPlan)?), since),
+        (None, None) => (None, 0),
     };
     let calendar = Calendar { zone: &tenant.time_zone, subscribed_at_secs };
-    let subject = consumer.map_or_else(|| Subject::from(key.id), |consumer| Subject::from(consumer.id));
+    let subject = match (consumer, key) {
+        (Some(consumer), _) => Subject::from(consumer.id),
+        (None, Some(key)) => Subject::from(key.id),
+        // Not without a key: its consumer is bound then.
+        (None, None) => return Err(Rejection::UnknownConsumer),
+    };
     Ok(Caller { tenant, key, consumer, plan, subject, calendar })
 }

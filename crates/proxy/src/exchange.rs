@@ -160,10 +160,16 @@ impl<'x> Context<'x> {
         let found = authenticate::caller(self.snapshot, &selected, &self.head.fields, now.secs());
         let caller = match found.map_err(untouched)? {
             Found::Caller(caller) => caller,
-            Found::Token(token) => self.token_caller(&selected, &token).map_err(untouched)?,
+            Found::Token(token) => {
+                // Boxed, so that requests with keys carry no room for it.
+                let caller = Box::pin(self.token_caller(&selected, &token)).await;
+                caller.map_err(untouched)?
+            }
         };
         record.caller = Some(caller);
-        self.worker.note_use(caller.key.id, now.secs());
+        if let Some(key) = caller.key {
+            self.worker.note_use(key.id, now.secs());
+        }
         let admitted = admit::check(caller, &gateway.counters, now, &self.worker.times).map_err(untouched)?;
         let forward = Forward {
             worker: self.worker,
@@ -184,9 +190,13 @@ impl<'x> Context<'x> {
         })
     }
 
-    fn token_caller(&self, selected: &Selected<'x, '_>, token: &Token<'_>) -> Result<Caller<'x>, Rejection> {
+    async fn token_caller(
+        &self,
+        selected: &Selected<'x, '_>,
+        token: &Token<'_>,
+    ) -> Result<Caller<'x>, Rejection> {
         let now_secs = self.received.wall.secs();
-        token::caller(self.worker, self.snapshot, selected, &self.head.fields, token, now_secs)
+        token::caller(self.worker, self.snapshot, selected, &self.head.fields, token, now_secs).await
     }
 
     /// Whether the client's connection may outlive a response whose request was read to its end.

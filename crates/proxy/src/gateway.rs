@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use ahash::RandomState;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio_rustls::TlsConnector;
 use tollgate_core::resource::KeyId;
 use tollgate_core::snapshot::Snapshot;
@@ -15,6 +16,7 @@ use tollgate_http1::Version;
 
 use crate::access_log::AccessLogger;
 use crate::forward::Pools;
+use crate::key_sets::KeySets;
 use crate::settings::Settings;
 
 pub(crate) struct Gateway {
@@ -24,6 +26,10 @@ pub(crate) struct Gateway {
     pub pools: Pools,
     pub tls: TlsConnector,
     pub access_log: AccessLogger,
+    /// Public keys of other issuers.
+    pub key_sets: KeySets,
+    /// Where work is done that no worker must wait for.
+    pub background: Handle,
     pub via: Via,
     /// Port that clients reach the proxy at.
     pub port: u16,
@@ -87,6 +93,7 @@ impl Gateway {
         tls: TlsConnector,
         access_log: AccessLogger,
         port: u16,
+        background: Handle,
     ) -> Self {
         let workers = settings.workers;
         Self {
@@ -96,6 +103,8 @@ impl Gateway {
             counters,
             tls,
             access_log,
+            key_sets: KeySets::default(),
+            background,
             via: Via::random(),
             port,
             draining: AtomicBool::new(false),

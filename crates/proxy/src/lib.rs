@@ -22,6 +22,7 @@ mod client;
 mod clock;
 mod gateway;
 mod identity;
+mod key_sets;
 mod message;
 mod rejection;
 mod session;

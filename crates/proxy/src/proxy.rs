@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tollgate_core::resource::KeyId;
 use tollgate_core::snapshot::Snapshot;
@@ -52,7 +53,8 @@ pub enum StartError {
 }
 
 impl Proxy {
-    /// Listens, and serves from then on.
+    /// Listens, and serves from then on. What is done in the background is done on the runtime that this is
+    /// called in.
     pub fn start(settings: Settings, shared: Shared) -> Result<Self, StartError> {
         let listeners = listen(settings.listen, settings.workers)?;
         let first = listeners.first().ok_or_else(|| StartError::Thread(io::Error::other("no worker")))?;
@@ -62,7 +64,10 @@ impl Proxy {
         let (access_log, log_thread) = AccessLogger::start(&settings.access_log)
             .map_err(|source| StartError::AccessLog { path: log_path(&settings.access_log), source })?;
         let Shared { snapshot, counters } = shared;
-        let gateway = Gateway::new(settings, snapshot, counters, tls, access_log, local_addr.port());
+        let background =
+            Handle::try_current().map_err(|error| StartError::Thread(io::Error::other(error)))?;
+        let gateway =
+            Gateway::new(settings, snapshot, counters, tls, access_log, local_addr.port(), background);
         let gateway = Arc::new(gateway);
         let (phase, watcher) = watch::channel(Phase::Serving);
         let mut workers = Vec::with_capacity(listeners.len());

@@ -138,11 +138,11 @@ impl<'r> Record<'r> {
         push_plain(out, b",\"organization_id\":", self.caller.and(consumer.or(tenant)));
         push_plain(out, b",\"plan_tier\":", plan);
         out.extend_from_slice(b",\"key_id\":");
-        match self.caller {
-            Some(caller) => {
+        match self.caller.and_then(|caller| caller.key) {
+            Some(key) => {
                 out.push(b'"');
                 let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
-                out.extend_from_slice(caller.key.id.0.hyphenated().encode_lower(&mut text).as_bytes());
+                out.extend_from_slice(key.id.0.hyphenated().encode_lower(&mut text).as_bytes());
                 out.push(b'"');
             }
             None => out.extend_from_slice(b"null"),

@@ -37,6 +37,8 @@ pub(crate) enum Rejection {
     // The gateway's.
     NoPlan,
     NoSigningKey,
+    /// Nothing is there to verify a token of another issuer with.
+    IssuerUnavailable,
     Panicked,
     // The upstream's.
     NoTarget,
@@ -144,6 +146,10 @@ impl Rejection {
             Self::NoSigningKey => Appearance {
                 retry_after_secs: Some(1),
                 ..plain(503, Gateway, "There is no key to sign tokens with yet")
+            },
+            Self::IssuerUnavailable => Appearance {
+                retry_after_secs: Some(5),
+                ..plain(503, Gateway, "The token cannot be verified now: its issuer's keys are not available")
             },
             Self::Panicked => Appearance {
                 proxy_error: Some("proxy_internal_error"),

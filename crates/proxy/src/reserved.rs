@@ -76,10 +76,10 @@ pub(crate) fn answer<'s>(
             Ok((usage_reply(&caller, &limits, now, &worker.times), Some(caller)))
         }
         Reserved::Token => {
-            let (caller, key_hash) = authenticate::caller_with_key(snapshot, fields, now.secs())?;
-            worker.note_use(caller.key.id, now.secs());
+            let (caller, key, key_hash) = authenticate::caller_with_key(snapshot, fields, now.secs())?;
+            worker.note_use(key.id, now.secs());
             let token_id = Uuid::from_u64_pair(worker.random(), worker.random());
-            let grant = caller.grant(key_hash, token_id);
+            let grant = caller.grant(key.id, key_hash, token_id);
             let issued = gateway.settings.issuing.issue(snapshot, &grant, now.secs());
             Ok((token_reply(&issued.ok_or(Rejection::NoSigningKey)?), Some(caller)))
         }

@@ -1,30 +1,59 @@
-//! Callers that come with a token in place of a key.
+//! Callers that come with a token in place of a key: one of Tollgate's own, or one of an issuer that the service
+//! takes.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use ahash::RandomState;
 use tollgate_core::credential::KeyHash;
-use tollgate_core::snapshot::Snapshot;
-use tollgate_core::token::{OwnToken, TokenError};
+use tollgate_core::snapshot::{ForeignToken, Snapshot, TokenIssuer};
+use tollgate_core::token::{Compact, OwnToken, TokenError};
 use tollgate_http1::Fields;
 
-use crate::authenticate::{Caller, Token, identify, require_service};
+use crate::authenticate::{Caller, Speaker, Token, identify, require_service};
+use crate::key_sets;
 use crate::rejection::Rejection;
 use crate::route::Selected;
 use crate::worker::Worker;
 
 /// Tokens that a worker need not verify again; more are forgotten.
 const MOST_REMEMBERED: usize = 4_096;
+/// An issuer that withdraws a key is heeded after so long, once its keys were fetched anew.
+const FOREIGN_REMEMBERED_SECS: u64 = 60;
 
-/// Tokens whose signatures were found good, by their hashes, each until it expires. Whether the key behind one is
-/// in force is asked of the snapshot every time.
+/// Tokens whose signatures were found good, by their hashes, each until it expires. What they lead to is asked
+/// of the snapshot every time.
 #[derive(Default)]
-pub(crate) struct VerifiedTokens(HashMap<KeyHash, OwnToken, RandomState>);
+pub(crate) struct VerifiedTokens(HashMap<KeyHash, Verified, RandomState>);
+
+enum Verified {
+    Own(OwnToken),
+    Foreign {
+        /// As it was compiled when it verified the token: another edition verifies anew.
+        issuer: Arc<TokenIssuer>,
+        token: ForeignToken,
+        /// Seconds since the epoch.
+        until_secs: u64,
+    },
+}
+
+impl Verified {
+    const fn until_secs(&self) -> u64 {
+        match self {
+            Self::Own(token) => token.expires_at_secs,
+            Self::Foreign { until_secs, .. } => *until_secs,
+        }
+    }
+}
 
 impl VerifiedTokens {
-    fn remember(&mut self, hash: KeyHash, token: OwnToken, now_secs: u64) {
+    fn find(&self, hash: &KeyHash, now_secs: u64) -> Option<&Verified> {
+        self.0.get(hash).filter(|token| token.until_secs() > now_secs)
+    }
+
+    fn remember(&mut self, hash: KeyHash, token: Verified, now_secs: u64) {
         if self.0.len() >= MOST_REMEMBERED {
-            self.0.retain(|_, token| token.expires_at_secs > now_secs);
+            self.0.retain(|_, token| token.until_secs() > now_secs);
         }
         if self.0.len() >= MOST_REMEMBERED {
             self.0.clear();
@@ -34,7 +63,7 @@ impl VerifiedTokens {
 }
 
 /// The caller of a service.
-pub(crate) fn caller<'s>(
+pub(crate) async fn caller<'s>(
     worker: &Worker,
     snapshot: &'s Snapshot,
     selected: &Selected<'s, '_>,
@@ -42,15 +71,24 @@ pub(crate) fn caller<'s>(
     token: &Token<'_>,
     now_secs: u64,
 ) -> Result<Caller<'s>, Rejection> {
+    if let Some(issuers) = &selected.service.issuers {
+        let compact = Compact::parse(token.text).map_err(Rejection::TokenNotValid)?;
+        let claimed = compact.claimed_issuer().map_err(Rejection::TokenNotValid)?;
+        if let Some(issuer) = issuers.of(&claimed) {
+            return foreign_caller(worker, selected, fields, token, &compact, issuer, now_secs).await;
+        }
+    }
     let caller = caller_of_gateway(worker, snapshot, fields, token, now_secs)?;
     if caller.tenant.id != selected.tenant.id {
         return Err(Rejection::TokenNotValid(TokenError::Audience));
     }
-    require_service(caller.key, selected.service)?;
+    if let Some(key) = caller.key {
+        require_service(key, selected.service)?;
+    }
     Ok(caller)
 }
 
-/// The caller of a resource of the gateway itself.
+/// The caller of a resource of the gateway itself. Only Tollgate's own tokens say of which tenant they are.
 pub(crate) fn caller_of_gateway<'s>(
     worker: &Worker,
     snapshot: &'s Snapshot,
@@ -59,17 +97,59 @@ pub(crate) fn caller_of_gateway<'s>(
     now_secs: u64,
 ) -> Result<Caller<'s>, Rejection> {
     let mut verified = worker.verified_tokens.borrow_mut();
-    let remembered = verified.0.get(&token.hash).filter(|token| token.expires_at_secs > now_secs);
-    let in_force = match remembered {
-        Some(own) => own.in_force(snapshot, now_secs),
-        None => {
-            worker.gateway.settings.issuing.verify(snapshot, token.text, now_secs).and_then(|(own, _)| {
+    let in_force = match verified.find(&token.hash, now_secs) {
+        Some(Verified::Own(own)) => own.in_force(snapshot, now_secs),
+        Some(Verified::Foreign { .. }) | None => {
+            let issuing = &worker.gateway.settings.issuing;
+            issuing.verify(snapshot, token.text, now_secs).and_then(|(own, _)| {
                 let in_force = own.in_force(snapshot, now_secs);
-                verified.remember(token.hash, own, now_secs);
+                verified.remember(token.hash, Verified::Own(own), now_secs);
                 in_force
             })
         }
     };
     let in_force = in_force.map_err(Rejection::TokenNotValid)?;
-    identify(in_force.tenant, in_force.key, in_force.consumer, fields)
+    identify(in_force.tenant, Speaker::Key(in_force.key, in_force.consumer), fields)
+}
+
+async fn foreign_caller<'s>(
+    worker: &Worker,
+    selected: &Selected<'s, '_>,
+    fields: &Fields,
+    token: &Token<'_>,
+    compact: &Compact<'_>,
+    issuer: &Arc<TokenIssuer>,
+    now_secs: u64,
+) -> Result<Caller<'s>, Rejection> {
+    if let Some(Verified::Foreign { issuer: verifier, token: foreign, .. }) =
+        worker.verified_tokens.borrow().find(&token.hash, now_secs)
+        && Arc::ptr_eq(verifier, issuer)
+    {
+        return speaker(selected, foreign, fields);
+    }
+    let keys = key_sets::key_set(&worker.gateway, &issuer.keys, compact.key_id.as_deref()).await;
+    let keys = keys.map_err(|key_sets::Unavailable| Rejection::IssuerUnavailable)?;
+    let foreign = issuer.verify(compact, &keys, now_secs).map_err(Rejection::TokenNotValid)?;
+    let caller = speaker(selected, &foreign, fields);
+    let until_secs = foreign.ends_at_secs.min(now_secs + FOREIGN_REMEMBERED_SECS);
+    let verified = Verified::Foreign { issuer: Arc::clone(issuer), token: foreign, until_secs };
+    worker.verified_tokens.borrow_mut().remember(token.hash, verified, now_secs);
+    caller
+}
+
+fn speaker<'s>(
+    selected: &Selected<'s, '_>,
+    token: &ForeignToken,
+    fields: &Fields,
+) -> Result<Caller<'s>, Rejection> {
+    let tenant = selected.tenant;
+    let consumer = tenant.consumer_by_client_id(&token.consumer);
+    let consumer = consumer.ok_or(Rejection::TokenNotValid(TokenError::Consumer))?;
+    let plan = match &token.plan {
+        Some(slug) => {
+            Some(tenant.plan_by_slug(slug.as_str()).ok_or(Rejection::TokenNotValid(TokenError::Plan))?)
+        }
+        None => None,
+    };
+    identify(tenant, Speaker::Consumer(consumer, plan), fields)
 }

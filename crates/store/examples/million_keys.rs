@@ -111,6 +111,7 @@ async fn fill(store: &Store, count: u32) -> Outcome<()> {
         targets: vec![Target { id: TargetId(Uuid::now_v7()), url, weight: 1, reach: Reach::Public }],
         timeouts: Timeouts::default(),
         max_body_bytes: None,
+        jwt: Vec::new(),
     };
     let mut write = store.write(1).await?;
     write.insert_tenant(&tenant).await?;

@@ -1,11 +1,12 @@
 //! Services and their targets: one row a target, read together.
 
+use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite, query};
 use tollgate_core::address::Reach;
 use tollgate_core::resource::{
-    BaseUrl, DisplayName, HeaderName, Service, ServiceId, ServiceSlug, Target, TargetId, TenantId, Timeouts,
-    TimeoutsDraft,
+    BaseUrl, DisplayName, HeaderName, JwtIssuer, JwtIssuerDraft, Service, ServiceId, ServiceSlug, Target,
+    TargetId, TenantId, Timeouts, TimeoutsDraft,
 };
 
 use crate::error::{Dependent, StoreError, Unique, taken};
@@ -80,8 +81,8 @@ impl Write {
         let now = integer(self.now_secs());
         query(
             "INSERT INTO services (id, tenant_id, slug, name, auth_header, timeouts, max_body_bytes,
-                                   version, created_at, updated_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
+                                   jwt, version, created_at, updated_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
         )
         .bind(service.id.0)
         .bind(service.tenant.0)
@@ -90,6 +91,7 @@ impl Write {
         .bind(service.auth_header.as_str())
         .bind(timeouts_json(service.timeouts)?)
         .bind(service.max_body_bytes.map(integer))
+        .bind(issuers_json(&service.jwt)?)
         .bind(now)
         .bind(now)
         .execute(self.connection())
@@ -101,7 +103,7 @@ impl Write {
     pub async fn update_service(&mut self, service: &Service) -> Result<(), StoreError> {
         let now = integer(self.now_secs());
         query(
-            "UPDATE services SET slug = ?, name = ?, auth_header = ?, timeouts = ?, max_body_bytes = ?,
+            "UPDATE services SET slug = ?, name = ?, auth_header = ?, timeouts = ?, max_body_bytes = ?, jwt = ?,
                                  version = version + 1, updated_at = ?
              WHERE id = ?",
         )
@@ -110,6 +112,7 @@ impl Write {
         .bind(service.auth_header.as_str())
         .bind(timeouts_json(service.timeouts)?)
         .bind(service.max_body_bytes.map(integer))
+        .bind(issuers_json(&service.jwt)?)
         .bind(now)
         .bind(service.id.0)
         .execute(self.connection())
@@ -177,6 +180,7 @@ fn service(fields: &Fields<'_>, id: ServiceId, first: Target) -> Result<Stored<S
         targets: vec![first],
         timeouts: fields.parsed("timeouts", parse_timeouts)?,
         max_body_bytes: fields.optional_unsigned("max_body_bytes")?,
+        jwt: fields.parsed("jwt", parse_issuers)?,
     })
 }
 
@@ -202,6 +206,28 @@ fn parse_reach(text: &str) -> Result<Reach, &'static str> {
         "private" => Ok(Reach::Private),
         _ => Err("reach is neither public nor private"),
     }
+}
+
+/// An issuer as the column holds it.
+#[derive(Serialize, Deserialize)]
+struct IssuerColumn {
+    reach: Reach,
+    issuer: JwtIssuerDraft,
+}
+
+fn issuers_json(issuers: &[JwtIssuer]) -> Result<String, StoreError> {
+    let column =
+        |issuer: &JwtIssuer| IssuerColumn { reach: issuer.reach, issuer: JwtIssuerDraft::from(&issuer.spec) };
+    serde_json::to_string(&issuers.iter().map(column).collect::<Vec<_>>())
+        .map_err(|error| StoreError::Corrupt { table: "services", problem: error.to_string() })
+}
+
+fn parse_issuers(json: &str) -> Result<Vec<JwtIssuer>, String> {
+    let columns: Vec<IssuerColumn> = serde_json::from_str(json).map_err(|error| error.to_string())?;
+    let issuer = |IssuerColumn { reach, issuer }: IssuerColumn| {
+        issuer.parse().map(|spec| JwtIssuer { spec, reach }).map_err(|problems| problems.to_string())
+    };
+    columns.into_iter().map(issuer).collect()
 }
 
 fn timeouts_json(timeouts: Timeouts) -> Result<String, StoreError> {

@@ -3,7 +3,9 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
-use tollgate_core::resource::{Service, ServiceDraft, ServiceId, ServiceSlug, Target, TimeoutsDraft};
+use tollgate_core::resource::{
+    JwtIssuerDraft, Service, ServiceDraft, ServiceId, ServiceSlug, Target, TimeoutsDraft,
+};
 use tollgate_store::{Read, Stored};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -39,6 +41,8 @@ pub struct ServiceView {
     timeouts: TimeoutsDraft,
     /// Largest request body, in bytes; the proxy's own limit where null.
     max_body_bytes: Option<u64>,
+    /// Issuers whose tokens open the service beside keys.
+    jwt: Vec<JwtIssuerDraft>,
     version: u64,
     #[schema(format = DateTime)]
     created_at: String,
@@ -67,6 +71,7 @@ impl From<&Stored<Service>> for ServiceView {
             targets: service.targets.iter().map(TargetView::from).collect(),
             timeouts: TimeoutsDraft::from(service.timeouts),
             max_body_bytes: service.max_body_bytes,
+            jwt: service.jwt.iter().map(|issuer| JwtIssuerDraft::from(&issuer.spec)).collect(),
             version: stored.version,
             created_at: timestamp(stored.created_at_secs),
             updated_at: timestamp(stored.updated_at_secs),

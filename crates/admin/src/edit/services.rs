@@ -3,7 +3,8 @@
 use tollgate_core::Problems;
 use tollgate_core::address::{AddressRefused, Reach};
 use tollgate_core::resource::{
-    Service, ServiceDraft, ServiceId, ServiceSlug, ServiceSpec, Target, TargetId, TargetSpec, TenantId,
+    JwtIssuer, JwtIssuerSpec, Service, ServiceDraft, ServiceId, ServiceSlug, ServiceSpec, Target, TargetId,
+    TargetSpec, TenantId,
 };
 use tollgate_core::snapshot::Change;
 use uuid::Uuid;
@@ -35,7 +36,7 @@ impl Edit {
         tenant: TenantId,
         written: WrittenService<'_>,
     ) -> Result<ServiceId, EditError> {
-        let service = self.service(ServiceId(Uuid::now_v7()), tenant, &[], written)?;
+        let service = self.service(ServiceId(Uuid::now_v7()), tenant, None, written)?;
         let id = service.id;
         self.write.insert_service(&service).await?;
         self.put(&[Change::PutService(service)])?;
@@ -47,7 +48,7 @@ impl Edit {
         before: &Service,
         written: WrittenService<'_>,
     ) -> Result<Replaced, EditError> {
-        let service = self.service(before.id, before.tenant, &before.targets, written)?;
+        let service = self.service(before.id, before.tenant, Some(before), written)?;
         if service == *before && service.auth_header.as_str() == before.auth_header.as_str() {
             return Ok(Replaced::Unchanged);
         }
@@ -65,15 +66,22 @@ impl Edit {
         &self,
         id: ServiceId,
         tenant: TenantId,
-        before: &[Target],
+        before: Option<&Service>,
         written: WrittenService<'_>,
     ) -> Result<Service, Problems> {
         let WrittenService { draft, spec, reach } = written;
         let mut problems = Problems::default();
         let mut targets = Vec::with_capacity(spec.targets.len());
+        let (targets_before, issuers_before) =
+            before.map_or((&[][..], &[][..]), |before| (&before.targets, &before.jwt));
         for (index, target) in spec.targets.into_iter().enumerate() {
-            let target = self.target(target, before, reach);
+            let target = self.target(target, targets_before, reach);
             targets.extend(problems.check(&field_of_target(draft, index), target));
+        }
+        let mut jwt = Vec::with_capacity(spec.jwt.len());
+        for (index, issuer) in spec.jwt.into_iter().enumerate() {
+            let issuer = self.issuer(issuer, issuers_before, reach);
+            jwt.extend(problems.check(&format!("jwt[{index}].jwks_url"), issuer));
         }
         let service = Service {
             id,
@@ -84,21 +92,50 @@ impl Edit {
             targets,
             timeouts: spec.timeouts,
             max_body_bytes: spec.max_body_bytes,
+            jwt,
         };
         problems.finish(Some(service))
+    }
+
+    /// Keys are fetched like targets are reached: the same addresses, and the same leave of an administrator's.
+    fn issuer(
+        &self,
+        spec: JwtIssuerSpec,
+        before: &[JwtIssuer],
+        reach: Reach,
+    ) -> Result<JwtIssuer, BadKeyUrl> {
+        let held = before.iter().find(|held| held.spec.jwks_url == spec.jwks_url);
+        let reach = farther(reach, held.map(|held| held.reach));
+        spec.jwks_url.permit(reach, self.allow_list())?;
+        if spec.is_fetched_in_clear() && reach == Reach::Public {
+            return Err(BadKeyUrl::InClear);
+        }
+        Ok(JwtIssuer { spec, reach })
     }
 
     /// A target that was there keeps its id, so that what the proxy knows of it stays, and the farther of its
     /// reach and the author's: a tenant's user may leave standing what an administrator allowed.
     fn target(&self, spec: TargetSpec, before: &[Target], reach: Reach) -> Result<Target, AddressRefused> {
         let held = before.iter().find(|held| held.url == spec.url);
-        let reach = match (reach, held.map(|held| held.reach)) {
-            (Reach::Private, _) | (Reach::Public, Some(Reach::Private)) => Reach::Private,
-            (Reach::Public, Some(Reach::Public) | None) => Reach::Public,
-        };
+        let reach = farther(reach, held.map(|held| held.reach));
         spec.url.permit(reach, self.allow_list())?;
         let id = held.map_or_else(|| TargetId(Uuid::now_v7()), |held| held.id);
         Ok(Target { id, url: spec.url, weight: spec.weight, reach })
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum BadKeyUrl {
+    #[error(transparent)]
+    Address(#[from] AddressRefused),
+    #[error("must start with https://, unless a platform administrator writes it")]
+    InClear,
+}
+
+fn farther(author: Reach, held: Option<Reach>) -> Reach {
+    match (author, held) {
+        (Reach::Private, _) | (Reach::Public, Some(Reach::Private)) => Reach::Private,
+        (Reach::Public, Some(Reach::Public) | None) => Reach::Public,
     }
 }
 

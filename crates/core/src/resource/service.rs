@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize, Serializer};
 use smol_str::SmolStr;
 
+use super::jwt::{JwtIssuer, JwtIssuerDraft, JwtIssuerSpec, parse_issuers};
 use super::{BaseUrl, DisplayName, DurationText, ServiceId, ServiceSlug, TargetId, TenantId};
 use crate::address::Reach;
 use crate::problem::Problems;
@@ -29,6 +30,8 @@ pub struct Service {
     pub timeouts: Timeouts,
     /// Largest request body that is passed on; the proxy's own limit where `None`.
     pub max_body_bytes: Option<u64>,
+    /// Whose tokens it takes beside keys.
+    pub jwt: Vec<JwtIssuer>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,6 +167,9 @@ pub struct ServiceDraft {
     /// Largest request body, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_body_bytes: Option<u64>,
+    /// Issuers whose tokens open the service beside keys.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub jwt: Vec<JwtIssuerDraft>,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -204,6 +210,7 @@ pub struct ServiceSpec {
     pub targets: Vec<TargetSpec>,
     pub timeouts: Timeouts,
     pub max_body_bytes: Option<u64>,
+    pub jwt: Vec<JwtIssuerSpec>,
 }
 
 /// A target before it has an identity and a reach.
@@ -226,6 +233,7 @@ impl ServiceDraft {
         if self.max_body_bytes.is_some_and(|bytes| bytes > LARGEST_BODY_LIMIT) {
             problems.add("max_body_bytes", format!("must be at most {LARGEST_BODY_LIMIT}"));
         }
+        let jwt = parse_issuers(&self.jwt, &mut problems);
         let spec =
             slug.zip(name).zip(auth_header).zip(timeouts).map(|(((slug, name), auth_header), timeouts)| {
                 ServiceSpec {
@@ -235,6 +243,7 @@ impl ServiceDraft {
                     targets,
                     timeouts,
                     max_body_bytes: self.max_body_bytes,
+                    jwt,
                 }
             });
         problems.finish(spec)

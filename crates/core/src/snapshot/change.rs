@@ -53,14 +53,16 @@ impl Snapshot {
         match change {
             Change::PutTenant(tenant) => self.put_tenant(tenant, problems),
             Change::DeleteTenant(id) => self.delete_tenant(*id),
-            Change::PutPlan(plan) => self.edit(plan.tenant, problems, |tenant, _| {
-                tenant.plans.insert(plan.id, Arc::new(Plan::from(plan)));
+            Change::PutPlan(plan) => self.edit(plan.tenant, problems, |tenant, problems| {
+                tenant.put_plan(plan, problems);
             }),
             Change::DeletePlan(tenant, id) => self.edit(*tenant, problems, |tenant, problems| {
                 if tenant.consumers.values().any(|consumer| consumer.plan == Some(*id)) {
                     problems.add("plan", "is still the plan of a consumer");
                 }
-                tenant.plans.remove(id);
+                if let Some(plan) = tenant.plans.remove(id) {
+                    tenant.plan_ids.remove(&plan.slug);
+                }
             }),
             Change::PutService(service) => {
                 self.edit(service.tenant, problems, |tenant, problems| tenant.put_service(service, problems));
@@ -181,9 +183,21 @@ impl Tenant {
             services: Arc::default(),
             service_slugs: Map::default(),
             plans: Map::default(),
+            plan_ids: Map::default(),
             consumers: Map::default(),
             consumer_ids: Map::default(),
         }
+    }
+
+    fn put_plan(&mut self, plan: &resource::Plan, problems: &mut Problems) {
+        if self.plan_ids.get(&plan.slug).is_some_and(|holder| *holder != plan.id) {
+            problems.add("slug", "is taken by another plan");
+            return;
+        }
+        if let Some(before) = self.plans.insert(plan.id, Arc::new(Plan::from(plan))) {
+            self.plan_ids.remove(&before.slug);
+        }
+        self.plan_ids.insert(plan.slug.clone(), plan.id);
     }
 
     fn put_service(&mut self, service: &resource::Service, problems: &mut Problems) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use smol_str::SmolStr;
 
+use super::TokenIssuers;
 use crate::address::Reach;
 use crate::limit::LimitRule;
 use crate::resource::{
@@ -21,6 +22,8 @@ pub struct Service {
     /// Apart, as few services have any: what every request reads of a service lies in two cache lines.
     pub timeouts: Option<Box<Timeouts>>,
     pub max_body_bytes: Option<u64>,
+    /// Whose tokens it takes beside keys.
+    pub issuers: Option<Arc<TokenIssuers>>,
 }
 
 #[derive(Debug, Clone)]
@@ -115,6 +118,7 @@ impl From<&resource::Service> for Service {
             targets: service.targets.iter().map(Target::from).collect(),
             timeouts: (service.timeouts != Timeouts::default()).then(|| Box::new(service.timeouts)),
             max_body_bytes: service.max_body_bytes,
+            issuers: TokenIssuers::compile(&service.jwt),
         }
     }
 }

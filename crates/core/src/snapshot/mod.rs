@@ -8,6 +8,7 @@
 
 mod change;
 mod compiled;
+mod issuers;
 mod keys;
 
 use std::collections::HashMap;
@@ -18,11 +19,13 @@ use imbl::shared_ptr::DefaultSharedPtr;
 
 pub use change::Change;
 pub use compiled::{Consumer, Endpoint, Key, Plan, Service, Target};
+pub use issuers::{ForeignToken, KeySource, TokenIssuer, TokenIssuers};
 
 use self::keys::Keys;
 use crate::credential::KeyHash;
 use crate::resource::{
-    ClientId, ConsumerId, DisplayName, PlanId, ServiceId, ServiceSlug, TenantId, TenantSlug, TimeZone,
+    ClientId, ConsumerId, DisplayName, PlanId, PlanSlug, ServiceId, ServiceSlug, TenantId, TenantSlug,
+    TimeZone,
 };
 use crate::token::SigningKey;
 
@@ -54,6 +57,7 @@ pub struct Tenant {
     services: Arc<HashMap<ServiceSlug, Arc<Service>, ahash::RandomState>>,
     service_slugs: Map<ServiceId, ServiceSlug>,
     plans: Map<PlanId, Arc<Plan>>,
+    plan_ids: Map<PlanSlug, PlanId>,
     consumers: Map<ConsumerId, Arc<Consumer>>,
     consumer_ids: Map<ClientId, ConsumerId>,
 }
@@ -102,6 +106,10 @@ impl Tenant {
 
     pub fn plan(&self, id: PlanId) -> Option<&Plan> {
         self.plans.get(&id).map(Arc::as_ref)
+    }
+
+    pub fn plan_by_slug(&self, slug: &str) -> Option<&Plan> {
+        self.plan(*self.plan_ids.get(slug)?)
     }
 
     pub fn consumer(&self, id: ConsumerId) -> Option<&Consumer> {

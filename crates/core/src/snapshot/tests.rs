@@ -31,6 +31,7 @@ fn service(number: u128, slug: &str) -> Change {
         targets: vec![resource::Target { id: TargetId(id(9)), url, weight: 1, reach: Reach::Public }],
         timeouts: Timeouts::default(),
         max_body_bytes: None,
+        jwt: Vec::new(),
     })
 }
 

@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::{Algorithm, TokenError, json};
+use super::{Algorithm, Claims, TokenError, json};
 
 /// In bytes. Nothing longer is looked at.
 pub const LONGEST_TOKEN: usize = 8 * 1_024;
@@ -44,6 +44,14 @@ impl<'t> Compact<'t> {
             payload: decode(payload)?,
             signature: decode(signature)?,
         })
+    }
+}
+
+impl Compact<'_> {
+    /// Whom the token says it is from: to choose whose keys it is verified with, and for nothing else.
+    pub fn claimed_issuer(&self) -> Result<Box<str>, TokenError> {
+        let claims = Claims::parse(&self.payload)?;
+        claims.text("iss").map(Into::into).ok_or(TokenError::Issuer)
     }
 }
 

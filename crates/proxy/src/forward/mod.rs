@@ -8,6 +8,7 @@ mod relay;
 mod send;
 mod tls;
 
+pub(crate) use dial::{DialError, dial};
 pub(crate) use failure::UpstreamFailure;
 pub(crate) use pool::Pools;
 pub(crate) use send::{Forward, Forwarded, Sides, send};

@@ -39,7 +39,9 @@ pub(crate) fn worker(upstream: SocketAddr) -> Rc<Worker> {
     let (access_log, _thread) = AccessLogger::start(&settings.access_log).unwrap();
     let snapshot = Arc::new(ArcSwap::from_pointee(snapshot(upstream)));
     let (counters, tls) = (Arc::new(LocalCounters::new()), connector(None).unwrap());
-    Rc::new(Worker::new(0, Arc::new(Gateway::new(settings, snapshot, counters, tls, access_log, 80))))
+    let background = tokio::runtime::Handle::current();
+    let gateway = Gateway::new(settings, snapshot, counters, tls, access_log, 80, background);
+    Rc::new(Worker::new(0, Arc::new(gateway)))
 }
 
 fn snapshot(upstream: SocketAddr) -> Snapshot {
@@ -59,6 +61,7 @@ fn snapshot(upstream: SocketAddr) -> Snapshot {
         targets: vec![target],
         timeouts: resource::Timeouts::default(),
         max_body_bytes: None,
+        jwt: Vec::new(),
     };
     let key = resource::Key {
         id: KeyId(Uuid::from_u128(4)),
@@ -203,8 +206,8 @@ fn who_has_connected_is_served_though_the_end_comes_before_the_next_look() {
     });
 }
 
-#[test]
-fn nobody_is_told_that_all_requests_have_ended_while_one_may_still_begin() {
+#[tokio::test]
+async fn nobody_is_told_that_all_requests_have_ended_while_one_may_still_begin() {
     use crate::gateway::Began;
 
     let worker = worker(SocketAddr::from(([127, 0, 0, 1], 9)));
@@ -219,8 +222,8 @@ fn nobody_is_told_that_all_requests_have_ended_while_one_may_still_begin() {
     assert_eq!(gateway.request_began(worker.index), Began::TooLate);
 }
 
-#[test]
-fn what_is_kept_of_a_service_goes_with_the_service() {
+#[tokio::test]
+async fn what_is_kept_of_a_service_goes_with_the_service() {
     let worker = worker(SocketAddr::from(([127, 0, 0, 1], 9)));
     let (tenant, gone) = (TenantId(Uuid::from_u128(1)), ServiceId(Uuid::from_u128(9)));
     let there = (tenant, ServiceId(Uuid::from_u128(3)));

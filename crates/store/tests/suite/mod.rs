@@ -73,6 +73,20 @@ pub fn service(tenant: &Tenant, slug: &str) -> Service {
         ],
         timeouts: Timeouts { connect: Some(std::time::Duration::from_millis(250)), ..Timeouts::default() },
         max_body_bytes: Some(1 << 20),
+        jwt: vec![JwtIssuer { spec: issuer().parse().unwrap(), reach: Reach::Private }],
+    }
+}
+
+fn issuer() -> JwtIssuerDraft {
+    JwtIssuerDraft {
+        issuer: "https://id.example".into(),
+        audience: "api".into(),
+        jwks_url: "http://id.example/keys".into(),
+        algorithms: Some(vec!["ES256".into(), "EdDSA".into()]),
+        leeway: Some(DurationText(std::time::Duration::from_secs(5))),
+        consumer_claim: Some("client".into()),
+        plan_claim: Some("tier".into()),
+        plan_map: Some([("Gold".to_owned(), "gold".to_owned())].into()),
     }
 }
 

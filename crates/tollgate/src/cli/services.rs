@@ -96,7 +96,7 @@ impl ResourceVerb for Verb {
     const RESOURCE: &'static Resource = &Resource {
         path: "/api/services",
         columns: &["slug", "name", "targets", "auth_header"],
-        fields: &["slug", "name", "targets", "auth_header", "timeouts", "max_body_bytes"],
+        fields: &["slug", "name", "targets", "auth_header", "timeouts", "max_body_bytes", "jwt"],
     };
 
     fn run(self, session: &Session<'_>) -> Result<()> {

@@ -1,0 +1,247 @@
+//! Public keys of other issuers: fetched in the background, kept for all workers, and used on while an issuer is
+//! away.
+
+mod fetch;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ahash::RandomState;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tollgate_core::snapshot::KeySource;
+use tollgate_core::token::KeySet;
+
+use crate::gateway::Gateway;
+
+/// Keys older than this are fetched anew while they are used on.
+const FRESH: Duration = Duration::from_mins(10);
+/// For so long keys are used while their issuer is away.
+const STALE: Duration = Duration::from_hours(24);
+/// Between two fetches for keys that were not known: whoever makes up `kid`s causes no more than this.
+const COOL_DOWN: Duration = Duration::from_secs(30);
+/// Between two fetches where the last one failed.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// How long a request waits for keys that are not there.
+const LONGEST_WAIT: Duration = Duration::from_secs(3);
+/// Places that are remembered; more than any gateway has, but for one that is being edited all the time.
+const MOST_SOURCES: usize = 4_096;
+
+#[derive(Default)]
+pub(crate) struct KeySets(Mutex<HashMap<KeySource, Arc<Held>, RandomState>>);
+
+/// The keys of one place.
+struct Held {
+    state: Mutex<State>,
+    /// Counts the fetches that have ended.
+    ended: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    keys: Option<(Arc<KeySet>, Instant)>,
+    is_fetching: bool,
+    /// When a fetch last failed.
+    failed_at: Option<Instant>,
+    /// When a key that was not known last caused a fetch.
+    missed_at: Option<Instant>,
+}
+
+/// What to do about a token's key.
+#[derive(Debug)]
+enum Step {
+    Use(Arc<KeySet>),
+    /// And have newer ones fetched meanwhile.
+    UseAndFetch(Arc<KeySet>),
+    FetchAndWait,
+    Wait,
+    Unavailable,
+}
+
+/// No keys were ever fetched, or none for too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unavailable;
+
+impl State {
+    fn step(&self, key_id: Option<&str>, now: Instant) -> Step {
+        let is_within = |at: Option<Instant>, time: Duration| {
+            at.is_some_and(|at| now.saturating_duration_since(at) < time)
+        };
+        let may_fetch = !self.is_fetching && !is_within(self.failed_at, RETRY_AFTER);
+        match &self.keys {
+            Some((keys, at)) if is_within(Some(*at), STALE) => {
+                let is_known = keys.key(key_id).is_some();
+                let is_fresh = is_within(Some(*at), FRESH);
+                match (is_known, may_fetch) {
+                    (true, true) if !is_fresh => Step::UseAndFetch(Arc::clone(keys)),
+                    (false, true) if !is_within(self.missed_at, COOL_DOWN) => Step::FetchAndWait,
+                    (false, false) if self.is_fetching => Step::Wait,
+                    (true | false, true | false) => Step::Use(Arc::clone(keys)),
+                }
+            }
+            Some(_) | None if self.is_fetching => Step::Wait,
+            Some(_) | None if may_fetch => Step::FetchAndWait,
+            Some(_) | None => Step::Unavailable,
+        }
+    }
+}
+
+/// Keys of this place, among them the one that is called `key_id` if there is such a one.
+pub(crate) async fn key_set(
+    gateway: &Arc<Gateway>,
+    source: &KeySource,
+    key_id: Option<&str>,
+) -> Result<Arc<KeySet>, Unavailable> {
+    let held = gateway.key_sets.held(source);
+    let mut ended = held.ended.subscribe();
+    match held.begin(key_id, Instant::now()) {
+        Step::Use(keys) => return Ok(keys),
+        Step::UseAndFetch(keys) => {
+            spawn_fetch(gateway, source, held);
+            return Ok(keys);
+        }
+        Step::FetchAndWait => spawn_fetch(gateway, source, Arc::clone(&held)),
+        Step::Wait => {}
+        Step::Unavailable => return Err(Unavailable),
+    }
+    // Whether it ended or takes too long: what is there by then is what there is.
+    drop(tokio::time::timeout(LONGEST_WAIT, ended.changed()).await);
+    held.present(Instant::now()).ok_or(Unavailable)
+}
+
+impl KeySets {
+    fn held(&self, source: &KeySource) -> Arc<Held> {
+        let mut sources = self.0.lock();
+        if let Some(held) = sources.get(source) {
+            return Arc::clone(held);
+        }
+        if sources.len() >= MOST_SOURCES {
+            sources.clear();
+        }
+        let held = Arc::new(Held { state: Mutex::default(), ended: watch::Sender::new(0) });
+        sources.insert(source.clone(), Arc::clone(&held));
+        held
+    }
+}
+
+impl Held {
+    /// What to do; a fetch that is to be done counts as begun.
+    fn begin(&self, key_id: Option<&str>, now: Instant) -> Step {
+        let mut state = self.state.lock();
+        let step = state.step(key_id, now);
+        match step {
+            Step::FetchAndWait => {
+                state.is_fetching = true;
+                if state.keys.is_some() {
+                    state.missed_at = Some(now);
+                }
+            }
+            Step::UseAndFetch(_) => state.is_fetching = true,
+            Step::Use(_) | Step::Wait | Step::Unavailable => {}
+        }
+        step
+    }
+
+    fn present(&self, now: Instant) -> Option<Arc<KeySet>> {
+        let state = self.state.lock();
+        let (keys, at) = state.keys.as_ref()?;
+        (now.saturating_duration_since(*at) < STALE).then(|| Arc::clone(keys))
+    }
+
+    fn end(&self, outcome: Option<KeySet>, now: Instant) {
+        let mut state = self.state.lock();
+        state.is_fetching = false;
+        match outcome {
+            Some(keys) => {
+                state.keys = Some((Arc::new(keys), now));
+                state.failed_at = None;
+            }
+            None => state.failed_at = Some(now),
+        }
+        drop(state);
+        self.ended.send_modify(|count| *count += 1);
+    }
+}
+
+/// Never on a worker: an issuer that is slow must not hold its thread's other requests up.
+fn spawn_fetch(gateway: &Arc<Gateway>, source: &KeySource, held: Arc<Held>) {
+    let (gateway, source) = (Arc::clone(gateway), source.clone());
+    let background = gateway.background.clone();
+    background.spawn(async move {
+        let fetched = fetch::fetch(&gateway, &source).await;
+        let KeySource { endpoint, authority, path } = &source;
+        let scheme = endpoint.scheme.as_str();
+        if let Err(error) = &fetched {
+            tracing::warn!(jwks_url = %format_args!("{scheme}://{authority}{path}"), reason = %error, "the keys of an issuer cannot be fetched");
+        }
+        held.end(fetched.ok(), Instant::now());
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SET: &[u8] = br#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"one",
+        "x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
+    fn held() -> Held {
+        Held { state: Mutex::default(), ended: watch::Sender::new(0) }
+    }
+
+    fn begin(held: &Held, key_id: &str, now: Instant) -> &'static str {
+        match held.begin(Some(key_id), now) {
+            Step::Use(_) => "use",
+            Step::UseAndFetch(_) => "use and fetch",
+            Step::FetchAndWait => "fetch",
+            Step::Wait => "wait",
+            Step::Unavailable => "unavailable",
+        }
+    }
+
+    fn keys() -> Option<KeySet> {
+        KeySet::parse(SET).ok()
+    }
+
+    #[test]
+    fn keys_are_fetched_once_and_used_until_they_are_old() {
+        let (held, now) = (held(), Instant::now());
+        assert_eq!(begin(&held, "one", now), "fetch");
+        assert_eq!(begin(&held, "one", now), "wait");
+        held.end(keys(), now);
+        assert_eq!(begin(&held, "one", now + FRESH / 2), "use");
+        assert_eq!(begin(&held, "one", now + FRESH), "use and fetch");
+        assert_eq!(begin(&held, "one", now + FRESH), "use");
+        // The issuer is away: used on, asked now and then, given up in the end.
+        held.end(None, now + FRESH);
+        assert_eq!(begin(&held, "one", now + FRESH), "use");
+        assert_eq!(begin(&held, "one", now + FRESH + RETRY_AFTER), "use and fetch");
+        held.end(None, now + STALE);
+        assert_eq!(begin(&held, "one", now + STALE), "unavailable");
+        assert!(held.present(now + STALE).is_none());
+        assert_eq!(begin(&held, "one", now + STALE + RETRY_AFTER), "fetch");
+    }
+
+    #[test]
+    fn an_unknown_key_causes_one_fetch_until_the_cool_down_is_over() {
+        let (held, now) = (held(), Instant::now());
+        begin(&held, "one", now);
+        held.end(keys(), now);
+        assert_eq!(begin(&held, "two", now), "fetch");
+        assert_eq!(begin(&held, "three", now), "wait");
+        assert_eq!(begin(&held, "one", now), "use");
+        held.end(keys(), now);
+        assert_eq!(begin(&held, "two", now + COOL_DOWN / 2), "use");
+        assert_eq!(begin(&held, "two", now + COOL_DOWN), "fetch");
+    }
+
+    #[test]
+    fn without_any_keys_a_failure_is_not_asked_for_again_at_once() {
+        let (held, now) = (held(), Instant::now());
+        assert_eq!(begin(&held, "one", now), "fetch");
+        held.end(None, now);
+        assert_eq!(begin(&held, "one", now), "unavailable");
+        assert_eq!(begin(&held, "one", now + RETRY_AFTER), "fetch");
+    }
+}
