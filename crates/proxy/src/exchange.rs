@@ -119,10 +119,11 @@ pub(crate) async fn serve(
             context.reply(&mut sides, &mut record, &reply, Body::Untouched, received.wall).await
         }
         Err(Refused { rejection, body, limit_lines }) => {
-            if matches!(rejection, Rejection::RateLimited(_)) {
+            let now = worker.clock.now().wall;
+            let rejection = context.slowed_down(rejection, now);
+            if matches!(rejection, Rejection::RateLimited(_) | Rejection::TooManyFailures(_)) {
                 record.limited = Limited::Yes;
             }
-            let now = worker.clock.now().wall;
             let mut reply = context.refusal(&rejection, now);
             reply.lines.extend_from_slice(&limit_lines);
             context.reply(&mut sides, &mut record, &reply, body, now).await
@@ -205,6 +206,18 @@ impl<'x> Context<'x> {
             Persistence::KeepAlive
         } else {
             Persistence::Close
+        }
+    }
+
+    /// A credential that failed is counted for the client's address; one too many is told so instead.
+    fn slowed_down(&self, rejection: Rejection, now: UnixMicros) -> Rejection {
+        if !rejection.is_failed_credential() {
+            return rejection;
+        }
+        let Ok(client) = self.origin.client_ip.parse() else { return rejection };
+        match self.worker.gateway.failed_credentials.note(client, now) {
+            Ok(()) => rejection,
+            Err(too_many) => Rejection::TooManyFailures(too_many),
         }
     }
 

@@ -15,6 +15,7 @@ use tollgate_counters::LocalCounters;
 use tollgate_http1::Version;
 
 use crate::access_log::AccessLogger;
+use crate::failures::FailedCredentials;
 use crate::forward::Pools;
 use crate::key_sets::KeySets;
 use crate::settings::Settings;
@@ -30,6 +31,7 @@ pub(crate) struct Gateway {
     pub key_sets: KeySets,
     /// Where work is done that no worker must wait for.
     pub background: Handle,
+    pub failed_credentials: FailedCredentials,
     pub via: Via,
     /// Port that clients reach the proxy at.
     pub port: u16,
@@ -98,6 +100,7 @@ impl Gateway {
         let workers = settings.workers;
         Self {
             pools: Pools::new(workers, settings.upstream_idle_connections),
+            failed_credentials: FailedCredentials::new(settings.failures_per_minute),
             settings,
             snapshot,
             counters,

@@ -5,6 +5,7 @@ use tollgate_core::snapshot::Plan;
 use tollgate_core::time::UnixMicros;
 use tollgate_core::token::TokenError;
 
+use crate::failures::TooManyFailures;
 use crate::forward::UpstreamFailure;
 use crate::message::{TimeTexts, push_limit_lines};
 
@@ -31,6 +32,8 @@ pub(crate) enum Rejection {
     /// Why is for the log.
     TokenNotValid(TokenError),
     KeyNotForService,
+    /// Too many of these came from the client's address.
+    TooManyFailures(TooManyFailures),
     UnknownConsumer,
     ConsumerNotAllowed,
     RateLimited(Box<RateLimited>),
@@ -102,6 +105,11 @@ impl RateLimited {
 }
 
 impl Rejection {
+    /// Whether a credential was tried that is none.
+    pub const fn is_failed_credential(&self) -> bool {
+        matches!(self, Self::UnknownKey | Self::KeyExpired | Self::TokenNotValid(_))
+    }
+
     pub fn appearance(&self) -> Appearance {
         use Origin::{Client, Gateway, Upstream};
         let plain = |status, origin, message: &'static str| Appearance {
@@ -132,6 +140,10 @@ impl Rejection {
             Self::UnknownKey => plain(403, Client, "The API key is not valid here"),
             Self::KeyExpired => plain(403, Client, "The API key has expired"),
             Self::TokenNotValid(_) => plain(403, Client, "The token is not valid"),
+            Self::TooManyFailures(TooManyFailures { retry_after_secs }) => Appearance {
+                retry_after_secs: Some(*retry_after_secs),
+                ..plain(429, Client, "Too many failed credentials from this address")
+            },
             Self::KeyNotForService => plain(403, Client, "The API key is not valid for this service"),
             Self::UnknownConsumer => plain(403, Client, "X-Client-ID names no consumer"),
             Self::ConsumerNotAllowed => {

@@ -1,6 +1,7 @@
 //! What an operator decides about the data plane, already validated.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<Network>,
     /// Idle connections kept for each target by each worker.
     pub upstream_idle_connections: usize,
+    /// Failed credentials of a client address in a minute, and at once; no limit where `None`.
+    pub failures_per_minute: Option<NonZeroU32>,
     /// How tokens are issued and checked.
     pub issuing: Issuing,
 }

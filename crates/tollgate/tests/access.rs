@@ -246,3 +246,36 @@ fn a_change_is_in_force_before_it_is_answered() {
         assert_eq!(status(third, &path), 404);
     }
 }
+
+#[test]
+fn guessing_is_slowed_down_and_good_keys_are_not() {
+    let upstream = EchoUpstream::start();
+    let config = "auth.failures_per_minute = 3\nproxy.trusted_proxies = [\"127.0.0.1\"]\n";
+    let gateway = Gateway::builder().config(config).start();
+    let key = gateway.expose(&upstream.url());
+    let from = |address: &str, header: &str, credential: &str| {
+        get(&gateway, "/acme/api", &[("X-Forwarded-For", address), (header, credential)])
+    };
+    for guess in ["not-a-key-of-ours", "a.b.c", "another-guess-of-mine"] {
+        from("192.0.2.7", "X-API-Key", guess).expect(403);
+    }
+    for (header, guess) in [("X-API-Key", "not-a-key-of-ours"), ("Authorization", "Bearer a.b.c")] {
+        let refused = from("192.0.2.7", header, guess).expect(429);
+        let wait: u64 = refused.header("Retry-After").expect("Retry-After").parse().expect("seconds");
+        assert!((1..=20).contains(&wait), "{wait}");
+        assert_eq!(refused.json()["error"]["message"], "Too many failed credentials from this address");
+    }
+    gateway
+        .client()
+        .request("POST", "/-/token", &[("X-Forwarded-For", "192.0.2.7"), ("X-API-Key", "x.y")], b"")
+        .expect(429);
+    // Who has no credential at all has not guessed, a good one is good, and elsewhere is elsewhere.
+    get(&gateway, "/acme/api", &[("X-Forwarded-For", "192.0.2.7")]).expect(401);
+    from("192.0.2.7", "X-API-Key", &key).expect(200);
+    from("192.0.2.8", "X-API-Key", "not-a-key-of-ours").expect(403);
+    // A host has a whole /64 of addresses.
+    for host in 1..=4 {
+        let status = from(&format!("2001:db8:1:2::{host}"), "X-API-Key", "not-a-key-of-ours").status;
+        assert_eq!(status, if host <= 3 { 403 } else { 429 });
+    }
+}

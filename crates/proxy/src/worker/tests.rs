@@ -34,6 +34,7 @@ pub(crate) fn worker(upstream: SocketAddr) -> Rc<Worker> {
         upstream_ca_file: None,
         trusted_proxies: Vec::new(),
         upstream_idle_connections: 1,
+        failures_per_minute: None,
         issuing: Issuing::default(),
     };
     let (access_log, _thread) = AccessLogger::start(&settings.access_log).unwrap();

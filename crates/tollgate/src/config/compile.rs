@@ -1,5 +1,6 @@
 //! Layers in, a valid [`Config`] out, or every problem at once.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,6 +68,9 @@ impl Reader<'_> {
         let demo_listen = self.read(&setting::DEMO_LISTEN, value::socket_address);
         let shutdown_grace = self.read(&setting::SHUTDOWN_GRACE, value::duration);
         let upstreams_allowed = self.read(&setting::UPSTREAMS_ALLOW, value::networks).map(AllowList::new);
+        let failures_per_minute = self.read(&setting::AUTH_FAILURES_PER_MINUTE, |value| {
+            value::or_none(value, |value| value::whole_number(value, 1..=1_000_000))
+        });
         let tokens = self.tokens(secrets.jwt_secret);
         let admin_token = match secrets.admin_token {
             Some(text) => self.admin_token(text).map(Some),
@@ -82,6 +86,9 @@ impl Reader<'_> {
             demo_listen: demo_listen?,
             shutdown_grace: shutdown_grace?,
             upstreams_allowed: upstreams_allowed?,
+            failures_per_minute: failures_per_minute?
+                .and_then(|failures| u32::try_from(failures).ok())
+                .and_then(NonZeroU32::new),
             tokens: tokens?,
             admin_token: admin_token?,
         };

@@ -12,7 +12,7 @@ mod value;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -39,6 +39,8 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// Private networks in which tenants' own users may have upstreams.
     pub upstreams_allowed: AllowList,
+    /// Of one client address; no limit where `None`.
+    pub failures_per_minute: Option<NonZeroU32>,
     pub tokens: TokensConfig,
     pub admin_token: Option<AdminToken>,
 }

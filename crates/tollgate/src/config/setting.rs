@@ -95,6 +95,9 @@ settings! {
     SHUTDOWN_GRACE {
         key: "shutdown.grace", default: "30s", expected: "a duration from 0s to 24h, such as \"30s\""
     }
+    AUTH_FAILURES_PER_MINUTE {
+        key: "auth.failures_per_minute", default: "100", expected: "a whole number from 1 to 1000000, or \"none\""
+    }
     TOKENS_TTL {
         key: "tokens.ttl", default: "60m", expected: "a duration of whole seconds from 1s to 24h, such as \"60m\""
     }

@@ -24,6 +24,7 @@ pub fn proxy_settings(config: &Config, access_log: config::AccessLog) -> Setting
         upstream_ca_file: proxy.upstream_ca_file.clone(),
         trusted_proxies: proxy.trusted_proxies.clone(),
         upstream_idle_connections: proxy.upstream_idle_connections,
+        failures_per_minute: config.failures_per_minute,
         issuing: config.tokens.issuing.clone(),
     }
 }

@@ -1,0 +1,129 @@
+//! How often a client may fail to prove who it is: guessing is slowed down by address, and costs no memory.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ahash::RandomState;
+use tollgate_core::time::UnixMicros;
+
+const MINUTE_MICROS: u64 = 60_000_000;
+/// Addresses share these by their hashes, under a key that nobody knows: an address that fails meets one that
+/// does so at the same time once in as many.
+const SLOTS: usize = 1 << 16;
+
+/// A leaky bucket for each client address, as the generic cell rate algorithm counts it: one number, the instant
+/// at which the bucket is empty again (ITU-T I.371, annex A).
+pub(crate) struct FailedCredentials {
+    /// Failures in a minute, and at once; no limit where `None`.
+    a_minute: Option<NonZeroU32>,
+    hasher: RandomState,
+    /// In microseconds since the epoch. Made at the first failure.
+    empty_at: OnceLock<Box<[AtomicU64]>>,
+}
+
+/// The client has failed too often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TooManyFailures {
+    pub retry_after_secs: u64,
+}
+
+impl FailedCredentials {
+    pub fn new(a_minute: Option<NonZeroU32>) -> Self {
+        Self { a_minute, hasher: RandomState::new(), empty_at: OnceLock::new() }
+    }
+
+    /// Counts a failure, unless there were too many. Who succeeds is never asked.
+    pub fn note(&self, client: IpAddr, now: UnixMicros) -> Result<(), TooManyFailures> {
+        let Some(a_minute) = self.a_minute else { return Ok(()) };
+        let drop_micros = MINUTE_MICROS / u64::from(a_minute.get());
+        let UnixMicros(now) = now;
+        // A clock that was set back must not shut anybody out for longer than a full bucket does.
+        let filled_from = |empty_at: u64| empty_at.clamp(now, now.saturating_add(MINUTE_MICROS));
+        let has_room = |filled_from: u64| filled_from + drop_micros <= now.saturating_add(MINUTE_MICROS);
+        let counted = self.slot(client).fetch_update(Ordering::Relaxed, Ordering::Relaxed, |empty_at| {
+            let filled_from = filled_from(empty_at);
+            has_room(filled_from).then(|| filled_from + drop_micros)
+        });
+        counted.map(|_| ()).map_err(|empty_at| {
+            let wait_micros = (filled_from(empty_at) + drop_micros).saturating_sub(now + MINUTE_MICROS);
+            TooManyFailures { retry_after_secs: wait_micros.div_ceil(1_000_000).max(1) }
+        })
+    }
+
+    fn slot(&self, client: IpAddr) -> &AtomicU64 {
+        let slots = self.empty_at.get_or_init(|| (0..SLOTS).map(|_| AtomicU64::new(0)).collect());
+        let hash = self.hasher.hash_one(network_of(client));
+        let index = hash % SLOTS as u64;
+        &slots[usize::try_from(index).unwrap_or_default()]
+    }
+}
+
+/// What one client has of addresses: an IPv4 address, or the /64 that an IPv6 host is given.
+fn network_of(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000_000_000;
+
+    fn failures(a_minute: u32) -> FailedCredentials {
+        FailedCredentials::new(NonZeroU32::new(a_minute))
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn note(failures: &FailedCredentials, client: &str, micros: u64) -> Result<(), u64> {
+        failures.note(ip(client), UnixMicros(micros)).map_err(|too_many| too_many.retry_after_secs)
+    }
+
+    #[test]
+    fn a_client_may_fail_so_often_at_once_and_then_as_time_passes() {
+        let failures = failures(3);
+        for _ in 0..3 {
+            assert_eq!(note(&failures, "192.0.2.1", NOW), Ok(()));
+        }
+        assert_eq!(note(&failures, "192.0.2.1", NOW), Err(20));
+        assert_eq!(note(&failures, "192.0.2.1", NOW + 19_999_999), Err(1));
+        assert_eq!(note(&failures, "192.0.2.1", NOW + 20_000_000), Ok(()));
+        assert_eq!(note(&failures, "192.0.2.1", NOW + 20_000_000), Err(20));
+        assert_eq!(note(&failures, "192.0.2.1", NOW + 600_000_000), Ok(()));
+    }
+
+    #[test]
+    fn a_clock_set_back_shuts_nobody_out_for_longer() {
+        let failures = failures(3);
+        for _ in 0..3 {
+            assert_eq!(note(&failures, "192.0.2.1", NOW), Ok(()));
+        }
+        assert_eq!(note(&failures, "192.0.2.1", NOW - 3_600_000_000), Err(20));
+        assert_eq!(note(&failures, "192.0.2.1", NOW - 3_600_000_000 + 20_000_000), Err(20));
+        assert_eq!(note(&failures, "192.0.2.1", NOW + 20_000_000), Ok(()));
+    }
+
+    #[test]
+    fn a_host_s_ipv6_addresses_are_one_client() {
+        assert_eq!(network_of(ip("2001:db8::1")), network_of(ip("2001:db8::ffff:2")));
+        assert_ne!(network_of(ip("2001:db8::1")), network_of(ip("2001:db8:0:1::1")));
+        assert_eq!(network_of(ip("::ffff:192.0.2.1")), ip("192.0.2.1"));
+        assert_ne!(network_of(ip("192.0.2.1")), network_of(ip("192.0.2.2")));
+    }
+
+    #[test]
+    fn without_a_limit_nothing_is_counted() {
+        let failures = FailedCredentials::new(None);
+        for _ in 0..1_000 {
+            assert_eq!(note(&failures, "192.0.2.1", NOW), Ok(()));
+        }
+        assert!(failures.empty_at.get().is_none());
+    }
+}
