@@ -115,6 +115,8 @@ CREATE TABLE keys (
     consumer_id  BLOB REFERENCES consumers (id),
     -- 1: the key opens only what key_services names.
     restricted   INTEGER NOT NULL CHECK (restricted IN (0, 1)),
+    -- JSON of the routes and networks that the key is restricted to; NULL where it is not.
+    scope        TEXT,
     expires_at   INTEGER,
     subscribed_at INTEGER NOT NULL,
     version      INTEGER NOT NULL,

@@ -1,6 +1,6 @@
 //! API keys: their text, their hash, their display prefix.
 //!
-//! A key made by Tollgate is `tg_`, 256 random bits as 43 base-62 digits, and 6 digits of a CRC-32 over what
+//! A key made by Tollgate is `tg_`, `tg_live_` or `tg_test_`, 256 random bits as 43 base-62 digits, and 6 digits of a CRC-32 over what
 //! stands before, so that secret scanners can tell a key from noise and a mistyped one is noticed offline.
 
 use std::fmt;
@@ -10,12 +10,53 @@ use sha2::{Digest, Sha256};
 const PREFIX: &str = "tg_";
 const SECRET_DIGITS: usize = 43;
 const CHECKSUM_DIGITS: usize = 6;
-const GENERATED_LENGTH: usize = PREFIX.len() + SECRET_DIGITS + CHECKSUM_DIGITS;
+const DIGITS: usize = SECRET_DIGITS + CHECKSUM_DIGITS;
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /// Imported keys shorter than this could be guessed.
 const SHORTEST_IMPORTED: usize = 16;
 const LONGEST: usize = 256;
-const SHOWN_OF_GENERATED: usize = 9;
+const SHOWN_DIGITS: usize = 6;
+
+/// What a key is for, told by its first characters: for people, and for scanners that find one where it should
+/// not be. It changes nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Environment {
+    Live,
+    Test,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be live or test")]
+pub struct NoEnvironment;
+
+impl Environment {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Test => "test",
+        }
+    }
+
+    pub fn parse(text: &str) -> Result<Self, NoEnvironment> {
+        [Self::Live, Self::Test]
+            .into_iter()
+            .find(|environment| environment.as_str() == text)
+            .ok_or(NoEnvironment)
+    }
+
+    /// That of a key by its first characters.
+    pub fn of(key: &str) -> Option<Self> {
+        [Self::Live, Self::Test].into_iter().find(|environment| key.starts_with(prefix(Some(*environment))))
+    }
+}
+
+const fn prefix(environment: Option<Environment>) -> &'static str {
+    match environment {
+        None => PREFIX,
+        Some(Environment::Live) => "tg_live_",
+        Some(Environment::Test) => "tg_test_",
+    }
+}
 
 /// A key in clear. It has no `Display`, and its `Debug` shows the prefix alone: a key never reaches a log.
 #[derive(Clone, PartialEq, Eq)]
@@ -33,9 +74,10 @@ pub enum BadKey {
 
 impl ApiKey {
     /// A new key from 256 bits of a cryptographic random source.
-    pub fn from_random(bits: [u8; 32]) -> Self {
-        let mut text = String::with_capacity(GENERATED_LENGTH);
-        text.push_str(PREFIX);
+    pub fn from_random(bits: [u8; 32], environment: Option<Environment>) -> Self {
+        let prefix = prefix(environment);
+        let mut text = String::with_capacity(prefix.len() + DIGITS);
+        text.push_str(prefix);
         push_base62(&mut text, bits);
         let checksum = checksum(&text);
         text.push_str(&checksum);
@@ -62,7 +104,11 @@ impl ApiKey {
 
     /// What may be shown of the key: never more than a quarter of an imported one.
     pub fn prefix(&self) -> &str {
-        let shown = if self.0.starts_with(PREFIX) { SHOWN_OF_GENERATED } else { (self.0.len() / 4).min(8) };
+        let shown = if self.0.starts_with(PREFIX) {
+            prefix(Environment::of(&self.0)).len() + SHOWN_DIGITS
+        } else {
+            (self.0.len() / 4).min(8)
+        };
         &self.0[..shown]
     }
 
@@ -79,8 +125,8 @@ impl fmt::Debug for ApiKey {
 }
 
 fn has_valid_checksum(text: &str) -> bool {
-    text.len() == GENERATED_LENGTH && text.is_ascii() && {
-        let (body, given) = text.split_at(GENERATED_LENGTH - CHECKSUM_DIGITS);
+    text.len() == prefix(Environment::of(text)).len() + DIGITS && text.is_ascii() && {
+        let (body, given) = text.split_at(text.len() - CHECKSUM_DIGITS);
         checksum(body) == given
     }
 }
@@ -160,28 +206,44 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn any_environment() -> impl Strategy<Value = Option<Environment>> {
+        prop_oneof![Just(None), Just(Some(Environment::Live)), Just(Some(Environment::Test))]
+    }
+
     proptest! {
         #[test]
-        fn a_generated_key_has_its_shape_and_can_be_imported(bits: [u8; 32]) {
-            let key = ApiKey::from_random(bits);
-            prop_assert_eq!(key.reveal().len(), GENERATED_LENGTH);
-            prop_assert!(key.reveal()[3..].bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        fn a_generated_key_has_its_shape_and_can_be_imported(bits: [u8; 32], environment in any_environment()) {
+            let key = ApiKey::from_random(bits, environment);
+            let digits = key.reveal().strip_prefix(prefix(environment)).unwrap();
+            prop_assert_eq!(digits.len(), DIGITS);
+            prop_assert!(digits.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+            prop_assert_eq!(Environment::of(key.prefix()), environment);
             prop_assert_eq!(ApiKey::import(key.reveal()).unwrap(), key);
         }
 
         #[test]
-        fn one_wrong_character_is_noticed(bits: [u8; 32], at in 3usize..GENERATED_LENGTH) {
-            let key = ApiKey::from_random(bits);
+        fn one_wrong_character_is_noticed(
+            bits: [u8; 32], environment in any_environment(), at in 0..DIGITS,
+        ) {
+            let key = ApiKey::from_random(bits, environment);
             let mut text = key.reveal().to_owned().into_bytes();
+            let at = prefix(environment).len() + at;
             text[at] = if text[at] == b'x' { b'y' } else { b'x' };
             let text = String::from_utf8(text).unwrap();
             prop_assert_eq!(ApiKey::import(&text), Err(BadKey::Checksum));
         }
 
         #[test]
+        fn a_key_of_one_environment_is_none_of_another(bits: [u8; 32]) {
+            let live = ApiKey::from_random(bits, Some(Environment::Live));
+            let passed_off = live.reveal().replace("live", "test");
+            prop_assert_eq!(ApiKey::import(&passed_off), Err(BadKey::Checksum));
+        }
+
+        #[test]
         fn different_bits_make_different_keys(a: [u8; 32], b: [u8; 32]) {
             prop_assume!(a != b);
-            prop_assert_ne!(ApiKey::from_random(a), ApiKey::from_random(b));
+            prop_assert_ne!(ApiKey::from_random(a, None), ApiKey::from_random(b, None));
         }
     }
 

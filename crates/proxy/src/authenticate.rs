@@ -3,7 +3,7 @@
 use tollgate_core::credential::KeyHash;
 use tollgate_core::limit::{Calendar, Subject};
 use tollgate_core::resource::{HeaderName, KeyId};
-use tollgate_core::snapshot::{Consumer, Key, Plan, Service, Snapshot, Tenant};
+use tollgate_core::snapshot::{Consumer, Key, Plan, Scope, Snapshot, Tenant};
 use tollgate_core::token::{Grant, is_token_shaped};
 use tollgate_http1::{FieldId, Fields};
 use uuid::Uuid;
@@ -81,7 +81,6 @@ pub(crate) fn caller<'s, 'r>(
         return Err(Rejection::UnknownKey);
     }
     check_in_force(key, now_secs)?;
-    require_service(key, selected.service)?;
     let bound = bound_consumer(selected.tenant, key)?;
     identify(selected.tenant, Speaker::Key(key, bound), fields).map(Found::Caller)
 }
@@ -124,8 +123,32 @@ fn keyholder<'s>(
     identify(tenant, Speaker::Key(key, bound_consumer(tenant, key)?), fields)
 }
 
-pub(crate) fn require_service(key: &Key, service: &Service) -> Result<(), Rejection> {
-    if key.opens(service.id) { Ok(()) } else { Err(Rejection::KeyNotForService) }
+/// Whether the caller's key may be used for this request; another issuer's token is restricted to its service
+/// already.
+pub(crate) fn permit(
+    caller: &Caller<'_>,
+    selected: &Selected<'_, '_>,
+    method: &[u8],
+    client_ip: &str,
+) -> Result<(), Rejection> {
+    let Some(scope) = caller.key.and_then(|key| key.scope.as_deref()) else { return Ok(()) };
+    if !scope.permits_service(selected.service.id) {
+        return Err(Rejection::KeyNotForService);
+    }
+    permit_client(scope, client_ip)?;
+    if scope.permits_route(method, selected.rest) { Ok(()) } else { Err(Rejection::KeyNotForRoute) }
+}
+
+/// Whether the caller's key may be used from where the client is, for a resource of the gateway itself.
+pub(crate) fn permit_here(caller: &Caller<'_>, client_ip: &str) -> Result<(), Rejection> {
+    let scope = caller.key.and_then(|key| key.scope.as_deref());
+    scope.map_or(Ok(()), |scope| permit_client(scope, client_ip))
+}
+
+fn permit_client(scope: &Scope, client_ip: &str) -> Result<(), Rejection> {
+    let is_permitted =
+        !scope.asks_for_client() || client_ip.parse().is_ok_and(|client| scope.permits_client(client));
+    if is_permitted { Ok(()) } else { Err(Rejection::KeyNotFromHere) }
 }
 
 /// Whether this field carries a credential of Tollgate's, which the upstream must not see. A bearer token

@@ -153,7 +153,8 @@ impl<'x> Context<'x> {
         };
         if let Some(reserved) = Reserved::of(request.path.as_str()) {
             let (reply, caller) =
-                reserved::answer(reserved, self.worker, self.snapshot, &request, now).map_err(untouched)?;
+                reserved::answer(reserved, self.worker, self.snapshot, &request, self.origin, now)
+                    .map_err(untouched)?;
             return Ok(Answer::Own(reply, caller));
         }
         let selected = route::select(self.snapshot, &request).map_err(untouched)?;
@@ -168,6 +169,9 @@ impl<'x> Context<'x> {
             }
         };
         record.caller = Some(caller);
+        let permitted =
+            authenticate::permit(&caller, &selected, self.head.method_name(), &self.origin.client_ip);
+        permitted.map_err(untouched)?;
         if let Some(key) = caller.key {
             self.worker.note_use(key.id, now.secs());
         }

@@ -32,6 +32,8 @@ pub(crate) enum Rejection {
     /// Why is for the log.
     TokenNotValid(TokenError),
     KeyNotForService,
+    KeyNotForRoute,
+    KeyNotFromHere,
     /// Too many of these came from the client's address.
     TooManyFailures(TooManyFailures),
     UnknownConsumer,
@@ -145,6 +147,8 @@ impl Rejection {
                 ..plain(429, Client, "Too many failed credentials from this address")
             },
             Self::KeyNotForService => plain(403, Client, "The API key is not valid for this service"),
+            Self::KeyNotForRoute => plain(403, Client, "The API key is not valid for this method and path"),
+            Self::KeyNotFromHere => plain(403, Client, "The API key is not valid from this address"),
             Self::UnknownConsumer => plain(403, Client, "X-Client-ID names no consumer"),
             Self::ConsumerNotAllowed => {
                 plain(403, Client, "The API key cannot speak for the consumer that X-Client-ID names")

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::admit::{self, Limits};
 use crate::authenticate::{self, Caller, Found};
+use crate::identity::Origin;
 use crate::message::{
     ALLOW_ALL, Reply, TimeTexts, push_json_string, push_limit_lines, push_number, push_plain,
 };
@@ -48,6 +49,7 @@ pub(crate) fn answer<'s>(
     worker: &Worker,
     snapshot: &'s Snapshot,
     request: &Request<'_>,
+    origin: &Origin<'_>,
     now: UnixMicros,
 ) -> Result<(Reply, Option<Caller<'s>>), Rejection> {
     let (gateway, fields) = (&worker.gateway, &request.head.fields);
@@ -72,11 +74,13 @@ pub(crate) fn answer<'s>(
                     token::caller_of_gateway(worker, snapshot, fields, &token, now.secs())?
                 }
             };
+            authenticate::permit_here(&caller, &origin.client_ip)?;
             let limits = admit::inspect(&caller, &gateway.counters, now);
             Ok((usage_reply(&caller, &limits, now, &worker.times), Some(caller)))
         }
         Reserved::Token => {
             let (caller, key, key_hash) = authenticate::caller_with_key(snapshot, fields, now.secs())?;
+            authenticate::permit_here(&caller, &origin.client_ip)?;
             worker.note_use(key.id, now.secs());
             let token_id = Uuid::from_u64_pair(worker.random(), worker.random());
             let grant = caller.grant(key.id, key_hash, token_id);

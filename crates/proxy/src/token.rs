@@ -10,7 +10,7 @@ use tollgate_core::snapshot::{ForeignToken, Snapshot, TokenIssuer};
 use tollgate_core::token::{Compact, OwnToken, TokenError};
 use tollgate_http1::Fields;
 
-use crate::authenticate::{Caller, Speaker, Token, identify, require_service};
+use crate::authenticate::{Caller, Speaker, Token, identify};
 use crate::key_sets;
 use crate::rejection::Rejection;
 use crate::route::Selected;
@@ -81,9 +81,6 @@ pub(crate) async fn caller<'s>(
     let caller = caller_of_gateway(worker, snapshot, fields, token, now_secs)?;
     if caller.tenant.id != selected.tenant.id {
         return Err(Rejection::TokenNotValid(TokenError::Audience));
-    }
-    if let Some(key) = caller.key {
-        require_service(key, selected.service)?;
     }
     Ok(caller)
 }

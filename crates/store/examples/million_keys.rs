@@ -140,6 +140,7 @@ fn key(tenant: &Tenant, hash: KeyHash) -> Key {
         plan: None,
         consumer: None,
         services: None,
+        scope: None,
         expires_at_secs: None,
         subscribed_at_secs: 1,
         retired: Vec::new(),

@@ -279,3 +279,83 @@ fn guessing_is_slowed_down_and_good_keys_are_not() {
         assert_eq!(status, if host <= 3 { 403 } else { 429 });
     }
 }
+
+#[test]
+fn a_key_may_be_for_certain_paths_and_methods() {
+    let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
+    let tenant = gateway.tenant("acme");
+    tenant.service("api", &upstream.url());
+    let routes =
+        json!([{ "paths": ["/orders", "/public/*"], "methods": ["GET"] }, { "methods": ["DELETE"] }]);
+    let made = tenant.key_with(&json!({ "name": "scoped", "routes": routes }));
+    assert_eq!(made["routes"], routes);
+    let key = [("X-API-Key", text(&made, "key"))];
+    let token = gateway.client().request("POST", "/-/token", &key, b"").expect(200).json();
+    let bearer = format!("Bearer {}", text(&token, "token"));
+    for credential in [key[0], ("Authorization", bearer.as_str())] {
+        for (method, path, status) in [
+            ("GET", "/acme/api/orders?page=2", 200),
+            ("GET", "/acme/api/public/a", 200),
+            ("DELETE", "/acme/api/anything", 200),
+            ("POST", "/acme/api/orders", 403),
+            ("GET", "/acme/api/orders/7", 403),
+            ("GET", "/acme/api/public", 403),
+            ("GET", "/acme/api", 403),
+        ] {
+            let answer = gateway.client().request(method, path, &[credential], b"");
+            assert_eq!(answer.status, status, "{method} {path}: {}", answer.text());
+        }
+    }
+    let gateway = gateway.restart_after("KILL");
+    get(&gateway, "/acme/api/orders", &key).expect(200);
+    assert_forbidden(get(&gateway, "/acme/api", &key));
+    let wrong = json!({ "name": "n", "routes": [{ "paths": ["orders"] }], "allow_ips": ["here"], "environment": "prod" });
+    let answer = gateway.admin().post("/api/keys?tenant=acme", &wrong).expect(422);
+    let fields: Vec<&str> =
+        answer["errors"].as_array().expect("errors").iter().map(|error| text(error, "field")).collect();
+    assert_eq!(fields, ["routes[0].paths[0]", "allow_ips[0]", "environment"]);
+}
+
+#[test]
+fn a_key_may_be_for_certain_addresses() {
+    let upstream = EchoUpstream::start();
+    let gateway = Gateway::builder().config("proxy.trusted_proxies = [\"127.0.0.1\"]\n").start();
+    let tenant = gateway.tenant("acme");
+    tenant.service("api", &upstream.url());
+    let made = tenant.key_with(&json!({ "name": "local", "allow_ips": ["192.0.2.0/24", "2001:db8::/32"] }));
+    let key = text(&made, "key");
+    let ask = |method: &str, path: &str, from: &str| {
+        gateway.client().request(method, path, &[("X-Forwarded-For", from), ("X-API-Key", key)], b"")
+    };
+    for (from, status) in
+        [("192.0.2.200", 200), ("2001:db8::7", 200), ("198.51.100.1", 403), ("127.0.0.1", 403)]
+    {
+        assert_eq!(ask("GET", "/acme/api", from).status, status, "{from}");
+        assert_eq!(ask("GET", "/-/usage", from).status, status, "{from}");
+        assert_eq!(ask("POST", "/-/token", from).status, status, "{from}");
+    }
+}
+
+#[test]
+fn a_key_says_what_it_is_for() {
+    let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
+    let tenant = gateway.tenant("acme");
+    tenant.service("api", &upstream.url());
+    for (environment, prefix) in
+        [(json!("live"), "tg_live_"), (json!("test"), "tg_test_"), (Value::Null, "tg_")]
+    {
+        let made = tenant.key_with(&json!({ "name": prefix, "environment": environment }));
+        assert!(text(&made, "key").starts_with(prefix) && text(&made, "prefix").starts_with(prefix));
+        assert_eq!(made["environment"], environment);
+        get(&gateway, "/acme/api", &[("X-API-Key", text(&made, "key"))]).expect(200);
+        let path = format!("/api/keys/{}", text(&made, "id"));
+        let rotated = gateway.admin().post(&format!("{path}/rotate?tenant=acme"), &json!({})).expect(200);
+        assert!(text(&rotated, "key").starts_with(prefix), "rotation keeps it");
+    }
+    let listed = gateway.admin().get("/api/keys?tenant=acme").expect(200);
+    let live = &listed["items"][0];
+    let other = json!({ "name": "tg_live_", "environment": "test" });
+    let refused =
+        gateway.admin().put(&format!("/api/keys/{}?tenant=acme", text(live, "id")), &other).expect(422);
+    assert_eq!(refused["errors"][0]["field"], "environment");
+}

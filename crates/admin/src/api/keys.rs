@@ -6,8 +6,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tollgate_core::Problems;
-use tollgate_core::credential::ApiKey;
-use tollgate_core::resource::{DurationText, KeyDraft, KeyId};
+use tollgate_core::credential::{ApiKey, Environment};
+use tollgate_core::resource::{DurationText, KeyDraft, KeyId, KeyRouteDraft, KeyScopeDraft};
 use tollgate_store::{KeyRecord, Read, Stored};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -52,6 +52,12 @@ pub struct KeyView {
     consumer: Option<String>,
     /// Slugs of the only services that the key opens; all where null.
     services: Option<Vec<String>>,
+    /// The only paths and methods that the key may be used for; all where null.
+    routes: Option<Vec<KeyRouteDraft>>,
+    /// The networks from which alone the key may be used; anywhere where null.
+    allow_ips: Option<Vec<String>>,
+    /// `live` or `test`, as the key begins; null for one that says neither.
+    environment: Option<&'static str>,
     #[schema(format = DateTime)]
     expires_at: Option<String>,
     /// From when on anchored limits of the key's plan count their days and months.
@@ -89,6 +95,8 @@ impl From<&Stored<KeyRecord>> for KeyView {
     fn from(stored: &Stored<KeyRecord>) -> Self {
         let KeyRecord { key, plan, consumer, services, last_used_secs } = &stored.value;
         let slugs = |services: &Vec<_>| services.iter().map(ToString::to_string).collect();
+        let KeyScopeDraft { routes, allow_ips } =
+            key.scope.as_deref().map(KeyScopeDraft::from).unwrap_or_default();
         Self {
             id: key.id.to_string(),
             name: key.name.to_string(),
@@ -96,6 +104,9 @@ impl From<&Stored<KeyRecord>> for KeyView {
             plan: plan.as_ref().map(ToString::to_string),
             consumer: consumer.as_ref().map(ToString::to_string),
             services: services.as_ref().map(slugs),
+            routes,
+            allow_ips,
+            environment: Environment::of(&key.prefix).map(Environment::as_str),
             expires_at: key.expires_at_secs.map(timestamp),
             subscribed_at: timestamp(key.subscribed_at_secs),
             last_used_at: last_used_secs.map(timestamp),
@@ -121,7 +132,7 @@ async fn create(
     Json(draft): Json<KeyDraft>,
 ) -> Result<Secret<Created<NewKeyView>>, Refusal> {
     let spec = draft.parse()?;
-    let value = ApiKey::from_random(random_bits()?);
+    let value = ApiKey::from_random(random_bits()?, spec.environment);
     let mut edit = scope.edit(&plane).await?;
     let references = &mut References::default();
     let key = edit.new_key(references, scope.tenant, spec, KeyValue::from(&value)).await?;
@@ -237,10 +248,10 @@ async fn rotate(
     if grace > LONGEST_GRACE {
         return Err(Problems::one("grace", "must be at most 30d").into());
     }
-    let value = ApiKey::from_random(random_bits()?);
     let mut edit = scope.edit(&plane).await?;
     let before = find(edit.read(), &scope, &id).await?;
     if_match.require(&before)?;
+    let value = ApiKey::from_random(random_bits()?, Environment::of(&before.value.key.prefix));
     let id = before.value.key.id;
     edit.rotate_key(before.value.key, KeyValue::from(&value), grace).await?;
     Ok(Secret(finish(edit, &scope, id, &value).await?))

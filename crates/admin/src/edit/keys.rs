@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tollgate_core::Problems;
-use tollgate_core::credential::{ApiKey, KeyHash};
+use tollgate_core::credential::{ApiKey, Environment, KeyHash};
 use tollgate_core::resource::{ConsumerId, Key, KeyId, KeySpec, PlanId, RetiredHash, ServiceId, TenantId};
 use tollgate_core::snapshot::Change;
 use uuid::Uuid;
@@ -130,6 +130,11 @@ impl Edit {
     ) -> Result<Key, EditError> {
         let Held { id, tenant, subscribed_at_secs, retired } = held;
         let Referred { plan, consumer, services } = self.referred(references, tenant, &spec).await?;
+        if spec.environment.is_some_and(|environment| Environment::of(&value.prefix) != Some(environment)) {
+            return Err(
+                Problems::one("environment", "is not that of the key itself, which begins with it").into()
+            );
+        }
         Ok(Key {
             id,
             tenant,
@@ -139,6 +144,7 @@ impl Edit {
             plan,
             consumer,
             services,
+            scope: spec.scope,
             expires_at_secs: spec.expires_at_secs,
             subscribed_at_secs: spec.subscribed_at_secs.unwrap_or(subscribed_at_secs),
             retired,

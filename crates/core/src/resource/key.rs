@@ -3,8 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::instant::{parse_instant, parse_subscription};
-use super::{ClientId, ConsumerId, DisplayName, KeyId, PlanId, PlanSlug, ServiceId, ServiceSlug, TenantId};
-use crate::credential::KeyHash;
+use super::{
+    ClientId, ConsumerId, DisplayName, KeyId, KeyRouteDraft, KeyScope, PlanId, PlanSlug, ServiceId,
+    ServiceSlug, TenantId,
+};
+use crate::credential::{Environment, KeyHash};
 use crate::problem::Problems;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +23,8 @@ pub struct Key {
     pub consumer: Option<ConsumerId>,
     /// The only services that the key opens; all of the tenant's where `None`.
     pub services: Option<Box<[ServiceId]>>,
+    /// What else the key may be used for; anything, from anywhere, where `None`.
+    pub scope: Option<Box<KeyScope>>,
     /// Seconds since the epoch from which on the key is refused.
     pub expires_at_secs: Option<u64>,
     /// Seconds since the epoch from which the periods of anchored limits are counted.
@@ -58,6 +63,15 @@ pub struct KeyDraft {
     /// Slugs of the only services that the key opens; all where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub services: Option<Vec<String>>,
+    /// The only paths and methods that the key may be used for; all where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routes: Option<Vec<KeyRouteDraft>>,
+    /// Networks in CIDR notation from which alone the key may be used; anywhere where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_ips: Option<Vec<String>>,
+    /// `live` or `test`: begins the key with `tg_live_` or `tg_test_`. It stays as long as the key does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +82,9 @@ pub struct KeySpec {
     pub services: Option<Vec<ServiceSlug>>,
     pub expires_at_secs: Option<u64>,
     pub subscribed_at_secs: Option<u64>,
+    pub scope: Option<Box<KeyScope>>,
+    /// What the key has to be of, where it is said.
+    pub environment: Option<Environment>,
 }
 
 impl KeyDraft {
@@ -94,8 +111,21 @@ impl KeyDraft {
             });
             parsed.collect()
         });
-        let spec =
-            name.map(|name| KeySpec { name, plan, consumer, services, expires_at_secs, subscribed_at_secs });
+        let scope = KeyScope::parse(self.routes.as_deref(), self.allow_ips.as_deref(), &mut problems);
+        let environment = self
+            .environment
+            .as_deref()
+            .and_then(|text| problems.check("environment", Environment::parse(text)));
+        let spec = name.map(|name| KeySpec {
+            name,
+            plan,
+            consumer,
+            services,
+            expires_at_secs,
+            subscribed_at_secs,
+            scope,
+            environment,
+        });
         problems.finish(spec)
     }
 }
@@ -113,10 +143,26 @@ mod tests {
             expires_at: Some("tomorrow".into()),
             subscribed_at: Some("2107-01-01T00:00:00Z".into()),
             services: Some(vec!["ok".into(), "Not Ok".into()]),
+            routes: Some(vec![KeyRouteDraft { paths: None, methods: None }]),
+            allow_ips: Some(vec!["here".into()]),
+            environment: Some("production".into()),
         };
         let problems = draft.parse().unwrap_err();
         let fields: Vec<_> = problems.iter().map(|problem| problem.field.as_str()).collect();
-        assert_eq!(fields, ["name", "plan", "consumer", "expires_at", "subscribed_at", "services[1]"]);
+        assert_eq!(
+            fields,
+            [
+                "name",
+                "plan",
+                "consumer",
+                "expires_at",
+                "subscribed_at",
+                "services[1]",
+                "routes[0]",
+                "allow_ips[0]",
+                "environment"
+            ]
+        );
     }
 
     #[test]
@@ -128,6 +174,9 @@ mod tests {
             expires_at: None,
             subscribed_at: None,
             services: Some(Vec::new()),
+            routes: None,
+            allow_ips: None,
+            environment: None,
         };
         assert_eq!(draft.parse().unwrap_err().iter().next().unwrap().field, "services");
     }

@@ -7,6 +7,7 @@ mod id;
 mod instant;
 mod jwt;
 mod key;
+mod key_scope;
 mod name;
 mod plan;
 mod service;
@@ -22,6 +23,7 @@ pub use duration::{BadDuration, DurationText, format_duration, parse_duration};
 pub use id::{ConsumerId, KeyId, PlanId, ServiceId, TargetId, TenantId, UserId};
 pub use jwt::{JwtIssuer, JwtIssuerDraft, JwtIssuerSpec};
 pub use key::{Key, KeyDraft, KeySpec, RetiredHash};
+pub use key_scope::{KeyRoute, KeyRouteDraft, KeyScope, KeyScopeDraft, PathPattern};
 pub use name::{BadName, DisplayName};
 pub use plan::{Algorithm, Anchor, Limit, LimitDraft, Plan, PlanDraft, PlanSpec};
 pub use service::{

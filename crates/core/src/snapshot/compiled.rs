@@ -1,5 +1,6 @@
 //! The compiled form of each resource: what a request needs of it, ready to use.
 
+use std::net::IpAddr;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
@@ -77,11 +78,44 @@ pub struct Key {
     pub tenant: TenantId,
     pub plan: Option<PlanId>,
     pub consumer: Option<ConsumerId>,
-    pub services: Option<Arc<[ServiceId]>>,
+    /// Apart, as few keys are restricted.
+    pub scope: Option<Arc<Scope>>,
     /// The second from which on this value is refused: the key has expired, or the grace after a rotation is over.
     pub ends_at_secs: Option<NonZeroU64>,
     /// Seconds since the epoch; in four bytes, which lie where there would be padding.
     pub subscribed_at_secs: u32,
+}
+
+/// What a key may be used for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Scope {
+    services: Option<Box<[ServiceId]>>,
+    rest: Option<Box<resource::KeyScope>>,
+}
+
+impl Scope {
+    fn compile(key: &resource::Key) -> Option<Arc<Self>> {
+        let is_restricted = key.services.is_some() || key.scope.is_some();
+        is_restricted.then(|| Arc::new(Self { services: key.services.clone(), rest: key.scope.clone() }))
+    }
+
+    pub fn permits_service(&self, service: ServiceId) -> bool {
+        self.services.as_ref().is_none_or(|services| services.contains(&service))
+    }
+
+    /// `path` is within the service.
+    pub fn permits_route(&self, method: &[u8], path: &str) -> bool {
+        self.rest.as_ref().is_none_or(|rest| rest.permits_route(method, path))
+    }
+
+    pub fn permits_client(&self, client: IpAddr) -> bool {
+        self.rest.as_ref().is_none_or(|rest| rest.permits_client(client))
+    }
+
+    /// Whether it matters where the client is.
+    pub fn asks_for_client(&self) -> bool {
+        self.rest.as_ref().is_some_and(|rest| rest.allow_ips.is_some())
+    }
 }
 
 impl Key {
@@ -93,7 +127,7 @@ impl Key {
             tenant: key.tenant,
             plan: key.plan,
             consumer: key.consumer,
-            services: key.services.as_deref().map(Arc::from),
+            scope: Scope::compile(key),
             // What ended in second zero has ended in second one.
             ends_at_secs: ends_at_secs.map(|secs| NonZeroU64::new(secs).unwrap_or(NonZeroU64::MIN)),
             subscribed_at_secs: u32::try_from(key.subscribed_at_secs).unwrap_or(u32::MAX),
@@ -102,10 +136,6 @@ impl Key {
 
     pub fn is_expired(&self, now_secs: u64) -> bool {
         self.ends_at_secs.is_some_and(|end| now_secs >= end.get())
-    }
-
-    pub fn opens(&self, service: ServiceId) -> bool {
-        self.services.as_ref().is_none_or(|services| services.contains(&service))
     }
 }
 

@@ -18,7 +18,7 @@ use imbl::GenericHashMap;
 use imbl::shared_ptr::DefaultSharedPtr;
 
 pub use change::Change;
-pub use compiled::{Consumer, Endpoint, Key, Plan, Service, Target};
+pub use compiled::{Consumer, Endpoint, Key, Plan, Scope, Service, Target};
 pub use issuers::{ForeignToken, KeySource, TokenIssuer, TokenIssuers};
 
 use self::keys::Keys;

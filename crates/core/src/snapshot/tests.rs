@@ -55,6 +55,7 @@ fn key(number: u128, secret: &[u8]) -> resource::Key {
         plan: None,
         consumer: None,
         services: None,
+        scope: None,
         expires_at_secs: None,
         subscribed_at_secs: 0,
         retired: Vec::new(),
@@ -99,7 +100,7 @@ fn a_refused_change_leaves_the_snapshot_as_it_was_and_names_all_problems() {
 /// There may be a million of them, in the table that every request asks.
 #[test]
 fn a_key_is_small() {
-    assert_eq!(size_of::<Key>(), 96);
+    assert_eq!(size_of::<Key>(), 88);
 }
 
 #[test]

@@ -73,6 +73,7 @@ fn snapshot(upstream: SocketAddr) -> Snapshot {
         plan: None,
         consumer: None,
         services: None,
+        scope: None,
         expires_at_secs: None,
         subscribed_at_secs: 0,
         retired: Vec::new(),

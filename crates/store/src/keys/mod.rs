@@ -5,10 +5,11 @@ mod write;
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite};
+use tollgate_core::Problems;
 use tollgate_core::credential::KeyHash;
 use tollgate_core::resource::{
-    ClientId, ConsumerId, DisplayName, Key, KeyId, PlanId, PlanSlug, RetiredHash, ServiceId, ServiceSlug,
-    TenantId,
+    ClientId, ConsumerId, DisplayName, Key, KeyId, KeyScope, KeyScopeDraft, PlanId, PlanSlug, RetiredHash,
+    ServiceId, ServiceSlug, TenantId,
 };
 use uuid::Uuid;
 
@@ -121,6 +122,7 @@ fn record(row: &SqliteRow) -> Result<Stored<KeyRecord>, StoreError> {
         plan: fields.optional_id("plan_id", PlanId)?,
         consumer: fields.optional_id("consumer_id", ConsumerId)?,
         services: restricted.then(|| service_ids.into()),
+        scope: fields.optional_parsed("scope", parse_scope)?.flatten(),
         expires_at_secs: fields.optional_unsigned("expires_at")?,
         subscribed_at_secs: fields.unsigned("subscribed_at")?,
         retired: fields.optional_parsed("retired", parse_retired)?.unwrap_or_default(),
@@ -132,6 +134,13 @@ fn record(row: &SqliteRow) -> Result<Stored<KeyRecord>, StoreError> {
         services: restricted.then_some(service_slugs),
         last_used_secs: fields.optional_unsigned("last_used_at")?,
     })
+}
+
+pub(super) fn parse_scope(json: &str) -> Result<Option<Box<KeyScope>>, String> {
+    let draft: KeyScopeDraft = serde_json::from_str(json).map_err(|error| error.to_string())?;
+    let mut problems = Problems::default();
+    let scope = KeyScope::parse(draft.routes.as_deref(), draft.allow_ips.as_deref(), &mut problems);
+    if problems.is_empty() { Ok(scope) } else { Err(problems.to_string()) }
 }
 
 /// `hex-id:slug,hex-id:slug`

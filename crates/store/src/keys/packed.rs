@@ -11,6 +11,7 @@ use tollgate_core::resource::{
 };
 use uuid::Uuid;
 
+use super::parse_scope;
 use crate::error::StoreError;
 use crate::store::Read;
 
@@ -23,7 +24,7 @@ const KEYS: &str = "SELECT max(id), CAST(group_concat(record, '') AS BLOB) FROM 
                || ifnull(plan_id, x'00000000000000000000000000000000')
                || ifnull(consumer_id, x'00000000000000000000000000000000')
                || restricted || ifnull(expires_at, '') || x'1f' || subscribed_at || x'1f' || prefix
-               || x'1f' || name || x'1e' AS record
+               || x'1f' || name || x'1f' || ifnull(scope, '') || x'1e' AS record
     FROM keys WHERE id > ? ORDER BY id LIMIT ?)";
 
 const SERVICES: &str = "SELECT CAST(group_concat(key_id || service_id, '') AS BLOB) FROM (
@@ -135,6 +136,10 @@ fn key(rest: &mut Bytes<'_>) -> Option<Key> {
         subscribed_at_secs: fields.next()?.parse().ok()?,
         prefix: fields.next()?.into(),
         name: DisplayName::parse(fields.next()?).ok()?,
+        scope: match fields.next()? {
+            "" => None,
+            json => parse_scope(json).ok()?,
+        },
         retired: Vec::new(),
     };
     fields.next().is_none().then_some(key)

@@ -1,7 +1,7 @@
 //! Writing keys, many at a time where a document brings many.
 
 use sqlx::{QueryBuilder, Sqlite, query};
-use tollgate_core::resource::{Key, KeyId};
+use tollgate_core::resource::{Key, KeyId, KeyScopeDraft};
 
 use crate::error::{StoreError, Unique, taken};
 use crate::row::integer;
@@ -10,15 +10,21 @@ use crate::store::Write;
 /// Rows of one statement; thirteen parameters each stay far below `SQLite`'s 32,766.
 const ROWS_A_STATEMENT: usize = 500;
 
+fn scope_json(key: &Key) -> Result<Option<String>, StoreError> {
+    let json = key.scope.as_deref().map(|scope| serde_json::to_string(&KeyScopeDraft::from(scope)));
+    json.transpose().map_err(|error| StoreError::Corrupt { table: "keys", problem: error.to_string() })
+}
+
 impl Write {
     pub async fn insert_keys(&mut self, keys: &[Key]) -> Result<(), StoreError> {
         let now = integer(self.now_secs());
         for chunk in keys.chunks(ROWS_A_STATEMENT) {
+            let scopes = chunk.iter().map(scope_json).collect::<Result<Vec<_>, _>>()?;
             let mut insert = QueryBuilder::<Sqlite>::new(
                 "INSERT INTO keys (id, tenant_id, name, hash, prefix, plan_id, consumer_id, restricted,
-                                   expires_at, subscribed_at, version, created_at, updated_at) ",
+                                   scope, expires_at, subscribed_at, version, created_at, updated_at) ",
             );
-            insert.push_values(chunk, |mut row, key| {
+            insert.push_values(chunk.iter().zip(scopes), |mut row, (key, scope)| {
                 row.push_bind(key.id.0)
                     .push_bind(key.tenant.0)
                     .push_bind(key.name.as_str().to_owned())
@@ -27,6 +33,7 @@ impl Write {
                     .push_bind(key.plan.map(|plan| plan.0))
                     .push_bind(key.consumer.map(|consumer| consumer.0))
                     .push_bind(key.services.is_some())
+                    .push_bind(scope)
                     .push_bind(key.expires_at_secs.map(integer))
                     .push_bind(integer(key.subscribed_at_secs))
                     .push_bind(1_i64)
@@ -47,7 +54,7 @@ impl Write {
         let now = integer(self.now_secs());
         query(
             "UPDATE keys SET name = ?, hash = ?, prefix = ?, plan_id = ?, consumer_id = ?, restricted = ?,
-                             expires_at = ?, subscribed_at = ?, version = version + 1, updated_at = ?
+                             scope = ?, expires_at = ?, subscribed_at = ?, version = version + 1, updated_at = ?
              WHERE id = ?",
         )
         .bind(key.name.as_str())
@@ -56,6 +63,7 @@ impl Write {
         .bind(key.plan.map(|plan| plan.0))
         .bind(key.consumer.map(|consumer| consumer.0))
         .bind(key.services.is_some())
+        .bind(scope_json(key)?)
         .bind(key.expires_at_secs.map(integer))
         .bind(integer(key.subscribed_at_secs))
         .bind(now)

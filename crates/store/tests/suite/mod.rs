@@ -77,6 +77,13 @@ pub fn service(tenant: &Tenant, slug: &str) -> Service {
     }
 }
 
+pub fn scope() -> KeyScope {
+    let json = r#"{"routes":[{"paths":["/orders/*"],"methods":["GET"]}],"allow_ips":["192.0.2.0/24"]}"#;
+    let draft: KeyScopeDraft = serde_json::from_str(json).unwrap();
+    let mut problems = tollgate_core::Problems::default();
+    *KeyScope::parse(draft.routes.as_deref(), draft.allow_ips.as_deref(), &mut problems).unwrap()
+}
+
 fn issuer() -> JwtIssuerDraft {
     JwtIssuerDraft {
         issuer: "https://id.example".into(),
@@ -111,6 +118,7 @@ pub fn key(tenant: &Tenant, secret: &str) -> Key {
         plan: None,
         consumer: None,
         services: None,
+        scope: None,
         expires_at_secs: None,
         subscribed_at_secs: NOW - 8,
         retired: Vec::new(),

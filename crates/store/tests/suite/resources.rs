@@ -20,6 +20,7 @@ async fn furnished(store: &Store) -> (Tenant, Plan, Vec<Service>, Consumer, Key)
         plan: Some(plan.id),
         consumer: Some(consumer.id),
         services: Some(services_of_key.into()),
+        scope: Some(Box::new(scope())),
         expires_at_secs: Some(NOW + 9),
         retired: vec![
             RetiredHash { hash: KeyHash::of(b"older"), valid_until_secs: NOW + 5 },
@@ -218,9 +219,11 @@ pub async fn everything_loads_in_an_order_that_compiles(store: &Store) {
     assert_eq!(snapshot.key_hashes(), 4_500 + 3);
     let found = snapshot.key(&KeyHash::of(b"old")).unwrap();
     assert_eq!((found.id, found.ends_at_secs), (first.id, NonZeroU64::new(NOW + 7)));
-    assert!(found.opens(services[0].id) && !found.opens(ServiceId(Uuid::nil())));
+    let scope = found.scope.as_deref().unwrap();
+    assert!(scope.permits_service(services[0].id) && !scope.permits_service(ServiceId(Uuid::nil())));
+    assert!(scope.permits_route(b"GET", "/orders/7") && !scope.permits_route(b"GET", "/"));
     let plain = snapshot.key(&more[4_499].hash).unwrap();
-    assert!(plain.services.is_none() && plain.plan.is_none());
+    assert!(plain.scope.is_none() && plain.plan.is_none());
 }
 
 pub async fn lapsed_values_are_found_and_forgotten(store: &Store) {

@@ -31,6 +31,12 @@ pub enum Verb {
         /// A service that the key opens, once for each; all where left out.
         #[arg(long, value_name = "SLUG")]
         service: Vec<String>,
+        /// A network in CIDR notation from which the key may be used, once for each; anywhere where left out.
+        #[arg(long, value_name = "NETWORK")]
+        allow_ip: Vec<String>,
+        /// What the key begins with: live for `tg_live_`, test for `tg_test_`.
+        #[arg(long, value_name = "live|test")]
+        environment: Option<String>,
         #[command(flatten)]
         whole: Whole,
     },
@@ -52,13 +58,33 @@ pub enum Verb {
 impl ResourceVerb for Verb {
     const RESOURCE: &'static Resource = &Resource {
         path: "/api/keys",
-        columns: &["id", "name", "prefix", "plan", "consumer", "expires_at", "last_used_at"],
-        fields: &["name", "plan", "consumer", "expires_at", "subscribed_at", "services"],
+        columns: &["id", "name", "prefix", "environment", "plan", "consumer", "expires_at", "last_used_at"],
+        fields: &[
+            "name",
+            "plan",
+            "consumer",
+            "expires_at",
+            "subscribed_at",
+            "services",
+            "routes",
+            "allow_ips",
+            "environment",
+        ],
     };
 
     fn run(self, session: &Session<'_>) -> Result<()> {
         match self {
-            Self::Create { name, plan, consumer, expires_at, subscribed_at, service, whole } => {
+            Self::Create {
+                name,
+                plan,
+                consumer,
+                expires_at,
+                subscribed_at,
+                service,
+                allow_ip,
+                environment,
+                whole,
+            } => {
                 let fields = FieldsBuilder::default()
                     .text("name", name)
                     .text("plan", plan)
@@ -66,6 +92,8 @@ impl ResourceVerb for Verb {
                     .text("expires_at", expires_at)
                     .text("subscribed_at", subscribed_at)
                     .list("services", service.into_iter().map(Value::String).collect())
+                    .list("allow_ips", allow_ip.into_iter().map(Value::String).collect())
+                    .text("environment", environment)
                     .build();
                 session.create(whole.or(fields)?)?;
                 say_shown_once(session);

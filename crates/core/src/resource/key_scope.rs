@@ -1,0 +1,252 @@
+//! What a key may be used for beyond its services: paths, methods, and from which addresses.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::address::Network;
+use crate::problem::Problems;
+use crate::routing::CanonicalPath;
+
+const MOST_ENTRIES: usize = 64;
+const LONGEST_PATH: usize = 512;
+const LONGEST_METHOD: usize = 32;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyScope {
+    /// One of them has to match; all do where `None`.
+    pub routes: Option<Vec<KeyRoute>>,
+    /// The client has to be in one of them; it may be anywhere where `None`.
+    pub allow_ips: Option<Vec<Network>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRoute {
+    pub paths: Option<Vec<PathPattern>>,
+    /// Compared letter for letter, as methods are (RFC 9110 section 9.1).
+    pub methods: Option<Vec<Box<str>>>,
+}
+
+/// A path within the service: itself alone, or with `/*` at its end everything below it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathPattern(Box<str>);
+
+/// One or both of paths and methods.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct KeyRouteDraft {
+    /// Paths within the service: `/orders` alone, `/orders/*` for everything below it; any where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paths: Option<Vec<String>>,
+    /// Such as `GET`; any where left out. `HEAD` is a method of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub methods: Option<Vec<String>>,
+}
+
+/// As a database keeps it.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyScopeDraft {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routes: Option<Vec<KeyRouteDraft>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_ips: Option<Vec<String>>,
+}
+
+impl KeyScope {
+    /// The fields' paths are those of the key's draft. Nothing where the key may do anything from anywhere.
+    pub fn parse(
+        routes: Option<&[KeyRouteDraft]>,
+        allow_ips: Option<&[String]>,
+        problems: &mut Problems,
+    ) -> Option<Box<Self>> {
+        let routes = list(routes, "routes", problems, |field, draft, problems| draft.parse(field, problems));
+        let allow_ips = list(allow_ips, "allow_ips", problems, |field, text, problems| {
+            problems.check(field, text.parse())
+        });
+        (routes.is_some() || allow_ips.is_some()).then(|| Box::new(Self { routes, allow_ips }))
+    }
+
+    /// `path` is within the service: empty, or starting with a slash.
+    pub fn permits_route(&self, method: &[u8], path: &str) -> bool {
+        self.routes.as_ref().is_none_or(|routes| routes.iter().any(|route| route.matches(method, path)))
+    }
+
+    pub fn permits_client(&self, client: IpAddr) -> bool {
+        let client = client.to_canonical();
+        self.allow_ips.as_ref().is_none_or(|networks| networks.iter().any(|network| network.contains(client)))
+    }
+}
+
+impl KeyRoute {
+    fn matches(&self, method: &[u8], path: &str) -> bool {
+        let is_method = |allowed: &Vec<Box<str>>| allowed.iter().any(|allowed| allowed.as_bytes() == method);
+        let is_path = |allowed: &Vec<PathPattern>| allowed.iter().any(|allowed| allowed.matches(path));
+        self.methods.as_ref().is_none_or(is_method) && self.paths.as_ref().is_none_or(is_path)
+    }
+}
+
+impl PathPattern {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        const EXPECTED: &str = "must be a plain path such as /orders, or /orders/* for everything below it";
+        let path = text.strip_suffix("/*").map_or(text, |below| if below.is_empty() { "/" } else { below });
+        let is_plain = text.len() <= LONGEST_PATH
+            && !path.contains('*')
+            && CanonicalPath::parse(path.as_bytes()).is_ok();
+        if is_plain { Ok(Self(text.into())) } else { Err(EXPECTED) }
+    }
+
+    /// Letter for letter: a path that is written otherwise is another, and not allowed.
+    fn matches(&self, path: &str) -> bool {
+        let path = if path.is_empty() { "/" } else { path };
+        match self.0.strip_suffix('*') {
+            Some(below) => path.starts_with(below),
+            None => *self.0 == *path,
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl KeyRouteDraft {
+    fn parse(&self, field: &str, problems: &mut Problems) -> Option<KeyRoute> {
+        if self.paths.is_none() && self.methods.is_none() {
+            problems.add(field, "must have `paths`, `methods`, or both");
+            return None;
+        }
+        let paths =
+            list(self.paths.as_deref(), &format!("{field}.paths"), problems, |field, text, problems| {
+                problems.check(field, PathPattern::parse(text))
+            });
+        let methods =
+            list(self.methods.as_deref(), &format!("{field}.methods"), problems, |field, text, problems| {
+                problems.check(field, parse_method(text))
+            });
+        Some(KeyRoute { paths, methods })
+    }
+}
+
+impl From<&KeyScope> for KeyScopeDraft {
+    fn from(scope: &KeyScope) -> Self {
+        let route = |route: &KeyRoute| KeyRouteDraft {
+            paths: route
+                .paths
+                .as_ref()
+                .map(|paths| paths.iter().map(|path| path.as_str().to_owned()).collect()),
+            methods: route.methods.as_ref().map(|methods| methods.iter().map(ToString::to_string).collect()),
+        };
+        Self {
+            routes: scope.routes.as_ref().map(|routes| routes.iter().map(route).collect()),
+            allow_ips: scope
+                .allow_ips
+                .as_ref()
+                .map(|networks| networks.iter().map(ToString::to_string).collect()),
+        }
+    }
+}
+
+fn parse_method(text: &str) -> Result<Box<str>, &'static str> {
+    let is_token = |byte: u8| byte.is_ascii_uppercase() || matches!(byte, b'-' | b'_');
+    if (1..=LONGEST_METHOD).contains(&text.len()) && text.bytes().all(is_token) {
+        Ok(text.into())
+    } else {
+        Err("must be a method in capitals, such as GET")
+    }
+}
+
+/// An empty list allows nothing, which nobody means.
+fn list<D, T>(
+    drafts: Option<&[D]>,
+    field: &str,
+    problems: &mut Problems,
+    mut parse: impl FnMut(&str, &D, &mut Problems) -> Option<T>,
+) -> Option<Vec<T>> {
+    let drafts = drafts?;
+    if drafts.is_empty() || drafts.len() > MOST_ENTRIES {
+        problems.add(field, format!("must have 1 to {MOST_ENTRIES} entries, or be left out"));
+        return None;
+    }
+    let parsed = drafts
+        .iter()
+        .enumerate()
+        .filter_map(|(index, draft)| parse(&format!("{field}[{index}]"), draft, problems));
+    Some(parsed.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str) -> Result<KeyScope, Vec<String>> {
+        let draft: KeyScopeDraft = serde_json::from_str(json).unwrap();
+        let mut problems = Problems::default();
+        let scope = KeyScope::parse(draft.routes.as_deref(), draft.allow_ips.as_deref(), &mut problems);
+        let fields: Vec<String> = problems.into_vec().into_iter().map(|problem| problem.field).collect();
+        if fields.is_empty() { Ok(*scope.unwrap()) } else { Err(fields) }
+    }
+
+    #[test]
+    fn a_path_means_itself_or_what_is_below_it() {
+        let scope =
+            parse(r#"{"routes":[{"paths":["/orders","/public/*"]},{"methods":["GET"],"paths":["/"]}]}"#);
+        let scope = scope.unwrap();
+        for (method, path, expected) in [
+            ("POST", "/orders", true),
+            ("POST", "/orders/", false),
+            ("POST", "/orders/7", false),
+            ("POST", "/Orders", false),
+            ("POST", "/public", false),
+            ("POST", "/public/", true),
+            ("POST", "/public/a/b", true),
+            ("POST", "/publicity", false),
+            ("POST", "/%6frders", false),
+            ("GET", "", true),
+            ("GET", "/", true),
+            ("POST", "/", false),
+            ("get", "/", false),
+        ] {
+            assert_eq!(scope.permits_route(method.as_bytes(), path), expected, "{method} {path}");
+        }
+        let all = parse(r#"{"routes":[{"paths":["/*"]}]}"#).unwrap();
+        assert!(all.permits_route(b"GET", "") && all.permits_route(b"GET", "/a/b"));
+    }
+
+    #[test]
+    fn clients_are_told_by_their_networks() {
+        let scope = parse(r#"{"allow_ips":["192.0.2.0/24","2001:db8::/32"]}"#).unwrap();
+        for (client, expected) in [
+            ("192.0.2.9", true),
+            ("::ffff:192.0.2.9", true),
+            ("192.0.3.1", false),
+            ("2001:db8::1", true),
+            ("::1", false),
+        ] {
+            assert_eq!(scope.permits_client(client.parse().unwrap()), expected, "{client}");
+        }
+        assert!(scope.permits_route(b"ANY", "/thing"));
+    }
+
+    #[test]
+    fn every_problem_names_its_field() {
+        let wrong = r#"{"routes":[{},{"paths":["orders","/a*","/../b","/*/b"],"methods":["get",""]},{"paths":[]}],
+            "allow_ips":["ten","10.0.0.0/8"]}"#;
+        assert_eq!(
+            parse(wrong).unwrap_err(),
+            [
+                "routes[0]",
+                "routes[1].paths[0]",
+                "routes[1].paths[1]",
+                "routes[1].paths[2]",
+                "routes[1].paths[3]",
+                "routes[1].methods[0]",
+                "routes[1].methods[1]",
+                "routes[2].paths",
+                "allow_ips[0]",
+            ]
+        );
+        assert_eq!(parse(r#"{"routes":[],"allow_ips":[]}"#).unwrap_err(), ["routes", "allow_ips"]);
+    }
+}
