@@ -71,6 +71,7 @@ impl TokenIssuer {
             issuer: &spec.issuer,
             audience: &spec.audience,
             leeway_secs: spec.leeway.as_secs(),
+            ahead_secs: spec.leeway.as_secs(),
             now_secs,
         };
         let (claims, ends_at_secs) = key.verify(token, &expected)?;

@@ -12,8 +12,10 @@ pub struct Claims(Map<String, Value>);
 pub struct Expected<'e> {
     pub issuer: &'e str,
     pub audience: &'e str,
-    /// How far the issuer's clock may be off.
+    /// For how long an expired token is still good.
     pub leeway_secs: u64,
+    /// How far a token may come from the future.
+    pub ahead_secs: u64,
     pub now_secs: u64,
 }
 
@@ -24,14 +26,14 @@ impl Claims {
 
     /// Whether they are valid; the second since the epoch at which they cease to be, leeway included.
     pub fn check(&self, expected: &Expected<'_>) -> Result<u64, TokenError> {
-        let &Expected { issuer, audience, leeway_secs, now_secs } = expected;
+        let &Expected { issuer, audience, leeway_secs, ahead_secs, now_secs } = expected;
         let expires_at_secs = self.instant("exp")?.ok_or(TokenError::Claims("have no `exp`"))?;
         let ends_at_secs = expires_at_secs.saturating_add(leeway_secs);
         if now_secs >= ends_at_secs {
             return Err(TokenError::Expired);
         }
         for begin in ["nbf", "iat"] {
-            if self.instant(begin)?.is_some_and(|begins| begins > now_secs.saturating_add(leeway_secs)) {
+            if self.instant(begin)?.is_some_and(|begins| begins > now_secs.saturating_add(ahead_secs)) {
                 return Err(TokenError::NotYet);
             }
         }

@@ -18,6 +18,9 @@ use crate::snapshot::{Consumer, Key, Snapshot, Tenant};
 /// The longest that a token may be made to live.
 pub const LONGEST_LIFETIME: Duration = Duration::from_hours(24);
 
+/// How far the clock of the node that issued a token may be ahead.
+const CLOCKS_APART_SECS: u64 = 60;
+
 /// How this node issues and checks tokens.
 #[derive(Clone)]
 pub struct Issuing {
@@ -132,7 +135,13 @@ impl Issuing {
         let signing = self.key_of(snapshot, &compact).ok_or(TokenError::UnknownKey)?;
         let claims = signing.verifying.verify_signature(&compact)?;
         let tenant = claims.text("tenant").ok_or(TokenError::Claims("have no `tenant`"))?;
-        let expected = Expected { issuer: &self.issuer, audience: tenant, leeway_secs: 0, now_secs };
+        let expected = Expected {
+            issuer: &self.issuer,
+            audience: tenant,
+            leeway_secs: 0,
+            ahead_secs: CLOCKS_APART_SECS,
+            now_secs,
+        };
         let expires_at_secs = claims.check(&expected)?;
         let reference = || {
             let token_id = Uuid::try_parse(claims.text("jti")?).ok()?;

@@ -77,6 +77,9 @@ fn a_token_says_whom_it_is_for_and_leads_back_to_the_key() {
         let hash = URL_SAFE_NO_PAD.encode(KeyHash::of(b"key").as_bytes());
         assert_ne!(claims["key_ref"], json!(hash), "the hash does not stand there in clear");
         assert_eq!(issuing.verify(&snapshot, token.as_bytes(), NOW + 3_600), Err(TokenError::Expired));
+        // The clock of another node may be behind, but not by much.
+        assert!(issuing.verify(&snapshot, token.as_bytes(), NOW - 60).is_ok());
+        assert_eq!(issuing.verify(&snapshot, token.as_bytes(), NOW - 61), Err(TokenError::NotYet));
     }
 }
 
@@ -102,7 +105,8 @@ fn the_published_key_verifies_as_any_issuer_s_would() {
     let keys = KeySet::parse(issuing.key_set(&snapshot).as_bytes()).unwrap();
     let token = issued(&issuing, &snapshot);
     let compact = Compact::parse(token.as_bytes()).unwrap();
-    let expected = Expected { issuer: "tollgate", audience: "acme", leeway_secs: 0, now_secs: NOW };
+    let expected =
+        Expected { issuer: "tollgate", audience: "acme", leeway_secs: 0, ahead_secs: 0, now_secs: NOW };
     let key = keys.key(compact.key_id.as_deref()).unwrap();
     assert_eq!(key.verify(&compact, &expected).unwrap().1, NOW + 3_600);
     let other = Expected { audience: "other", ..expected };
@@ -197,7 +201,7 @@ fn a_token_is_three_canonical_parts_of_a_bounded_length() {
 fn claims_are_checked_with_leeway() {
     let check = |claims: Value, now_secs| {
         let claims = Claims::parse(claims.to_string().as_bytes()).unwrap();
-        claims.check(&Expected { issuer: "i", audience: "a", leeway_secs: 10, now_secs })
+        claims.check(&Expected { issuer: "i", audience: "a", leeway_secs: 10, ahead_secs: 10, now_secs })
     };
     let good = json!({ "iss": "i", "aud": ["b", "a"], "exp": 100.9, "nbf": 50 });
     assert_eq!(check(good.clone(), 109), Ok(110));
