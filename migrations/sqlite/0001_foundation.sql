@@ -149,7 +149,9 @@ CREATE INDEX retired_hashes_of_key ON retired_hashes (key_id);
 -- Apart from the keys, because it changes all the time and no version counts it.
 CREATE TABLE key_use (
     key_id        BLOB NOT NULL PRIMARY KEY REFERENCES keys (id) ON DELETE CASCADE,
-    last_used_at  INTEGER NOT NULL
+    last_used_at  INTEGER NOT NULL,
+    requests      INTEGER NOT NULL,
+    rejections    INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- Keys that sign tokens (Ed25519). Their private halves are sealed with a secret that is not in the database.

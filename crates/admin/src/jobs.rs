@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 use tollgate_core::limit::{CounterRecord, Subject, Window};
 use tollgate_core::resource::KeyId;
+use tollgate_core::usage::KeyUsage;
 use tollgate_store::StoreError;
 
 use crate::clock;
@@ -15,17 +16,17 @@ use crate::edit::{Edit, EditError};
 
 const PERSIST_EVERY: Duration = Duration::from_secs(3);
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
-/// A key in steady use is noted as used this often: last uses are right to the minute.
+/// The use of a key in steady use is kept this often: it is right to the minute.
 const USE_EVERY_SECS: u64 = 60;
 
 /// Where uses of keys are noted between two persists.
 pub trait LastUsed: Send + Sync {
-    /// Keys used since the last call, with the second of the last use since the epoch.
-    fn take(&self) -> Vec<(KeyId, u64)>;
+    /// How keys were used since the last call.
+    fn take(&self) -> Vec<(KeyId, KeyUsage)>;
 }
 
-impl<F: Fn() -> Vec<(KeyId, u64)> + Send + Sync> LastUsed for F {
-    fn take(&self) -> Vec<(KeyId, u64)> {
+impl<F: Fn() -> Vec<(KeyId, KeyUsage)> + Send + Sync> LastUsed for F {
+    fn take(&self) -> Vec<(KeyId, KeyUsage)> {
         self()
     }
 }
@@ -35,22 +36,36 @@ impl<F: Fn() -> Vec<(KeyId, u64)> + Send + Sync> LastUsed for F {
 pub(crate) struct Unsaved {
     /// Of several records of one window, the last counts.
     counters: Vec<CounterRecord>,
-    uses: HashMap<KeyId, u64>,
-    /// Uses that are in the database, by the second: a key is noted once in [`USE_EVERY_SECS`].
+    uses: HashMap<KeyId, KeyUsage>,
+    /// When keys' uses were last saved, in seconds since the epoch: each is once in [`USE_EVERY_SECS`].
     noted: HashMap<KeyId, u64>,
+}
+
+/// Which uses of keys are to be saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Uses {
+    /// Those of keys that were not saved for a while.
+    Due,
+    All,
 }
 
 impl ControlPlane {
     /// Keeps what limits have counted and when keys were last used. What fails is logged, and tried again the
     /// next time.
     pub async fn persist(&self) {
+        self.keep(Uses::Due).await;
+    }
+
+    async fn keep(&self, which: Uses) {
         let mut unsaved = self.0.unsaved.lock().await;
         unsaved.take_from(&self.0);
-        if unsaved.counters.is_empty() && unsaved.uses.is_empty() {
+        let now_secs = clock::now_secs();
+        let uses = unsaved.uses(which, now_secs);
+        if unsaved.counters.is_empty() && uses.is_empty() {
             return;
         }
-        match save(&self.0, &unsaved).await {
-            Ok(()) => unsaved.are_saved(),
+        match save(&self.0, &unsaved.counters, &uses).await {
+            Ok(()) => unsaved.are_saved(&uses, now_secs),
             Err(error) => {
                 unsaved.drop_superseded();
                 tracing::error!(%error, "counts and last uses could not be kept");
@@ -73,7 +88,7 @@ impl ControlPlane {
                 _ = sweep.tick() => self.sweep().await,
             }
         }
-        self.persist().await;
+        self.keep(Uses::All).await;
     }
 
     async fn sweep(&self) {
@@ -90,19 +105,26 @@ impl ControlPlane {
 impl Unsaved {
     fn take_from(&mut self, plane: &Inner) {
         self.counters.extend(plane.counters.take_changed());
-        for (key, at_secs) in plane.last_used.iter().flat_map(|source| source.take()) {
-            if self.noted.get(&key).is_none_or(|noted_secs| at_secs >= noted_secs + USE_EVERY_SECS) {
-                self.uses.insert(key, at_secs);
-            }
+        for (key, usage) in plane.last_used.iter().flat_map(|source| source.take()) {
+            self.uses.entry(key).or_default().add(&usage);
         }
     }
 
-    fn are_saved(&mut self) {
+    fn uses(&self, which: Uses, now_secs: u64) -> Vec<(KeyId, KeyUsage)> {
+        let is_wanted = |key: &KeyId| match which {
+            Uses::All => true,
+            Uses::Due => self.noted.get(key).is_none_or(|noted_secs| now_secs >= noted_secs + USE_EVERY_SECS),
+        };
+        self.uses.iter().filter(|(key, _)| is_wanted(key)).map(|(&key, &usage)| (key, usage)).collect()
+    }
+
+    fn are_saved(&mut self, uses: &[(KeyId, KeyUsage)], now_secs: u64) {
         self.counters.clear();
-        if let Some(newest_secs) = self.uses.values().max().copied() {
-            self.noted.retain(|_, noted_secs| *noted_secs + USE_EVERY_SECS > newest_secs);
+        self.noted.retain(|_, noted_secs| *noted_secs + USE_EVERY_SECS > now_secs);
+        for (key, _) in uses {
+            self.uses.remove(key);
+            self.noted.insert(*key, now_secs);
         }
-        self.noted.extend(self.uses.drain());
     }
 
     /// Keeps what could not be saved from growing with time.
@@ -113,12 +135,15 @@ impl Unsaved {
     }
 }
 
-async fn save(plane: &Inner, unsaved: &Unsaved) -> Result<(), StoreError> {
-    let uses: Vec<(KeyId, u64)> = unsaved.uses.iter().map(|(&key, &at_secs)| (key, at_secs)).collect();
+async fn save(
+    plane: &Inner,
+    counters: &[CounterRecord],
+    uses: &[(KeyId, KeyUsage)],
+) -> Result<(), StoreError> {
     let _turn = plane.turn.lock().await;
     let mut write = plane.store.write(clock::now_secs()).await?;
-    write.save_counters(&unsaved.counters).await?;
-    write.note_key_uses(&uses).await?;
+    write.save_counters(counters).await?;
+    write.note_key_uses(uses).await?;
     write.commit().await
 }
 

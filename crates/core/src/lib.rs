@@ -12,5 +12,6 @@ pub mod routing;
 pub mod snapshot;
 pub mod time;
 pub mod token;
+pub mod usage;
 
 pub use problem::{Problem, Problems};

@@ -124,6 +124,11 @@ pub(crate) async fn serve(
             if matches!(rejection, Rejection::RateLimited(_) | Rejection::TooManyFailures(_)) {
                 record.limited = Limited::Yes;
             }
+            if rejection.is_of_key()
+                && let Some(key) = record.caller.and_then(|caller| caller.key)
+            {
+                worker.note_rejection(key.id);
+            }
             let mut reply = context.refusal(&rejection, now);
             reply.lines.extend_from_slice(&limit_lines);
             context.reply(&mut sides, &mut record, &reply, body, now).await
@@ -169,12 +174,12 @@ impl<'x> Context<'x> {
             }
         };
         record.caller = Some(caller);
-        let permitted =
-            authenticate::permit(&caller, &selected, self.head.method_name(), &self.origin.client_ip);
-        permitted.map_err(untouched)?;
         if let Some(key) = caller.key {
             self.worker.note_use(key.id, now.secs());
         }
+        let permitted =
+            authenticate::permit(&caller, &selected, self.head.method_name(), &self.origin.client_ip);
+        permitted.map_err(untouched)?;
         let admitted = admit::check(caller, &gateway.counters, now, &self.worker.times).map_err(untouched)?;
         let forward = Forward {
             worker: self.worker,

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio_rustls::TlsConnector;
 use tollgate_core::resource::KeyId;
 use tollgate_core::snapshot::Snapshot;
+use tollgate_core::usage::KeyUsage;
 use tollgate_counters::LocalCounters;
 use tollgate_http1::Version;
 
@@ -39,7 +40,7 @@ pub(crate) struct Gateway {
     /// No request begins any more.
     closed: AtomicBool,
     in_flight: Box<[InFlight]>,
-    last_used: Mutex<HashMap<KeyId, u64, RandomState>>,
+    key_usage: Mutex<HashMap<KeyId, KeyUsage, RandomState>>,
 }
 
 /// One worker's requests that have begun and not ended. Only that worker changes it.
@@ -113,20 +114,27 @@ impl Gateway {
             draining: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             in_flight: (0..workers).map(|_| InFlight::default()).collect(),
-            last_used: Mutex::default(),
+            key_usage: Mutex::default(),
         }
     }
 
-    /// Takes uses of keys, with their seconds since the epoch; the last of a key counts.
-    pub fn note_last_uses(&self, uses: &mut Vec<(KeyId, u64)>) {
-        if !uses.is_empty() {
-            self.last_used.lock().extend(uses.drain(..));
+    /// Takes requests of keys, with their seconds since the epoch, and which of them were refused.
+    pub fn note_key_uses(&self, uses: &mut Vec<(KeyId, u64)>, rejections: &mut Vec<KeyId>) {
+        if uses.is_empty() && rejections.is_empty() {
+            return;
+        }
+        let mut usage = self.key_usage.lock();
+        for (key, last_used_secs) in uses.drain(..) {
+            usage.entry(key).or_default().add(&KeyUsage { last_used_secs, requests: 1, rejections: 0 });
+        }
+        for key in rejections.drain(..) {
+            usage.entry(key).or_default().rejections += 1;
         }
     }
 
-    /// Keys used since the last call.
-    pub fn take_last_uses(&self) -> Vec<(KeyId, u64)> {
-        std::mem::take(&mut *self.last_used.lock()).into_iter().collect()
+    /// What keys were used since the last call.
+    pub fn take_key_usage(&self) -> Vec<(KeyId, KeyUsage)> {
+        std::mem::take(&mut *self.key_usage.lock()).into_iter().collect()
     }
 
     pub fn is_draining(&self) -> bool {

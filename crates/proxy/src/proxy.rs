@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tollgate_core::resource::KeyId;
 use tollgate_core::snapshot::Snapshot;
+use tollgate_core::usage::KeyUsage;
 use tollgate_counters::LocalCounters;
 
 use crate::access_log::AccessLogger;
@@ -102,9 +103,9 @@ impl Proxy {
         self.gateway.access_log.reopen();
     }
 
-    /// Keys used since the last call, and when last, in seconds since the epoch.
-    pub fn take_last_used(&self) -> Vec<(KeyId, u64)> {
-        self.gateway.take_last_uses()
+    /// How keys were used since the last call.
+    pub fn take_key_usage(&self) -> Vec<(KeyId, KeyUsage)> {
+        self.gateway.take_key_usage()
     }
 
     /// Ends the workers, whatever they are doing, and writes the access log out.

@@ -107,6 +107,14 @@ impl RateLimited {
 }
 
 impl Rejection {
+    /// Whether it is for what the caller's key may do, or for its limits.
+    pub const fn is_of_key(&self) -> bool {
+        matches!(
+            self,
+            Self::KeyNotForService | Self::KeyNotForRoute | Self::KeyNotFromHere | Self::RateLimited(_)
+        )
+    }
+
     /// Whether a credential was tried that is none.
     pub const fn is_failed_credential(&self) -> bool {
         matches!(self, Self::UnknownKey | Self::KeyExpired | Self::TokenNotValid(_))

@@ -48,6 +48,8 @@ pub(crate) struct Worker {
     cursors_revision: Cell<Option<u64>>,
     /// Uses of keys, one after another: a look-up for each would cost a request two cache misses.
     key_uses: RefCell<Vec<(KeyId, u64)>>,
+    /// Which of them were refused.
+    key_rejections: RefCell<Vec<KeyId>>,
     pub verified_tokens: RefCell<VerifiedTokens>,
     random: Cell<u64>,
 }
@@ -86,6 +88,7 @@ impl Worker {
             cursors: RefCell::default(),
             cursors_revision: Cell::default(),
             key_uses: RefCell::default(),
+            key_rejections: RefCell::default(),
             verified_tokens: RefCell::default(),
             random: Cell::new(fastrand::u64(..)),
         }
@@ -134,9 +137,29 @@ impl Worker {
     pub fn note_use(&self, key: KeyId, now_secs: u64) {
         let mut uses = self.key_uses.borrow_mut();
         uses.push((key, now_secs));
-        if uses.len() == GATHERED_USES {
-            self.gateway.note_last_uses(&mut uses);
+        let gathered = uses.len();
+        drop(uses);
+        self.hand_over_uses_at(gathered);
+    }
+
+    /// Of a request whose use of the key was noted.
+    pub fn note_rejection(&self, key: KeyId) {
+        let mut rejections = self.key_rejections.borrow_mut();
+        rejections.push(key);
+        let gathered = rejections.len();
+        drop(rejections);
+        self.hand_over_uses_at(gathered);
+    }
+
+    /// At the end one by one: they are kept once nothing is in flight any more.
+    fn hand_over_uses_at(&self, gathered: usize) {
+        if gathered >= GATHERED_USES || self.gateway.is_draining() {
+            self.hand_over_uses();
         }
+    }
+
+    fn hand_over_uses(&self) {
+        self.gateway.note_key_uses(&mut self.key_uses.borrow_mut(), &mut self.key_rejections.borrow_mut());
     }
 
     /// 64 random bits for request ids: unique, not secret (xorshift64*, Vigna 2016).
@@ -174,7 +197,7 @@ impl Worker {
         let most = self.gateway.settings.timeouts.upstream_idle;
         self.gateway.pools.purge(self.index, now, most);
         self.forget_services();
-        self.gateway.note_last_uses(&mut self.key_uses.borrow_mut());
+        self.hand_over_uses();
     }
 
     /// Drops the cursors of services that are gone.
@@ -235,6 +258,7 @@ async fn accept(worker: &Rc<Worker>, listener: TcpListener, phase: &mut watch::R
             },
         }
     }
+    worker.hand_over_uses();
     worker.gateway.worker_drains(worker.index);
     if let Err(error) = accept_waiting(worker, listener) {
         tracing::error!(%error, "connections that were waiting to be accepted are lost");

@@ -359,3 +359,20 @@ fn a_key_says_what_it_is_for() {
         gateway.admin().put(&format!("/api/keys/{}?tenant=acme", text(live, "id")), &other).expect(422);
     assert_eq!(refused["errors"][0]["field"], "environment");
 }
+
+#[test]
+fn what_a_key_was_used_for_is_counted() {
+    let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
+    let tenant = gateway.tenant("acme");
+    tenant.service("api", &upstream.url()).service("other", &upstream.url());
+    tenant.plan_with(&json!({ "slug": "plan", "limits": [harness::exactly(2)] }));
+    let made = tenant.key_with(&json!({ "name": "counted", "plan": "plan", "services": ["api"] }));
+    assert_eq!((&made["requests"], &made["rejections"]), (&json!(0), &json!(0)));
+    for (service, status) in [("api", 200), ("api", 200), ("api", 429), ("other", 403)] {
+        let answer = get(&gateway, &format!("/acme/{service}"), &[("X-API-Key", text(&made, "key"))]);
+        assert_eq!(answer.status, status, "{}", answer.text());
+    }
+    let gateway = gateway.restart_after("TERM");
+    let shown = gateway.admin().get(&format!("/api/keys/{}?tenant=acme", text(&made, "id"))).expect(200);
+    assert_eq!((&shown["requests"], &shown["rejections"]), (&json!(4), &json!(2)));
+}

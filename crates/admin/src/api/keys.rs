@@ -65,6 +65,10 @@ pub struct KeyView {
     subscribed_at: String,
     #[schema(format = DateTime)]
     last_used_at: Option<String>,
+    /// Requests that the key identified, right to the minute; those that a crash cut off are missing.
+    requests: u64,
+    /// How many of them were refused for what the key may do, or for its limits.
+    rejections: u64,
     version: u64,
     #[schema(format = DateTime)]
     created_at: String,
@@ -93,7 +97,7 @@ pub struct RotateDraft {
 
 impl From<&Stored<KeyRecord>> for KeyView {
     fn from(stored: &Stored<KeyRecord>) -> Self {
-        let KeyRecord { key, plan, consumer, services, last_used_secs } = &stored.value;
+        let KeyRecord { key, plan, consumer, services, usage } = &stored.value;
         let slugs = |services: &Vec<_>| services.iter().map(ToString::to_string).collect();
         let KeyScopeDraft { routes, allow_ips } =
             key.scope.as_deref().map(KeyScopeDraft::from).unwrap_or_default();
@@ -109,7 +113,9 @@ impl From<&Stored<KeyRecord>> for KeyView {
             environment: Environment::of(&key.prefix).map(Environment::as_str),
             expires_at: key.expires_at_secs.map(timestamp),
             subscribed_at: timestamp(key.subscribed_at_secs),
-            last_used_at: last_used_secs.map(timestamp),
+            last_used_at: usage.map(|usage| timestamp(usage.last_used_secs)),
+            requests: usage.unwrap_or_default().requests,
+            rejections: usage.unwrap_or_default().rejections,
             version: stored.version,
             created_at: timestamp(stored.created_at_secs),
             updated_at: timestamp(stored.updated_at_secs),

@@ -5,6 +5,7 @@ use tollgate_admin::Settings;
 use tollgate_core::limit::{Calendar, Counted, CounterRecord, LimitRule, Subject, Window};
 use tollgate_core::resource::{KeyId, LimitDraft};
 use tollgate_core::time::UnixMicros;
+use tollgate_core::usage::KeyUsage;
 
 use crate::gateway::{Gateway, settings};
 
@@ -35,19 +36,26 @@ fn counts_survive_a_restart_within_their_period() {
 
 #[test]
 fn the_last_use_of_a_key_is_shown_and_counts_no_version() {
-    let uses: &'static Mutex<Vec<(KeyId, u64)>> = Box::leak(Box::default());
+    let uses: &'static Mutex<Vec<(KeyId, KeyUsage)>> = Box::leak(Box::default());
+    let usage = |last_used_secs| KeyUsage { last_used_secs, requests: 3, rejections: 1 };
     let take = || std::mem::take(&mut *uses.lock().unwrap());
     let gateway = Gateway::start_with(Settings { last_used: Some(Box::new(take)), ..settings() });
     let acme = gateway.admin_in("acme");
     let made = acme.post("/api/keys", &json!({ "name": "k" })).expect(201);
     assert!(made["last_used_at"].is_null());
     let id = made["id"].as_str().unwrap();
-    uses.lock().unwrap().push((KeyId(id.parse().unwrap()), 1_800_000_000));
+    uses.lock().unwrap().push((KeyId(id.parse().unwrap()), usage(1_800_000_000)));
     let revision = gateway.revision();
     gateway.runtime.block_on(gateway.plane.persist());
     let shown = acme.get(&format!("/api/keys/{id}")).expect(200);
     assert_eq!((&shown["last_used_at"], &shown["version"]), (&json!("2027-01-15T08:00:00Z"), &json!(1)));
+    assert_eq!((&shown["requests"], &shown["rejections"]), (&json!(3), &json!(1)));
     assert_eq!(gateway.revision(), revision);
+    // More within the minute is kept at the end, if not before.
+    uses.lock().unwrap().push((KeyId(id.parse().unwrap()), usage(1_800_000_001)));
+    gateway.runtime.block_on(gateway.plane.run_jobs(std::future::ready(())));
+    let shown = acme.get(&format!("/api/keys/{id}")).expect(200);
+    assert_eq!((&shown["requests"], &shown["rejections"]), (&json!(6), &json!(2)));
 }
 
 #[test]

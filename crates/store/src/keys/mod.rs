@@ -11,6 +11,7 @@ use tollgate_core::resource::{
     ClientId, ConsumerId, DisplayName, Key, KeyId, KeyScope, KeyScopeDraft, PlanId, PlanSlug, RetiredHash,
     ServiceId, ServiceSlug, TenantId,
 };
+use tollgate_core::usage::KeyUsage;
 use uuid::Uuid;
 
 use crate::error::StoreError;
@@ -29,13 +30,15 @@ pub struct KeyRecord {
     pub consumer: Option<ClientId>,
     /// In the order of their slugs.
     pub services: Option<Vec<ServiceSlug>>,
-    pub last_used_secs: Option<u64>,
+    /// Since the key is there; `None` where it was never used.
+    pub usage: Option<KeyUsage>,
 }
 
 /// Rows asked for at once where a list of names is looked up.
 const NAMES_A_QUERY: usize = 500;
 
-const SELECT: &str = "SELECT k.*, p.slug AS plan, c.client_id AS consumer, u.last_used_at,
+const SELECT: &str =
+    "SELECT k.*, p.slug AS plan, c.client_id AS consumer, u.last_used_at, u.requests, u.rejections,
        (SELECT group_concat(hex(s.id) || ':' || s.slug) FROM key_services ks
         JOIN services s ON s.id = ks.service_id WHERE ks.key_id = k.id) AS services,
        (SELECT group_concat(hex(r.hash) || ':' || r.valid_until) FROM retired_hashes r
@@ -132,8 +135,14 @@ fn record(row: &SqliteRow) -> Result<Stored<KeyRecord>, StoreError> {
         plan: fields.optional_parsed("plan", PlanSlug::parse)?,
         consumer: fields.optional_parsed("consumer", ClientId::parse)?,
         services: restricted.then_some(service_slugs),
-        last_used_secs: fields.optional_unsigned("last_used_at")?,
+        usage: usage(&fields)?,
     })
+}
+
+fn usage(fields: &Fields<'_>) -> Result<Option<KeyUsage>, StoreError> {
+    let Some(last_used_secs) = fields.optional_unsigned("last_used_at")? else { return Ok(None) };
+    let (requests, rejections) = (fields.unsigned("requests")?, fields.unsigned("rejections")?);
+    Ok(Some(KeyUsage { last_used_secs, requests, rejections }))
 }
 
 pub(super) fn parse_scope(json: &str) -> Result<Option<Box<KeyScope>>, String> {

@@ -2,6 +2,7 @@
 
 use sqlx::{QueryBuilder, Sqlite, query};
 use tollgate_core::resource::{Key, KeyId, KeyScopeDraft};
+use tollgate_core::usage::KeyUsage;
 
 use crate::error::{StoreError, Unique, taken};
 use crate::row::integer;
@@ -104,17 +105,22 @@ impl Write {
         Ok(())
     }
 
-    /// Notes uses, in seconds since the epoch; keys that are gone are passed over. No version counts it.
-    pub async fn note_key_uses(&mut self, uses: &[(KeyId, u64)]) -> Result<(), StoreError> {
+    /// Adds to what is known of the keys' use; keys that are gone are passed over. No version counts it.
+    pub async fn note_key_uses(&mut self, uses: &[(KeyId, KeyUsage)]) -> Result<(), StoreError> {
         for chunk in uses.chunks(ROWS_A_STATEMENT) {
-            let mut insert = QueryBuilder::<Sqlite>::new("WITH used (id, at) AS (");
-            insert.push_values(chunk, |mut row, (key, at_secs)| {
-                row.push_bind(key.0).push_bind(integer(*at_secs));
+            let mut insert = QueryBuilder::<Sqlite>::new("WITH used (id, at, requests, rejections) AS (");
+            insert.push_values(chunk, |mut row, (key, usage)| {
+                row.push_bind(key.0)
+                    .push_bind(integer(usage.last_used_secs))
+                    .push_bind(integer(usage.requests))
+                    .push_bind(integer(usage.rejections));
             });
             insert.push(
-                ") INSERT INTO key_use (key_id, last_used_at)
-                 SELECT used.id, used.at FROM used JOIN keys ON keys.id = used.id WHERE true
-                 ON CONFLICT (key_id) DO UPDATE SET last_used_at = max(last_used_at, excluded.last_used_at)",
+                ") INSERT INTO key_use (key_id, last_used_at, requests, rejections)
+                 SELECT used.id, used.at, used.requests, used.rejections
+                 FROM used JOIN keys ON keys.id = used.id WHERE true
+                 ON CONFLICT (key_id) DO UPDATE SET last_used_at = max(last_used_at, excluded.last_used_at),
+                     requests = requests + excluded.requests, rejections = rejections + excluded.rejections",
             );
             insert.build().execute(self.connection()).await?;
         }

@@ -3,6 +3,7 @@ use std::num::NonZeroU64;
 use tollgate_core::credential::KeyHash;
 use tollgate_core::resource::*;
 use tollgate_core::snapshot::Snapshot;
+use tollgate_core::usage::KeyUsage;
 use tollgate_store::{Dependent, Page, Store, StoreError, Unique};
 use uuid::Uuid;
 
@@ -93,8 +94,9 @@ pub async fn an_edit_counts_the_version_and_a_use_does_not(store: &Store) {
     let edited_key =
         Key { services: None, retired: Vec::new(), plan: None, subscribed_at_secs: NOW, ..key.clone() };
     write.update_key(&key, &edited_key).await.unwrap();
-    write.note_key_uses(&[(key.id, NOW + 3), (KeyId(Uuid::now_v7()), NOW)]).await.unwrap();
-    write.note_key_uses(&[(key.id, NOW + 2)]).await.unwrap();
+    let usage = |last_used_secs| KeyUsage { last_used_secs, requests: 2, rejections: 1 };
+    write.note_key_uses(&[(key.id, usage(NOW + 3)), (KeyId(Uuid::now_v7()), usage(NOW))]).await.unwrap();
+    write.note_key_uses(&[(key.id, usage(NOW + 2))]).await.unwrap();
     write.commit().await.unwrap();
 
     let mut read = store.read().await.unwrap();
@@ -106,7 +108,8 @@ pub async fn an_edit_counts_the_version_and_a_use_does_not(store: &Store) {
     assert_eq!((consumer.value.consumer, consumer.version), (edited_consumer, 2));
     let found = read.key(tenant.id, key.id).await.unwrap().unwrap();
     assert_eq!((found.value.key, found.version), (edited_key, 2));
-    assert_eq!(found.value.last_used_secs, Some(NOW + 3));
+    let used = KeyUsage { last_used_secs: NOW + 3, requests: 4, rejections: 2 };
+    assert_eq!(found.value.usage, Some(used));
 }
 
 pub async fn slugs_are_unique_in_their_tenant_alone(store: &Store) {

@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use tollgate_admin::{ControlPlane, FirstStart, Settings};
 use tollgate_core::resource::KeyId;
 use tollgate_core::snapshot::Snapshot;
+use tollgate_core::usage::KeyUsage;
 use tollgate_counters::LocalCounters;
 use tollgate_proxy::{Proxy, Shared};
 use tollgate_store::Store;
@@ -71,6 +72,6 @@ impl Control {
     }
 }
 
-fn last_used(proxy: &OnceLock<Weak<Proxy>>) -> Vec<(KeyId, u64)> {
-    proxy.get().and_then(Weak::upgrade).map(|proxy| proxy.take_last_used()).unwrap_or_default()
+fn last_used(proxy: &OnceLock<Weak<Proxy>>) -> Vec<(KeyId, KeyUsage)> {
+    proxy.get().and_then(Weak::upgrade).map(|proxy| proxy.take_key_usage()).unwrap_or_default()
 }
