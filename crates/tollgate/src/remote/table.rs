@@ -48,12 +48,14 @@ fn cell(value: &Value) -> String {
             } else if let (Some(requests), Some(per)) = (value["requests"].as_u64(), value["per"].as_str()) {
                 let burst = value["burst"].as_u64().filter(|burst| *burst != requests);
                 let burst = burst.map(|burst| format!(":burst={burst}")).unwrap_or_default();
-                // Days and months are counted in fixed windows anyway.
-                let algorithm = match value["algorithm"].as_str() {
-                    Some("fixed_window") if !["day", "month"].contains(&per) => ":algorithm=fixed_window",
-                    Some(_) | None => "",
+                // What a limit has where nothing is written goes without saying.
+                let usual = if ["day", "month"].contains(&per) { "fixed_window" } else { "token_bucket" };
+                let option = |name: &str, usual: &str| {
+                    let value = value[name].as_str().filter(|value| *value != usual);
+                    value.map(|value| format!(":{name}={value}")).unwrap_or_default()
                 };
-                format!("{requests}/{per}{burst}{algorithm}")
+                let (algorithm, anchor) = (option("algorithm", usual), option("anchor", "calendar"));
+                format!("{requests}/{per}{burst}{algorithm}{anchor}")
             } else {
                 let field = |(name, value): (&String, &Value)| format!("{name}={}", cell(value));
                 let shown = fields.iter().filter(|(_, value)| !value.is_null()).map(field);
@@ -99,9 +101,12 @@ mod tests {
                 {"requests": 5, "per": "minute", "burst": 5, "algorithm": "token_bucket"},
                 {"requests": 1000, "per": "hour", "burst": 9, "algorithm": "token_bucket"},
                 {"requests": 7, "per": "10s", "algorithm": "fixed_window"},
-                {"requests": 100, "per": "month", "algorithm": "fixed_window"}],
+                {"requests": 8, "per": "2h", "algorithm": "sliding_log"},
+                {"requests": 9, "per": "day", "algorithm": "fixed_window", "anchor": "subscription"},
+                {"requests": 100, "per": "month", "algorithm": "fixed_window", "anchor": "calendar"}],
             "targets": [{"url": "http://a"}, {"url": "http://b", "weight": 3}]});
-        let expected = "slug     p\nlimits   5/minute, 1000/hour:burst=9, 7/10s:algorithm=fixed_window, 100/month\n\
+        let expected = "slug     p\nlimits   5/minute, 1000/hour:burst=9, 7/10s:algorithm=fixed_window, \
+                        8/2h:algorithm=sliding_log, 9/day:anchor=subscription, 100/month\n\
                         targets  http://a, http://b=3\n";
         assert_eq!(record(&body, &["slug"]), expected);
     }
