@@ -30,7 +30,7 @@ impl Gauge {
     ) -> Self {
         match (rule.algorithm, stored) {
             (Algorithm::TokenBucket { burst }, Some(&Counted::Bucket { missing, at, .. })) => {
-                Self::Bucket(rule.bucket(burst, 0, now).since(missing, at, now))
+                Self::Bucket(rule.bucket(burst, 0, now).since(missing.into(), at, now))
             }
             (Algorithm::TokenBucket { burst }, stored) => {
                 Self::Bucket(rule.bucket(burst, used(rule, stored, now), now))
@@ -103,7 +103,7 @@ impl Gauge {
 fn used(rule: &LimitRule, stored: Option<&Counted>, now: UnixMicros) -> u64 {
     match stored {
         Some(&Counted::Bucket { missing, at, .. }) => {
-            rule.bucket(rule.requests, 0, now).since(missing, at, now).used()
+            rule.bucket(rule.requests, 0, now).since(missing.into(), at, now).used()
         }
         Some(&Counted::Fixed { end_secs, used, .. }) if now.secs() < end_secs => used,
         Some(&Counted::Sliding { end_secs, previous, current }) => {

@@ -18,5 +18,5 @@ pub use calendar::Calendar;
 pub use decision::{Outcome, Refusal, Standing, Standings, Subject, decide, inspect};
 pub use rule::{LimitRule, RuleHeaders};
 pub use sliding_log::Log;
-pub use window::{BadWindow, Counted, Window};
+pub use window::{BadWindow, Counted, RequestMicros, Window};
 pub use windows::{CounterRecord, SubjectWindows};

@@ -69,7 +69,7 @@ impl TokenBucket {
     }
 
     pub fn counted(&self) -> Counted {
-        Counted::Bucket { missing: self.missing, at: self.at, full_at: self.full_at() }
+        Counted::Bucket { missing: self.missing.into(), at: self.at, full_at: self.full_at() }
     }
 
     fn full_at(&self) -> UnixMicros {

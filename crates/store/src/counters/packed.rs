@@ -50,7 +50,7 @@ fn pack_counted(bytes: &mut Vec<u8>, counted: &Counted) {
     match *counted {
         Counted::Bucket { missing, at, full_at } => {
             bytes.push(BUCKET);
-            bytes.extend_from_slice(&missing.to_be_bytes());
+            bytes.extend_from_slice(&u128::from(missing).to_be_bytes());
             bytes.extend_from_slice(&at.0.to_be_bytes());
             bytes.extend_from_slice(&full_at.0.to_be_bytes());
         }
@@ -95,7 +95,7 @@ impl Input<'_> {
         };
         let counted = match self.take()? {
             [BUCKET] => Counted::Bucket {
-                missing: u128::from_be_bytes(self.take()?),
+                missing: u128::from_be_bytes(self.take()?).into(),
                 at: UnixMicros(self.number()?),
                 full_at: UnixMicros(self.number()?),
             },
@@ -139,7 +139,8 @@ mod tests {
 
     fn records() -> Vec<CounterRecord> {
         let subject = Subject(Uuid::from_u128(7));
-        let bucket = Counted::Bucket { missing: u128::MAX, at: UnixMicros(u64::MAX), full_at: UnixMicros(3) };
+        let bucket =
+            Counted::Bucket { missing: u128::MAX.into(), at: UnixMicros(u64::MAX), full_at: UnixMicros(3) };
         let fixed = |used| Counted::Fixed { start_secs: 1, end_secs: 2, used };
         let sliding = Counted::Sliding { end_secs: u64::MAX, previous: 4, current: 5 };
         let log = Log::of([(UnixMicros(5), 1), (UnixMicros(6), u64::MAX - 1)]).unwrap();

@@ -14,7 +14,11 @@ pub async fn counters_are_kept_until_they_are_over(store: &Store) {
     let span = |secs| Window::Span { secs };
     let bucket = record(
         span(90),
-        Counted::Bucket { missing: u128::from(u64::MAX) * 5, at: now, full_at: now.after(1_000_000) },
+        Counted::Bucket {
+            missing: (u128::from(u64::MAX) * 5).into(),
+            at: now,
+            full_at: now.after(1_000_000),
+        },
     );
     let sliding = record(span(91), Counted::Sliding { end_secs: NOW + 50, previous: 7, current: 2 });
     let log = Log::of([(now, 2), (now.after(1_500_000), 3)]).unwrap();

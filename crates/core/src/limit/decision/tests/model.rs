@@ -236,7 +236,7 @@ proptest! {
         let bucket = Algorithm::TokenBucket { burst: requests };
         let window = Window::Span { secs };
         let states = [
-            Counted::Bucket { missing, at: UnixMicros(at), full_at: UnixMicros(at) },
+            Counted::Bucket { missing: missing.into(), at: UnixMicros(at), full_at: UnixMicros(at) },
             Counted::Fixed { start_secs: at, end_secs: other, used },
             Counted::Sliding { end_secs: at, previous: used, current: other },
             Counted::Log(Box::new(Log::of([(UnixMicros(at), used.max(1))]).unwrap())),
