@@ -17,6 +17,8 @@ CREATE TABLE tenants (
     name        TEXT NOT NULL,
     -- IANA name.
     time_zone   TEXT NOT NULL,
+    -- JSON list of limits as they are written through the API.
+    limits      TEXT NOT NULL,
     version     INTEGER NOT NULL,
     created_at  INTEGER NOT NULL,
     updated_at  INTEGER NOT NULL
@@ -52,6 +54,8 @@ CREATE TABLE plans (
     name        TEXT NOT NULL,
     -- JSON list of limits as they are written through the API.
     limits      TEXT NOT NULL,
+    -- Most requests at once.
+    concurrency INTEGER CHECK (concurrency BETWEEN 1 AND 4294967295),
     version     INTEGER NOT NULL,
     created_at  INTEGER NOT NULL,
     updated_at  INTEGER NOT NULL,
@@ -71,6 +75,8 @@ CREATE TABLE services (
     max_body_bytes  INTEGER,
     -- JSON list of issuers as they are written through the API, each beside how far its keys may be fetched from.
     jwt             TEXT NOT NULL,
+    -- JSON object of limits, rules and costs as they are written through the API.
+    limits          TEXT NOT NULL,
     version         INTEGER NOT NULL,
     created_at      INTEGER NOT NULL,
     updated_at      INTEGER NOT NULL,
@@ -117,6 +123,8 @@ CREATE TABLE keys (
     restricted   INTEGER NOT NULL CHECK (restricted IN (0, 1)),
     -- JSON of the routes and networks that the key is restricted to; NULL where it is not.
     scope        TEXT,
+    -- JSON list of limits as they are written through the API; NULL where there is none.
+    limits       TEXT,
     expires_at   INTEGER,
     subscribed_at INTEGER NOT NULL,
     version      INTEGER NOT NULL,

@@ -2,4 +2,4 @@
 
 mod local;
 
-pub use local::LocalCounters;
+pub use local::{Decision, LocalCounters, Permits, Verdict};

@@ -1,21 +1,23 @@
 //! Counters in this process's memory, one small lock over a share of the subjects.
 //!
-//! A request takes exactly one lock, around one hash look-up and the arithmetic of all its limits. There are
-//! many more shards than workers, so two workers seldom meet in one.
+//! A request with one subject takes exactly one lock, around one hash look-up and the arithmetic of all its limits.
+//! One with several takes the locks of all of them, in ascending order and none twice, so that two such requests
+//! never wait for each other. There are many more shards than workers, so two workers seldom meet in one.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 
 use ahash::RandomState;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
+use smallvec::SmallVec;
 use tollgate_core::limit::{
-    self, Calendar, Counted, CounterRecord, LimitRule, Outcome, Subject, SubjectWindows,
+    self, Charge, Counted, CounterRecord, Demand, Outcome, Refusal, Settlement, Standings, Subject,
+    SubjectWindows,
 };
 use tollgate_core::time::UnixMicros;
 
 /// One for each value of the byte that picks it.
 const SHARDS: usize = 1 << u8::BITS;
-/// Of a request.
-const COST: u64 = 1;
 
 pub struct LocalCounters {
     shards: Box<[Shard]>,
@@ -26,13 +28,59 @@ pub struct LocalCounters {
 /// A cache line each, so that workers do not slow each other down by neighbourhood.
 #[repr(align(64))]
 #[derive(Default)]
-struct Shard(Mutex<HashMap<Subject, Entry, RandomState>>);
+struct Shard(Mutex<Entries>);
+
+type Entries = HashMap<Subject, Entry, RandomState>;
 
 #[derive(Default)]
 struct Entry {
     windows: SubjectWindows,
     /// Whether it changed since it was last taken for keeping.
     changed: bool,
+    /// Requests under way; counted where their number is limited.
+    in_flight: u32,
+}
+
+/// What was decided on a request.
+#[must_use]
+pub struct Decision<'c> {
+    /// One standing a limit, in the order of the demands and of their rules.
+    pub standings: Standings,
+    pub verdict: Verdict<'c>,
+}
+
+#[must_use]
+pub enum Verdict<'c> {
+    /// The request is let through, and charged to every limit.
+    Admitted(Permits<'c>),
+    /// A limit refused it; nothing was charged.
+    Limited(Refusal),
+    /// As many requests as this demand allows at once are under way; nothing was charged.
+    Busy { demand: usize },
+}
+
+impl Verdict<'_> {
+    pub const fn is_admitted(&self) -> bool {
+        matches!(self, Self::Admitted(_))
+    }
+}
+
+/// Places among the requests that are under way; given back when this is dropped, however the request ended. Most
+/// requests need none.
+#[must_use = "the places are given back when this is dropped"]
+pub struct Permits<'c> {
+    counters: &'c LocalCounters,
+    subjects: SmallVec<[Subject; 1]>,
+}
+
+impl Drop for Permits<'_> {
+    fn drop(&mut self) {
+        for &subject in &self.subjects {
+            if let Some(entry) = self.counters.shard(subject).lock().get_mut(&subject) {
+                entry.in_flight = entry.in_flight.saturating_sub(1);
+            }
+        }
+    }
 }
 
 impl LocalCounters {
@@ -40,40 +88,105 @@ impl LocalCounters {
         Self { shards: (0..SHARDS).map(|_| Shard::default()).collect(), hasher: RandomState::new() }
     }
 
-    /// Decides on one request of `subject` over all its limits, and charges it where it is let through.
-    pub fn decide(
-        &self,
-        subject: Subject,
-        rules: &[LimitRule],
-        calendar: Calendar<'_>,
-        now: UnixMicros,
-    ) -> Outcome {
-        let mut shard = self.shard(subject).0.lock();
-        let entry = shard.entry(subject).or_default();
-        let outcome = limit::decide(rules, &mut entry.windows, calendar, COST, now);
-        entry.changed |= outcome.refusal.is_none();
-        outcome
+    /// Decides on one request that costs `cost`, over all limits of all subjects: all let it through and are charged,
+    /// or none is charged. The demands' subjects differ.
+    pub fn decide(&self, demands: &[Demand<'_>], cost: u64, now: UnixMicros) -> Decision<'_> {
+        match demands {
+            [] => Decision { standings: Standings::new(), verdict: Verdict::Admitted(self.permits()) },
+            [only] => self.decide_one(*only, cost, now),
+            several => self.decide_together(several, cost, now),
+        }
     }
 
-    /// Where `subject` stands; charges nothing.
-    pub fn inspect(
+    fn decide_one(
         &self,
-        subject: Subject,
-        rules: &[LimitRule],
-        calendar: Calendar<'_>,
+        Demand { subject, limits, calendar }: Demand<'_>,
+        cost: u64,
         now: UnixMicros,
-    ) -> Outcome {
-        let shard = self.shard(subject).0.lock();
-        match shard.get(&subject) {
-            Some(entry) => limit::inspect(rules, &entry.windows, calendar, COST, now),
-            None => limit::inspect(rules, &SubjectWindows::default(), calendar, COST, now),
+    ) -> Decision<'_> {
+        let mut shard = self.shard(subject).lock();
+        let entry = shard.entry(subject).or_default();
+        if is_full(limits.concurrency, entry.in_flight) {
+            return busy(0, limit::inspect(&limits.rules, &entry.windows, calendar, cost, now));
         }
+        let charge = Charge { rules: &limits.rules, windows: &mut entry.windows, calendar };
+        let Outcome { standings, refusal } = limit::decide(&mut [charge], cost, now);
+        if let Some(refusal) = refusal {
+            return Decision { standings, verdict: Verdict::Limited(refusal) };
+        }
+        entry.changed |= !limits.rules.is_empty();
+        let mut permits = self.permits();
+        if limits.concurrency.is_some() {
+            entry.in_flight += 1;
+            permits.subjects.push(subject);
+        }
+        Decision { standings, verdict: Verdict::Admitted(permits) }
+    }
+
+    fn decide_together(&self, demands: &[Demand<'_>], cost: u64, now: UnixMicros) -> Decision<'_> {
+        let mut locked = self.lock_all(demands);
+        let is_busy = |(index, demand): (usize, &Demand<'_>)| {
+            let in_flight = locked.entry(index, demand.subject).map_or(0, |entry| entry.in_flight);
+            is_full(demand.limits.concurrency, in_flight)
+        };
+        if let Some(demand) = demands.iter().enumerate().position(is_busy) {
+            return busy(demand, locked.inspect(demands, cost, now));
+        }
+        // They are taken out, because one map can't lend several of its entries at once, and put back below.
+        let mut windows: SmallVec<[SubjectWindows; 4]> = demands
+            .iter()
+            .enumerate()
+            .map(|(index, demand)| std::mem::take(&mut locked.entry_mut(index, demand.subject).windows))
+            .collect();
+        let mut charges: SmallVec<[Charge<'_>; 4]> = demands
+            .iter()
+            .zip(&mut windows)
+            .map(|(demand, windows)| Charge {
+                rules: &demand.limits.rules,
+                windows,
+                calendar: demand.calendar,
+            })
+            .collect();
+        let Outcome { standings, refusal } = limit::decide(&mut charges, cost, now);
+        drop(charges);
+        let mut permits = self.permits();
+        for (index, (demand, windows)) in demands.iter().zip(windows).enumerate() {
+            let entry = locked.entry_mut(index, demand.subject);
+            entry.windows = windows;
+            if refusal.is_none() {
+                entry.changed |= !demand.limits.rules.is_empty();
+                if demand.limits.concurrency.is_some() {
+                    entry.in_flight += 1;
+                    permits.subjects.push(demand.subject);
+                }
+            }
+        }
+        let verdict = refusal.map_or(Verdict::Admitted(permits), Verdict::Limited);
+        Decision { standings, verdict }
+    }
+
+    /// Where the subjects stand; charges nothing.
+    pub fn inspect(&self, demands: &[Demand<'_>], now: UnixMicros) -> Outcome {
+        self.lock_all(demands).inspect(demands, 1, now)
+    }
+
+    /// Corrects what a request that was let through was charged to these subjects; gives where they stand then.
+    pub fn settle(&self, demands: &[Demand<'_>], settlement: Settlement, now: UnixMicros) -> Standings {
+        let mut standings = Standings::new();
+        for demand in demands {
+            let mut shard = self.shard(demand.subject).lock();
+            let entry = shard.entry(demand.subject).or_default();
+            let (rules, calendar) = (&demand.limits.rules, demand.calendar);
+            standings.extend(limit::settle(rules, &mut entry.windows, calendar, settlement, now));
+            entry.changed |= !demand.limits.rules.is_empty();
+        }
+        standings
     }
 
     /// Puts back what was kept over a restart.
     pub fn restore(&self, records: impl IntoIterator<Item = CounterRecord>) {
         for record in records {
-            let mut shard = self.shard(record.subject).0.lock();
+            let mut shard = self.shard(record.subject).lock();
             shard.entry(record.subject).or_default().windows.put(record.window, record.counted);
         }
     }
@@ -98,13 +211,78 @@ impl LocalCounters {
     /// Forgets what is over, so that memory follows the subjects that are active.
     pub fn sweep(&self, now: UnixMicros) {
         for shard in &self.shards {
-            shard.0.lock().retain(|_, entry| !entry.windows.forget_past(now));
+            shard.0.lock().retain(|_, entry| !entry.windows.forget_past(now) || entry.in_flight > 0);
         }
     }
 
-    fn shard(&self, subject: Subject) -> &Shard {
+    fn permits(&self) -> Permits<'_> {
+        Permits { counters: self, subjects: SmallVec::new() }
+    }
+
+    fn shard(&self, subject: Subject) -> &Mutex<Entries> {
+        &self.shards[usize::from(self.shard_index(subject))].0
+    }
+
+    fn shard_index(&self, subject: Subject) -> u8 {
         let [index, ..] = self.hasher.hash_one(subject).to_le_bytes();
-        &self.shards[usize::from(index)]
+        index
+    }
+
+    /// In ascending order and none twice: whoever holds one waits only for later ones.
+    fn lock_all(&self, demands: &[Demand<'_>]) -> Locked<'_> {
+        let of_demands: SmallVec<[u8; 8]> =
+            demands.iter().map(|demand| self.shard_index(demand.subject)).collect();
+        let mut indices = of_demands.clone();
+        indices.sort_unstable();
+        indices.dedup();
+        let guards = indices.iter().map(|&index| self.shards[usize::from(index)].0.lock()).collect();
+        let place = |index: &u8| indices.partition_point(|held| held < index);
+        Locked { guards, places: of_demands.iter().map(place).collect() }
+    }
+}
+
+/// The shards of all subjects of one request.
+struct Locked<'c> {
+    guards: SmallVec<[MutexGuard<'c, Entries>; 8]>,
+    /// Which guard is that of each demand's subject.
+    places: SmallVec<[usize; 8]>,
+}
+
+impl Locked<'_> {
+    fn entry(&self, demand: usize, subject: Subject) -> Option<&Entry> {
+        self.guards[self.places[demand]].get(&subject)
+    }
+
+    fn entry_mut(&mut self, demand: usize, subject: Subject) -> &mut Entry {
+        self.guards[self.places[demand]].entry(subject).or_default()
+    }
+
+    fn inspect(&self, demands: &[Demand<'_>], cost: u64, now: UnixMicros) -> Outcome {
+        let mut whole = Outcome { standings: Standings::new(), refusal: None };
+        for (index, &Demand { subject, limits, calendar }) in demands.iter().enumerate() {
+            let outcome = match self.entry(index, subject) {
+                Some(entry) => limit::inspect(&limits.rules, &entry.windows, calendar, cost, now),
+                None => limit::inspect(&limits.rules, &SubjectWindows::default(), calendar, cost, now),
+            };
+            let before = whole.standings.len();
+            let refusal = outcome.refusal.map(|refusal| Refusal { rule: before + refusal.rule, ..refusal });
+            whole.refusal =
+                whole.refusal.into_iter().chain(refusal).max_by_key(|refusal| refusal.retry_after_micros);
+            whole.standings.extend(outcome.standings);
+        }
+        whole
+    }
+}
+
+/// A limit that refuses as well lasts longer, and is what the caller is told.
+fn busy<'c>(demand: usize, Outcome { standings, refusal }: Outcome) -> Decision<'c> {
+    Decision { standings, verdict: refusal.map_or(Verdict::Busy { demand }, Verdict::Limited) }
+}
+
+const fn is_full(concurrency: Option<NonZeroU32>, in_flight: u32) -> bool {
+    match concurrency {
+        Some(most) => in_flight >= most.get(),
+        None => false,
     }
 }
 

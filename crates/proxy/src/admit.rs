@@ -1,35 +1,83 @@
-//! Whether the caller may make this request now: one decision over all its limits.
+//! Whether the caller may make this request now: one decision over all limits that apply to it.
 
-use tollgate_core::limit::{LimitRule, Standing, Standings};
-use tollgate_core::snapshot::Plan;
+use std::cell::Cell;
+use std::net::IpAddr;
+
+use smallvec::SmallVec;
+use tollgate_core::limit::{Calendar, Demand, Level, LimitRule, Settlement, Standing, Standings};
+use tollgate_core::resource::FailedRequests;
+use tollgate_core::snapshot::ServiceLimits;
 use tollgate_core::time::UnixMicros;
-use tollgate_counters::LocalCounters;
+use tollgate_counters::{Decision, LocalCounters, Permits, Verdict};
+use tollgate_http1::ResponseHead;
 
 use crate::authenticate::Caller;
 use crate::message::TimeTexts;
 use crate::rejection::{RateLimited, Rejection};
+use crate::route::Selected;
 
 /// A caller whose request has been charged to all its limits. Only [`check`] makes one.
 pub(crate) struct Admitted<'s> {
     pub caller: Caller<'s>,
     limits: Limits<'s>,
+    counters: &'s LocalCounters,
+    cost: u64,
+    charged_at: UnixMicros,
+    /// Of the service, where it has any: what a request costs in the end.
+    costs: Option<&'s ServiceLimits>,
+    /// Held as long as the request is under way.
+    permits: Cell<Option<Permits<'s>>>,
 }
 
-/// The limits of a caller and where it stands with each.
-pub(crate) struct Limits<'s> {
-    plan: Option<&'s Plan>,
-    pub standings: Standings,
+/// What a request asks of the limits.
+pub(crate) struct Asked<'a, 's> {
+    pub caller: Caller<'s>,
+    pub selected: &'a Selected<'s, 'a>,
+    pub method: &'a [u8],
+    pub client: IpAddr,
 }
+
+/// The limits that apply to a request, and where their subjects stand.
+pub(crate) struct Limits<'s> {
+    demands: Demands<'s>,
+    standings: Standings,
+}
+
+type Demands<'s> = SmallVec<[Demand<'s>; 4]>;
 
 impl<'s> Limits<'s> {
-    pub fn rules(&self) -> impl Iterator<Item = (&'s LimitRule, Standing)> + Clone {
-        let rules: &[LimitRule] = self.plan.map_or(&[], |plan| &plan.rules);
-        rules.iter().zip(self.standings.iter().copied())
+    pub fn is_empty(&self) -> bool {
+        self.standings.is_empty()
     }
 
-    /// The line of `RateLimit-Policy`; empty where there is no limit.
-    pub fn policy_line(&self) -> &'s str {
-        self.plan.map_or("", |plan| plan.policy_line.as_ref())
+    /// The caller's own first.
+    pub fn demands(&self) -> &[Demand<'s>] {
+        &self.demands
+    }
+
+    /// Every limit, whose it is, and how it stands.
+    pub fn rules(&self) -> impl Iterator<Item = (Level, &'s LimitRule, Standing)> + '_ {
+        let rules = self
+            .demands
+            .iter()
+            .flat_map(|&Demand { limits, .. }| limits.rules.iter().map(move |rule| (limits.level, rule)));
+        rules.zip(&self.standings).map(|((level, rule), standing)| (level, rule, *standing))
+    }
+
+    /// Those of the caller alone, which have header fields of their own.
+    pub fn callers_own(&self) -> impl Iterator<Item = (&'s LimitRule, Standing)> + '_ {
+        let rules: &[LimitRule] = match self.demands.first() {
+            Some(Demand { limits, .. }) if is_callers_own(limits.level) => &limits.rules,
+            Some(_) | None => &[],
+        };
+        rules.iter().zip(self.standings.iter().copied())
+    }
+}
+
+const fn is_callers_own(level: Level) -> bool {
+    match level {
+        Level::Plan | Level::Anonymous => true,
+        Level::Key | Level::Service | Level::Rule | Level::Ip | Level::Tenant => false,
     }
 }
 
@@ -37,36 +85,121 @@ impl<'s> Admitted<'s> {
     pub const fn limits(&self) -> &Limits<'s> {
         &self.limits
     }
-}
 
-pub(crate) fn check<'s>(
-    caller: Caller<'s>,
-    counters: &LocalCounters,
-    now: UnixMicros,
-    times: &TimeTexts,
-) -> Result<Admitted<'s>, Rejection> {
-    let Some(plan) = caller.plan else {
-        return Ok(Admitted { caller, limits: Limits { plan: None, standings: Standings::new() } });
-    };
-    let outcome = counters.decide(caller.subject, &plan.rules, caller.calendar, now);
-    let refused = outcome.refusal.and_then(|refusal| {
-        let rule = plan.rules.get(refusal.rule)?;
-        Some(RateLimited::new(plan, rule, &outcome.standings, refusal.retry_after_secs(), now, times))
-    });
-    match (outcome.refusal, refused) {
-        (None, _) => {
-            Ok(Admitted { caller, limits: Limits { plan: Some(plan), standings: outcome.standings } })
+    /// Gives the request's places back early: nothing is left to do for it but to send what there is.
+    pub fn release(&self) {
+        drop(self.permits.take());
+    }
+
+    /// Charges what the response says that the request has cost, or gives the charge back where it failed. Gives the
+    /// limits as they stand then, where that changed anything.
+    pub fn settle(&self, response: &ResponseHead, now: UnixMicros) -> Option<Limits<'s>> {
+        let costs = self.costs?;
+        if response.status >= 500 && costs.failed == FailedRequests::Refunded {
+            return self.settle_at(0, now);
         }
-        (Some(_), Some(limited)) => Err(Rejection::RateLimited(Box::new(limited))),
-        // A refusal always names one of the plan's rules; fail closed if it did not.
-        (Some(_), None) => Err(Rejection::NoPlan),
+        let name = costs.cost_header.as_ref()?.as_str();
+        let actual = parse_cost(response.fields.find(name.as_bytes())?)?;
+        self.settle_at(actual, now)
+    }
+
+    /// The same for a request that ends with this rejection behind its charge.
+    pub fn settle_failed(&self, rejection: &Rejection, now: UnixMicros) -> Option<Limits<'s>> {
+        let is_refunded =
+            self.costs?.failed == FailedRequests::Refunded && rejection.appearance().status >= 500;
+        if is_refunded { self.settle_at(0, now) } else { None }
+    }
+
+    fn settle_at(&self, actual: u64, now: UnixMicros) -> Option<Limits<'s>> {
+        if actual == self.cost {
+            return None;
+        }
+        let settlement = Settlement { charged: self.cost, charged_at: self.charged_at, actual };
+        let demands = self.limits.demands.clone();
+        let standings = self.counters.settle(&demands, settlement, now);
+        Some(Limits { demands, standings })
     }
 }
 
-/// Where the caller stands, charging nothing.
+/// A whole number; more than a request may cost counts as the most. What is no number says nothing: the request
+/// costs what it was charged.
+fn parse_cost(value: &[u8]) -> Option<u64> {
+    const MOST: u64 = 1_000_000;
+    let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    let digits = value.iter().map(|digit| u64::from(digit - b'0'));
+    is_number.then(|| digits.fold(0, |cost: u64, digit| (cost * 10 + digit).min(MOST)))
+}
+
+pub(crate) fn check<'s>(
+    asked: &Asked<'_, 's>,
+    counters: &'s LocalCounters,
+    now: UnixMicros,
+    times: &TimeTexts,
+) -> Result<Admitted<'s>, Rejection> {
+    let (demands, cost) = demands(asked);
+    let Decision { standings, verdict } = counters.decide(&demands, cost, now);
+    let limits = Limits { demands, standings };
+    match verdict {
+        Verdict::Admitted(permits) => Ok(Admitted {
+            caller: asked.caller,
+            limits,
+            counters,
+            cost,
+            charged_at: now,
+            costs: asked.selected.service.limits.as_deref(),
+            permits: Cell::new(Some(permits)),
+        }),
+        Verdict::Limited(refusal) => Err(RateLimited::by_limit(&limits, refusal, now, times)),
+        Verdict::Busy { demand } => Err(RateLimited::by_concurrency(&limits, demand, now, times)),
+    }
+}
+
+/// What the request demands of each level, the caller's own first, and what it costs.
+fn demands<'s>(asked: &Asked<'_, 's>) -> (Demands<'s>, u64) {
+    let Asked { caller, selected, method, client } = asked;
+    let mut demands = demands_of_caller(caller);
+    let mut cost = 1;
+    if let Some(limits) = selected.service.limits.as_deref() {
+        let rule = limits.rule(method, selected.rest);
+        cost = rule.map_or(1, |rule| u64::from(rule.cost.get()));
+        demands.extend(limits.demands(rule, caller.subject, *client, caller.calendar));
+    }
+    if let Some(limits) = &selected.tenant.limits {
+        demands.push(limits.demand(caller.calendar));
+    }
+    (demands, cost)
+}
+
+fn demands_of_caller<'s>(caller: &Caller<'s>) -> Demands<'s> {
+    let mut demands = Demands::new();
+    demands.extend(caller.demand());
+    if let Some((key, limits)) = caller.key.and_then(|key| Some((key, key.limits()?))) {
+        let subscribed_at_secs = key.subscribed_at_secs.into();
+        demands.push(limits.demand(Calendar { subscribed_at_secs, ..caller.calendar }));
+    }
+    demands
+}
+
+/// Where the caller stands with the limits that are its own wherever it calls, charging nothing.
 pub(crate) fn inspect<'s>(caller: &Caller<'s>, counters: &LocalCounters, now: UnixMicros) -> Limits<'s> {
-    let standings = caller.plan.map_or_else(Standings::new, |plan| {
-        counters.inspect(caller.subject, &plan.rules, caller.calendar, now).standings
-    });
-    Limits { plan: caller.plan, standings }
+    let demands = demands_of_caller(caller);
+    let standings = counters.inspect(&demands, now).standings;
+    Limits { demands, standings }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_cost;
+
+    #[test]
+    fn a_cost_is_a_whole_number() {
+        for (text, cost) in
+            [("0", 0), ("7", 7), ("1000000", 1_000_000), ("99999999999999999999999", 1_000_000)]
+        {
+            assert_eq!(parse_cost(text.as_bytes()), Some(cost), "{text}");
+        }
+        for bad in ["", "-1", "1.5", "1, 2", "five", "1 "] {
+            assert_eq!(parse_cost(bad.as_bytes()), None, "{bad}");
+        }
+    }
 }

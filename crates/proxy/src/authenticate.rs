@@ -1,9 +1,12 @@
-//! Who is calling: a key of the service's tenant, or a token for one, perhaps speaking for a consumer.
+//! Who is calling: a key of the service's tenant, or a token for one, perhaps speaking for a consumer; or nobody that
+//! is known, where the service lets such callers through.
+
+use std::net::IpAddr;
 
 use tollgate_core::credential::KeyHash;
-use tollgate_core::limit::{Calendar, Subject};
+use tollgate_core::limit::{Calendar, Demand, LevelLimits, Subject};
 use tollgate_core::resource::{HeaderName, KeyId};
-use tollgate_core::snapshot::{Consumer, Key, Plan, Scope, Snapshot, Tenant};
+use tollgate_core::snapshot::{Consumer, Key, KeyParticulars, Plan, Snapshot, Tenant};
 use tollgate_core::token::{Grant, is_token_shaped};
 use tollgate_http1::{FieldId, Fields};
 use uuid::Uuid;
@@ -16,18 +19,26 @@ use crate::route::Selected;
 #[derive(Clone, Copy)]
 pub(crate) struct Caller<'s> {
     pub tenant: &'s Tenant,
-    /// `None` where another issuer vouches for the consumer.
+    /// `None` where another issuer vouches for the consumer, and where the caller is anonymous.
     pub key: Option<&'s Key>,
     /// Whom the credential speaks for.
     pub consumer: Option<&'s Consumer>,
     pub plan: Option<&'s Plan>,
     /// Who is counted.
     pub subject: Subject,
+    /// What that one is limited by: the plan's limits, or the anonymous ones.
+    limits: Option<&'s LevelLimits>,
     /// What days and months of the plan are told by.
     pub calendar: Calendar<'s>,
 }
 
 impl<'s> Caller<'s> {
+    /// What the limits of its own demand, where it has any.
+    pub fn demand(&self) -> Option<Demand<'s>> {
+        let limits = self.limits.filter(|limits| !limits.is_empty())?;
+        Some(Demand { subject: self.subject, limits, calendar: self.calendar })
+    }
+
     /// What a token for this caller says.
     pub fn grant(&self, key_id: KeyId, key_hash: KeyHash, token_id: Uuid) -> Grant<'s> {
         Grant {
@@ -70,10 +81,13 @@ pub(crate) fn caller<'s, 'r>(
     snapshot: &'s Snapshot,
     selected: &Selected<'s, '_>,
     fields: &'r Fields,
+    client: IpAddr,
     now_secs: u64,
 ) -> Result<Found<'s, 'r>, Rejection> {
     let presented = presented(fields, selected.service.auth_header.as_str().as_bytes());
-    let credential = presented.own.or(presented.bearer).ok_or(Rejection::NoCredential)?;
+    let Some(credential) = presented.own.or(presented.bearer) else {
+        return anonymous(selected, fields, client).map(Found::Caller);
+    };
     let hash = KeyHash::of(credential);
     // What became of another tenant's key is nobody's business here.
     let Some(key) = snapshot.key(&hash) else { return token(credential, hash) };
@@ -129,26 +143,27 @@ pub(crate) fn permit(
     caller: &Caller<'_>,
     selected: &Selected<'_, '_>,
     method: &[u8],
-    client_ip: &str,
+    client: IpAddr,
 ) -> Result<(), Rejection> {
-    let Some(scope) = caller.key.and_then(|key| key.scope.as_deref()) else { return Ok(()) };
-    if !scope.permits_service(selected.service.id) {
+    let Some(particulars) = particulars(caller) else { return Ok(()) };
+    if !particulars.permits_service(selected.service.id) {
         return Err(Rejection::KeyNotForService);
     }
-    permit_client(scope, client_ip)?;
-    if scope.permits_route(method, selected.rest) { Ok(()) } else { Err(Rejection::KeyNotForRoute) }
+    permit_client(particulars, client)?;
+    if particulars.permits_route(method, selected.rest) { Ok(()) } else { Err(Rejection::KeyNotForRoute) }
 }
 
 /// Whether the caller's key may be used from where the client is, for a resource of the gateway itself.
-pub(crate) fn permit_here(caller: &Caller<'_>, client_ip: &str) -> Result<(), Rejection> {
-    let scope = caller.key.and_then(|key| key.scope.as_deref());
-    scope.map_or(Ok(()), |scope| permit_client(scope, client_ip))
+pub(crate) fn permit_here(caller: &Caller<'_>, client: IpAddr) -> Result<(), Rejection> {
+    particulars(caller).map_or(Ok(()), |particulars| permit_client(particulars, client))
 }
 
-fn permit_client(scope: &Scope, client_ip: &str) -> Result<(), Rejection> {
-    let is_permitted =
-        !scope.asks_for_client() || client_ip.parse().is_ok_and(|client| scope.permits_client(client));
-    if is_permitted { Ok(()) } else { Err(Rejection::KeyNotFromHere) }
+fn permit_client(particulars: &KeyParticulars, client: IpAddr) -> Result<(), Rejection> {
+    if particulars.permits_client(client) { Ok(()) } else { Err(Rejection::KeyNotFromHere) }
+}
+
+fn particulars<'s>(caller: &Caller<'s>) -> Option<&'s KeyParticulars> {
+    caller.key?.particulars.as_deref()
 }
 
 /// Whether this field carries a credential of Tollgate's, which the upstream must not see. A bearer token
@@ -176,6 +191,23 @@ pub(crate) fn is_credential(
     id == FieldId::Authorization
         && bearer(value)
             .is_some_and(|token| fields.find(header.as_str().as_bytes()).is_none() || is_own(token))
+}
+
+fn anonymous<'s>(
+    selected: &Selected<'s, '_>,
+    fields: &Fields,
+    client: IpAddr,
+) -> Result<Caller<'s>, Rejection> {
+    let of_service = selected.service.limits.as_deref();
+    let limits = of_service.and_then(|limits| limits.anonymous.as_ref()).ok_or(Rejection::NoCredential)?;
+    // The upstream would take whoever is named for the caller, and no key vouches for it.
+    if fields.contains(FieldId::XClientId) {
+        return Err(Rejection::NoCredential);
+    }
+    let subject = Subject::anonymous(selected.service.id, client);
+    let tenant = selected.tenant;
+    let calendar = Calendar { zone: &tenant.time_zone, subscribed_at_secs: 0 };
+    Ok(Caller { tenant, key: None, consumer: None, plan: None, subject, limits: Some(limits), calendar })
 }
 
 fn presented<'r>(fields: &'r Fields, header: &[u8]) -> Presented<'r> {
@@ -262,5 +294,6 @@ pub(crate) fn identify<'s>(
         // Not without a key: its consumer is bound then.
         (None, None) => return Err(Rejection::UnknownConsumer),
     };
-    Ok(Caller { tenant, key, consumer, plan, subject, calendar })
+    let limits = plan.map(|plan| &plan.limits);
+    Ok(Caller { tenant, key, consumer, plan, subject, limits, calendar })
 }

@@ -8,6 +8,7 @@ use tollgate_core::snapshot::Snapshot;
 use tollgate_core::time::UnixMicros;
 use tollgate_http1::{BodyLength, Method, RequestHead, keep_alive, request_body};
 
+use crate::admit::Asked;
 use crate::arrival::{Arrival, read_head};
 use crate::authenticate::{Caller, Found, Token};
 use crate::client::{Client, Progress};
@@ -164,7 +165,8 @@ impl<'x> Context<'x> {
         }
         let selected = route::select(self.snapshot, &request).map_err(untouched)?;
         record.selected = Some(selected);
-        let found = authenticate::caller(self.snapshot, &selected, &self.head.fields, now.secs());
+        let (fields, client) = (&self.head.fields, self.origin.client);
+        let found = authenticate::caller(self.snapshot, &selected, fields, client, now.secs());
         let caller = match found.map_err(untouched)? {
             Found::Caller(caller) => caller,
             Found::Token(token) => {
@@ -177,10 +179,10 @@ impl<'x> Context<'x> {
         if let Some(key) = caller.key {
             self.worker.note_use(key.id, now.secs());
         }
-        let permitted =
-            authenticate::permit(&caller, &selected, self.head.method_name(), &self.origin.client_ip);
-        permitted.map_err(untouched)?;
-        let admitted = admit::check(caller, &gateway.counters, now, &self.worker.times).map_err(untouched)?;
+        let method = self.head.method_name();
+        authenticate::permit(&caller, &selected, method, client).map_err(untouched)?;
+        let asked = Asked { caller, selected: &selected, method, client };
+        let admitted = admit::check(&asked, &gateway.counters, now, &self.worker.times).map_err(untouched)?;
         let forward = Forward {
             worker: self.worker,
             snapshot: self.snapshot,
@@ -194,8 +196,10 @@ impl<'x> Context<'x> {
         };
         let forwarded = forward::send(&forward, sides, record).await;
         forwarded.map(Answer::Forwarded).map_err(|rejection| {
-            let (limits, mut limit_lines) = (admitted.limits(), Vec::new());
-            push_limit_lines(&mut limit_lines, limits.rules(), limits.policy_line(), now, &self.worker.times);
+            let now = self.worker.clock.now().wall;
+            let settled = admitted.settle_failed(&rejection, now);
+            let (limits, mut limit_lines) = (settled.as_ref().unwrap_or(admitted.limits()), Vec::new());
+            push_limit_lines(&mut limit_lines, limits, now, &self.worker.times);
             Refused { rejection, body: Body::Touched, limit_lines }
         })
     }
@@ -223,8 +227,7 @@ impl<'x> Context<'x> {
         if !rejection.is_failed_credential() {
             return rejection;
         }
-        let Ok(client) = self.origin.client_ip.parse() else { return rejection };
-        match self.worker.gateway.failed_credentials.note(client, now) {
+        match self.worker.gateway.failed_credentials.note(self.origin.client, now) {
             Ok(()) => rejection,
             Err(too_many) => Rejection::TooManyFailures(too_many),
         }

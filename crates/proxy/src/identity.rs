@@ -123,6 +123,7 @@ pub(crate) enum Trust {
 
 /// The other end of a client's connection.
 pub(crate) struct Peer {
+    ip: IpAddr,
     pub text: Box<str>,
     pub trust: Trust,
     /// The port that it reached the gateway at.
@@ -142,6 +143,7 @@ impl Peer {
             format!("X-Forwarded-For: {ip}\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Port: {port}\r\n");
         let element = if ip.is_ipv6() { format!("for=\"[{ip}]\"") } else { format!("for={ip}") };
         Self {
+            ip,
             text: ip.to_string().into(),
             trust: trust(ip, trusted),
             port,
@@ -160,17 +162,22 @@ pub(crate) struct Origin<'r> {
     peer: &'r Peer,
     fields: &'r Fields,
     /// The client itself: the peer, or whom trusted proxies name.
+    pub client: IpAddr,
+    /// The same as text.
     pub client_ip: Cow<'r, str>,
 }
 
 impl<'r> Origin<'r> {
     pub fn of(peer: &'r Peer, fields: &'r Fields, trusted: &[Network]) -> Self {
-        let client_ip = match peer.trust {
-            Trust::Untrusted => Cow::Borrowed(peer.text.as_ref()),
-            Trust::Trusted => last_untrusted(fields, trusted)
-                .map_or(Cow::Borrowed(peer.text.as_ref()), |ip| Cow::Owned(ip.to_string())),
+        let named = match peer.trust {
+            Trust::Untrusted => None,
+            Trust::Trusted => last_untrusted(fields, trusted),
         };
-        Self { peer, fields, client_ip }
+        let (client, client_ip) = match named {
+            Some(ip) => (ip, Cow::Owned(ip.to_string())),
+            None => (peer.ip, Cow::Borrowed(peer.text.as_ref())),
+        };
+        Self { peer, fields, client, client_ip }
     }
 
     /// Writes `X-Forwarded-*` and `Forwarded` (RFC 7239): begun here, or carried on from a trusted proxy.

@@ -1,10 +1,10 @@
 //! Every way in which the gateway itself ends a request, and the one place that says how each looks.
 
-use tollgate_core::limit::{LimitRule, Standings};
-use tollgate_core::snapshot::Plan;
+use tollgate_core::limit::{Level, Refusal};
 use tollgate_core::time::UnixMicros;
 use tollgate_core::token::TokenError;
 
+use crate::admit::Limits;
 use crate::failures::TooManyFailures;
 use crate::forward::UpstreamFailure;
 use crate::message::{TimeTexts, push_limit_lines};
@@ -61,12 +61,14 @@ pub(crate) enum Origin {
 /// What the client of a refused request is told.
 #[derive(Debug)]
 pub(crate) struct RateLimited {
+    /// Whose limit it was.
+    pub level: Level,
     pub limit_type: Box<str>,
     pub limit: u64,
     pub used: u64,
     pub reset_secs: u64,
     pub retry_after_secs: u64,
-    /// The field lines of the contract, for all of the plan's limits.
+    /// The field lines of the contract, for all limits that apply.
     pub lines: Vec<u8>,
 }
 
@@ -80,34 +82,58 @@ pub(crate) struct Appearance {
     pub retry_after_secs: Option<u64>,
 }
 
+/// Requests end at any moment, so that trying again soon may do.
+const CONCURRENCY_RETRY_SECS: u64 = 1;
+
 impl RateLimited {
-    pub fn new(
-        plan: &Plan,
-        rule: &LimitRule,
-        standings: &Standings,
-        retry_after_secs: u64,
-        now: UnixMicros,
-        times: &TimeTexts,
-    ) -> Self {
-        let rules = plan.rules.iter().zip(standings.iter().copied());
-        let standing =
-            rules.clone().find(|(other, _)| other.window == rule.window).map(|(_, standing)| standing);
-        let mut lines = Vec::new();
-        push_limit_lines(&mut lines, rules, &plan.policy_line, now, times);
-        Self {
+    pub fn by_limit(limits: &Limits<'_>, refusal: Refusal, now: UnixMicros, times: &TimeTexts) -> Rejection {
+        // A refusal always names one of the rules; fail closed if it did not.
+        let Some((level, rule, standing)) = limits.rules().nth(refusal.rule) else {
+            return Rejection::NoPlan;
+        };
+        Rejection::RateLimited(Box::new(Self {
+            level,
             limit_type: rule.name.clone(),
             limit: rule.requests,
-            used: rule.requests - standing.map_or(0, |standing| standing.remaining.min(rule.requests)),
-            reset_secs: standing
-                .map_or_else(|| now.secs() + retry_after_secs, |standing| standing.reset_secs),
-            retry_after_secs,
-            lines,
-        }
+            used: rule.requests.saturating_sub(standing.remaining),
+            reset_secs: standing.reset_secs,
+            retry_after_secs: refusal.retry_after_secs(),
+            lines: lines(limits, now, times),
+        }))
+    }
+
+    /// As many requests are under way as the demand of this place allows at once.
+    pub fn by_concurrency(
+        limits: &Limits<'_>,
+        demand: usize,
+        now: UnixMicros,
+        times: &TimeTexts,
+    ) -> Rejection {
+        let refusing = limits.demands().get(demand).map(|demand| demand.limits);
+        let Some((level, most)) = refusing.and_then(|limits| Some((limits.level, limits.concurrency?)))
+        else {
+            return Rejection::NoPlan;
+        };
+        Rejection::RateLimited(Box::new(Self {
+            level,
+            limit_type: "concurrency".into(),
+            limit: most.get().into(),
+            used: most.get().into(),
+            reset_secs: now.secs() + CONCURRENCY_RETRY_SECS,
+            retry_after_secs: CONCURRENCY_RETRY_SECS,
+            lines: lines(limits, now, times),
+        }))
     }
 }
 
+fn lines(limits: &Limits<'_>, now: UnixMicros, times: &TimeTexts) -> Vec<u8> {
+    let mut lines = Vec::new();
+    push_limit_lines(&mut lines, limits, now, times);
+    lines
+}
+
 impl Rejection {
-    /// Whether it is for what the caller's key may do, or for its limits.
+    /// Whether it is for what the caller's key may do, or for a limit.
     pub const fn is_of_key(&self) -> bool {
         matches!(
             self,

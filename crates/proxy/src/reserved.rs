@@ -74,13 +74,13 @@ pub(crate) fn answer<'s>(
                     token::caller_of_gateway(worker, snapshot, fields, &token, now.secs())?
                 }
             };
-            authenticate::permit_here(&caller, &origin.client_ip)?;
+            authenticate::permit_here(&caller, origin.client)?;
             let limits = admit::inspect(&caller, &gateway.counters, now);
             Ok((usage_reply(&caller, &limits, now, &worker.times), Some(caller)))
         }
         Reserved::Token => {
             let (caller, key, key_hash) = authenticate::caller_with_key(snapshot, fields, now.secs())?;
-            authenticate::permit_here(&caller, &origin.client_ip)?;
+            authenticate::permit_here(&caller, origin.client)?;
             worker.note_use(key.id, now.secs());
             let token_id = Uuid::from_u64_pair(worker.random(), worker.random());
             let grant = caller.grant(key.id, key_hash, token_id);
@@ -131,11 +131,13 @@ fn usage_reply(caller: &Caller<'_>, limits: &Limits<'_>, now: UnixMicros, times:
     push_plain(&mut body, b",\"consumer\":", caller.consumer.map(|consumer| consumer.client_id.as_str()));
     push_plain(&mut body, b",\"plan\":", caller.plan.map(|plan| plan.slug.as_str()));
     body.extend_from_slice(b",\"limits\":[");
-    for (index, (rule, standing)) in limits.rules().enumerate() {
+    for (index, (level, rule, standing)) in limits.rules().enumerate() {
         if index > 0 {
             body.push(b',');
         }
-        body.extend_from_slice(b"{\"limit_type\":");
+        body.extend_from_slice(b"{\"level\":");
+        push_json_string(&mut body, level.name().as_bytes());
+        body.extend_from_slice(b",\"limit_type\":");
         push_json_string(&mut body, rule.name.as_bytes());
         body.extend_from_slice(b",\"limit\":");
         push_number(&mut body, rule.requests);
@@ -149,6 +151,6 @@ fn usage_reply(caller: &Caller<'_>, limits: &Limits<'_>, now: UnixMicros, times:
     }
     body.extend_from_slice(b"]}");
     let mut reply = Reply::json(200, body);
-    push_limit_lines(&mut reply.lines, limits.rules(), limits.policy_line(), now, times);
+    push_limit_lines(&mut reply.lines, limits, now, times);
     reply
 }

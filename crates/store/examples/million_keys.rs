@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use tollgate_core::credential::KeyHash;
 use tollgate_core::resource::{
-    BaseUrl, DisplayName, HeaderName, Key, KeyId, Plan, PlanId, PlanSlug, Service, ServiceId, ServiceSlug,
-    Target, TargetId, Tenant, TenantId, TenantSlug, TimeZone, Timeouts,
+    BaseUrl, DisplayName, HeaderName, Key, KeyId, Plan, PlanId, PlanSlug, Service, ServiceId, ServiceLimits,
+    ServiceSlug, Target, TargetId, Tenant, TenantId, TenantSlug, TimeZone, Timeouts,
 };
 use tollgate_core::snapshot::{Change, Snapshot};
 use tollgate_core::{address::Reach, problem::Problems};
@@ -93,6 +93,7 @@ async fn fill(store: &Store, count: u32) -> Outcome<()> {
         slug: TenantSlug::parse("bench")?,
         name: name.clone(),
         time_zone: TimeZone::UTC,
+        limits: Vec::new(),
     };
     let plan = Plan {
         id: PlanId(Uuid::now_v7()),
@@ -100,6 +101,7 @@ async fn fill(store: &Store, count: u32) -> Outcome<()> {
         slug: PlanSlug::parse("basic")?,
         name: name.clone(),
         limits: Vec::new(),
+        concurrency: None,
     };
     let url = BaseUrl::parse("http://upstream.example")?;
     let service = Service {
@@ -112,6 +114,7 @@ async fn fill(store: &Store, count: u32) -> Outcome<()> {
         timeouts: Timeouts::default(),
         max_body_bytes: None,
         jwt: Vec::new(),
+        limits: ServiceLimits::default(),
     };
     let mut write = store.write(1).await?;
     write.insert_tenant(&tenant).await?;
@@ -141,6 +144,7 @@ fn key(tenant: &Tenant, hash: KeyHash) -> Key {
         consumer: None,
         services: None,
         scope: None,
+        limits: Vec::new(),
         expires_at_secs: None,
         subscribed_at_secs: 1,
         retired: Vec::new(),

@@ -11,6 +11,7 @@ mod consumers;
 mod counters;
 mod error;
 mod keys;
+mod limits;
 mod load;
 mod migrations;
 mod page;

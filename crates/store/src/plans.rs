@@ -1,10 +1,13 @@
-//! Plans. Their limits are kept as they are written, and parsed again on the way out.
+//! Plans.
+
+use std::num::NonZeroU32;
 
 use sqlx::query;
 use sqlx::sqlite::SqliteRow;
-use tollgate_core::resource::{DisplayName, Limit, LimitDraft, Plan, PlanId, PlanSlug, TenantId};
+use tollgate_core::resource::{DisplayName, Plan, PlanId, PlanSlug, TenantId};
 
 use crate::error::{Dependent, StoreError, Unique, taken};
+use crate::limits::{limits_json, parse_limits};
 use crate::page::{Page, Paged};
 use crate::row::{Fields, integer};
 use crate::store::{Read, Write};
@@ -45,14 +48,15 @@ impl Write {
     pub async fn insert_plan(&mut self, plan: &Plan) -> Result<(), StoreError> {
         let now = integer(self.now_secs());
         query(
-            "INSERT INTO plans (id, tenant_id, slug, name, limits, version, created_at, updated_at)
-             VALUES (?, ?, ?, ?, ?, 1, ?, ?)",
+            "INSERT INTO plans (id, tenant_id, slug, name, limits, concurrency, version, created_at, updated_at)
+             VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?)",
         )
         .bind(plan.id.0)
         .bind(plan.tenant.0)
         .bind(plan.slug.as_str())
         .bind(plan.name.as_str())
-        .bind(limits_json(&plan.limits)?)
+        .bind(limits_json("plans", &plan.limits)?)
+        .bind(plan.concurrency.map(NonZeroU32::get))
         .bind(now)
         .bind(now)
         .execute(self.connection())
@@ -64,12 +68,13 @@ impl Write {
     pub async fn update_plan(&mut self, plan: &Plan) -> Result<(), StoreError> {
         let now = integer(self.now_secs());
         query(
-            "UPDATE plans SET slug = ?, name = ?, limits = ?, version = version + 1, updated_at = ?
+            "UPDATE plans SET slug = ?, name = ?, limits = ?, concurrency = ?, version = version + 1, updated_at = ?
              WHERE id = ?",
         )
         .bind(plan.slug.as_str())
         .bind(plan.name.as_str())
-        .bind(limits_json(&plan.limits)?)
+        .bind(limits_json("plans", &plan.limits)?)
+        .bind(plan.concurrency.map(NonZeroU32::get))
         .bind(now)
         .bind(plan.id.0)
         .execute(self.connection())
@@ -112,16 +117,6 @@ fn plan(row: &SqliteRow) -> Result<Stored<Plan>, StoreError> {
         slug: fields.parsed("slug", PlanSlug::parse)?,
         name: fields.parsed("name", DisplayName::parse)?,
         limits: fields.parsed("limits", parse_limits)?,
+        concurrency: fields.value::<Option<u32>>("concurrency")?.and_then(NonZeroU32::new),
     })
-}
-
-fn limits_json(limits: &[Limit]) -> Result<String, StoreError> {
-    let drafts: Vec<LimitDraft> = limits.iter().map(LimitDraft::from).collect();
-    serde_json::to_string(&drafts)
-        .map_err(|error| StoreError::Corrupt { table: "plans", problem: error.to_string() })
-}
-
-fn parse_limits(json: &str) -> Result<Vec<Limit>, String> {
-    let drafts: Vec<LimitDraft> = serde_json::from_str(json).map_err(|error| error.to_string())?;
-    drafts.iter().map(|draft| draft.parse().map_err(|problems| problems.to_string())).collect()
 }

@@ -10,6 +10,7 @@ use tollgate_core::resource::{
 };
 
 use crate::error::{Dependent, StoreError, Unique, taken};
+use crate::limits::{parse_service_limits, service_limits_json};
 use crate::page::{Page, Paged};
 use crate::row::{Fields, integer};
 use crate::store::{Read, Write};
@@ -81,8 +82,8 @@ impl Write {
         let now = integer(self.now_secs());
         query(
             "INSERT INTO services (id, tenant_id, slug, name, auth_header, timeouts, max_body_bytes,
-                                   jwt, version, created_at, updated_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
+                                   jwt, limits, version, created_at, updated_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
         )
         .bind(service.id.0)
         .bind(service.tenant.0)
@@ -92,6 +93,7 @@ impl Write {
         .bind(timeouts_json(service.timeouts)?)
         .bind(service.max_body_bytes.map(integer))
         .bind(issuers_json(&service.jwt)?)
+        .bind(service_limits_json(&service.limits)?)
         .bind(now)
         .bind(now)
         .execute(self.connection())
@@ -104,7 +106,7 @@ impl Write {
         let now = integer(self.now_secs());
         query(
             "UPDATE services SET slug = ?, name = ?, auth_header = ?, timeouts = ?, max_body_bytes = ?, jwt = ?,
-                                 version = version + 1, updated_at = ?
+                                 limits = ?, version = version + 1, updated_at = ?
              WHERE id = ?",
         )
         .bind(service.slug.as_str())
@@ -113,6 +115,7 @@ impl Write {
         .bind(timeouts_json(service.timeouts)?)
         .bind(service.max_body_bytes.map(integer))
         .bind(issuers_json(&service.jwt)?)
+        .bind(service_limits_json(&service.limits)?)
         .bind(now)
         .bind(service.id.0)
         .execute(self.connection())
@@ -181,6 +184,7 @@ fn service(fields: &Fields<'_>, id: ServiceId, first: Target) -> Result<Stored<S
         timeouts: fields.parsed("timeouts", parse_timeouts)?,
         max_body_bytes: fields.optional_unsigned("max_body_bytes")?,
         jwt: fields.parsed("jwt", parse_issuers)?,
+        limits: fields.parsed("limits", parse_service_limits)?,
     })
 }
 

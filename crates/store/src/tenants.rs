@@ -5,6 +5,7 @@ use sqlx::sqlite::SqliteRow;
 use tollgate_core::resource::{DisplayName, Tenant, TenantId, TenantSlug, TimeZone};
 
 use crate::error::{StoreError, Unique, taken};
+use crate::limits::{limits_json, parse_limits};
 use crate::page::{Page, Paged};
 use crate::row::{Fields, integer};
 use crate::store::{Read, Write};
@@ -40,13 +41,14 @@ impl Write {
     pub async fn insert_tenant(&mut self, tenant: &Tenant) -> Result<(), StoreError> {
         let now = integer(self.now_secs());
         query(
-            "INSERT INTO tenants (id, slug, name, time_zone, version, created_at, updated_at)
-             VALUES (?, ?, ?, ?, 1, ?, ?)",
+            "INSERT INTO tenants (id, slug, name, time_zone, limits, version, created_at, updated_at)
+             VALUES (?, ?, ?, ?, ?, 1, ?, ?)",
         )
         .bind(tenant.id.0)
         .bind(tenant.slug.as_str())
         .bind(tenant.name.as_str())
         .bind(tenant.time_zone.name())
+        .bind(limits_json("tenants", &tenant.limits)?)
         .bind(now)
         .bind(now)
         .execute(self.connection())
@@ -58,12 +60,14 @@ impl Write {
     pub async fn update_tenant(&mut self, tenant: &Tenant) -> Result<(), StoreError> {
         let now = integer(self.now_secs());
         query(
-            "UPDATE tenants SET slug = ?, name = ?, time_zone = ?, version = version + 1, updated_at = ?
+            "UPDATE tenants SET slug = ?, name = ?, time_zone = ?, limits = ?, version = version + 1,
+                                updated_at = ?
              WHERE id = ?",
         )
         .bind(tenant.slug.as_str())
         .bind(tenant.name.as_str())
         .bind(tenant.time_zone.name())
+        .bind(limits_json("tenants", &tenant.limits)?)
         .bind(now)
         .bind(tenant.id.0)
         .execute(self.connection())
@@ -94,5 +98,6 @@ fn tenant(row: &SqliteRow) -> Result<Stored<Tenant>, StoreError> {
         slug: fields.parsed("slug", TenantSlug::parse)?,
         name: fields.parsed("name", DisplayName::parse)?,
         time_zone: fields.parsed("time_zone", TimeZone::parse)?,
+        limits: fields.parsed("limits", parse_limits)?,
     })
 }

@@ -140,6 +140,27 @@ fn only_what_the_issuer_signed_for_this_audience_now_is_taken() {
 }
 
 #[test]
+fn a_token_of_an_issuer_meets_the_limits_of_every_level() {
+    let issuer = Issuer::start();
+    issuer.publish(&[issuer.key("d", "ED25519")]);
+    let (gateway, upstream, tenant) = started(&issuer, &json!({}));
+    let entry = json!({ "issuer": ISSUER, "audience": AUDIENCE, "jwks_url": issuer.jwks_url() });
+    tenant.service_with(&json!({
+        "slug": "limited", "url": upstream.url(), "jwt": [entry], "limits": [exactly(2)],
+        "rules": [{ "name": "all", "limits": [exactly(9)] }], "anonymous": { "limits": [exactly(1)] },
+    }));
+    let bearer = format!("Bearer {}", issuer.token("d", "EdDSA", &Issuer::claims(&json!({}))));
+    let call = || gateway.client().get("/acme/limited", &[("Authorization", &bearer)]);
+    let policy = "\"700h\";q=1000;w=2520000, \"rule-all-700h\";q=9;w=2520000, \"service-700h\";q=2;w=2520000";
+    for _ in 0..2 {
+        assert_eq!(call().expect(200).header("RateLimit-Policy"), Some(policy));
+    }
+    assert_eq!(call().expect(429).json()["error"]["details"]["level"], "service");
+    let forged = format!("{bearer}x");
+    gateway.client().get("/acme/limited", &[("Authorization", &forged)]).expect(403);
+}
+
+#[test]
 fn claims_choose_consumer_and_plan() {
     let issuer = Issuer::start();
     issuer.publish(&[issuer.key("d", "ED25519")]);

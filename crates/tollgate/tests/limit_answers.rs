@@ -80,7 +80,7 @@ fn a_request_over_the_limit_is_429_with_all_there_is_to_know() {
     assert!((1..=30).contains(&retry_after), "{retry_after}");
     assert_eq!(refused.header("Retry-After"), Some(retry_after.to_string().as_str()));
     let reset = refused.header("X-RateLimit-Reset-Minute");
-    let expected = json!({ "limit_type": "minute", "limit": 2, "used": 2, "reset_at": reset, "retry_after": retry_after });
+    let expected = json!({ "level": "plan", "limit_type": "minute", "limit": 2, "used": 2, "reset_at": reset, "retry_after": retry_after });
     assert_eq!(details, expected);
     assert_eq!(body["error"]["code"], 429);
     assert_eq!(body["error"]["message"], "Rate limit exceeded: minute limit reached");
@@ -109,7 +109,7 @@ fn asking_for_the_usage_costs_nothing() {
             (&json!("acme"), &Value::Null, &json!("plan"))
         );
         let reset = response.header("X-RateLimit-Reset-700h");
-        let limit = json!({ "limit_type": "700h", "limit": 3, "used": 1, "remaining": 2, "reset_at": reset });
+        let limit = json!({ "level": "plan", "limit_type": "700h", "limit": 3, "used": 1, "remaining": 2, "reset_at": reset });
         assert_eq!(usage["limits"], json!([limit]));
     }
     let shop = client.get("/-/usage", &[("X-API-Key", &key), ("X-Client-ID", "shop")]).expect(200).json();

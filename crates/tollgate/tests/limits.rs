@@ -165,7 +165,7 @@ fn sliding_limits_let_exactly_what_they_allow_through() {
         let retry_after = details["retry_after"].as_u64().expect("a number of seconds");
         assert!((1..=2 * 2_520_000).contains(&retry_after), "{algorithm}: {retry_after}");
         let expected = json!({
-            "limit_type": "700h", "limit": 3, "used": 3, "retry_after": retry_after,
+            "level": "plan", "limit_type": "700h", "limit": 3, "used": 3, "retry_after": retry_after,
             "reset_at": refused.header("X-RateLimit-Reset-700h"),
         });
         assert_eq!(details, &expected);

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tollgate_core::Problems;
 use tollgate_core::credential::{ApiKey, Environment};
-use tollgate_core::resource::{DurationText, KeyDraft, KeyId, KeyRouteDraft, KeyScopeDraft};
+use tollgate_core::resource::{DurationText, KeyDraft, KeyId, KeyRouteDraft, KeyScopeDraft, LimitDraft};
 use tollgate_store::{KeyRecord, Read, Stored};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -58,6 +58,8 @@ pub struct KeyView {
     allow_ips: Option<Vec<String>>,
     /// `live` or `test`, as the key begins; null for one that says neither.
     environment: Option<&'static str>,
+    /// Of this key alone, besides its plan's.
+    limits: Vec<LimitDraft>,
     #[schema(format = DateTime)]
     expires_at: Option<String>,
     /// From when on anchored limits of the key's plan count their days and months.
@@ -67,7 +69,7 @@ pub struct KeyView {
     last_used_at: Option<String>,
     /// Requests that the key identified, right to the minute; those that a crash cut off are missing.
     requests: u64,
-    /// How many of them were refused for what the key may do, or for its limits.
+    /// How many of them were refused for what the key may do, or for a limit.
     rejections: u64,
     version: u64,
     #[schema(format = DateTime)]
@@ -111,6 +113,7 @@ impl From<&Stored<KeyRecord>> for KeyView {
             routes,
             allow_ips,
             environment: Environment::of(&key.prefix).map(Environment::as_str),
+            limits: key.limits.iter().map(LimitDraft::from).collect(),
             expires_at: key.expires_at_secs.map(timestamp),
             subscribed_at: timestamp(key.subscribed_at_secs),
             last_used_at: usage.map(|usage| timestamp(usage.last_used_secs)),

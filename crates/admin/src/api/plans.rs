@@ -1,5 +1,7 @@
 //! `/api/plans`
 
+use std::num::NonZeroU32;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
@@ -33,6 +35,8 @@ pub struct PlanView {
     slug: String,
     name: String,
     limits: Vec<LimitDraft>,
+    /// Most requests at once; any number where null.
+    concurrency: Option<u32>,
     version: u64,
     #[schema(format = DateTime)]
     created_at: String,
@@ -48,6 +52,7 @@ impl From<&Stored<Plan>> for PlanView {
             slug: plan.slug.to_string(),
             name: plan.name.to_string(),
             limits: plan.limits.iter().map(LimitDraft::from).collect(),
+            concurrency: plan.concurrency.map(NonZeroU32::get),
             version: stored.version,
             created_at: timestamp(stored.created_at_secs),
             updated_at: timestamp(stored.updated_at_secs),

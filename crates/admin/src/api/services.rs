@@ -4,7 +4,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
 use tollgate_core::resource::{
-    JwtIssuerDraft, Service, ServiceDraft, ServiceId, ServiceSlug, Target, TimeoutsDraft,
+    AnonymousDraft, JwtIssuerDraft, LimitDraft, RuleDraft, Service, ServiceDraft, ServiceId, ServiceLimits,
+    ServiceLimitsDraft, ServiceSlug, Target, TimeoutsDraft,
 };
 use tollgate_store::{Read, Stored};
 use utoipa::ToSchema;
@@ -43,6 +44,8 @@ pub struct ServiceView {
     max_body_bytes: Option<u64>,
     /// Issuers whose tokens open the service beside keys.
     jwt: Vec<JwtIssuerDraft>,
+    #[serde(flatten)]
+    limits: ServiceLimitsView,
     version: u64,
     #[schema(format = DateTime)]
     created_at: String,
@@ -60,6 +63,29 @@ pub struct TargetView {
     weight: u32,
 }
 
+/// What a service limits by itself.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ServiceLimitsView {
+    /// Over all callers together.
+    limits: Vec<LimitDraft>,
+    /// Of each client address.
+    ip_limits: Vec<LimitDraft>,
+    rules: Vec<RuleDraft>,
+    /// Whether requests without a credential are let through, and their limits.
+    anonymous: Option<AnonymousDraft>,
+    cost_header: Option<String>,
+    refund_on_failure: bool,
+}
+
+impl From<&ServiceLimits> for ServiceLimitsView {
+    fn from(limits: &ServiceLimits) -> Self {
+        let ServiceLimitsDraft { limits, ip_limits, rules, anonymous, cost_header, refund_on_failure } =
+            ServiceLimitsDraft::from(limits);
+        let refund_on_failure = refund_on_failure.unwrap_or_default();
+        Self { limits, ip_limits, rules, anonymous, cost_header, refund_on_failure }
+    }
+}
+
 impl From<&Stored<Service>> for ServiceView {
     fn from(stored: &Stored<Service>) -> Self {
         let service = &stored.value;
@@ -72,6 +98,7 @@ impl From<&Stored<Service>> for ServiceView {
             timeouts: TimeoutsDraft::from(service.timeouts),
             max_body_bytes: service.max_body_bytes,
             jwt: service.jwt.iter().map(|issuer| JwtIssuerDraft::from(&issuer.spec)).collect(),
+            limits: ServiceLimitsView::from(&service.limits),
             version: stored.version,
             created_at: timestamp(stored.created_at_secs),
             updated_at: timestamp(stored.updated_at_secs),

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
-use tollgate_core::resource::{Role, Tenant, TenantDraft, TenantSlug};
+use tollgate_core::resource::{LimitDraft, Role, Tenant, TenantDraft, TenantSlug};
 use tollgate_store::{Page, Paged, Read, Stored};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -36,6 +36,8 @@ pub struct TenantView {
     name: String,
     /// IANA name of the zone whose days and months limits count.
     time_zone: String,
+    /// Limits over everything that the tenant has.
+    limits: Vec<LimitDraft>,
     version: u64,
     #[schema(format = DateTime)]
     created_at: String,
@@ -50,6 +52,7 @@ impl From<&Stored<Tenant>> for TenantView {
             slug: stored.value.slug.to_string(),
             name: stored.value.name.to_string(),
             time_zone: stored.value.time_zone.name().to_owned(),
+            limits: stored.value.limits.iter().map(LimitDraft::from).collect(),
             version: stored.version,
             created_at: timestamp(stored.created_at_secs),
             updated_at: timestamp(stored.updated_at_secs),

@@ -62,6 +62,7 @@ impl Applying<'_> {
                     before.id == own
                         && (draft.name.is_none() || spec.name == before.name)
                         && (draft.time_zone.is_none() || spec.time_zone == before.time_zone)
+                        && (draft.limits.is_empty() || spec.limits == before.limits)
                 });
                 if is_as_it_is {
                     self.applied.tenants.unchanged += 1;

@@ -145,6 +145,7 @@ impl Edit {
             consumer,
             services,
             scope: spec.scope,
+            limits: spec.limits,
             expires_at_secs: spec.expires_at_secs,
             subscribed_at_secs: spec.subscribed_at_secs.unwrap_or(subscribed_at_secs),
             retired,

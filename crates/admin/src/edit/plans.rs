@@ -31,5 +31,5 @@ impl Edit {
 }
 
 fn plan(id: PlanId, tenant: TenantId, spec: PlanSpec) -> Plan {
-    Plan { id, tenant, slug: spec.slug, name: spec.name, limits: spec.limits }
+    Plan { id, tenant, slug: spec.slug, name: spec.name, limits: spec.limits, concurrency: spec.concurrency }
 }

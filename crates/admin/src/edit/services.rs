@@ -93,6 +93,7 @@ impl Edit {
             timeouts: spec.timeouts,
             max_body_bytes: spec.max_body_bytes,
             jwt,
+            limits: spec.limits,
         };
         problems.finish(Some(service))
     }

@@ -33,5 +33,5 @@ impl Edit {
 }
 
 fn tenant(id: TenantId, spec: TenantSpec) -> Tenant {
-    Tenant { id, slug: spec.slug, name: spec.name, time_zone: spec.time_zone }
+    Tenant { id, slug: spec.slug, name: spec.name, time_zone: spec.time_zone, limits: spec.limits }
 }

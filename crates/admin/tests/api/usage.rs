@@ -2,7 +2,7 @@ use std::sync::Mutex;
 
 use serde_json::json;
 use tollgate_admin::Settings;
-use tollgate_core::limit::{Calendar, Counted, CounterRecord, LimitRule, Subject, Window};
+use tollgate_core::limit::{Calendar, Counted, CounterRecord, Demand, LevelLimits, Subject, Window};
 use tollgate_core::resource::{KeyId, LimitDraft};
 use tollgate_core::time::UnixMicros;
 use tollgate_core::usage::KeyUsage;
@@ -21,17 +21,15 @@ fn counts_survive_a_restart_within_their_period() {
     let record =
         CounterRecord { subject, window: month, counted: Counted::Fixed { start_secs, end_secs, used: 41 } };
     let draft = LimitDraft { requests: 42, per: "month".into(), ..LimitDraft::default() };
-    let rules = [LimitRule::compile(&draft.parse().unwrap())];
+    let limits = LevelLimits::of_plan(&[draft.parse().unwrap()], None);
+    let demands = [Demand { subject, limits: &limits, calendar: Calendar::utc() }];
     gateway.counters.restore([record]);
-    assert!(gateway.counters.decide(subject, &rules, Calendar::utc(), now).refusal.is_none());
+    assert!(gateway.counters.decide(&demands, 1, now).verdict.is_admitted());
     gateway.runtime.block_on(gateway.plane.persist());
     gateway.runtime.block_on(gateway.plane.persist());
 
     let (gateway, _) = Gateway::start_in(gateway.stop(), settings());
-    assert!(
-        gateway.counters.decide(subject, &rules, Calendar::utc(), now).refusal.is_some(),
-        "42 were used before"
-    );
+    assert!(!gateway.counters.decide(&demands, 1, now).verdict.is_admitted(), "42 were used before");
 }
 
 #[test]
@@ -63,13 +61,14 @@ fn jobs_persist_a_last_time_when_they_are_stopped() {
     let gateway = Gateway::start();
     let subject = Subject::from(KeyId("01890000-0000-7000-8000-000000000001".parse().unwrap()));
     let draft = LimitDraft { requests: 1, per: "month".into(), ..LimitDraft::default() };
-    let rules = [LimitRule::compile(&draft.parse().unwrap())];
+    let limits = LevelLimits::of_plan(&[draft.parse().unwrap()], None);
+    let demands = [Demand { subject, limits: &limits, calendar: Calendar::utc() }];
     let now = UnixMicros::from_secs(
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs(),
     );
-    gateway.counters.decide(subject, &rules, Calendar::utc(), now);
+    assert!(gateway.counters.decide(&demands, 1, now).verdict.is_admitted());
     // They are stopped before the first of them is due.
     gateway.runtime.block_on(gateway.plane.run_jobs(std::future::ready(())));
     let (gateway, _) = Gateway::start_in(gateway.stop(), settings());
-    assert!(gateway.counters.decide(subject, &rules, Calendar::utc(), now).refusal.is_some());
+    assert!(!gateway.counters.decide(&demands, 1, now).verdict.is_admitted());
 }

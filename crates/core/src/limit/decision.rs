@@ -1,27 +1,18 @@
 //! One decision over all limits that apply: all pass and all are charged, or none is charged.
 
 use smallvec::SmallVec;
-use uuid::Uuid;
 
 use super::gauge::Gauge;
 use super::{Calendar, LimitRule, SubjectWindows};
-use crate::resource::{ConsumerId, KeyId};
 use crate::time::UnixMicros;
 
-/// Who is counted: the consumer that is spoken for, else the key. Ids are unique across both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Subject(pub Uuid);
-
-impl From<KeyId> for Subject {
-    fn from(id: KeyId) -> Self {
-        Self(id.0)
-    }
-}
-
-impl From<ConsumerId> for Subject {
-    fn from(id: ConsumerId) -> Self {
-        Self(id.0)
-    }
+/// One subject's part in a decision.
+#[derive(Debug)]
+pub struct Charge<'c> {
+    /// Each of a window of its own.
+    pub rules: &'c [LimitRule],
+    pub windows: &'c mut SubjectWindows,
+    pub calendar: Calendar<'c>,
 }
 
 /// Where a subject stands with one limit.
@@ -33,7 +24,7 @@ pub struct Standing {
     pub reset_secs: u64,
 }
 
-/// One standing a limit, in the order of the rules.
+/// One standing a limit, in the order of the charges and of their rules.
 pub type Standings = SmallVec<[Standing; 4]>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +36,7 @@ pub struct Outcome {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal {
-    /// Which of the rules refused; of several, the one that lasts longest.
+    /// Which of the rules refused, counted through all charges; of several, the one that lasts longest.
     pub rule: usize,
     pub retry_after_micros: u64,
 }
@@ -58,22 +49,33 @@ impl Refusal {
     }
 }
 
-/// Decides on one request that costs `cost`, and charges it where it is let through.
-pub fn decide(
-    rules: &[LimitRule],
-    windows: &mut SubjectWindows,
-    calendar: Calendar<'_>,
-    cost: u64,
-    now: UnixMicros,
-) -> Outcome {
-    let (mut gauges, refusal) = judge(rules, windows, calendar, cost, now);
+/// What a request that was let through turned out to cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settlement {
+    /// What it was charged when it was let through.
+    pub charged: u64,
+    pub charged_at: UnixMicros,
+    pub actual: u64,
+}
+
+/// Decides on one request that costs `cost`, and charges it to all subjects where all let it through. No subject
+/// may be in several of the charges.
+pub fn decide(charges: &mut [Charge<'_>], cost: u64, now: UnixMicros) -> Outcome {
+    let mut gauges = Gauges::new();
+    let mut refusal = None;
+    for charge in &*charges {
+        judge(charge.rules, charge.windows, charge.calendar, cost, now, &mut gauges, &mut refusal);
+    }
     let mut standings = Standings::new();
-    for (rule, gauge) in rules.iter().zip(&mut gauges) {
-        if refusal.is_none() {
-            gauge.charge(cost);
-            windows.update(rule.window, |stored| gauge.counted(stored));
+    let mut gauges = gauges.iter_mut();
+    for Charge { rules, windows, .. } in charges {
+        for (rule, gauge) in rules.iter().zip(&mut gauges) {
+            if refusal.is_none() {
+                gauge.charge(cost);
+                windows.update(rule.window, |stored| gauge.counted(stored));
+            }
+            standings.push(gauge.standing());
         }
-        standings.push(gauge.standing());
     }
     Outcome { standings, refusal }
 }
@@ -86,11 +88,33 @@ pub fn inspect(
     cost: u64,
     now: UnixMicros,
 ) -> Outcome {
-    let (gauges, refusal) = judge(rules, windows, calendar, cost, now);
+    let mut gauges = Gauges::new();
+    let mut refusal = None;
+    judge(rules, windows, calendar, cost, now, &mut gauges, &mut refusal);
     Outcome { standings: gauges.iter().map(Gauge::standing).collect(), refusal }
 }
 
-/// The gauges of all rules, and the refusal if any refuses.
+/// Charges one subject what a request cost beyond its charge, over the limit too: it was used. What it cost less is
+/// given back, within the period that was charged and never more than that.
+pub fn settle(
+    rules: &[LimitRule],
+    windows: &mut SubjectWindows,
+    calendar: Calendar<'_>,
+    settlement: Settlement,
+    now: UnixMicros,
+) -> Standings {
+    let settle_one = |rule: &LimitRule| {
+        let read = |windows: &SubjectWindows| Gauge::read(rule, windows.find(rule.window), calendar, 1, now);
+        let gauge = read(windows);
+        windows.update(rule.window, |stored| gauge.settled(settlement, stored));
+        read(windows).standing()
+    };
+    rules.iter().map(settle_one).collect()
+}
+
+type Gauges = SmallVec<[Gauge; 4]>;
+
+/// Adds the gauges of one subject's rules, and its refusal where that lasts longer than those before.
 #[inline]
 fn judge(
     rules: &[LimitRule],
@@ -98,19 +122,18 @@ fn judge(
     calendar: Calendar<'_>,
     cost: u64,
     now: UnixMicros,
-) -> (SmallVec<[Gauge; 4]>, Option<Refusal>) {
-    let mut gauges = SmallVec::new();
-    let mut refusal: Option<Refusal> = None;
-    for (index, rule) in rules.iter().enumerate() {
+    gauges: &mut Gauges,
+    refusal: &mut Option<Refusal>,
+) {
+    for rule in rules {
         let gauge = Gauge::read(rule, windows.find(rule.window), calendar, cost, now);
         if let Some(retry_after_micros) = gauge.refusal(cost, now)
             && refusal.is_none_or(|earlier| earlier.retry_after_micros < retry_after_micros)
         {
-            refusal = Some(Refusal { rule: index, retry_after_micros });
+            *refusal = Some(Refusal { rule: gauges.len(), retry_after_micros });
         }
         gauges.push(gauge);
     }
-    (gauges, refusal)
 }
 
 #[cfg(test)]

@@ -28,6 +28,15 @@ impl FixedWindow {
         self.used = self.used.saturating_add(cost);
     }
 
+    /// Without so many of the requests charged at `charged_at`, where that was in this period.
+    #[must_use]
+    pub const fn given_back(self, requests: u64, charged_at: UnixMicros) -> Self {
+        if charged_at.secs() < self.period.start_secs {
+            return self;
+        }
+        Self { used: self.used.saturating_sub(requests), ..self }
+    }
+
     pub const fn retry_after_micros(&self, cost: u64, now: UnixMicros) -> u64 {
         if cost > self.requests {
             return self.nominal_micros;

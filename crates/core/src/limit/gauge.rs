@@ -1,7 +1,7 @@
 //! One limit's count as of now, whatever its algorithm.
 
 use super::calendar::Calendar;
-use super::decision::Standing;
+use super::decision::{Settlement, Standing};
 use super::fixed_window::FixedWindow;
 use super::sliding_log::SlidingLog;
 use super::sliding_window::SlidingWindow;
@@ -85,6 +85,22 @@ impl Gauge {
             Self::Fixed(window) => window.standing(),
             Self::Sliding(window) => window.standing(),
             Self::Log(log) => log.standing(),
+        }
+    }
+
+    /// What is stored from now on, in place of what was, once an earlier request's charge is corrected.
+    pub fn settled(self, settlement: Settlement, stored: Option<Counted>) -> Counted {
+        let Settlement { charged, charged_at, actual } = settlement;
+        let Some(less) = charged.checked_sub(actual) else {
+            let mut more = self;
+            more.charge(actual - charged);
+            return more.counted(stored);
+        };
+        match self {
+            Self::Bucket(bucket) => bucket.given_back(less, charged_at).counted(),
+            Self::Fixed(window) => window.given_back(less, charged_at).counted(),
+            Self::Sliding(window) => window.given_back(less, charged_at).counted(),
+            Self::Log(log) => log.given_back(less, charged_at, stored),
         }
     }
 

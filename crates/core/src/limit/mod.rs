@@ -1,4 +1,4 @@
-//! Limits: what a plan allows over a period, and one decision over all limits that apply.
+//! Limits: what is allowed over a period at each [`Level`], and one decision over all limits that apply.
 //!
 //! A counter's identity is its subject and its [`Window`]. Editing a plan, moving a consumer to another plan
 //! or rotating a key therefore never refills a period.
@@ -7,16 +7,20 @@ mod calendar;
 mod decision;
 mod fixed_window;
 mod gauge;
+mod level;
 mod rule;
 mod sliding_log;
 mod sliding_window;
+mod subject;
 mod token_bucket;
 mod window;
 mod windows;
 
 pub use calendar::Calendar;
-pub use decision::{Outcome, Refusal, Standing, Standings, Subject, decide, inspect};
+pub use decision::{Charge, Outcome, Refusal, Settlement, Standing, Standings, decide, inspect, settle};
+pub use level::{Demand, Level, LevelLimits, SubjectLimits};
 pub use rule::{LimitRule, RuleHeaders};
 pub use sliding_log::Log;
+pub use subject::Subject;
 pub use window::{BadWindow, Counted, RequestMicros, Window};
 pub use windows::{CounterRecord, SubjectWindows};

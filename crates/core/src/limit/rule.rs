@@ -57,6 +57,15 @@ impl LimitRule {
         }
     }
 
+    /// This limit under another name in `RateLimit`: of `minute` and `service`, `service-minute`.
+    #[must_use]
+    pub(super) fn under(mut self, prefix: &str) -> Self {
+        let renamed = |text: &str| format!("\"{prefix}-{}", text.trim_start_matches('"')).into();
+        self.headers.before_available = renamed(&self.headers.before_available);
+        self.headers.policy = renamed(&self.headers.policy);
+        self
+    }
+
     // This limit by each algorithm, so many requests of it used.
 
     pub(super) fn bucket(&self, burst: u64, used: u64, now: UnixMicros) -> TokenBucket {

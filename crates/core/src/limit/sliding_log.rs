@@ -62,6 +62,21 @@ impl Log {
         }
     }
 
+    /// Takes requests let through at `at` out again.
+    fn give_back(&mut self, at: UnixMicros, count: u64) {
+        let index = self.entries.partition_point(|entry| entry.at < at);
+        let before = index.checked_sub(1).map_or(self.dropped, |last| self.entries[last].through);
+        let Some(entry) = self.entries.get(index).filter(|entry| entry.at == at) else { return };
+        let held = entry.through - before;
+        let count = count.min(held);
+        for entry in self.entries.range_mut(index..) {
+            entry.through -= count;
+        }
+        if count == held {
+            self.entries.remove(index);
+        }
+    }
+
     fn drop_past(&mut self, now: UnixMicros, window_micros: u64) {
         let past = self.past(now, window_micros);
         if past > 0 {
@@ -167,6 +182,19 @@ impl SlidingLog {
     pub fn standing(&self) -> Standing {
         let all_past_at = self.last.map_or(self.now, |last| last.after(self.window_micros));
         Standing { remaining: self.requests.saturating_sub(self.used()), reset_secs: all_past_at.secs_ceil() }
+    }
+
+    /// The log without so many of the requests charged at `charged_at`, made from what is stored.
+    pub fn given_back(&self, requests: u64, charged_at: UnixMicros, stored: Option<Counted>) -> Counted {
+        let mut counted = self.counted(stored);
+        if let Counted::Log(log) = &mut counted {
+            log.give_back(charged_at, requests);
+            if log.entries.is_empty() {
+                // Nothing is left to remember: a period that is over.
+                return Counted::Fixed { start_secs: 0, end_secs: 0, used: 0 };
+            }
+        }
+        counted
     }
 
     /// The log with what was charged, made from what is stored.

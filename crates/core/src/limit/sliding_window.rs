@@ -57,6 +57,17 @@ impl SlidingWindow {
         self.current = self.current.saturating_add(cost);
     }
 
+    /// Without so many of the requests charged at `charged_at`, where that was in this window and not in the one
+    /// before.
+    #[must_use]
+    pub const fn given_back(self, requests: u64, charged_at: UnixMicros) -> Self {
+        let start_secs = self.end_secs.saturating_sub(self.window_micros / 1_000_000);
+        if charged_at.secs() < start_secs {
+            return self;
+        }
+        Self { current: self.current.saturating_sub(requests), ..self }
+    }
+
     pub fn retry_after_micros(&self, cost: u64) -> u64 {
         let Some(room) = self.requests.checked_sub(cost) else { return self.window_micros };
         match room.checked_sub(self.current) {

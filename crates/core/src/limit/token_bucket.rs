@@ -50,6 +50,14 @@ impl TokenBucket {
         self.missing = self.missing.saturating_add(self.units(cost));
     }
 
+    /// Without so many of the requests charged at `charged_at`. What has come back since then is not given back once
+    /// more: the bucket may have been full meanwhile, and would let through what was never missing.
+    #[must_use]
+    pub fn given_back(self, requests: u64, charged_at: UnixMicros) -> Self {
+        let still_missing = self.since(self.units(requests), charged_at, self.at).missing;
+        Self { missing: self.missing.saturating_sub(still_missing), ..self }
+    }
+
     /// Until so many requests would be let through at once.
     pub fn retry_after_micros(&self, cost: u64, now: UnixMicros) -> u64 {
         if cost > self.burst {

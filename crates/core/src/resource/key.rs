@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::instant::{parse_instant, parse_subscription};
+use super::plan::{Subscribed, parse_limits};
 use super::{
-    ClientId, ConsumerId, DisplayName, KeyId, KeyRouteDraft, KeyScope, PlanId, PlanSlug, ServiceId,
-    ServiceSlug, TenantId,
+    ClientId, ConsumerId, DisplayName, KeyId, KeyRouteDraft, KeyScope, Limit, LimitDraft, PlanId, PlanSlug,
+    ServiceId, ServiceSlug, TenantId,
 };
 use crate::credential::{Environment, KeyHash};
 use crate::problem::Problems;
@@ -25,6 +26,8 @@ pub struct Key {
     pub services: Option<Box<[ServiceId]>>,
     /// What else the key may be used for; anything, from anywhere, where `None`.
     pub scope: Option<Box<KeyScope>>,
+    /// Counted for this key alone, besides its plan.
+    pub limits: Vec<Limit>,
     /// Seconds since the epoch from which on the key is refused.
     pub expires_at_secs: Option<u64>,
     /// Seconds since the epoch from which the periods of anchored limits are counted.
@@ -72,6 +75,9 @@ pub struct KeyDraft {
     /// `live` or `test`: begins the key with `tg_live_` or `tg_test_`. It stays as long as the key does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
+    /// Limits of this key alone, besides its plan's; those hold for all keys of a consumer together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<LimitDraft>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +86,7 @@ pub struct KeySpec {
     pub plan: Option<PlanSlug>,
     pub consumer: Option<ClientId>,
     pub services: Option<Vec<ServiceSlug>>,
+    pub limits: Vec<Limit>,
     pub expires_at_secs: Option<u64>,
     pub subscribed_at_secs: Option<u64>,
     pub scope: Option<Box<KeyScope>>,
@@ -116,11 +123,13 @@ impl KeyDraft {
             .environment
             .as_deref()
             .and_then(|text| problems.check("environment", Environment::parse(text)));
+        let limits = parse_limits("limits", &self.limits, Subscribed::Yes, &mut problems);
         let spec = name.map(|name| KeySpec {
             name,
             plan,
             consumer,
             services,
+            limits,
             expires_at_secs,
             subscribed_at_secs,
             scope,
@@ -146,6 +155,7 @@ mod tests {
             routes: Some(vec![KeyRouteDraft { paths: None, methods: None }]),
             allow_ips: Some(vec!["here".into()]),
             environment: Some("production".into()),
+            limits: vec![LimitDraft { per: "minute".into(), ..LimitDraft::default() }],
         };
         let problems = draft.parse().unwrap_err();
         let fields: Vec<_> = problems.iter().map(|problem| problem.field.as_str()).collect();
@@ -160,7 +170,8 @@ mod tests {
                 "services[1]",
                 "routes[0]",
                 "allow_ips[0]",
-                "environment"
+                "environment",
+                "limits[0].requests"
             ]
         );
     }
@@ -177,6 +188,7 @@ mod tests {
             routes: None,
             allow_ips: None,
             environment: None,
+            limits: Vec::new(),
         };
         assert_eq!(draft.parse().unwrap_err().iter().next().unwrap().field, "services");
     }

@@ -22,14 +22,14 @@ pub struct KeyScope {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyRoute {
-    pub paths: Option<Vec<PathPattern>>,
+    pub paths: Option<Vec<PermittedPath>>,
     /// Compared letter for letter, as methods are (RFC 9110 section 9.1).
     pub methods: Option<Vec<Box<str>>>,
 }
 
 /// A path within the service: itself alone, or with `/*` at its end everything below it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PathPattern(Box<str>);
+pub struct PermittedPath(Box<str>);
 
 /// One or both of paths and methods.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -82,12 +82,12 @@ impl KeyScope {
 impl KeyRoute {
     fn matches(&self, method: &[u8], path: &str) -> bool {
         let is_method = |allowed: &Vec<Box<str>>| allowed.iter().any(|allowed| allowed.as_bytes() == method);
-        let is_path = |allowed: &Vec<PathPattern>| allowed.iter().any(|allowed| allowed.matches(path));
+        let is_path = |allowed: &Vec<PermittedPath>| allowed.iter().any(|allowed| allowed.matches(path));
         self.methods.as_ref().is_none_or(is_method) && self.paths.as_ref().is_none_or(is_path)
     }
 }
 
-impl PathPattern {
+impl PermittedPath {
     fn parse(text: &str) -> Result<Self, &'static str> {
         const EXPECTED: &str = "must be a plain path such as /orders, or /orders/* for everything below it";
         let path = text.strip_suffix("/*").map_or(text, |below| if below.is_empty() { "/" } else { below });
@@ -119,7 +119,7 @@ impl KeyRouteDraft {
         }
         let paths =
             list(self.paths.as_deref(), &format!("{field}.paths"), problems, |field, text, problems| {
-                problems.check(field, PathPattern::parse(text))
+                problems.check(field, PermittedPath::parse(text))
             });
         let methods =
             list(self.methods.as_deref(), &format!("{field}.methods"), problems, |field, text, problems| {

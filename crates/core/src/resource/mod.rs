@@ -10,7 +10,9 @@ mod key;
 mod key_scope;
 mod name;
 mod plan;
+mod rule;
 mod service;
+mod service_limits;
 mod signing_key;
 mod slug;
 mod tenant;
@@ -23,14 +25,16 @@ pub use duration::{BadDuration, DurationText, format_duration, parse_duration};
 pub use id::{ConsumerId, KeyId, PlanId, ServiceId, TargetId, TenantId, UserId};
 pub use jwt::{JwtIssuer, JwtIssuerDraft, JwtIssuerSpec};
 pub use key::{Key, KeyDraft, KeySpec, RetiredHash};
-pub use key_scope::{KeyRoute, KeyRouteDraft, KeyScope, KeyScopeDraft, PathPattern};
+pub use key_scope::{KeyRoute, KeyRouteDraft, KeyScope, KeyScopeDraft, PermittedPath};
 pub use name::{BadName, DisplayName};
 pub use plan::{Algorithm, Anchor, Limit, LimitDraft, Plan, PlanDraft, PlanSpec};
+pub use rule::{BadPattern, PathPattern, Rule, RuleDraft};
 pub use service::{
     HeaderName, Service, ServiceDraft, ServiceSpec, Target, TargetDraft, TargetSpec, Timeouts, TimeoutsDraft,
 };
+pub use service_limits::{Anonymous, AnonymousDraft, FailedRequests, ServiceLimits, ServiceLimitsDraft};
 pub use signing_key::SigningKey;
-pub use slug::{BadSlug, ClientId, PlanSlug, ServiceSlug, TenantSlug};
+pub use slug::{BadSlug, ClientId, PlanSlug, RuleName, ServiceSlug, TenantSlug};
 pub use tenant::{Tenant, TenantDraft, TenantSpec};
 pub use time_zone::{TimeZone, UnknownTimeZone};
 pub use url::{BadUrl, BaseUrl, Host, Scheme};

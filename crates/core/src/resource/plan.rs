@@ -1,5 +1,7 @@
 //! A plan: the limits that a key or consumer has.
 
+use std::num::NonZeroU32;
+
 use serde::{Deserialize, Serialize};
 
 use super::{DisplayName, PlanId, PlanSlug, TenantId};
@@ -26,6 +28,8 @@ pub struct Plan {
     pub slug: PlanSlug,
     pub name: DisplayName,
     pub limits: Vec<Limit>,
+    /// Most requests at once.
+    pub concurrency: Option<NonZeroU32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +74,9 @@ pub struct PlanDraft {
     /// Any number of limits over different periods; a request must pass all of them.
     #[serde(default)]
     pub limits: Vec<LimitDraft>,
+    /// Most requests that one caller may have under way at once; any number where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
@@ -98,6 +105,8 @@ pub struct PlanSpec {
     pub slug: PlanSlug,
     pub name: DisplayName,
     pub limits: Vec<Limit>,
+    /// Most requests at once.
+    pub concurrency: Option<NonZeroU32>,
 }
 
 impl PlanDraft {
@@ -106,21 +115,45 @@ impl PlanDraft {
         let slug = problems.check("slug", PlanSlug::parse(&self.slug));
         let fallback = slug.as_ref().map(PlanSlug::as_str);
         let name = DisplayName::given_or(&mut problems, self.name.as_deref(), fallback);
-        if self.limits.len() > MOST_LIMITS {
-            problems.add("limits", format!("must have at most {MOST_LIMITS} entries"));
-        }
-        let mut limits: Vec<Limit> = Vec::with_capacity(self.limits.len());
-        for (index, draft) in self.limits.iter().enumerate() {
-            let field = format!("limits[{index}]");
-            let Some(limit) = problems.check_nested(&field, draft.parse()) else { continue };
-            if limits.iter().any(|earlier| earlier.per == limit.per) {
-                problems.add(format!("{field}.per"), "is the period of an earlier limit of this plan");
-            }
-            limits.push(limit);
-        }
-        let spec = slug.zip(name).map(|(slug, name)| PlanSpec { slug, name, limits });
+        let limits = parse_limits("limits", &self.limits, Subscribed::Yes, &mut problems);
+        let concurrency = self.concurrency.and_then(|most| {
+            problems.check("concurrency", NonZeroU32::new(most).ok_or("must be at least 1"))
+        });
+        let spec = slug.zip(name).map(|(slug, name)| PlanSpec { slug, name, limits, concurrency });
         problems.finish(spec)
     }
+}
+
+/// Whether who is counted by a level has a subscription that periods can be anchored to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Subscribed {
+    Yes,
+    No,
+}
+
+/// The limits of one level, which stand in `field`: each of a window of its own.
+pub(super) fn parse_limits(
+    field: &str,
+    drafts: &[LimitDraft],
+    subscribed: Subscribed,
+    problems: &mut Problems,
+) -> Vec<Limit> {
+    if drafts.len() > MOST_LIMITS {
+        problems.add(field, format!("must have at most {MOST_LIMITS} entries"));
+    }
+    let mut limits: Vec<Limit> = Vec::with_capacity(drafts.len());
+    for (index, draft) in drafts.iter().enumerate() {
+        let entry = format!("{field}[{index}]");
+        let Some(limit) = problems.check_nested(&entry, draft.parse()) else { continue };
+        if limits.iter().any(|earlier| earlier.per == limit.per) {
+            problems.add(format!("{entry}.per"), "is the period of an earlier limit");
+        }
+        if subscribed == Subscribed::No && limit.anchor == Anchor::Subscription {
+            problems.add(format!("{entry}.anchor"), "only limits of plans and keys go by a subscription");
+        }
+        limits.push(limit);
+    }
+    limits
 }
 
 impl LimitDraft {
@@ -234,7 +267,7 @@ mod tests {
     }
 
     fn plan(limits: Vec<LimitDraft>) -> PlanDraft {
-        PlanDraft { slug: "basic".into(), name: None, limits }
+        PlanDraft { slug: "basic".into(), name: None, limits, concurrency: None }
     }
 
     #[test]
@@ -266,6 +299,12 @@ mod tests {
                 "limits[2].per"
             ]
         );
+    }
+
+    #[test]
+    fn no_requests_at_once_are_no_plan() {
+        let draft = PlanDraft { concurrency: Some(0), ..plan(Vec::new()) };
+        assert_eq!(draft.parse().unwrap_err().iter().next().unwrap().field, "concurrency");
     }
 
     #[test]

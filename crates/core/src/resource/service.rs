@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize, Serializer};
 use smol_str::SmolStr;
 
 use super::jwt::{JwtIssuer, JwtIssuerDraft, JwtIssuerSpec, parse_issuers};
-use super::{BaseUrl, DisplayName, DurationText, ServiceId, ServiceSlug, TargetId, TenantId};
+use super::{
+    AnonymousDraft, BaseUrl, DisplayName, DurationText, LimitDraft, RuleDraft, ServiceId, ServiceLimits,
+    ServiceLimitsDraft, ServiceSlug, TargetId, TenantId,
+};
 use crate::address::Reach;
 use crate::problem::Problems;
 
@@ -32,6 +35,7 @@ pub struct Service {
     pub max_body_bytes: Option<u64>,
     /// Whose tokens it takes beside keys.
     pub jwt: Vec<JwtIssuer>,
+    pub limits: ServiceLimits,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -170,6 +174,24 @@ pub struct ServiceDraft {
     /// Issuers whose tokens open the service beside keys.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub jwt: Vec<JwtIssuerDraft>,
+    /// Limits over all callers together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<LimitDraft>,
+    /// Limits of each client address (IPv4 /32, IPv6 /64).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ip_limits: Vec<LimitDraft>,
+    /// Costs and limits of some requests; the first rule that a request matches applies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RuleDraft>,
+    /// Lets requests without a credential through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anonymous: Option<AnonymousDraft>,
+    /// The response field in which the upstream says what the request has cost; clients never see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_header: Option<String>,
+    /// Gives the charge back where the answer is a 5xx; `false` where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refund_on_failure: Option<bool>,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -211,6 +233,7 @@ pub struct ServiceSpec {
     pub timeouts: Timeouts,
     pub max_body_bytes: Option<u64>,
     pub jwt: Vec<JwtIssuerSpec>,
+    pub limits: ServiceLimits,
 }
 
 /// A target before it has an identity and a reach.
@@ -234,19 +257,31 @@ impl ServiceDraft {
             problems.add("max_body_bytes", format!("must be at most {LARGEST_BODY_LIMIT}"));
         }
         let jwt = parse_issuers(&self.jwt, &mut problems);
-        let spec =
-            slug.zip(name).zip(auth_header).zip(timeouts).map(|(((slug, name), auth_header), timeouts)| {
-                ServiceSpec {
-                    slug,
-                    name,
-                    auth_header,
-                    targets,
-                    timeouts,
-                    max_body_bytes: self.max_body_bytes,
-                    jwt,
-                }
-            });
+        let limits = problems.check_nested("", self.limits_draft().parse());
+        let spec = slug.zip(name).zip(auth_header).zip(timeouts).zip(limits).map(
+            |((((slug, name), auth_header), timeouts), limits)| ServiceSpec {
+                slug,
+                name,
+                auth_header,
+                targets,
+                timeouts,
+                max_body_bytes: self.max_body_bytes,
+                jwt,
+                limits,
+            },
+        );
         problems.finish(spec)
+    }
+
+    fn limits_draft(&self) -> ServiceLimitsDraft {
+        ServiceLimitsDraft {
+            limits: self.limits.clone(),
+            ip_limits: self.ip_limits.clone(),
+            rules: self.rules.clone(),
+            anonymous: self.anonymous.clone(),
+            cost_header: self.cost_header.clone(),
+            refund_on_failure: self.refund_on_failure,
+        }
     }
 
     fn parse_targets(&self, problems: &mut Problems) -> Vec<TargetSpec> {
@@ -345,7 +380,7 @@ mod tests {
     #[test]
     fn every_problem_is_named() {
         let json = r#"{"slug":"A!","targets":[{"url":"ftp://x","weight":0},{"url":"http://h"},{"url":"http://h/"}],
-            "auth_header":"Host","timeouts":{"connect":"0s"}}"#;
+            "auth_header":"Host","timeouts":{"connect":"0s"},"rules":[{"name":"a","cost":0}]}"#;
         let problems = draft(json).parse().unwrap_err();
         assert_eq!(
             fields(&problems),
@@ -355,7 +390,8 @@ mod tests {
                 "targets[0].url",
                 "targets[2].url",
                 "auth_header",
-                "timeouts.connect"
+                "timeouts.connect",
+                "rules[0].cost"
             ]
         );
     }

@@ -73,6 +73,8 @@ names! {
     /// Second segment of a proxied path.
     ServiceSlug by slug
     PlanSlug by slug
+    /// Names a rule of a service.
+    RuleName by slug
     /// What a client sends as `X-Client-ID`.
     ClientId by client_id
 }

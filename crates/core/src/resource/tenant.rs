@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{DisplayName, TenantId, TenantSlug, TimeZone};
+use super::plan::{Subscribed, parse_limits};
+use super::{DisplayName, Limit, LimitDraft, TenantId, TenantSlug, TimeZone};
 use crate::problem::Problems;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub struct Tenant {
     pub name: DisplayName,
     /// Where its days and months begin and end.
     pub time_zone: TimeZone,
+    /// Counted over everything that the tenant has.
+    pub limits: Vec<Limit>,
 }
 
 /// A tenant as it is written.
@@ -28,6 +31,9 @@ pub struct TenantDraft {
     /// short or drawn out by a change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
+    /// Limits over everything that the tenant has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<LimitDraft>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +41,8 @@ pub struct TenantSpec {
     pub slug: TenantSlug,
     pub name: DisplayName,
     pub time_zone: TimeZone,
+    /// Counted over everything that the tenant has.
+    pub limits: Vec<Limit>,
 }
 
 impl TenantDraft {
@@ -47,8 +55,9 @@ impl TenantDraft {
             Some(name) => problems.check("time_zone", TimeZone::parse(name)),
             None => Some(TimeZone::UTC),
         };
+        let limits = parse_limits("limits", &self.limits, Subscribed::No, &mut problems);
         let spec = slug.zip(name).zip(time_zone);
-        let spec = spec.map(|((slug, name), time_zone)| TenantSpec { slug, name, time_zone });
+        let spec = spec.map(|((slug, name), time_zone)| TenantSpec { slug, name, time_zone, limits });
         problems.finish(spec)
     }
 }

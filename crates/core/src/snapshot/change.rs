@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Consumer, Key, Map, Plan, Service, Snapshot, Tenant};
+use crate::limit::{Level, Subject, SubjectLimits};
 use crate::problem::Problems;
 use crate::resource::{self, ConsumerId, PlanId, ServiceId, TenantId};
 use crate::token::SigningKey;
@@ -108,6 +109,7 @@ impl Snapshot {
                     name: tenant.name,
                     time_zone: tenant.time_zone,
                     identity_lines: tenant.identity_lines,
+                    limits: tenant.limits,
                     ..before.as_ref().clone()
                 }
             }
@@ -171,6 +173,10 @@ impl Snapshot {
     }
 }
 
+fn limits_of(tenant: &resource::Tenant) -> Option<Arc<SubjectLimits>> {
+    SubjectLimits::compile(Subject::tenant(tenant.id), Level::Tenant, &tenant.limits).map(Arc::from)
+}
+
 impl Tenant {
     fn new(tenant: &resource::Tenant) -> Self {
         let slug = tenant.slug.as_str();
@@ -180,6 +186,7 @@ impl Tenant {
             name: tenant.name.clone(),
             time_zone: tenant.time_zone.clone(),
             identity_lines: format!("X-Tenant-ID: {slug}\r\nX-Organization-ID: {slug}\r\n").into(),
+            limits: limits_of(tenant),
             services: Arc::default(),
             service_slugs: Map::default(),
             plans: Map::default(),

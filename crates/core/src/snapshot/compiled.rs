@@ -7,8 +7,9 @@ use std::sync::Arc;
 use smol_str::SmolStr;
 
 use super::TokenIssuers;
+use super::service_limits::ServiceLimits;
 use crate::address::Reach;
-use crate::limit::LimitRule;
+use crate::limit::{Level, LevelLimits, Subject, SubjectLimits};
 use crate::resource::{
     self, ClientId, ConsumerId, HeaderName, Host, KeyId, PlanId, Scheme, ServiceId, ServiceSlug, TargetId,
     TenantId, Timeouts,
@@ -25,6 +26,8 @@ pub struct Service {
     pub max_body_bytes: Option<u64>,
     /// Whose tokens it takes beside keys.
     pub issuers: Option<Arc<TokenIssuers>>,
+    /// `None` where it limits nothing by itself.
+    pub limits: Option<Box<ServiceLimits>>,
 }
 
 #[derive(Debug, Clone)]
@@ -52,9 +55,7 @@ pub struct Endpoint {
 pub struct Plan {
     pub id: PlanId,
     pub slug: resource::PlanSlug,
-    pub rules: Box<[LimitRule]>,
-    /// The line of `RateLimit-Policy`, as HTTP/1.1 writes it, and `RateLimit: `; empty without limits.
-    pub policy_line: Box<str>,
+    pub limits: LevelLimits,
     /// The line of `X-Plan-Tier`.
     pub tier_line: Box<str>,
 }
@@ -78,25 +79,29 @@ pub struct Key {
     pub tenant: TenantId,
     pub plan: Option<PlanId>,
     pub consumer: Option<ConsumerId>,
-    /// Apart, as few keys are restricted.
-    pub scope: Option<Arc<Scope>>,
+    /// What few keys have: `None` where it has none of it.
+    pub particulars: Option<Arc<KeyParticulars>>,
     /// The second from which on this value is refused: the key has expired, or the grace after a rotation is over.
     pub ends_at_secs: Option<NonZeroU64>,
     /// Seconds since the epoch; in four bytes, which lie where there would be padding.
     pub subscribed_at_secs: u32,
 }
 
-/// What a key may be used for.
+/// What few keys have: restrictions on what they may be used for, and limits of their own.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Scope {
+pub struct KeyParticulars {
+    /// The only services that the key opens; all where `None`.
     services: Option<Box<[ServiceId]>>,
-    rest: Option<Box<resource::KeyScope>>,
+    scope: Option<Box<resource::KeyScope>>,
+    /// Besides its plan's.
+    limits: Option<Box<SubjectLimits>>,
 }
 
-impl Scope {
+impl KeyParticulars {
     fn compile(key: &resource::Key) -> Option<Arc<Self>> {
-        let is_restricted = key.services.is_some() || key.scope.is_some();
-        is_restricted.then(|| Arc::new(Self { services: key.services.clone(), rest: key.scope.clone() }))
+        let limits = SubjectLimits::compile(Subject::key_alone(key.id), Level::Key, &key.limits);
+        let has_any = key.services.is_some() || key.scope.is_some() || limits.is_some();
+        has_any.then(|| Arc::new(Self { services: key.services.clone(), scope: key.scope.clone(), limits }))
     }
 
     pub fn permits_service(&self, service: ServiceId) -> bool {
@@ -105,16 +110,11 @@ impl Scope {
 
     /// `path` is within the service.
     pub fn permits_route(&self, method: &[u8], path: &str) -> bool {
-        self.rest.as_ref().is_none_or(|rest| rest.permits_route(method, path))
+        self.scope.as_ref().is_none_or(|scope| scope.permits_route(method, path))
     }
 
     pub fn permits_client(&self, client: IpAddr) -> bool {
-        self.rest.as_ref().is_none_or(|rest| rest.permits_client(client))
-    }
-
-    /// Whether it matters where the client is.
-    pub fn asks_for_client(&self) -> bool {
-        self.rest.as_ref().is_some_and(|rest| rest.allow_ips.is_some())
+        self.scope.as_ref().is_none_or(|scope| scope.permits_client(client))
     }
 }
 
@@ -127,7 +127,7 @@ impl Key {
             tenant: key.tenant,
             plan: key.plan,
             consumer: key.consumer,
-            scope: Scope::compile(key),
+            particulars: KeyParticulars::compile(key),
             // What ended in second zero has ended in second one.
             ends_at_secs: ends_at_secs.map(|secs| NonZeroU64::new(secs).unwrap_or(NonZeroU64::MIN)),
             subscribed_at_secs: u32::try_from(key.subscribed_at_secs).unwrap_or(u32::MAX),
@@ -136,6 +136,11 @@ impl Key {
 
     pub fn is_expired(&self, now_secs: u64) -> bool {
         self.ends_at_secs.is_some_and(|end| now_secs >= end.get())
+    }
+
+    /// Its own limits, besides its plan's.
+    pub fn limits(&self) -> Option<&SubjectLimits> {
+        self.particulars.as_ref()?.limits.as_deref()
     }
 }
 
@@ -149,6 +154,7 @@ impl From<&resource::Service> for Service {
             timeouts: (service.timeouts != Timeouts::default()).then(|| Box::new(service.timeouts)),
             max_body_bytes: service.max_body_bytes,
             issuers: TokenIssuers::compile(&service.jwt),
+            limits: ServiceLimits::compile(service),
         }
     }
 }
@@ -172,18 +178,10 @@ impl From<&resource::Target> for Target {
 
 impl From<&resource::Plan> for Plan {
     fn from(plan: &resource::Plan) -> Self {
-        let rules: Box<[LimitRule]> = plan.limits.iter().map(LimitRule::compile).collect();
-        let policies: Vec<&str> = rules.iter().map(|rule| rule.headers.policy.as_ref()).collect();
-        let policy_line = if policies.is_empty() {
-            String::new()
-        } else {
-            format!("RateLimit-Policy: {}\r\nRateLimit: ", policies.join(", "))
-        };
         Self {
             id: plan.id,
             slug: plan.slug.clone(),
-            rules,
-            policy_line: policy_line.into(),
+            limits: LevelLimits::of_plan(&plan.limits, plan.concurrency),
             tier_line: format!("X-Plan-Tier: {}\r\n", plan.slug.as_str()).into(),
         }
     }

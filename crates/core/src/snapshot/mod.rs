@@ -10,6 +10,7 @@ mod change;
 mod compiled;
 mod issuers;
 mod keys;
+mod service_limits;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,11 +19,13 @@ use imbl::GenericHashMap;
 use imbl::shared_ptr::DefaultSharedPtr;
 
 pub use change::Change;
-pub use compiled::{Consumer, Endpoint, Key, Plan, Scope, Service, Target};
+pub use compiled::{Consumer, Endpoint, Key, KeyParticulars, Plan, Service, Target};
 pub use issuers::{ForeignToken, KeySource, TokenIssuer, TokenIssuers};
+pub use service_limits::{Rule, ServiceLimits};
 
 use self::keys::Keys;
 use crate::credential::KeyHash;
+use crate::limit::SubjectLimits;
 use crate::resource::{
     ClientId, ConsumerId, DisplayName, PlanId, PlanSlug, ServiceId, ServiceSlug, TenantId, TenantSlug,
     TimeZone,
@@ -52,6 +55,8 @@ pub struct Tenant {
     /// What an upstream is told where no consumer is spoken for, as HTTP/1.1 writes it: `X-Tenant-ID` and
     /// `X-Organization-ID`.
     pub identity_lines: Box<str>,
+    /// Over everything that it has.
+    pub limits: Option<Arc<SubjectLimits>>,
     /// One plain table: every request asks it, and a trie costs a cache miss for every level. A service that
     /// changes copies it, a pointer and a name for each of the tenant's services.
     services: Arc<HashMap<ServiceSlug, Arc<Service>, ahash::RandomState>>,

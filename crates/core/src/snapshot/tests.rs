@@ -16,8 +16,13 @@ fn name() -> DisplayName {
 }
 
 fn tenant(slug: &str) -> Change {
-    let slug = TenantSlug::parse(slug).unwrap();
-    Change::PutTenant(resource::Tenant { id: TENANT, slug, name: name(), time_zone: TimeZone::UTC })
+    Change::PutTenant(resource::Tenant {
+        id: TENANT,
+        slug: TenantSlug::parse(slug).unwrap(),
+        name: name(),
+        time_zone: TimeZone::UTC,
+        limits: Vec::new(),
+    })
 }
 
 fn service(number: u128, slug: &str) -> Change {
@@ -32,6 +37,7 @@ fn service(number: u128, slug: &str) -> Change {
         timeouts: Timeouts::default(),
         max_body_bytes: None,
         jwt: Vec::new(),
+        limits: resource::ServiceLimits::default(),
     })
 }
 
@@ -42,6 +48,7 @@ fn plan(number: u128) -> Change {
         slug: PlanSlug::parse("basic").unwrap(),
         name: name(),
         limits: Vec::new(),
+        concurrency: None,
     })
 }
 
@@ -56,6 +63,7 @@ fn key(number: u128, secret: &[u8]) -> resource::Key {
         consumer: None,
         services: None,
         scope: None,
+        limits: Vec::new(),
         expires_at_secs: None,
         subscribed_at_secs: 0,
         retired: Vec::new(),

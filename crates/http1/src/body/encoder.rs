@@ -42,6 +42,16 @@ impl BodyEncoder {
         Self { state }
     }
 
+    /// Whether nothing that the recipient waits for is still to be framed. Of a body that ends with the
+    /// connection only [`end`](Self::end) tells.
+    pub const fn is_filled(&self) -> bool {
+        match self.state {
+            State::Exact { left } => left == 0,
+            State::Chunked | State::UntilClose => false,
+            State::Ended => true,
+        }
+    }
+
     /// Appends `payload` and its framing to `out`. Nothing for an empty payload: a chunk of size 0
     /// would end the body.
     pub fn data(&mut self, payload: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Buf;
+use tollgate_core::resource::HeaderName;
 use tollgate_http1::{BodyError, FieldId, HeadError, HeadLimits, ResponseHead, ResponseParser, Version};
 
 use super::UpstreamFailure;
@@ -45,6 +46,8 @@ pub(crate) struct Attempt<'x> {
     pub parser: &'x mut ResponseParser,
     pub client_version: Version,
     pub limits: HeadLimits,
+    /// A response field that the client never sees.
+    pub hidden: Option<&'x HeaderName>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,7 +171,7 @@ impl Attempt<'_> {
         }
         let source = (&mut self.client.stream, &mut *self.client_buffers);
         let sink = (&mut self.upstream, &mut *self.upstream_buffers);
-        match self.upload.poll(cx, source, sink) {
+        match self.upload.poll(cx, source, sink, || {}) {
             Poll::Ready(Ok(())) => self.upload_state = Upload::Sent,
             Poll::Ready(Err(PumpError::Sink)) => self.upload_state = Upload::Broken,
             Poll::Ready(Err(PumpError::SourceCut)) => return Err(AttemptFailure::ClientGone),
@@ -222,7 +225,7 @@ impl Attempt<'_> {
             )));
         }
         match self.client_version {
-            Version::Http11 => write_interim(self.client_buffers.output(), self.response),
+            Version::Http11 => write_interim(self.client_buffers.output(), self.response, self.hidden),
             // RFC 9110 section 15.2: HTTP/1.0 knows no interim responses.
             Version::Http10 => {}
         }

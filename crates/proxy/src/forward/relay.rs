@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::attempt::{Attempt, Deadlines, Upload};
+use crate::admit::Admitted;
 use crate::wire::Pump;
 
 /// How a response whose head was sent ended.
@@ -27,10 +28,11 @@ pub(crate) enum Cut {
 
 impl Attempt<'_> {
     /// Moves the response's body through `download`; its head is in the client's output already. Gives the
-    /// moment of the end too.
+    /// moment of the end too. Who has the whole response finds its place free.
     pub async fn relay(
         &mut self,
         download: &mut Pump,
+        admitted: &Admitted<'_>,
         deadlines: &Deadlines,
         began: Instant,
     ) -> (Relayed, Instant) {
@@ -38,7 +40,7 @@ impl Attempt<'_> {
         let mut moved_at = began;
         let mut moved = (0, 0);
         poll_fn(|cx| {
-            if let Poll::Ready(relayed) = self.poll_relay(cx, download) {
+            if let Poll::Ready(relayed) = self.poll_relay(cx, download, admitted) {
                 // What was there at once is worth no look at the clock.
                 return Poll::Ready((relayed, if has_waited { Instant::now() } else { began }));
             }
@@ -54,7 +56,12 @@ impl Attempt<'_> {
         .await
     }
 
-    fn poll_relay(&mut self, cx: &mut Context<'_>, download: &mut Pump) -> Poll<Relayed> {
+    fn poll_relay(
+        &mut self,
+        cx: &mut Context<'_>,
+        download: &mut Pump,
+        admitted: &Admitted<'_>,
+    ) -> Poll<Relayed> {
         use crate::wire::PumpError;
         // The response may be complete without the rest of the request: what is wrong with that ends the
         // upload, not the download.
@@ -63,7 +70,7 @@ impl Attempt<'_> {
         }
         let source = (&mut self.upstream, &mut *self.upstream_buffers);
         let sink = (&mut self.client.stream, &mut *self.client_buffers);
-        match download.poll(cx, source, sink) {
+        match download.poll(cx, source, sink, || admitted.release()) {
             Poll::Ready(Ok(())) if self.upload_state == Upload::Sent => Poll::Ready(Relayed::Complete),
             Poll::Ready(Ok(())) => Poll::Ready(Relayed::Early),
             Poll::Ready(Err(PumpError::Sink)) => Poll::Ready(Relayed::Cut(Cut::ClientGone)),

@@ -6,8 +6,9 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Instant;
 
+use tollgate_core::resource::HeaderName;
 use tollgate_core::retry::{self, BodyRead, Connection, FailedAttempt, Repeatable};
-use tollgate_core::snapshot::{Snapshot, Target};
+use tollgate_core::snapshot::{Service, Snapshot, Target};
 use tollgate_http1::{
     BodyError, BodyLength, FieldId, Method, RequestHead, ResponseHead, Version, keep_alive, response_body,
 };
@@ -29,12 +30,12 @@ use crate::wire::{Buffers, Pump, Stream, tunnel};
 use crate::worker::Worker;
 
 /// Everything that forwarding needs of a request.
-pub(crate) struct Forward<'x> {
+pub(crate) struct Forward<'x, 's> {
     pub worker: &'x Rc<Worker>,
     pub snapshot: &'x Snapshot,
     pub request: &'x Request<'x>,
     pub selected: &'x Selected<'x, 'x>,
-    pub admitted: &'x Admitted<'x>,
+    pub admitted: &'x Admitted<'s>,
     pub origin: &'x Origin<'x>,
     pub request_id: &'x RequestId,
     pub received: Moment,
@@ -62,7 +63,7 @@ pub(crate) struct Sides<'x> {
 }
 
 pub(crate) async fn send(
-    forward: &Forward<'_>,
+    forward: &Forward<'_, '_>,
     sides: &mut Sides<'_>,
     record: &mut Record<'_>,
 ) -> Result<Forwarded, Rejection> {
@@ -98,6 +99,7 @@ pub(crate) async fn send(
             parser: sides.parser,
             client_version: forward.request.head.version,
             limits: forward.worker.gateway.settings.limits.head,
+            hidden: hidden_field(service),
         };
         let began = match connection {
             Connection::Reused => forward.received.instant,
@@ -151,14 +153,14 @@ fn failed_attempt(method: Method, connection: Connection, attempt: &Attempt<'_>)
     }
 }
 
-fn write_head(forward: &Forward<'_>, sides: &mut Sides<'_>, target: &Target) {
+fn write_head(forward: &Forward<'_, '_>, sides: &mut Sides<'_>, target: &Target) {
     sides.upstream_buffers.clear_output();
     let head = UpstreamHead {
         gateway: &forward.worker.gateway,
         snapshot: forward.snapshot,
         request: forward.request,
         selected: forward.selected,
-        admitted: forward.admitted,
+        caller: &forward.admitted.caller,
         target,
         origin: forward.origin,
         request_id: forward.request_id,
@@ -166,7 +168,7 @@ fn write_head(forward: &Forward<'_>, sides: &mut Sides<'_>, target: &Target) {
     write_request(sides.upstream_buffers.output(), &head);
 }
 
-fn deadlines(forward: &Forward<'_>) -> Deadlines {
+fn deadlines(forward: &Forward<'_, '_>) -> Deadlines {
     let defaults = &forward.worker.gateway.settings.timeouts;
     let mut deadlines = Deadlines {
         connect: defaults.connect,
@@ -187,7 +189,7 @@ fn deadlines(forward: &Forward<'_>) -> Deadlines {
 
 /// A new connection; `None` where the client has gone meanwhile.
 async fn dial_in_time(
-    forward: &Forward<'_>,
+    forward: &Forward<'_, '_>,
     sides: &mut Sides<'_>,
     target: &Target,
     deadlines: &Deadlines,
@@ -218,7 +220,7 @@ async fn dial_in_time(
 
 /// Passes a final response on.
 async fn respond(
-    forward: &Forward<'_>,
+    forward: &Forward<'_, '_>,
     mut attempt: Attempt<'_>,
     target: &Target,
     deadlines: &Deadlines,
@@ -242,8 +244,8 @@ async fn respond(
     write_client_head(forward, &mut attempt, to, persistence, began);
     record.status = Some(attempt.response.status);
     attempt.client.progress = Progress::Answering;
-    let mut download = Pump::new(from, to, None);
-    let (relayed, ended) = attempt.relay(&mut download, deadlines, began.instant).await;
+    let mut download = Pump::new(from, to, None).hiding(hidden_field(forward.selected.service));
+    let (relayed, ended) = attempt.relay(&mut download, forward.admitted, deadlines, began.instant).await;
     record.body_bytes = download.moved_bytes();
     let reusable =
         from != BodyLength::UntilClose && keep_alive(attempt.response.version, &attempt.response.fields);
@@ -268,23 +270,30 @@ async fn respond(
 }
 
 fn write_client_head(
-    forward: &Forward<'_>,
+    forward: &Forward<'_, '_>,
     attempt: &mut Attempt<'_>,
     body: BodyLength,
     persistence: Persistence,
     now: Moment,
 ) {
+    let settled = forward.admitted.settle(attempt.response, now.wall);
     let head = ClientHead {
         response: attempt.response,
         body,
         persistence,
         version: forward.request.head.version,
-        limits: forward.admitted.limits(),
+        limits: settled.as_ref().unwrap_or(forward.admitted.limits()),
+        hidden: hidden_field(forward.selected.service),
         request_id: forward.request_id,
         now: now.wall,
         times: &forward.worker.times,
     };
     write_response(attempt.client_buffers.output(), &head);
+}
+
+/// In which a target tells the gateway alone what a request has cost.
+fn hidden_field(service: &Service) -> Option<&HeaderName> {
+    service.limits.as_deref()?.cost_header.as_ref()
 }
 
 /// HTTP/1.0 knows no chunks: what has no length ends with the connection there.
@@ -298,7 +307,7 @@ const fn framing_for(version: Version, from: BodyLength) -> BodyLength {
 }
 
 async fn switch_protocols(
-    forward: &Forward<'_>,
+    forward: &Forward<'_, '_>,
     mut attempt: Attempt<'_>,
     record: &mut Record<'_>,
     now: Moment,
@@ -322,7 +331,7 @@ async fn switch_protocols(
     Ok(Forwarded::Abandoned)
 }
 
-fn note_cut(forward: &Forward<'_>, cut: Cut) {
+fn note_cut(forward: &Forward<'_, '_>, cut: Cut) {
     let request_id = std::str::from_utf8(forward.request_id.as_bytes()).unwrap_or_default();
     match cut {
         Cut::ClientGone => {}

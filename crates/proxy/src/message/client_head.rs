@@ -1,5 +1,6 @@
 //! The response head that a client gets.
 
+use tollgate_core::resource::HeaderName;
 use tollgate_core::time::UnixMicros;
 use tollgate_http1::{BodyLength, FieldId, HeadWriter, ResponseHead, Version};
 
@@ -26,24 +27,25 @@ impl Persistence {
     }
 }
 
-pub(crate) struct ClientHead<'x> {
+pub(crate) struct ClientHead<'x, 's> {
     pub response: &'x ResponseHead,
     /// How the body is framed for the client.
     pub body: BodyLength,
     pub persistence: Persistence,
     pub version: Version,
-    pub limits: &'x Limits<'x>,
+    pub limits: &'x Limits<'s>,
+    /// A field that is between the upstream and the gateway alone.
+    pub hidden: Option<&'x HeaderName>,
     pub request_id: &'x RequestId,
     pub now: UnixMicros,
     pub times: &'x TimeTexts,
 }
 
 /// A final response, or the `101` that opens a tunnel.
-pub(crate) fn write_response(out: &mut Vec<u8>, head: &ClientHead<'_>) {
+pub(crate) fn write_response(out: &mut Vec<u8>, head: &ClientHead<'_, '_>) {
     let response = head.response;
     let fields = &response.fields;
-    let policy_line = head.limits.policy_line();
-    let is_limited = !policy_line.is_empty();
+    let is_limited = !head.limits.is_empty();
     let has_nominations = nominates_any(fields);
     let bodiless = matches!(response.status, 101 | 204);
     let mut writer = HeadWriter::response_with_reason(out, response.status, response.reason());
@@ -56,7 +58,8 @@ pub(crate) fn write_response(out: &mut Vec<u8>, head: &ClientHead<'_>) {
             FieldId::Other => !is_limited || !is_limit_field(field.name),
             other => !other.is_hop_by_hop(),
         };
-        kept && !(has_nominations && field.id != FieldId::ContentLength && is_nominated(fields, field.name))
+        kept && !is_hidden(head.hidden, field.name)
+            && !(has_nominations && field.id != FieldId::ContentLength && is_nominated(fields, field.name))
     });
     if response.status == 101 {
         writer.field(b"Connection", b"Upgrade");
@@ -74,19 +77,24 @@ pub(crate) fn write_response(out: &mut Vec<u8>, head: &ClientHead<'_>) {
         writer.field(b"Transfer-Encoding", b"chunked");
     }
     writer.field(b"X-Request-ID", head.request_id.as_bytes());
-    push_limit_lines(writer.out(), head.limits.rules(), policy_line, head.now, head.times);
+    push_limit_lines(writer.out(), head.limits, head.now, head.times);
     writer.finish();
 }
 
 /// A `1xx` other than `101`: as it came, but for what belongs to the connection.
-pub(crate) fn write_interim(out: &mut Vec<u8>, response: &ResponseHead) {
+pub(crate) fn write_interim(out: &mut Vec<u8>, response: &ResponseHead, hidden: Option<&HeaderName>) {
     let mut writer = HeadWriter::response_with_reason(out, response.status, response.reason());
     writer.fields(&response.fields, |field| {
         !field.id.is_hop_by_hop()
             && field.id != FieldId::ContentLength
+            && !is_hidden(hidden, field.name)
             && !is_nominated(&response.fields, field.name)
     });
     writer.finish();
+}
+
+fn is_hidden(hidden: Option<&HeaderName>, name: &[u8]) -> bool {
+    hidden.is_some_and(|hidden| hidden.as_str().as_bytes().eq_ignore_ascii_case(name))
 }
 
 /// The upstream's own limits would be taken for the gateway's.

@@ -1,31 +1,26 @@
 //! The fields that tell a client where it stands.
 
-use tollgate_core::limit::{LimitRule, Standing};
 use tollgate_core::time::UnixMicros;
 
 use super::{TimeTexts, push_number};
+use crate::admit::Limits;
 
-/// Appends the field lines of the contract for every limit, and `RateLimit-Policy` and `RateLimit` of the IETF
-/// draft (draft-ietf-httpapi-ratelimit-headers). Nothing where there is no limit.
-pub(crate) fn push_limit_lines<'s>(
-    out: &mut Vec<u8>,
-    rules: impl Iterator<Item = (&'s LimitRule, Standing)> + Clone,
-    policy_line: &str,
-    now: UnixMicros,
-    times: &TimeTexts,
-) {
-    if policy_line.is_empty() {
+/// Appends the field lines of the contract for every limit of the caller's own, and `RateLimit-Policy` and
+/// `RateLimit` of the IETF draft (draft-ietf-httpapi-ratelimit-headers) for all limits that apply. Nothing where there
+/// is no limit.
+pub(crate) fn push_limit_lines(out: &mut Vec<u8>, limits: &Limits<'_>, now: UnixMicros, times: &TimeTexts) {
+    if limits.is_empty() {
         return;
     }
-    for (slot, (rule, standing)) in rules.clone().enumerate() {
+    for (slot, (rule, standing)) in limits.callers_own().enumerate() {
         out.extend_from_slice(rule.headers.before_remaining.as_bytes());
         push_number(out, standing.remaining);
         out.extend_from_slice(rule.headers.before_reset.as_bytes());
         out.extend_from_slice(&times.text(slot, standing.reset_secs));
         out.extend_from_slice(b"\r\n");
     }
-    out.extend_from_slice(policy_line.as_bytes());
-    for (index, (rule, standing)) in rules.enumerate() {
+    push_policies(out, limits);
+    for (index, (_, rule, standing)) in limits.rules().enumerate() {
         if index > 0 {
             out.extend_from_slice(b", ");
         }
@@ -36,4 +31,21 @@ pub(crate) fn push_limit_lines<'s>(
         push_number(out, standing.reset_secs.saturating_sub(now.secs_ceil()).max(1));
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// The line of `RateLimit-Policy`, and the start of that of `RateLimit`.
+fn push_policies(out: &mut Vec<u8>, limits: &Limits<'_>) {
+    // The usual one is made already.
+    if let [only] = limits.demands() {
+        out.extend_from_slice(only.limits.policy_line.as_bytes());
+        return;
+    }
+    out.extend_from_slice(b"RateLimit-Policy: ");
+    for (index, (_, rule, _)) in limits.rules().enumerate() {
+        if index > 0 {
+            out.extend_from_slice(b", ");
+        }
+        out.extend_from_slice(rule.headers.policy.as_bytes());
+    }
+    out.extend_from_slice(b"\r\nRateLimit: ");
 }

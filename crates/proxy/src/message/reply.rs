@@ -163,7 +163,9 @@ fn push_when_and_which(body: &mut Vec<u8>, request_id: &RequestId, now: UnixMicr
 }
 
 fn push_details(body: &mut Vec<u8>, limited: &RateLimited) {
-    body.extend_from_slice(b"\"limit_type\":");
+    body.extend_from_slice(b"\"level\":");
+    push_json_string(body, limited.level.name().as_bytes());
+    body.extend_from_slice(b",\"limit_type\":");
     push_json_string(body, limited.limit_type.as_bytes());
     body.extend_from_slice(b",\"limit\":");
     push_number(body, limited.limit);

@@ -4,8 +4,7 @@ use tollgate_core::resource::HeaderName;
 use tollgate_core::snapshot::{Snapshot, Target};
 use tollgate_http1::{BodyLength, FieldId, Fields, HeadWriter, Version, is_same_variable};
 
-use crate::admit::Admitted;
-use crate::authenticate::is_credential;
+use crate::authenticate::{Caller, is_credential};
 use crate::gateway::Gateway;
 use crate::identity::{Origin, RequestId, is_traceparent};
 use crate::request::{MAX_FORWARDS, Request, is_nominated, nominates_any};
@@ -16,14 +15,14 @@ pub(crate) struct UpstreamHead<'x> {
     pub snapshot: &'x Snapshot,
     pub request: &'x Request<'x>,
     pub selected: &'x Selected<'x, 'x>,
-    pub admitted: &'x Admitted<'x>,
+    pub caller: &'x Caller<'x>,
     pub target: &'x Target,
     pub origin: &'x Origin<'x>,
     pub request_id: &'x RequestId,
 }
 
 pub(crate) fn write_request(out: &mut Vec<u8>, head: &UpstreamHead<'_>) {
-    let UpstreamHead { request, selected, admitted, target, origin, .. } = head;
+    let UpstreamHead { request, selected, caller, target, origin, .. } = head;
     let fields = &request.head.fields;
     let mut writer = HeadWriter::request(out, request.head.method_name(), target_parts(head));
     writer.field(b"Host", target.authority.as_bytes());
@@ -51,7 +50,6 @@ pub(crate) fn write_request(out: &mut Vec<u8>, head: &UpstreamHead<'_>) {
     if !fields.first(FieldId::Traceparent).is_some_and(is_traceparent) {
         writer.field(b"traceparent", head.request_id.traceparent());
     }
-    let caller = &admitted.caller;
     match caller.consumer {
         Some(consumer) => {
             let client_id = consumer.client_id.as_str().as_bytes();

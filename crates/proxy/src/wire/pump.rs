@@ -4,7 +4,8 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use bytes::Buf;
-use tollgate_http1::{BodyDecoder, BodyEncoder, BodyError, BodyLength, Decoded};
+use tollgate_core::resource::HeaderName;
+use tollgate_http1::{BodyDecoder, BodyEncoder, BodyError, BodyLength, Decoded, Fields};
 
 use super::{Buffers, Stream};
 
@@ -29,6 +30,8 @@ pub(crate) struct Pump {
     read_bytes: usize,
     stage: Stage,
     waiting_for: Side,
+    /// A trailer that is not passed on.
+    hidden: Option<HeaderName>,
 }
 
 /// The side that a pump which is not ready waits for.
@@ -77,7 +80,14 @@ impl Pump {
             read_bytes: FIRST_BODY_READ_BYTES,
             stage: Stage::Flowing,
             waiting_for: Side::Sink,
+            hidden: None,
         }
+    }
+
+    /// Leaves a field of this name out of the trailers.
+    #[must_use]
+    pub fn hiding(self, hidden: Option<&HeaderName>) -> Self {
+        Self { hidden: hidden.cloned(), ..self }
     }
 
     pub const fn waiting_for(&self) -> Side {
@@ -92,15 +102,20 @@ impl Pump {
         self.moved_bytes
     }
 
-    /// Moves what can be moved now. Ready when the whole body has been written.
+    /// Moves what can be moved now. Ready when the whole body has been written. `before_last` is called, perhaps
+    /// more than once, before the last of it is.
     pub fn poll(
         &mut self,
         cx: &mut Context<'_>,
         (source, from): (&mut Stream, &mut Buffers),
         (sink, to): (&mut Stream, &mut Buffers),
+        before_last: impl Fn(),
     ) -> Poll<Result<(), PumpError>> {
         while self.stage != Stage::Done {
             let wanted = self.frame(from, to)?;
+            if self.encoder.is_filled() {
+                before_last();
+            }
             self.waiting_for = Side::Sink;
             ready!(self.poll_write(cx, from, sink, to)).map_err(|_| PumpError::Sink)?;
             match (self.stage, wanted) {
@@ -151,7 +166,9 @@ impl Pump {
     }
 
     fn end(&mut self, to: &mut Buffers) -> Result<(), PumpError> {
-        self.encoder.end(self.decoder.trailers(), to.output()).map_err(|_| PumpError::Misfit)?;
+        let trailers = self.decoder.trailers();
+        let kept = trailers.zip(self.hidden.as_ref()).map(|(trailers, hidden)| without(trailers, hidden));
+        self.encoder.end(kept.as_ref().or(trailers), to.output()).map_err(|_| PumpError::Misfit)?;
         self.stage = Stage::Framed;
         Ok(())
     }
@@ -202,4 +219,13 @@ impl Pump {
             Err(_) => Poll::Ready(Err(PumpError::SourceCut)),
         }
     }
+}
+
+fn without(trailers: &Fields, hidden: &HeaderName) -> Fields {
+    let mut kept = Fields::new();
+    for field in trailers.iter().filter(|field| !field.name.eq_ignore_ascii_case(hidden.as_str().as_bytes()))
+    {
+        kept.append(field.name, field.value);
+    }
+    kept
 }

@@ -45,44 +45,59 @@ pub(crate) fn worker(upstream: SocketAddr) -> Rc<Worker> {
     Rc::new(Worker::new(0, Arc::new(gateway)))
 }
 
+const TENANT: TenantId = TenantId(Uuid::from_u128(1));
+
+fn name() -> DisplayName {
+    DisplayName::parse("name").unwrap()
+}
+
 fn snapshot(upstream: SocketAddr) -> Snapshot {
-    let (tenant, name) = (TenantId(Uuid::from_u128(1)), DisplayName::parse("name").unwrap());
+    let slug = TenantSlug::parse("acme").unwrap();
+    let time_zone = resource::TimeZone::UTC;
+    let tenant = resource::Tenant { id: TENANT, slug, name: name(), time_zone, limits: Vec::new() };
+    let (service, key) = (service(upstream), key());
+    let changes =
+        [Change::PutTenant(tenant), Change::PutService(service), Change::PutKey { key, before: None }];
+    Snapshot::default().with(&changes, 1).unwrap()
+}
+
+fn service(upstream: SocketAddr) -> resource::Service {
     let target = resource::Target {
         id: resource::TargetId(Uuid::from_u128(2)),
         url: BaseUrl::parse(&format!("http://{upstream}")).unwrap(),
         weight: 1,
         reach: Reach::Private,
     };
-    let service = resource::Service {
+    resource::Service {
         id: ServiceId(Uuid::from_u128(3)),
-        tenant,
+        tenant: TENANT,
         slug: ServiceSlug::parse("api").unwrap(),
-        name: name.clone(),
+        name: name(),
         auth_header: HeaderName::parse("X-API-Key").unwrap(),
         targets: vec![target],
         timeouts: resource::Timeouts::default(),
         max_body_bytes: None,
         jwt: Vec::new(),
-    };
-    let key = resource::Key {
+        limits: resource::ServiceLimits::default(),
+    }
+}
+
+fn key() -> resource::Key {
+    resource::Key {
         id: KeyId(Uuid::from_u128(4)),
-        tenant,
-        name: name.clone(),
+        tenant: TENANT,
+        name: name(),
         hash: KeyHash::of(KEY.as_bytes()),
         prefix: "a-k".into(),
         plan: None,
         consumer: None,
         services: None,
         scope: None,
+        limits: Vec::new(),
         expires_at_secs: None,
         subscribed_at_secs: 0,
         retired: Vec::new(),
-    };
-    let slug = TenantSlug::parse("acme").unwrap();
-    let tenant = resource::Tenant { id: tenant, slug, name, time_zone: resource::TimeZone::UTC };
-    let changes =
-        [Change::PutTenant(tenant), Change::PutService(service), Change::PutKey { key, before: None }];
-    Snapshot::default().with(&changes, 1).unwrap()
+    }
 }
 
 /// Both ends of a connection, the client's first.
@@ -234,4 +249,53 @@ async fn what_is_kept_of_a_service_goes_with_the_service() {
     }
     worker.housekeeping();
     assert_eq!(worker.cursors.borrow().keys().collect::<Vec<_>>(), [&there]);
+}
+
+/// A service with two targets goes by a cell that the test holds on to: the request panics behind its admission.
+#[test]
+#[expect(clippy::await_holding_refcell_ref, reason = "this is the defect")]
+fn a_request_that_panics_gives_its_place_back() {
+    on_a_worker_s_runtime(async {
+        let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = upstream.local_addr().unwrap();
+        let worker = worker(address);
+        let before = worker.gateway.snapshot.load_full();
+        let next = before.with(&at_most_one_at_once(address), before.revision() + 1).unwrap();
+        worker.gateway.snapshot.store(Arc::new(next));
+        let mut struck = client(&worker).await;
+        {
+            let _held = worker.cursors.borrow_mut();
+            send(&mut struck, "/struck").await;
+            let mut answer = String::new();
+            struck.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
+        }
+        // The one place is free, and taken while a request is under way.
+        let mut first = client(&worker).await;
+        send(&mut first, "/first").await;
+        let (mut accepted, _) = upstream.accept().await.unwrap();
+        read_until(&mut accepted, "\r\n\r\n").await;
+        let mut second = client(&worker).await;
+        send(&mut second, "/second").await;
+        assert!(read_until(&mut second, "}").await.starts_with("HTTP/1.1 429 "));
+    });
+}
+
+/// The changes that put [`KEY`] on a plan of one request at once, and its service before two targets.
+fn at_most_one_at_once(upstream: SocketAddr) -> [Change; 3] {
+    let plan = resource::Plan {
+        id: resource::PlanId(Uuid::from_u128(7)),
+        tenant: TENANT,
+        slug: resource::PlanSlug::parse("one").unwrap(),
+        name: name(),
+        limits: Vec::new(),
+        concurrency: std::num::NonZeroU32::new(1),
+    };
+    let mut key = key();
+    key.plan = Some(plan.id);
+    let mut service = service(upstream);
+    let second =
+        resource::Target { id: resource::TargetId(Uuid::from_u128(8)), ..service.targets[0].clone() };
+    service.targets.push(second);
+    [Change::PutPlan(plan), Change::PutService(service), Change::PutKey { key, before: None }]
 }

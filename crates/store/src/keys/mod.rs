@@ -15,6 +15,7 @@ use tollgate_core::usage::KeyUsage;
 use uuid::Uuid;
 
 use crate::error::StoreError;
+use crate::limits::parse_limits;
 use crate::page::{Page, Paged};
 use crate::row::{Fields, integer};
 use crate::store::Read;
@@ -126,6 +127,7 @@ fn record(row: &SqliteRow) -> Result<Stored<KeyRecord>, StoreError> {
         consumer: fields.optional_id("consumer_id", ConsumerId)?,
         services: restricted.then(|| service_ids.into()),
         scope: fields.optional_parsed("scope", parse_scope)?.flatten(),
+        limits: fields.optional_parsed("limits", parse_limits)?.unwrap_or_default(),
         expires_at_secs: fields.optional_unsigned("expires_at")?,
         subscribed_at_secs: fields.unsigned("subscribed_at")?,
         retired: fields.optional_parsed("retired", parse_retired)?.unwrap_or_default(),

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::parse_scope;
 use crate::error::StoreError;
+use crate::limits::parse_limits;
 use crate::store::Read;
 
 /// Ends a field, and a record: ASCII's own separators, which no name or prefix can contain.
@@ -24,7 +25,7 @@ const KEYS: &str = "SELECT max(id), CAST(group_concat(record, '') AS BLOB) FROM 
                || ifnull(plan_id, x'00000000000000000000000000000000')
                || ifnull(consumer_id, x'00000000000000000000000000000000')
                || restricted || ifnull(expires_at, '') || x'1f' || subscribed_at || x'1f' || prefix
-               || x'1f' || name || x'1f' || ifnull(scope, '') || x'1e' AS record
+               || x'1f' || name || x'1f' || ifnull(scope, '') || x'1f' || ifnull(limits, '') || x'1e' AS record
     FROM keys WHERE id > ? ORDER BY id LIMIT ?)";
 
 const SERVICES: &str = "SELECT CAST(group_concat(key_id || service_id, '') AS BLOB) FROM (
@@ -136,9 +137,14 @@ fn key(rest: &mut Bytes<'_>) -> Option<Key> {
         subscribed_at_secs: fields.next()?.parse().ok()?,
         prefix: fields.next()?.into(),
         name: DisplayName::parse(fields.next()?).ok()?,
+        // Compact JSON has no control characters.
         scope: match fields.next()? {
             "" => None,
             json => parse_scope(json).ok()?,
+        },
+        limits: match fields.next()? {
+            "" => Vec::new(),
+            json => parse_limits(json).ok()?,
         },
         retired: Vec::new(),
     };

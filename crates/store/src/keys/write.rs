@@ -5,16 +5,12 @@ use tollgate_core::resource::{Key, KeyId, KeyScopeDraft};
 use tollgate_core::usage::KeyUsage;
 
 use crate::error::{StoreError, Unique, taken};
+use crate::limits::limits_json;
 use crate::row::integer;
 use crate::store::Write;
 
-/// Rows of one statement; thirteen parameters each stay far below `SQLite`'s 32,766.
+/// Rows of one statement; fifteen parameters each stay far below `SQLite`'s 32,766.
 const ROWS_A_STATEMENT: usize = 500;
-
-fn scope_json(key: &Key) -> Result<Option<String>, StoreError> {
-    let json = key.scope.as_deref().map(|scope| serde_json::to_string(&KeyScopeDraft::from(scope)));
-    json.transpose().map_err(|error| StoreError::Corrupt { table: "keys", problem: error.to_string() })
-}
 
 impl Write {
     pub async fn insert_keys(&mut self, keys: &[Key]) -> Result<(), StoreError> {
@@ -22,10 +18,11 @@ impl Write {
         for chunk in keys.chunks(ROWS_A_STATEMENT) {
             let scopes = chunk.iter().map(scope_json).collect::<Result<Vec<_>, _>>()?;
             let mut insert = QueryBuilder::<Sqlite>::new(
-                "INSERT INTO keys (id, tenant_id, name, hash, prefix, plan_id, consumer_id, restricted,
-                                   scope, expires_at, subscribed_at, version, created_at, updated_at) ",
+                "INSERT INTO keys (id, tenant_id, name, hash, prefix, plan_id, consumer_id, restricted, scope,
+                                   limits, expires_at, subscribed_at, version, created_at, updated_at) ",
             );
-            insert.push_values(chunk.iter().zip(scopes), |mut row, (key, scope)| {
+            let limits = chunk.iter().map(limits_column).collect::<Result<Vec<_>, _>>()?;
+            insert.push_values(chunk.iter().zip(scopes).zip(limits), |mut row, ((key, scope), limits)| {
                 row.push_bind(key.id.0)
                     .push_bind(key.tenant.0)
                     .push_bind(key.name.as_str().to_owned())
@@ -35,6 +32,7 @@ impl Write {
                     .push_bind(key.consumer.map(|consumer| consumer.0))
                     .push_bind(key.services.is_some())
                     .push_bind(scope)
+                    .push_bind(limits)
                     .push_bind(key.expires_at_secs.map(integer))
                     .push_bind(integer(key.subscribed_at_secs))
                     .push_bind(1_i64)
@@ -55,7 +53,8 @@ impl Write {
         let now = integer(self.now_secs());
         query(
             "UPDATE keys SET name = ?, hash = ?, prefix = ?, plan_id = ?, consumer_id = ?, restricted = ?,
-                             scope = ?, expires_at = ?, subscribed_at = ?, version = version + 1, updated_at = ?
+                             scope = ?, limits = ?, expires_at = ?, subscribed_at = ?, version = version + 1,
+                             updated_at = ?
              WHERE id = ?",
         )
         .bind(key.name.as_str())
@@ -65,6 +64,7 @@ impl Write {
         .bind(key.consumer.map(|consumer| consumer.0))
         .bind(key.services.is_some())
         .bind(scope_json(key)?)
+        .bind(limits_column(key)?)
         .bind(key.expires_at_secs.map(integer))
         .bind(integer(key.subscribed_at_secs))
         .bind(now)
@@ -152,4 +152,14 @@ impl Write {
         }
         Ok(())
     }
+}
+
+/// `NULL` where the key has none: there may be a million.
+fn scope_json(key: &Key) -> Result<Option<String>, StoreError> {
+    let json = key.scope.as_deref().map(|scope| serde_json::to_string(&KeyScopeDraft::from(scope)));
+    json.transpose().map_err(|error| StoreError::Corrupt { table: "keys", problem: error.to_string() })
+}
+
+fn limits_column(key: &Key) -> Result<Option<String>, StoreError> {
+    if key.limits.is_empty() { Ok(None) } else { limits_json("keys", &key.limits).map(Some) }
 }

@@ -8,6 +8,8 @@ pub use limits::*;
 pub use resources::*;
 pub use signing_in::*;
 
+use std::num::NonZeroU32;
+
 use tollgate_core::address::Reach;
 use tollgate_core::credential::KeyHash;
 use tollgate_core::resource::*;
@@ -31,6 +33,7 @@ pub fn tenant(slug: &str) -> Tenant {
         slug: TenantSlug::parse(slug).unwrap(),
         name: name(),
         time_zone: TimeZone::parse("America/Sao_Paulo").unwrap(),
+        limits: limits(&[(9, "hour")]),
     }
 }
 
@@ -42,15 +45,21 @@ pub async fn add_tenant(store: &Store, slug: &str) -> Tenant {
     tenant
 }
 
+pub fn limits(limits: &[(u64, &str)]) -> Vec<Limit> {
+    let limit = |&(requests, per): &(u64, &str)| {
+        LimitDraft { requests, per: per.into(), ..LimitDraft::default() }.parse().unwrap()
+    };
+    limits.iter().map(limit).collect()
+}
+
 pub fn plan(tenant: &Tenant, slug: &str) -> Plan {
-    let draft = |requests, per: &str| LimitDraft { requests, per: per.into(), ..LimitDraft::default() };
-    let limits = [draft(5, "minute"), draft(100, "month"), draft(3, "10s")];
     Plan {
         id: PlanId(Uuid::now_v7()),
         tenant: tenant.id,
         slug: PlanSlug::parse(slug).unwrap(),
         name: name(),
-        limits: limits.iter().map(|draft| draft.parse().unwrap()).collect(),
+        limits: limits(&[(5, "minute"), (100, "month"), (3, "10s")]),
+        concurrency: NonZeroU32::new(7),
     }
 }
 
@@ -74,6 +83,12 @@ pub fn service(tenant: &Tenant, slug: &str) -> Service {
         timeouts: Timeouts { connect: Some(std::time::Duration::from_millis(250)), ..Timeouts::default() },
         max_body_bytes: Some(1 << 20),
         jwt: vec![JwtIssuer { spec: issuer().parse().unwrap(), reach: Reach::Private }],
+        limits: ServiceLimits {
+            per_ip: limits(&[(4, "minute")]),
+            anonymous: Some(Anonymous { limits: limits(&[(1, "day")]) }),
+            failed: FailedRequests::Refunded,
+            ..ServiceLimits::default()
+        },
     }
 }
 
@@ -119,6 +134,7 @@ pub fn key(tenant: &Tenant, secret: &str) -> Key {
         consumer: None,
         services: None,
         scope: None,
+        limits: Vec::new(),
         expires_at_secs: None,
         subscribed_at_secs: NOW - 8,
         retired: Vec::new(),

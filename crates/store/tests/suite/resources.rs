@@ -23,6 +23,7 @@ async fn furnished(store: &Store) -> (Tenant, Plan, Vec<Service>, Consumer, Key)
         services: Some(services_of_key.into()),
         scope: Some(Box::new(scope())),
         expires_at_secs: Some(NOW + 9),
+        limits: limits(&[(2, "second"), (6, "month")]),
         retired: vec![
             RetiredHash { hash: KeyHash::of(b"older"), valid_until_secs: NOW + 5 },
             RetiredHash { hash: KeyHash::of(b"old"), valid_until_secs: NOW + 7 },
@@ -217,16 +218,18 @@ pub async fn everything_loads_in_an_order_that_compiles(store: &Store) {
     let loaded = snapshot.tenant("acme").unwrap();
     assert_eq!(loaded.time_zone, tenant.time_zone);
     assert_eq!(loaded.service("zebra").unwrap().id, services[0].id);
-    assert_eq!(loaded.plan(plan.id).unwrap().rules.len(), 3);
+    assert_eq!(loaded.plan(plan.id).unwrap().limits.rules.len(), 3);
     assert_eq!(loaded.consumer_by_client_id("ann@example.com").unwrap().id, consumer.id);
     assert_eq!(snapshot.key_hashes(), 4_500 + 3);
     let found = snapshot.key(&KeyHash::of(b"old")).unwrap();
     assert_eq!((found.id, found.ends_at_secs), (first.id, NonZeroU64::new(NOW + 7)));
-    let scope = found.scope.as_deref().unwrap();
-    assert!(scope.permits_service(services[0].id) && !scope.permits_service(ServiceId(Uuid::nil())));
-    assert!(scope.permits_route(b"GET", "/orders/7") && !scope.permits_route(b"GET", "/"));
+    let particulars = found.particulars.as_deref().unwrap();
+    assert!(particulars.permits_service(services[0].id));
+    assert!(!particulars.permits_service(ServiceId(Uuid::nil())));
+    assert!(particulars.permits_route(b"GET", "/orders/7") && !particulars.permits_route(b"GET", "/"));
     let plain = snapshot.key(&more[4_499].hash).unwrap();
-    assert!(plain.scope.is_none() && plain.plan.is_none());
+    assert_eq!(found.limits().map(|own| own.limits.rules.len()), Some(2));
+    assert!(plain.particulars.is_none() && plain.plan.is_none());
 }
 
 pub async fn lapsed_values_are_found_and_forgotten(store: &Store) {

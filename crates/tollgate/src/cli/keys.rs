@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use ureq::http::Method;
 
 use super::fields::{FieldsBuilder, Whole};
+use super::limit::limit;
 use super::resource::{PageFlags, Resource, ResourceVerb, Session};
 use crate::output;
 
@@ -37,6 +38,9 @@ pub enum Verb {
         /// What the key begins with: live for `tg_live_`, test for `tg_test_`.
         #[arg(long, value_name = "live|test")]
         environment: Option<String>,
+        /// A limit of this key alone, besides its plan's, once for each: 5/minute.
+        #[arg(long, value_name = "LIMIT", value_parser = limit)]
+        limit: Vec<Value>,
         #[command(flatten)]
         whole: Whole,
     },
@@ -69,6 +73,7 @@ impl ResourceVerb for Verb {
             "routes",
             "allow_ips",
             "environment",
+            "limits",
         ],
     };
 
@@ -83,6 +88,7 @@ impl ResourceVerb for Verb {
                 service,
                 allow_ip,
                 environment,
+                limit,
                 whole,
             } => {
                 let fields = FieldsBuilder::default()
@@ -94,6 +100,7 @@ impl ResourceVerb for Verb {
                     .list("services", service.into_iter().map(Value::String).collect())
                     .list("allow_ips", allow_ip.into_iter().map(Value::String).collect())
                     .text("environment", environment)
+                    .list("limits", limit)
                     .build();
                 session.create(whole.or(fields)?)?;
                 say_shown_once(session);

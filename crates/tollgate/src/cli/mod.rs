@@ -4,6 +4,7 @@ mod consumers;
 mod dispatch;
 mod fields;
 mod keys;
+mod limit;
 mod plans;
 mod resource;
 mod services;

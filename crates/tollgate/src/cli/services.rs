@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::fields::{Fields, FieldsBuilder, Whole};
+use super::limit::limit;
 use super::resource::{PageFlags, Resource, ResourceVerb, Session};
 
 #[derive(Subcommand)]
@@ -59,11 +60,27 @@ pub struct Flags {
         help = "connect, first_byte, idle or total, and a duration, once for each: connect=2s"
     )]
     timeout: Vec<(String, Value)>,
+    /// A limit over all callers together, once for each: 1000/minute.
+    #[arg(long, value_name = "LIMIT", value_parser = limit)]
+    limit: Vec<Value>,
+    /// A limit of each client address, once for each.
+    #[arg(long, value_name = "LIMIT", value_parser = limit)]
+    ip_limit: Vec<Value>,
+    /// Lets requests without a key through, and limits each client address that sends them, once for each limit.
+    #[arg(long, value_name = "LIMIT", value_parser = limit)]
+    anonymous_limit: Vec<Value>,
+    /// The response field in which the upstream says what the request has cost.
+    #[arg(long, value_name = "NAME")]
+    cost_header: Option<String>,
+    /// Whether the charge is given back where the answer is a 5xx.
+    #[arg(long, value_name = "BOOLEAN")]
+    refund_on_failure: Option<bool>,
 }
 
 impl Flags {
     fn fields(self, slug: Option<String>) -> Fields {
         let targets = self.url.map_or(self.target, |url| vec![json!({ "url": url })]);
+        let anonymous = (!self.anonymous_limit.is_empty()).then(|| json!({ "limits": self.anonymous_limit }));
         let timeouts: Map<String, Value> = self.timeout.into_iter().collect();
         FieldsBuilder::default()
             .text("slug", slug)
@@ -72,6 +89,11 @@ impl Flags {
             .text("auth_header", self.auth_header)
             .value("max_body_bytes", self.max_body_bytes)
             .value("timeouts", (!timeouts.is_empty()).then_some(timeouts))
+            .list("limits", self.limit)
+            .list("ip_limits", self.ip_limit)
+            .value("anonymous", anonymous)
+            .text("cost_header", self.cost_header)
+            .value("refund_on_failure", self.refund_on_failure)
             .build()
     }
 }
@@ -96,7 +118,21 @@ impl ResourceVerb for Verb {
     const RESOURCE: &'static Resource = &Resource {
         path: "/api/services",
         columns: &["slug", "name", "targets", "auth_header"],
-        fields: &["slug", "name", "targets", "auth_header", "timeouts", "max_body_bytes", "jwt"],
+        fields: &[
+            "slug",
+            "name",
+            "targets",
+            "auth_header",
+            "timeouts",
+            "max_body_bytes",
+            "jwt",
+            "limits",
+            "ip_limits",
+            "rules",
+            "anonymous",
+            "cost_header",
+            "refund_on_failure",
+        ],
     };
 
     fn run(self, session: &Session<'_>) -> Result<()> {

@@ -17,9 +17,20 @@ fn seconds_later(secs: u64) -> UnixMicros {
     START.after(secs * 1_000_000)
 }
 
+/// One subject alone.
+fn decide_alone(
+    rules: &[LimitRule],
+    windows: &mut SubjectWindows,
+    calendar: Calendar<'_>,
+    cost: u64,
+    now: UnixMicros,
+) -> Outcome {
+    super::decide(&mut [Charge { rules, windows, calendar }], cost, now)
+}
+
 /// A request that costs one, in UTC.
 fn decide(rules: &[LimitRule], windows: &mut SubjectWindows, now: UnixMicros) -> Outcome {
-    super::decide(rules, windows, Calendar::utc(), 1, now)
+    decide_alone(rules, windows, Calendar::utc(), 1, now)
 }
 
 fn inspect(rules: &[LimitRule], windows: &SubjectWindows, now: UnixMicros) -> Outcome {
@@ -157,7 +168,7 @@ fn a_cost_is_charged_whole_or_not_at_all() {
     for algorithm in ["token_bucket", "fixed_window", "sliding_window", "sliding_log"] {
         let rules = [rule(10, "hour", None, Some(algorithm))];
         let mut windows = SubjectWindows::default();
-        let mut costing = |cost| super::decide(&rules, &mut windows, Calendar::utc(), cost, START);
+        let mut costing = |cost| decide_alone(&rules, &mut windows, Calendar::utc(), cost, START);
         assert_eq!(costing(7).standings[0].remaining, 3, "{algorithm}");
         assert_eq!(costing(4).standings[0].remaining, 3, "{algorithm}");
         assert!(costing(3).refusal.is_none(), "{algorithm}");
@@ -254,3 +265,4 @@ fn a_log_forgets_what_is_past_as_it_goes() {
 }
 
 mod model;
+mod subjects;

@@ -1,7 +1,8 @@
 //! Random traffic against the same limits counted the slow way.
 
+use super::decide_alone as decide;
 use super::*;
-use crate::limit::{decide, inspect};
+use crate::limit::inspect;
 use crate::resource::{Algorithm, Limit};
 
 /// All requests that were let through, with their costs, oldest first.
@@ -20,7 +21,7 @@ fn any_algorithm() -> impl Strategy<Value = Algorithm> {
     ]
 }
 
-fn any_rule() -> impl Strategy<Value = LimitRule> {
+pub(super) fn any_rule() -> impl Strategy<Value = LimitRule> {
     let span = (1u64..50, 1u32..7_200, any_algorithm())
         .prop_map(|(requests, secs, algorithm)| limit_rule(requests, Window::Span { secs }, algorithm));
     let calendar = (1u64..50, prop_oneof![Just(Window::CalendarDay), Just(Window::CalendarMonth)])
