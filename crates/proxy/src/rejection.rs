@@ -95,7 +95,7 @@ impl RateLimited {
             level,
             limit_type: rule.name.clone(),
             limit: rule.requests,
-            used: rule.requests.saturating_sub(standing.remaining),
+            used: rule.used(standing),
             reset_secs: standing.reset_secs,
             retry_after_secs: refusal.retry_after_secs(),
             lines: lines(limits, now, times),

@@ -142,7 +142,7 @@ fn usage_reply(caller: &Caller<'_>, limits: &Limits<'_>, now: UnixMicros, times:
         body.extend_from_slice(b",\"limit\":");
         push_number(&mut body, rule.requests);
         body.extend_from_slice(b",\"used\":");
-        push_number(&mut body, rule.requests.saturating_sub(standing.remaining));
+        push_number(&mut body, rule.used(standing));
         body.extend_from_slice(b",\"remaining\":");
         push_number(&mut body, standing.remaining);
         body.extend_from_slice(b",\"reset_at\":\"");

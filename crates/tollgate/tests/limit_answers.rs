@@ -124,6 +124,21 @@ fn asking_for_the_usage_costs_nothing() {
 }
 
 #[test]
+fn a_bucket_that_holds_more_or_less_than_its_limit_is_unused_at_first() {
+    for burst in [20, 200] {
+        let limit = json!({ "requests": 60, "per": "700h", "burst": burst });
+        let (gateway, _upstream, _, key) = started_limited(&json!([limit]));
+        let used = || {
+            let usage = gateway.client().get("/-/usage", &[("X-API-Key", &key)]).expect(200).json();
+            (usage["limits"][0]["used"].clone(), usage["limits"][0]["remaining"].clone())
+        };
+        assert_eq!(used(), (json!(0), json!(burst)));
+        get(&gateway, &key).expect(200);
+        assert_eq!(used(), (json!(1), json!(burst - 1)));
+    }
+}
+
+#[test]
 fn an_upstream_s_own_limits_are_not_taken_for_the_gateway_s() {
     let upstream = ScriptedUpstream::script(vec![Step::write(
         "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-RateLimit-Limit-Minute: 7\r\nRateLimit: \"theirs\";r=1;t=1\r\n\r\n",

@@ -2,6 +2,7 @@
 
 use super::Window;
 use super::calendar::Period;
+use super::decision::Standing;
 use super::fixed_window::FixedWindow;
 use super::sliding_log::SlidingLog;
 use super::sliding_window::SlidingWindow;
@@ -34,6 +35,16 @@ pub struct RuleHeaders {
 }
 
 impl LimitRule {
+    /// What was used of this limit, as far as it has not come back: a full bucket that holds more or less than the limit's
+    /// requests is unused all the same.
+    pub const fn used(&self, standing: Standing) -> u64 {
+        let most_at_once = match self.algorithm {
+            Algorithm::TokenBucket { burst } => burst,
+            Algorithm::FixedWindow | Algorithm::SlidingWindow | Algorithm::SlidingLog => self.requests,
+        };
+        most_at_once.saturating_sub(standing.remaining)
+    }
+
     pub fn compile(limit: &Limit) -> Self {
         let suffix = limit.per.header_suffix();
         let name = limit.per.to_string();
