@@ -4,6 +4,7 @@
 pub mod address;
 pub mod balance;
 pub mod credential;
+pub mod feed;
 pub mod limit;
 pub mod problem;
 pub mod resource;

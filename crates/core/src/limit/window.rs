@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::Log;
 use super::calendar::{Calendar, Period, Unit};
 use crate::resource::Anchor;
@@ -10,7 +12,7 @@ use crate::time::UnixMicros;
 const LONGEST_SPAN_SECS: u32 = 31 * 86_400;
 
 /// Names the period; equal periods are one counter (`60s` is `minute`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Window {
     /// A fixed number of seconds, at least 1.
     Span {

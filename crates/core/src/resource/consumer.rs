@@ -6,7 +6,7 @@ use super::instant::parse_subscription;
 use super::{ClientId, ConsumerId, DisplayName, PlanId, PlanSlug, TenantId};
 use crate::problem::Problems;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Consumer {
     pub id: ConsumerId,
     pub tenant: TenantId,

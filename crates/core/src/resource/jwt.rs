@@ -18,13 +18,13 @@ const LONGEST_LEEWAY: Duration = Duration::from_mins(10);
 const USUAL_CONSUMER_CLAIM: &str = "sub";
 
 /// An issuer, and how far its keys may be fetched from: fixed when it is written, by who wrote it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JwtIssuer {
     pub spec: JwtIssuerSpec,
     pub reach: Reach,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JwtIssuerSpec {
     /// Claim `iss`, letter for letter.
     pub issuer: Box<str>,

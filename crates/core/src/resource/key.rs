@@ -11,7 +11,7 @@ use super::{
 use crate::credential::{Environment, KeyHash};
 use crate::problem::Problems;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Key {
     pub id: KeyId,
     pub tenant: TenantId,
@@ -37,7 +37,7 @@ pub struct Key {
 }
 
 /// A former value of a rotated key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetiredHash {
     pub hash: KeyHash,
     /// Seconds since the epoch from which on it is refused.

@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::text::parsed;
 use crate::address::Network;
 use crate::problem::Problems;
 use crate::routing::CanonicalPath;
@@ -12,7 +13,7 @@ const MOST_ENTRIES: usize = 64;
 const LONGEST_PATH: usize = 512;
 const LONGEST_METHOD: usize = 32;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyScope {
     /// One of them has to match; all do where `None`.
     pub routes: Option<Vec<KeyRoute>>,
@@ -20,7 +21,7 @@ pub struct KeyScope {
     pub allow_ips: Option<Vec<Network>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRoute {
     pub paths: Option<Vec<PermittedPath>>,
     /// Compared letter for letter, as methods are (RFC 9110 section 9.1).
@@ -84,6 +85,18 @@ impl KeyRoute {
         let is_method = |allowed: &Vec<Box<str>>| allowed.iter().any(|allowed| allowed.as_bytes() == method);
         let is_path = |allowed: &Vec<PermittedPath>| allowed.iter().any(|allowed| allowed.matches(path));
         self.methods.as_ref().is_none_or(is_method) && self.paths.as_ref().is_none_or(is_path)
+    }
+}
+
+impl Serialize for PermittedPath {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for PermittedPath {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parsed(deserializer, Self::parse)
     }
 }
 

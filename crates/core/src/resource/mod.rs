@@ -16,6 +16,7 @@ mod service_limits;
 mod signing_key;
 mod slug;
 mod tenant;
+mod text;
 mod time_zone;
 mod url;
 mod user;
@@ -36,6 +37,7 @@ pub use service_limits::{Anonymous, AnonymousDraft, FailedRequests, ServiceLimit
 pub use signing_key::SigningKey;
 pub use slug::{BadSlug, ClientId, PlanSlug, RuleName, ServiceSlug, TenantSlug};
 pub use tenant::{Tenant, TenantDraft, TenantSpec};
+pub(crate) use text::parsed;
 pub use time_zone::{TimeZone, UnknownTimeZone};
 pub use url::{BadUrl, BaseUrl, Host, Scheme};
 pub use user::{Role, UserDraft, UserSpec, Username};

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::text::parsed;
 use crate::problem::Problems;
 
 const LONGEST: usize = 200;
@@ -54,5 +55,11 @@ impl fmt::Display for DisplayName {
 impl Serialize for DisplayName {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for DisplayName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parsed(deserializer, Self::parse)
     }
 }

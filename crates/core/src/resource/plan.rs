@@ -21,7 +21,7 @@ const SLIDING_LOG: &str = "sliding_log";
 const CALENDAR: &str = "calendar";
 const SUBSCRIPTION: &str = "subscription";
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     pub id: PlanId,
     pub tenant: TenantId,
@@ -32,7 +32,7 @@ pub struct Plan {
     pub concurrency: Option<NonZeroU32>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limit {
     pub requests: u64,
     pub per: Window,
@@ -40,7 +40,7 @@ pub struct Limit {
     pub anchor: Anchor,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Algorithm {
     /// `burst` is what a full bucket holds.
     TokenBucket { burst: u64 },
@@ -54,7 +54,7 @@ pub enum Algorithm {
 }
 
 /// Where days and months begin, in the tenant's time zone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Anchor {
     /// At midnight; months on the first.
     #[default]

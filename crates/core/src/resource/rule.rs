@@ -3,10 +3,11 @@
 use std::fmt;
 use std::num::NonZeroU32;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smol_str::SmolStr;
 
 use super::plan::{Subscribed, parse_limits};
+use super::text::parsed;
 use super::{Limit, LimitDraft, RuleName};
 use crate::problem::Problems;
 use crate::routing::CanonicalPath;
@@ -17,7 +18,7 @@ const LONGEST_METHOD: usize = 32;
 /// Of one request.
 const HIGHEST_COST: u32 = 1_000_000;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
     pub name: RuleName,
     /// Any path where empty.
@@ -103,6 +104,18 @@ fn plain(path: &str) -> impl Iterator<Item = u8> + '_ {
 /// Of a hexadecimal digit; a canonical path has no other behind a percent sign.
 fn digit(text: u8) -> u8 {
     char::from(text).to_digit(16).and_then(|value| u8::try_from(value).ok()).unwrap_or(0)
+}
+
+impl Serialize for PathPattern {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+impl<'de> Deserialize<'de> for PathPattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parsed(deserializer, Self::parse)
+    }
 }
 
 impl fmt::Display for PathPattern {

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smol_str::SmolStr;
 
 use super::jwt::{JwtIssuer, JwtIssuerDraft, JwtIssuerSpec, parse_issuers};
+use super::text::parsed;
 use super::{
     AnonymousDraft, BaseUrl, DisplayName, DurationText, LimitDraft, RuleDraft, ServiceId, ServiceLimits,
     ServiceLimitsDraft, ServiceSlug, TargetId, TenantId,
@@ -21,7 +22,7 @@ const DEFAULT_AUTH_HEADER: &str = "X-API-Key";
 const LARGEST_BODY_LIMIT: u64 = u64::MAX / 2;
 const LONGEST_TIMEOUT: Duration = Duration::from_hours(24);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
     pub id: ServiceId,
     pub tenant: TenantId,
@@ -38,7 +39,7 @@ pub struct Service {
     pub limits: ServiceLimits,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
     pub id: TargetId,
     pub url: BaseUrl,
@@ -47,7 +48,7 @@ pub struct Target {
 }
 
 /// Overrides of the proxy's own timeouts, for this service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Timeouts {
     /// To open a connection to a target.
     pub connect: Option<Duration>,
@@ -146,6 +147,12 @@ impl fmt::Display for HeaderName {
 impl Serialize for HeaderName {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for HeaderName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parsed(deserializer, Self::parse)
     }
 }
 

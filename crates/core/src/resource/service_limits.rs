@@ -8,7 +8,7 @@ use crate::problem::Problems;
 
 const MOST_RULES: usize = 64;
 
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ServiceLimits {
     /// Counted over all callers together.
     pub all: Vec<Limit>,
@@ -24,14 +24,14 @@ pub struct ServiceLimits {
 }
 
 /// What callers without a credential may do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Anonymous {
     /// Counted for each client address.
     pub limits: Vec<Limit>,
 }
 
 /// What becomes of the charge of a request that ends with a 5xx.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum FailedRequests {
     #[default]
     Charged,

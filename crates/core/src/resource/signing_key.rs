@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// The private half of an Ed25519 key, and when it signs. Whoever signs last verifies for as long as the longest
 /// token lives.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SigningKey {
     /// What tokens call it (`kid`): letters, digits and hyphens.
     pub key_id: Box<str>,

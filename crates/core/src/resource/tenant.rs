@@ -6,7 +6,7 @@ use super::plan::{Subscribed, parse_limits};
 use super::{DisplayName, Limit, LimitDraft, TenantId, TenantSlug, TimeZone};
 use crate::problem::Problems;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tenant {
     pub id: TenantId,
     pub slug: TenantSlug,

@@ -5,6 +5,9 @@ use std::fmt;
 use std::sync::LazyLock;
 
 use jiff::tz::{self, TimeZoneDatabase};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::text::parsed;
 
 static BUNDLED: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
@@ -14,6 +17,18 @@ pub struct UnknownTimeZone;
 
 #[derive(Clone)]
 pub struct TimeZone(tz::TimeZone);
+
+impl Serialize for TimeZone {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for TimeZone {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parsed(deserializer, Self::parse)
+    }
+}
 
 impl TimeZone {
     pub const UTC: Self = Self(tz::TimeZone::UTC);

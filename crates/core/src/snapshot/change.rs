@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Consumer, Key, Map, Plan, Service, Snapshot, Tenant};
 use crate::limit::{Level, Subject, SubjectLimits};
 use crate::problem::Problems;
@@ -10,7 +12,7 @@ use crate::token::SigningKey;
 
 /// One resource as it is from now on, or gone. Changes are what travels between nodes; each node compiles
 /// them by itself and comes to the same snapshot.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     PutTenant(resource::Tenant),
     DeleteTenant(TenantId),

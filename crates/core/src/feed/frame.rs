@@ -1,0 +1,149 @@
+//! Frames as bytes: the length of what follows the header and its CRC-32, each four bytes, little-endian; then a
+//! byte that says what it is, and the content.
+//!
+//! Length-prefixed rather than a line each: ids and hashes are bytes, and a reader knows how much to wait for. The
+//! checksum is for the disk, where the same frames are kept.
+
+use super::Position;
+use crate::snapshot::Change;
+
+const HEADER_BYTES: usize = 8;
+/// A reader never waits for more: far above the largest frame that is written.
+const MOST_CONTENT_BYTES: usize = 64 << 20;
+/// A frame of changes is closed once it has this many bytes.
+const BATCH_BYTES: usize = 256 << 10;
+
+const FULL: u8 = 1;
+const CHANGES: u8 = 2;
+const COMMIT: u8 = 3;
+const HEARTBEAT: u8 = 4;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame {
+    /// Everything follows, from nothing on.
+    Full,
+    Changes(Vec<Change>),
+    /// What has come since the last commit is a whole.
+    Commit(Position),
+    /// The control plane is there.
+    Heartbeat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadFrame {
+    #[error("a frame of {0} bytes cannot be")]
+    Length(usize),
+    #[error("a frame's checksum is wrong")]
+    Checksum,
+    #[error("a frame's content does not parse")]
+    Content,
+}
+
+/// What the first bytes of a frame say of its length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FrameLength {
+    /// With its header.
+    Known(usize),
+    /// The header is not there as a whole.
+    HeaderMissing,
+}
+
+/// Appends a frame.
+pub fn push_frame(out: &mut Vec<u8>, frame: &Frame) -> Result<(), BadFrame> {
+    match frame {
+        Frame::Full => framed(out, FULL, |_| Ok(())),
+        Frame::Changes(changes) => push_changes(out, changes),
+        Frame::Commit(position) => framed(out, COMMIT, |out| encode(out, position)),
+        Frame::Heartbeat => framed(out, HEARTBEAT, |_| Ok(())),
+    }
+}
+
+/// Appends as many frames as the changes need; none where there are none.
+pub fn push_changes(out: &mut Vec<u8>, changes: &[Change]) -> Result<(), BadFrame> {
+    let mut rest = changes.iter().peekable();
+    while rest.peek().is_some() {
+        framed(out, CHANGES, |out| {
+            let start = out.len();
+            while out.len() - start < BATCH_BYTES
+                && let Some(change) = rest.next()
+            {
+                encode(out, change)?;
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+pub fn frame_length(bytes: &[u8]) -> Result<FrameLength, BadFrame> {
+    let Some((header, _)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
+        return Ok(FrameLength::HeaderMissing);
+    };
+    let (content_bytes, _) = header_fields(*header);
+    if (1..=MOST_CONTENT_BYTES).contains(&content_bytes) {
+        Ok(FrameLength::Known(HEADER_BYTES + content_bytes))
+    } else {
+        Err(BadFrame::Length(content_bytes))
+    }
+}
+
+/// Reads exactly one frame, of the length that [`frame_length`] told.
+pub fn decode(frame: &[u8]) -> Result<Frame, BadFrame> {
+    let (header, content) = frame.split_first_chunk::<HEADER_BYTES>().ok_or(BadFrame::Content)?;
+    let (content_bytes, checksum) = header_fields(*header);
+    if content.len() != content_bytes || crc32fast::hash(content) != checksum {
+        return Err(BadFrame::Checksum);
+    }
+    let (&kind, content) = content.split_first().ok_or(BadFrame::Content)?;
+    let only = |frame: Frame| if content.is_empty() { Ok(frame) } else { Err(BadFrame::Content) };
+    match kind {
+        FULL => only(Frame::Full),
+        HEARTBEAT => only(Frame::Heartbeat),
+        CHANGES => changes(content).map(Frame::Changes),
+        COMMIT => match postcard::take_from_bytes(content) {
+            Ok((position, [])) => Ok(Frame::Commit(position)),
+            Ok(_) | Err(_) => Err(BadFrame::Content),
+        },
+        _ => Err(BadFrame::Content),
+    }
+}
+
+fn changes(mut rest: &[u8]) -> Result<Vec<Change>, BadFrame> {
+    let mut changes = Vec::new();
+    while !rest.is_empty() {
+        let (change, after) = postcard::take_from_bytes(rest).map_err(|_| BadFrame::Content)?;
+        changes.push(change);
+        rest = after;
+    }
+    Ok(changes)
+}
+
+/// The length of the content, and its checksum.
+fn header_fields(header: [u8; HEADER_BYTES]) -> (usize, u32) {
+    let [a, b, c, d, checksum @ ..] = header;
+    let content_bytes = u32::from_le_bytes([a, b, c, d]);
+    (usize::try_from(content_bytes).unwrap_or(usize::MAX), u32::from_le_bytes(checksum))
+}
+
+fn framed(
+    out: &mut Vec<u8>,
+    kind: u8,
+    write: impl FnOnce(&mut Vec<u8>) -> Result<(), BadFrame>,
+) -> Result<(), BadFrame> {
+    let header = out.len();
+    out.extend_from_slice(&[0; HEADER_BYTES]);
+    let content = out.len();
+    out.push(kind);
+    write(out)?;
+    let content_bytes = out.len() - content;
+    let length = u32::try_from(content_bytes).ok().filter(|_| content_bytes <= MOST_CONTENT_BYTES);
+    let length = length.ok_or(BadFrame::Length(content_bytes))?.to_le_bytes();
+    let checksum = crc32fast::hash(&out[content..]).to_le_bytes();
+    out[header..header + 4].copy_from_slice(&length);
+    out[header + 4..content].copy_from_slice(&checksum);
+    Ok(())
+}
+
+fn encode(out: &mut Vec<u8>, value: &impl serde::Serialize) -> Result<(), BadFrame> {
+    postcard::to_io(value, out).map(drop).map_err(|_| BadFrame::Content)
+}
