@@ -5,11 +5,13 @@ CREATE TABLE platform (
     id                INTEGER PRIMARY KEY CHECK (id = 1),
     -- Counts the changes to what the proxy runs. A snapshot of revision 0 was never loaded, so the first is 1.
     revision          INTEGER NOT NULL,
+    -- Random, and made anew with every revision: tells apart two histories that have come to the same number.
+    epoch             BLOB NOT NULL CHECK (length(epoch) = 16),
     -- The generated token of the platform's administrator.
     admin_token_hash  BLOB CHECK (length(admin_token_hash) = 32)
 ) STRICT;
 
-INSERT INTO platform (id, revision) VALUES (1, 1);
+INSERT INTO platform (id, revision, epoch) VALUES (1, 1, randomblob(16));
 
 CREATE TABLE tenants (
     id          BLOB NOT NULL PRIMARY KEY,
@@ -46,6 +48,16 @@ CREATE TABLE sessions (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX sessions_of_user ON sessions (user_id);
+
+-- What nodes present to the control plane that feeds them.
+CREATE TABLE node_tokens (
+    id          BLOB NOT NULL PRIMARY KEY,
+    name        TEXT NOT NULL UNIQUE,
+    token_hash  BLOB NOT NULL UNIQUE CHECK (length(token_hash) = 32),
+    -- The first characters of the token, for people to tell tokens apart.
+    prefix      TEXT NOT NULL,
+    created_at  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE plans (
     id          BLOB NOT NULL PRIMARY KEY,

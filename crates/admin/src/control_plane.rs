@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, mpsc};
 use tollgate_core::Problems;
 use tollgate_core::address::AllowList;
 use tollgate_core::credential::KeyHash;
+use tollgate_core::feed::Position;
 use tollgate_core::snapshot::Snapshot;
 use tollgate_core::token::Issuing;
 use tollgate_counters::LocalCounters;
@@ -15,7 +16,9 @@ use tollgate_store::{Store, StoreError};
 
 use crate::document::{self, Applied, ApplyError, Document};
 use crate::edit::{self, Edit, EditError};
+use crate::feed::Feed;
 use crate::jobs::{LastUsed, Unsaved};
+use crate::nodes::Nodes;
 use crate::password::Passwords;
 use crate::principal::Principal;
 use crate::sealing::SealingSecret;
@@ -96,6 +99,8 @@ pub(crate) struct Inner {
     pub passwords: Passwords,
     pub throttle: Throttle,
     pub unsaved: Mutex<Unsaved>,
+    pub feed: Feed,
+    pub nodes: Arc<Nodes>,
 }
 
 impl ControlPlane {
@@ -107,8 +112,10 @@ impl ControlPlane {
         settings: Settings,
     ) -> Result<(Self, FirstStart), OpenError> {
         let (admin_token, first_start) = admin_token(&store, settings.admin_token).await?;
-        snapshot.store(Arc::new(load(&store, &settings.sealing).await?));
+        let (loaded, position) = load(&store, &settings.sealing).await?;
+        snapshot.store(Arc::new(loaded));
         counters.restore(store.read().await?.counters(clock::now()).await?);
+        let node_tokens = store.read().await?.all_node_tokens().await?;
         let inner = Inner {
             store,
             snapshot,
@@ -123,6 +130,8 @@ impl ControlPlane {
             passwords: Passwords::new(),
             throttle: Throttle::default(),
             unsaved: Mutex::default(),
+            feed: Feed::new(position),
+            nodes: Arc::new(Nodes::new(node_tokens)),
         };
         let plane = Self(Arc::new(inner));
         plane.rotate_signing_keys().await.map_err(OpenError::SigningKeys)?;
@@ -140,6 +149,11 @@ impl ControlPlane {
         let mut edit = Edit::begin(self).await?;
         edit.rotate_signing_keys().await?;
         edit.commit().await
+    }
+
+    /// Ends the feeds of all nodes, which would else keep the API's connections open for good.
+    pub fn end_feeds(&self) {
+        self.0.feed.close();
     }
 
     /// Makes everything that the document names as it says, or changes nothing. What the document does not
@@ -173,14 +187,19 @@ async fn admin_token(store: &Store, configured: Option<String>) -> Result<(KeyHa
     Ok((hash, FirstStart::GeneratedToken(token.reveal())))
 }
 
-async fn load(store: &Store, sealing: &SealingSecret) -> Result<Snapshot, OpenError> {
-    let mut loading = Ok(Snapshot::default());
-    let revision = store
-        .load(|batch| {
-            let loaded = std::mem::replace(&mut loading, Ok(Snapshot::default()));
-            loading = loaded.and_then(|snapshot| snapshot.grown(&batch, 0));
-        })
-        .await?;
+async fn load(store: &Store, sealing: &SealingSecret) -> Result<(Snapshot, Position), OpenError> {
+    let (batches, mut arriving) = mpsc::channel(1);
+    let (loaded, grown) = tokio::join!(store.load(batches), async move {
+        let mut snapshot = Snapshot::default();
+        while let Some(batch) = arriving.recv().await {
+            snapshot = snapshot.grown(&batch, 0)?;
+        }
+        Ok(snapshot)
+    });
+    // What does not compile ends the loading, which would else be all that there is to say.
+    let snapshot = grown.map_err(OpenError::Inconsistent)?;
+    let position = loaded?;
     let signing_keys = edit::sealed_keys(store, sealing).await?;
-    loading.and_then(|snapshot| snapshot.grown(&signing_keys, revision)).map_err(OpenError::Inconsistent)
+    let snapshot = snapshot.grown(&signing_keys, position.revision).map_err(OpenError::Inconsistent)?;
+    Ok((snapshot, position))
 }

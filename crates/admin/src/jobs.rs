@@ -5,6 +5,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
+use tollgate_core::feed::NodeName;
 use tollgate_core::limit::{CounterRecord, Subject, Window};
 use tollgate_core::resource::KeyId;
 use tollgate_core::usage::KeyUsage;
@@ -13,6 +14,7 @@ use tollgate_store::StoreError;
 use crate::clock;
 use crate::control_plane::{ControlPlane, Inner};
 use crate::edit::{Edit, EditError};
+use crate::nodes::{KeyUses, Lease, NodeReport, Number};
 
 const PERSIST_EVERY: Duration = Duration::from_secs(3);
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
@@ -73,6 +75,27 @@ impl ControlPlane {
         }
     }
 
+    /// Takes over what a node reports. How its keys were used is added once, however often the node says it; keys
+    /// that there are not are passed over when it is persisted.
+    pub(crate) async fn take_report(
+        &self,
+        lease: &Lease,
+        name: &NodeName,
+        report: NodeReport,
+        uses: KeyUses,
+    ) {
+        if uses.used.is_empty() {
+            self.0.nodes.report(lease, name, report);
+            return;
+        }
+        // From here on nothing waits: an answer that nobody waits for any more leaves no number without its uses.
+        let mut unsaved = self.0.unsaved.lock().await;
+        self.0.nodes.report(lease, name, report);
+        if self.0.nodes.take_number(lease, name, uses.session, uses.number) == Number::New {
+            unsaved.note(uses.used);
+        }
+    }
+
     /// Persists every few seconds and sweeps every minute, until `shutdown`; then persists once more.
     pub async fn run_jobs(&self, shutdown: impl Future<Output = ()>) {
         let mut persist = interval(PERSIST_EVERY);
@@ -105,7 +128,11 @@ impl ControlPlane {
 impl Unsaved {
     fn take_from(&mut self, plane: &Inner) {
         self.counters.extend(plane.counters.take_changed());
-        for (key, usage) in plane.last_used.iter().flat_map(|source| source.take()) {
+        self.note(plane.last_used.iter().flat_map(|source| source.take()));
+    }
+
+    fn note(&mut self, uses: impl IntoIterator<Item = (KeyId, KeyUsage)>) {
+        for (key, usage) in uses {
             self.uses.entry(key).or_default().add(&usage);
         }
     }

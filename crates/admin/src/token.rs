@@ -12,12 +12,17 @@ pub struct NoRandomness;
 /// A token in clear, for the one time that it is shown. It has no `Debug` and no `Display`.
 pub struct Token(String);
 
+/// `tgn_` and four digits.
+const SHOWN: usize = 8;
+
 #[derive(Debug, Clone, Copy)]
 pub enum TokenKind {
     /// The platform administrator's, which holds until it is replaced.
     Admin,
     /// A signed-in user's.
     Session,
+    /// A proxy node's, which holds until it is revoked.
+    Node,
 }
 
 impl Token {
@@ -25,6 +30,7 @@ impl Token {
         let prefix = match kind {
             TokenKind::Admin => "tga_",
             TokenKind::Session => "tgs_",
+            TokenKind::Node => "tgn_",
         };
         let mut text = String::from(prefix);
         for byte in random_bits()? {
@@ -36,6 +42,11 @@ impl Token {
 
     pub fn hash(&self) -> KeyHash {
         KeyHash::of(self.0.as_bytes())
+    }
+
+    /// What may be shown of it, for people to tell tokens apart.
+    pub fn prefix(&self) -> &str {
+        &self.0[..SHOWN]
     }
 
     pub fn reveal(self) -> String {

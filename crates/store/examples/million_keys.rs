@@ -47,7 +47,7 @@ async fn load(path: &Path) -> Outcome<()> {
     let before_mb = resident_mb()?;
     let started = Instant::now();
     let mut batches = 0;
-    store.load(|_| batches += 1).await?;
+    load_each(&store, |_| batches += 1).await?;
     println!(
         "{batches} batches read without a snapshot in {:?}, {} ms of CPU so far",
         started.elapsed(),
@@ -56,12 +56,11 @@ async fn load(path: &Path) -> Outcome<()> {
 
     let started = Instant::now();
     let mut loading: Result<Snapshot, Problems> = Ok(Snapshot::default());
-    let revision = store
-        .load(|batch| {
-            let taken = std::mem::replace(&mut loading, Ok(Snapshot::default()));
-            loading = taken.and_then(|snapshot| snapshot.grown(&batch, 0));
-        })
-        .await?;
+    let revision = load_each(&store, |batch| {
+        let taken = std::mem::replace(&mut loading, Ok(Snapshot::default()));
+        loading = taken.and_then(|snapshot| snapshot.grown(&batch, 0));
+    })
+    .await?;
     let mut held = loading?.grown(&[], revision)?;
     println!(
         "{} hashes in a snapshot in {:?}, {} ms of CPU so far",
@@ -84,6 +83,17 @@ async fn load(path: &Path) -> Outcome<()> {
         println!("one key added in {:?}", started.elapsed());
     }
     Ok(())
+}
+
+/// Takes all batches; the revision that they are of.
+async fn load_each(store: &Store, mut take: impl FnMut(Vec<Change>)) -> Outcome<u64> {
+    let (batches, mut arriving) = tokio::sync::mpsc::channel(1);
+    let (position, ()) = tokio::join!(store.load(batches), async {
+        while let Some(batch) = arriving.recv().await {
+            take(batch);
+        }
+    });
+    Ok(position?.revision)
 }
 
 async fn fill(store: &Store, count: u32) -> Outcome<()> {

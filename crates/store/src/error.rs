@@ -25,6 +25,8 @@ pub enum StoreError {
     Newer,
     #[error("a row of {table} does not parse: {problem}")]
     Corrupt { table: &'static str, problem: String },
+    #[error("whoever was loading has gone away")]
+    Abandoned,
     #[error("the database failed: {0}")]
     Failed(#[source] sqlx::Error),
 }
@@ -45,6 +47,7 @@ pub enum Unique {
     ClientId,
     Username,
     KeyHash,
+    NodeTokenName,
 }
 
 /// What keeps another resource from being deleted.
@@ -61,6 +64,7 @@ impl fmt::Display for Unique {
             Self::ClientId => "the client id",
             Self::Username => "the username",
             Self::KeyHash => "the key",
+            Self::NodeTokenName => "the name",
         })
     }
 }

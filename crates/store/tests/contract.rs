@@ -38,6 +38,8 @@ contract! {
     counters_are_kept_until_they_are_over
     sessions_end_when_they_should
     signing_keys_come_and_go
+    node_tokens_are_listed_until_they_are_revoked
+    every_revision_has_an_epoch_of_its_own
     lapsed_values_are_found_and_forgotten
     a_reading_sees_one_state
 }
@@ -73,10 +75,13 @@ async fn a_damaged_row_among_many_ends_the_loading() {
         .unwrap();
     sqlx::Connection::close(connection).await.unwrap();
     let store = Store::open(&path).await.unwrap();
-    let loading = store.load(|_| {});
+    let (batches, mut arriving) = tokio::sync::mpsc::channel(1);
+    let taking = tokio::spawn(async move { while arriving.recv().await.is_some() {} });
+    let loading = store.load(batches);
     // Where loading hangs, this is what ends the test.
     let outcome = tokio::time::timeout(std::time::Duration::from_mins(1), loading).await.unwrap();
     assert!(matches!(outcome, Err(StoreError::Corrupt { table: "keys", .. })), "{outcome:?}");
+    taking.await.unwrap();
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ impl FromRequestParts<ControlPlane> for Administrator {
 }
 
 /// RFC 6750 section 2.1; the scheme's name has no case (RFC 9110 section 11.1).
-fn bearer_token(parts: &Parts) -> Result<&str, Refusal> {
+pub fn bearer_token(parts: &Parts) -> Result<&str, Refusal> {
     let value = parts.headers.get(AUTHORIZATION).ok_or(Refusal::NoToken)?;
     let value = value.to_str().map_err(|_| Refusal::BadToken)?;
     match value.split_once(' ') {

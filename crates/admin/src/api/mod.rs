@@ -7,8 +7,12 @@ mod authenticate;
 mod body;
 mod config;
 mod consumers;
+mod feed_query;
 mod health;
 mod keys;
+mod node;
+mod node_tokens;
+mod nodes;
 mod openapi;
 mod page;
 mod path;
@@ -55,6 +59,9 @@ fn routes() -> OpenApiRouter<ControlPlane> {
         .merge(auth::routes())
         .merge(tokens::routes())
         .merge(config::routes())
+        .merge(node_tokens::routes())
+        .merge(nodes::routes())
+        .merge(node::routes())
         .merge(health::routes())
 }
 

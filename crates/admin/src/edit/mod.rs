@@ -20,6 +20,7 @@ use tollgate_store::{Read, StoreError, Write};
 
 use crate::clock;
 use crate::control_plane::{ControlPlane, Inner};
+use crate::feed::Recording;
 use crate::password::HashingFailed;
 use crate::token::NoRandomness;
 
@@ -56,6 +57,8 @@ pub struct Edit {
     write: Write,
     before: Arc<Snapshot>,
     candidate: Candidate,
+    /// What goes to the nodes.
+    recording: Recording,
     turn: OwnedMutexGuard<()>,
 }
 
@@ -78,7 +81,7 @@ impl Edit {
         if write.revision().await? != before.revision() {
             return Err(EditError::OutOfStep);
         }
-        Ok(Self { plane, write, before, candidate: Candidate::Unchanged, turn })
+        Ok(Self { plane, write, before, candidate: Candidate::Unchanged, recording: Recording::new(), turn })
     }
 
     /// What there is by now, the edit's own rows included.
@@ -118,13 +121,14 @@ impl Edit {
     }
 
     async fn finish(self) -> Result<(), EditError> {
-        let Self { plane, mut write, candidate, turn, .. } = self;
+        let Self { plane, mut write, candidate, recording, turn, .. } = self;
         match candidate {
             Candidate::Unchanged => write.commit().await?,
             Candidate::Changed(snapshot) => {
-                write.set_revision(snapshot.revision()).await?;
+                let position = write.set_revision(snapshot.revision()).await?;
                 write.commit().await?;
                 plane.snapshot.store(Arc::new(snapshot));
+                plane.feed.publish(position, recording);
             }
             Candidate::Refused => return Err(refused_already()),
         }
@@ -144,6 +148,7 @@ impl Edit {
             Candidate::Refused => return Err(refused_already()),
         };
         self.candidate = Candidate::Changed(candidate.grown(changes, revision)?);
+        self.recording.record(changes);
         Ok(())
     }
 

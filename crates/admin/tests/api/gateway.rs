@@ -88,6 +88,10 @@ impl Gateway {
         self.folder
     }
 
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The database as another process would open it.
     pub async fn open_store_again(&self) -> Store {
         Store::open(self.store.path()).await.unwrap()

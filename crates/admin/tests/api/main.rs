@@ -10,6 +10,7 @@ mod config;
 mod documentation;
 mod keys;
 mod lists;
+mod nodes;
 mod plans;
 mod restart;
 mod services;

@@ -212,7 +212,13 @@ pub async fn everything_loads_in_an_order_that_compiles(store: &Store) {
     write.commit().await.unwrap();
 
     let mut changes = Vec::new();
-    let revision = store.load(|batch| changes.extend(batch)).await.unwrap();
+    let (batches, mut arriving) = tokio::sync::mpsc::channel(1);
+    let (position, ()) = tokio::join!(store.load(batches), async {
+        while let Some(batch) = arriving.recv().await {
+            changes.extend(batch);
+        }
+    });
+    let revision = position.unwrap().revision;
     assert_eq!(revision, 12);
     let snapshot = Snapshot::default().with(&changes, revision).unwrap();
     let loaded = snapshot.tenant("acme").unwrap();

@@ -1,6 +1,6 @@
 use tollgate_core::credential::KeyHash;
 use tollgate_core::resource::{Role, UserId, Username};
-use tollgate_store::{SealedKey, Store, StoreError, Unique, UserRecord};
+use tollgate_store::{NodeTokenRecord, SealedKey, Store, StoreError, Unique, UserRecord};
 use uuid::Uuid;
 
 use super::*;
@@ -63,4 +63,41 @@ pub async fn signing_keys_come_and_go(store: &Store) {
     write.delete_signing_key("now").await.unwrap();
     write.commit().await.unwrap();
     assert_eq!(store.read().await.unwrap().signing_keys().await.unwrap(), [key("later", NOW + 9)]);
+}
+
+pub async fn node_tokens_are_listed_until_they_are_revoked(store: &Store) {
+    let token = |name: &str| NodeTokenRecord {
+        id: Uuid::now_v7(),
+        name: DisplayName::parse(name).unwrap(),
+        hash: KeyHash::of(name.as_bytes()),
+        prefix: "tgn_abcd".into(),
+        created_at_secs: NOW,
+    };
+    let (first, second) = (token("edge-1"), token("edge-2"));
+    let mut write = writing(store).await;
+    write.insert_node_token(&first).await.unwrap();
+    write.insert_node_token(&second).await.unwrap();
+    let namesake = NodeTokenRecord { id: Uuid::now_v7(), hash: KeyHash::of(b"other"), ..first.clone() };
+    let refused = write.insert_node_token(&namesake).await;
+    assert!(matches!(refused, Err(StoreError::Taken(Unique::NodeTokenName))), "{refused:?}");
+    write.commit().await.unwrap();
+    let mut read = store.read().await.unwrap();
+    assert_eq!(read.node_tokens(FIRST).await.unwrap().items, [first.clone(), second.clone()]);
+    let mut write = writing(store).await;
+    assert!(write.delete_node_token(first.id).await.unwrap());
+    assert!(!write.delete_node_token(first.id).await.unwrap());
+    write.commit().await.unwrap();
+    assert_eq!(store.read().await.unwrap().all_node_tokens().await.unwrap(), [second]);
+}
+
+pub async fn every_revision_has_an_epoch_of_its_own(store: &Store) {
+    let first = store.read().await.unwrap().position().await.unwrap();
+    let mut write = writing(store).await;
+    let second = write.set_revision(first.revision + 1).await.unwrap();
+    write.commit().await.unwrap();
+    assert_eq!(store.read().await.unwrap().position().await.unwrap(), second);
+    // As after a copy of the database was put back, and went another way.
+    let mut write = writing(store).await;
+    let other = write.set_revision(first.revision + 1).await.unwrap();
+    assert!(first.epoch != second.epoch && second.epoch != other.epoch);
 }

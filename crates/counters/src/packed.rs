@@ -18,14 +18,14 @@ const SLIDING: u8 = 2;
 const LOG: u8 = 3;
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum BadBatch {
+pub enum BadBatch {
     #[error("the batch was packed by another version")]
     Version,
     #[error("the batch is cut short or damaged")]
     Damaged,
 }
 
-pub(super) fn pack(records: &[CounterRecord]) -> Vec<u8> {
+pub fn pack(records: &[CounterRecord]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(1 + records.len() * RECORD_BYTES);
     bytes.push(VERSION);
     for record in records {
@@ -67,7 +67,7 @@ fn pack_counted(bytes: &mut Vec<u8>, counted: &Counted) {
     }
 }
 
-pub(super) fn unpack(bytes: &[u8]) -> Result<Vec<CounterRecord>, BadBatch> {
+pub fn unpack(bytes: &[u8]) -> Result<Vec<CounterRecord>, BadBatch> {
     let (&version, rest) = bytes.split_first().ok_or(BadBatch::Damaged)?;
     if version != VERSION {
         return Err(BadBatch::Version);

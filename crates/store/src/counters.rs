@@ -3,13 +3,12 @@
 //! A save appends one batch, whatever its size: one row, and not one for each subject and window that was busy.
 //! Now and then the batches are merged into one.
 
-mod packed;
-
 use std::collections::HashMap;
 
 use sqlx::{query, query_scalar};
 use tollgate_core::limit::{CounterRecord, Subject, Window};
 use tollgate_core::time::UnixMicros;
+use tollgate_counters::packed;
 
 use crate::error::StoreError;
 use crate::row::Fields;

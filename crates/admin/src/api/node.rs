@@ -1,0 +1,155 @@
+//! `/api/node`: what a node asks and tells. Nothing here is for people.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Query, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, Uri};
+use axum::response::IntoResponse;
+use futures_util::stream;
+use serde::Deserialize;
+use tollgate_core::Problems;
+use tollgate_core::credential::KeyHash;
+use tollgate_core::feed::NodeName;
+use tollgate_core::resource::KeyId;
+use tollgate_core::usage::KeyUsage;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::auth::Peer;
+use super::authenticate::bearer_token;
+use super::body::Json;
+use super::feed_query::{Asked, FeedQuery, LONGEST_VERSION};
+use super::refusal::Refusal;
+use super::responses::{Guarded, Sent};
+use crate::clock;
+use crate::control_plane::ControlPlane;
+use crate::feed;
+use crate::nodes::{BadNodeToken, KeyUses, Lease, NodeReport};
+
+/// Of a key in one report.
+const MOST_REQUESTS: u64 = 1 << 40;
+const FEED_TYPE: &str = "application/vnd.tollgate.feed";
+
+pub fn routes() -> OpenApiRouter<ControlPlane> {
+    OpenApiRouter::new().routes(routes!(feed)).routes(routes!(status))
+}
+
+/// Whoever presents a good node token.
+pub struct Node(Lease);
+
+impl FromRequestParts<ControlPlane> for Node {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, plane: &ControlPlane) -> Result<Self, Refusal> {
+        let token = KeyHash::of(bearer_token(parts)?.as_bytes());
+        let Ok(Peer(peer)) = Peer::from_request_parts(parts, plane).await;
+        match plane.0.nodes.authenticate(&token, peer) {
+            Ok(lease) => Ok(Self(lease)),
+            Err(BadNodeToken::Unknown) => Err(Refusal::BadToken),
+            Err(BadNodeToken::TooMany(too_many)) => {
+                Err(Refusal::TooManyAttempts { retry_after_secs: too_many.retry_after_secs })
+            }
+        }
+    }
+}
+
+/// Feed a node
+///
+/// What the node has not got yet, then every change as it is committed, for as long as the connection lasts.
+#[utoipa::path(
+    get, path = "/api/node/feed", tag = "nodes", operation_id = "feed_node",
+    params(FeedQuery),
+    responses(
+        (status = 200, description = "Frames without an end", content_type = FEED_TYPE, body = [u8]),
+        Sent, Guarded,
+    ),
+)]
+async fn feed(
+    State(plane): State<ControlPlane>,
+    Node(lease): Node,
+    uri: Uri,
+) -> Result<impl IntoResponse, Refusal> {
+    let Query(query) =
+        Query::<FeedQuery>::try_from_uri(&uri).map_err(|error| Problems::one("", error.body_text()))?;
+    let Asked { node, version, since } = query.parse()?;
+    let revision = since.map_or(0, |position| position.revision);
+    let connected = plane.0.nodes.connect(lease, node, version, revision);
+    let pieces = feed::open(Arc::clone(&plane.0), connected, since);
+    let body = Body::from_stream(stream::unfold(pieces, |mut pieces| async {
+        pieces.next().await.map(|piece| (Ok::<_, Infallible>(piece), pieces))
+    }));
+    Ok(([(CONTENT_TYPE, FEED_TYPE), (CACHE_CONTROL, "no-store")], body))
+}
+
+/// What a node reports. A newer node may say more than this control plane knows of.
+#[derive(Debug, Deserialize, ToSchema)]
+struct StatusDraft {
+    /// What the node calls itself.
+    node: String,
+    /// The node's version of Tollgate.
+    version: String,
+    /// In force there.
+    revision: u64,
+    /// How often it was sent everything since it started.
+    full_syncs: u64,
+    /// Changes that it was sent one by one since it started.
+    changes: u64,
+    /// Made up by the node when it starts.
+    session: Uuid,
+    /// Of `key_uses`, ascending within a session: what was taken under a number is not taken again.
+    number: u64,
+    key_uses: Vec<KeyUseDraft>,
+}
+
+/// How a key was used on a node, since the number before.
+#[derive(Debug, Deserialize, ToSchema)]
+struct KeyUseDraft {
+    #[schema(value_type = Uuid)]
+    key: KeyId,
+    /// Seconds since the epoch.
+    last_used_secs: u64,
+    /// Requests that the key identified, those that were refused among them.
+    requests: u64,
+    /// Requests that were refused for what the key may do, or for its limits.
+    rejections: u64,
+}
+
+/// Report where a node stands
+#[utoipa::path(
+    post, path = "/api/node/status", tag = "nodes", operation_id = "report_node_status",
+    request_body = StatusDraft,
+    responses((status = 204, description = "It is noted"), Sent, Guarded),
+)]
+async fn status(
+    State(plane): State<ControlPlane>,
+    Node(lease): Node,
+    Json(draft): Json<StatusDraft>,
+) -> Result<StatusCode, Refusal> {
+    let StatusDraft { node, mut version, revision, full_syncs, changes, session, number, key_uses } = draft;
+    let name = NodeName::parse(&node).map_err(|error| Problems::one("node", error.to_string()))?;
+    version.truncate(version.floor_char_boundary(LONGEST_VERSION));
+    let report = NodeReport { version, revision, full_syncs, changes };
+    let now_secs = clock::now_secs();
+    let used = key_uses.into_iter().map(|draft| draft.usage(now_secs)).collect();
+    plane.take_report(&lease, &name, report, KeyUses { session, number, used }).await;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+impl KeyUseDraft {
+    /// A node's clock may be ahead of this one, and no number that a node makes up may outgrow what is kept.
+    fn usage(self, now_secs: u64) -> (KeyId, KeyUsage) {
+        let Self { key, last_used_secs, requests, rejections } = self;
+        let usage = KeyUsage {
+            last_used_secs: last_used_secs.min(now_secs),
+            requests: requests.min(MOST_REQUESTS),
+            rejections: rejections.min(MOST_REQUESTS),
+        };
+        (key, usage)
+    }
+}
