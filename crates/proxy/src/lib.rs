@@ -30,6 +30,6 @@ mod session;
 mod watchdog;
 mod wire;
 
-pub use forward::RootsError;
+pub use forward::{RootsError, roots};
 pub use proxy::{Proxy, Shared, StartError};
 pub use settings::{AccessLog, Limits, Settings, Timeouts};

@@ -40,6 +40,8 @@ pub(crate) enum Rejection {
     ConsumerNotAllowed,
     RateLimited(Box<RateLimited>),
     // The gateway's.
+    /// Nothing is known yet of what there is to serve.
+    NotStarted,
     NoPlan,
     NoSigningKey,
     /// Nothing is there to verify a token of another issuer with.
@@ -191,6 +193,10 @@ impl Rejection {
                 message: format!("Rate limit exceeded: {} limit reached", limited.limit_type).into(),
                 retry_after_secs: Some(limited.retry_after_secs),
                 ..plain(429, Client, "")
+            },
+            Self::NotStarted => Appearance {
+                retry_after_secs: Some(1),
+                ..plain(503, Gateway, "This node has not heard from its control plane yet")
             },
             Self::NoPlan => plain(500, Gateway, "The plan of this key is missing"),
             Self::NoSigningKey => Appearance {

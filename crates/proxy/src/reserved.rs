@@ -66,7 +66,16 @@ pub(crate) fn answer<'s>(
             reply.lines.extend_from_slice(b"Retry-After: 1\r\n");
             Ok((reply, None))
         }
+        // A node that has not been told anything yet.
+        Reserved::Health | Reserved::Ready if snapshot.revision() == 0 => {
+            let mut reply = status_reply(503, "starting");
+            reply.lines.extend_from_slice(b"Retry-After: 1\r\n");
+            Ok((reply, None))
+        }
         Reserved::Health | Reserved::Ready => Ok((status_reply(200, "ready"), None)),
+        Reserved::Usage | Reserved::Token | Reserved::KeySet if snapshot.revision() == 0 => {
+            Err(Rejection::NotStarted)
+        }
         Reserved::Usage => {
             let caller = match authenticate::caller_of_gateway(snapshot, fields, now.secs())? {
                 Found::Caller(caller) => caller,

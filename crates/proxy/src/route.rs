@@ -19,7 +19,12 @@ pub(crate) fn select<'s, 'r>(
     request: &Request<'r>,
 ) -> Result<Selected<'s, 'r>, Rejection> {
     let path = request.path.service_path().ok_or(Rejection::NoSuchService)?;
-    let tenant = snapshot.tenant(path.tenant).ok_or(Rejection::NoSuchService)?;
+    let tenant = snapshot.tenant(path.tenant).ok_or_else(|| absent(snapshot))?;
     let service = tenant.service(path.service).ok_or(Rejection::NoSuchService)?;
     Ok(Selected { tenant, service, rest: path.rest })
+}
+
+/// A node that has heard nothing yet cannot say what there is.
+const fn absent(snapshot: &Snapshot) -> Rejection {
+    if snapshot.revision() == 0 { Rejection::NotStarted } else { Rejection::NoSuchService }
 }

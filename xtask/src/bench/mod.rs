@@ -10,6 +10,7 @@ mod idle;
 mod load;
 mod machine;
 mod nginx;
+mod nodes;
 mod peers;
 mod process;
 mod ready;
@@ -61,6 +62,8 @@ enum Part {
     Scale,
     /// From exec to ready with 10,000 keys.
     Ready,
+    /// Two proxy nodes fed by a control plane with a million keys: the first sync, a change, a start from disk.
+    Nodes,
 }
 
 /// Who is measured.
@@ -226,6 +229,7 @@ fn measure(part: Part, bench: &Bench) -> Result<Section> {
         Part::Bodies => bodies::measure(bench),
         Part::Scale => scale::measure(bench),
         Part::Ready => ready::measure(bench),
+        Part::Nodes => nodes::measure(bench),
     }
 }
 

@@ -85,19 +85,7 @@ impl Tollgate {
             .arg(&home.config)
             .env("TOLLGATE_ADMIN_TOKEN", ADMIN_TOKEN)
             .stdout(Stdio::piped());
-        let started = Instant::now();
-        let mut process = Process::spawn("tollgate", &mut command, &home.directory)?;
-        let lines = read_lines(process.stdout()?);
-        let stderr = || fs::read_to_string(home.directory.join("stderr.log")).unwrap_or_default();
-        let (proxy, admin) =
-            listeners(&lines, started).with_context(|| format!("tollgate printed: {}", stderr().trim()))?;
-        while client::expect_ok(proxy, b"GET /health/ready HTTP/1.1\r\nHost: bench.test\r\n\r\n").is_err() {
-            if process.ended()?.is_some() || started.elapsed() > START {
-                bail!("tollgate does not become ready: {}", stderr().trim());
-            }
-            thread::sleep(POLL);
-        }
-        let ready_after = started.elapsed();
+        let (process, proxy, admin, ready_after) = start_ready(&mut command, home, Announced::ProxyAndAdmin)?;
         let agent = ureq::Agent::config_builder().timeout_global(Some(START)).build().into();
         Ok(Self { server: Server { process, address: proxy }, admin, agent, ready_after })
     }
@@ -133,6 +121,73 @@ impl Tollgate {
             .read_json()?;
         Ok(answer["key"].as_str().context("the answer holds no key")?.to_owned())
     }
+
+    /// A token for a proxy node.
+    pub fn node_token(&self, name: &str) -> Result<String> {
+        let answer: Value = self
+            .agent
+            .post(format!("http://{}/api/node-tokens", self.admin))
+            .header("Authorization", format!("Bearer {ADMIN_TOKEN}"))
+            .send_json(json!({ "name": name }))
+            .context("the admin API did not make a node token")?
+            .body_mut()
+            .read_json()?;
+        Ok(answer["token"].as_str().context("the answer holds no token")?.to_owned())
+    }
+}
+
+/// A running `tollgate proxy`.
+pub struct Node {
+    pub server: Server,
+    /// From exec until `/health/ready` answers 200.
+    pub ready_after: Duration,
+}
+
+impl Node {
+    pub fn start(binary: &Path, home: &Home, control: &Tollgate, token: &str) -> Result<Self> {
+        let mut command = Command::new(binary);
+        command
+            .args(["proxy", "--proxy-listen", "127.0.0.1:0", "--workers", &WORKERS.to_string()])
+            .arg("--control-url")
+            .arg(format!("http://{}", control.admin))
+            .arg("--data-dir")
+            .arg(home.directory.join("data"))
+            .arg("--config")
+            .arg(&home.config)
+            .env("TOLLGATE_NODE_TOKEN", token)
+            .stdout(Stdio::piped());
+        let (process, proxy, _, ready_after) = start_ready(&mut command, home, Announced::Proxy)?;
+        Ok(Self { server: Server { process, address: proxy }, ready_after })
+    }
+}
+
+/// What a process says that it listens for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Announced {
+    Proxy,
+    ProxyAndAdmin,
+}
+
+/// Starts it and waits until its proxy is ready: the proxy's address, the admin API's (the proxy's again where
+/// there is none), and how long it took.
+fn start_ready(
+    command: &mut Command,
+    home: &Home,
+    announced: Announced,
+) -> Result<(Process, SocketAddr, SocketAddr, Duration)> {
+    let started = Instant::now();
+    let mut process = Process::spawn("tollgate", command, &home.directory)?;
+    let lines = read_lines(process.stdout()?);
+    let stderr = || fs::read_to_string(home.directory.join("stderr.log")).unwrap_or_default();
+    let (proxy, admin) = listeners(&lines, started, announced)
+        .with_context(|| format!("tollgate printed: {}", stderr().trim()))?;
+    while client::expect_ok(proxy, b"GET /health/ready HTTP/1.1\r\nHost: bench.test\r\n\r\n").is_err() {
+        if process.ended()?.is_some() || started.elapsed() > START {
+            bail!("tollgate does not become ready: {}", stderr().trim());
+        }
+        thread::sleep(POLL);
+    }
+    Ok((process, proxy, admin, started.elapsed()))
 }
 
 /// What a Tollgate is filled with: keys as [`load::key`] names them, services as [`load::path`] does. All
@@ -188,11 +243,17 @@ fn read_lines(stdout: std::process::ChildStdout) -> Receiver<String> {
 }
 
 /// The addresses of the proxy and of the admin API, from the lines that announce them.
-fn listeners(lines: &Receiver<String>, started: Instant) -> Result<(SocketAddr, SocketAddr)> {
+fn listeners(
+    lines: &Receiver<String>,
+    started: Instant,
+    announced: Announced,
+) -> Result<(SocketAddr, SocketAddr)> {
     let (mut proxy, mut admin) = (None, None);
     loop {
-        if let (Some(proxy), Some(admin)) = (proxy, admin) {
-            return Ok((proxy, admin));
+        match (proxy, admin, announced) {
+            (Some(proxy), Some(admin), _) => return Ok((proxy, admin)),
+            (Some(proxy), None, Announced::Proxy) => return Ok((proxy, proxy)),
+            (Some(_), None, Announced::ProxyAndAdmin) | (None, _, _) => {}
         }
         let line = match lines.recv_timeout(START.saturating_sub(started.elapsed())) {
             Ok(line) => line,

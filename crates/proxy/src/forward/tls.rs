@@ -24,10 +24,7 @@ pub enum RootsError {
 }
 
 pub(crate) fn connector(ca_file: Option<&Path>) -> Result<TlsConnector, RootsError> {
-    let roots = match ca_file {
-        Some(path) => roots_from(path)?,
-        None => system_roots(),
-    };
+    let roots = roots(ca_file)?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -36,6 +33,14 @@ pub(crate) fn connector(ca_file: Option<&Path>) -> Result<TlsConnector, RootsErr
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// The authorities of a file, or the system's.
+pub fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, RootsError> {
+    match ca_file {
+        Some(path) => roots_from(path),
+        None => Ok(system_roots()),
+    }
 }
 
 fn roots_from(path: &Path) -> Result<RootCertStore, RootsError> {
@@ -57,7 +62,7 @@ fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
-        tracing::warn!("the system has no root certificates: https upstreams will be refused");
+        tracing::warn!("the system has no root certificates: every https server will be refused");
     }
     roots
 }

@@ -7,7 +7,7 @@ use tollgate_store::Store;
 use super::{Command, ConfigVerb, DemoFlags, Flags, Options};
 use crate::config::{self, Config, Sources};
 use crate::declarative::{self, DryRun};
-use crate::serve::{self, DataDir, LogFormat, Signals};
+use crate::serve::{self, DataDir, DatabaseFile, LogFormat, Signals};
 use crate::{demo, output, quickstart};
 
 pub fn run(command: Command, options: &Options) -> Result<()> {
@@ -16,12 +16,21 @@ pub fn run(command: Command, options: &Options) -> Result<()> {
             quickstart::run(&options.load(flags.flags(options))?, options.log_format())
         }
         Command::Serve(flags) => serve::run(&options.load(flags.flags(options))?, options.log_format()),
+        Command::Control(flags) => {
+            serve::run_control(&options.load(flags.flags(options))?, options.log_format())
+        }
+        Command::Proxy(flags) => {
+            let token = flags.node_token.clone();
+            serve::run_node(&options.load(flags.flags(options))?, token.as_deref(), options.log_format())
+        }
         Command::Tenants(verbs) => verbs.run(options),
         Command::Users(verbs) => verbs.run(options),
         Command::Services(verbs) => verbs.run(options),
         Command::Plans(verbs) => verbs.run(options),
         Command::Consumers(verbs) => verbs.run(options),
         Command::Keys(verbs) => verbs.run(options),
+        Command::NodeTokens(verbs) => verbs.run(options),
+        Command::Nodes(verbs) => verbs.run(options),
         Command::Config(verbs) => match verbs.verb {
             ConfigVerb::Validate { file } => declarative::validate(&file, options.json),
             ConfigVerb::Apply { file, dry_run } => {
@@ -69,9 +78,10 @@ fn run_demo(flags: DemoFlags, options: &Options) -> Result<()> {
 fn migrate(config: &Config, as_json: bool) -> Result<()> {
     serve::block_on(async {
         let data_dir = DataDir::open(config)?;
+        let database = DatabaseFile::open(&data_dir, config)?;
         // Opening the database brings its schema up to date.
-        Store::open(data_dir.database()).await?.close().await;
-        let database = data_dir.database().display().to_string();
+        Store::open(database.path()).await?.close().await;
+        let database = database.path().display().to_string();
         if as_json {
             output::line(&json!({ "database": database }).to_string());
         } else {

@@ -5,6 +5,8 @@ mod dispatch;
 mod fields;
 mod keys;
 mod limit;
+mod node_tokens;
+mod nodes;
 mod plans;
 mod resource;
 mod services;
@@ -51,6 +53,10 @@ pub enum Command {
     Quickstart(QuickstartFlags),
     /// Run the control plane and the proxy.
     Serve(ServeFlags),
+    /// Run the control plane alone; it feeds proxy nodes.
+    Control(ControlFlags),
+    /// Run a proxy node alone, fed by a control plane.
+    Proxy(ProxyFlags),
     /// Tenants: organisations with services, plans, consumers and keys of their own.
     Tenants(Verbs<tenants::Verb>),
     /// Users of the control plane.
@@ -63,6 +69,10 @@ pub enum Command {
     Consumers(TenantVerbs<consumers::Verb>),
     /// API keys.
     Keys(TenantVerbs<keys::Verb>),
+    /// Tokens that proxy nodes present to the control plane.
+    NodeTokens(Verbs<node_tokens::Verb>),
+    /// Proxy nodes, and where they stand.
+    Nodes(Verbs<nodes::Verb>),
     /// Declarative files: tenants, services, plans, consumers and keys in YAML, TOML or JSON.
     Config(Verbs<ConfigVerb>),
     /// Put the demo data in: through the admin API, or into the data directory while no server runs.
@@ -83,6 +93,29 @@ pub struct ServeFlags {
     /// Where the admin API is (admin.listen).
     #[arg(long, value_name = "ADDRESS")]
     admin_listen: Option<String>,
+    /// Threads of the proxy, or "auto" (proxy.workers).
+    #[arg(long, value_name = "NUMBER")]
+    workers: Option<String>,
+}
+
+#[derive(Args)]
+pub struct ControlFlags {
+    /// Where the admin API is, and where nodes are fed (admin.listen).
+    #[arg(long, value_name = "ADDRESS")]
+    admin_listen: Option<String>,
+}
+
+#[derive(Args)]
+pub struct ProxyFlags {
+    /// The control plane's admin API (control.url).
+    #[arg(long, value_name = "URL")]
+    control_url: Option<String>,
+    /// The node token; better in the environment, since other users of this machine may see it here.
+    #[arg(long, value_name = "TOKEN", env = config::NODE_TOKEN, hide_env_values = true)]
+    pub node_token: Option<String>,
+    /// Where clients connect (proxy.listen).
+    #[arg(long, value_name = "ADDRESS")]
+    proxy_listen: Option<String>,
     /// Threads of the proxy, or "auto" (proxy.workers).
     #[arg(long, value_name = "NUMBER")]
     workers: Option<String>,
@@ -204,6 +237,23 @@ impl ServeFlags {
         let own = given([
             (&config::PROXY_LISTEN, self.proxy_listen),
             (&config::ADMIN_LISTEN, self.admin_listen),
+            (&config::PROXY_WORKERS, self.workers),
+        ]);
+        [options.flags(), own].concat()
+    }
+}
+
+impl ControlFlags {
+    fn flags(self, options: &Options) -> Flags {
+        [options.flags(), given([(&config::ADMIN_LISTEN, self.admin_listen)])].concat()
+    }
+}
+
+impl ProxyFlags {
+    fn flags(self, options: &Options) -> Flags {
+        let own = given([
+            (&config::CONTROL_URL, self.control_url),
+            (&config::PROXY_LISTEN, self.proxy_listen),
             (&config::PROXY_WORKERS, self.workers),
         ]);
         [options.flags(), own].concat()

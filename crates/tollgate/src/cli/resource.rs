@@ -27,7 +27,7 @@ pub trait ResourceVerb: Subcommand {
 }
 
 /// Which page of a list.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub struct PageFlags {
     /// How many at most (50, up to 500).
     #[arg(long, value_name = "NUMBER")]
@@ -116,8 +116,8 @@ impl Session<'_> {
         if self.json {
             output::line(&answer.body.to_string());
         } else {
-            // A new key is what its reader has come for.
-            output::text(&remote::record(&answer.body, &[&["key"], self.resource.columns].concat()));
+            // A new key or token is what its reader has come for.
+            output::text(&remote::record(&answer.body, &[&["key", "token"], self.resource.columns].concat()));
         }
     }
 

@@ -12,7 +12,8 @@ use super::problem::{BadConfig, ConfigProblem, Origin};
 use super::setting::{self, Setting};
 use super::value::{self, Reading, Value};
 use super::{
-    ADMIN_TOKEN, AdminToken, Config, JWT_SECRET, LimitsConfig, ProxyConfig, TimeoutsConfig, TokensConfig,
+    ADMIN_TOKEN, AdminToken, Config, ControlConfig, IdentityFiles, JWT_SECRET, LimitsConfig, ProxyConfig,
+    TimeoutsConfig, TokensConfig,
 };
 
 /// What is told through the environment alone.
@@ -35,6 +36,9 @@ pub fn compile(
         Some(_) | None => Err(BadConfig(reader.problems)),
     }
 }
+
+/// A problem that is among the reader's.
+struct Noted;
 
 struct Reader<'a> {
     layer: &'a Layer,
@@ -65,6 +69,7 @@ impl Reader<'_> {
         };
         let proxy = self.proxy();
         let admin_listen = self.read(&setting::ADMIN_LISTEN, value::socket_address);
+        let control = self.control();
         let demo_listen = self.read(&setting::DEMO_LISTEN, value::socket_address);
         let shutdown_grace = self.read(&setting::SHUTDOWN_GRACE, value::duration);
         let upstreams_allowed = self.read(&setting::UPSTREAMS_ALLOW, value::networks).map(AllowList::new);
@@ -83,6 +88,7 @@ impl Reader<'_> {
             access_log: access_log?,
             proxy: proxy?,
             admin_listen: admin_listen?,
+            control: control?,
             demo_listen: demo_listen?,
             shutdown_grace: shutdown_grace?,
             upstreams_allowed: upstreams_allowed?,
@@ -114,6 +120,30 @@ impl Reader<'_> {
             timeouts: timeouts?,
             limits: limits?,
         })
+    }
+
+    fn control(&mut self) -> Option<ControlConfig> {
+        let url = self.read(&setting::CONTROL_URL, value::optional_url);
+        let node_name = self.read(&setting::CONTROL_NODE_NAME, value::optional_node_name);
+        let ca_file = self.read(&setting::CONTROL_CA_FILE, value::optional_path);
+        let identity = self.identity(&setting::CONTROL_CERT, &setting::CONTROL_KEY);
+        Some(ControlConfig { url: url?, node_name: node_name?, ca_file: ca_file?, identity: identity.ok()? })
+    }
+
+    /// A certificate and its key: both, or neither.
+    fn identity(&mut self, certificate: &Setting, key: &Setting) -> Result<Option<IdentityFiles>, Noted> {
+        let certificate_file = self.read(certificate, value::optional_path).ok_or(Noted)?;
+        let key_file = self.read(key, value::optional_path).ok_or(Noted)?;
+        let (given, missing) = match (certificate_file, key_file) {
+            (Some(certificate), Some(key)) => return Ok(Some(IdentityFiles { certificate, key })),
+            (None, None) => return Ok(None),
+            (Some(_), None) => (certificate, key),
+            (None, Some(_)) => (key, certificate),
+        };
+        let (_, origin) = self.layer.value(given);
+        let message = format!("needs {} beside it", missing.key);
+        self.problems.push(ConfigProblem { origin, key: given.key.to_owned(), message });
+        Err(Noted)
     }
 
     fn timeouts(&mut self) -> Option<TimeoutsConfig> {

@@ -14,6 +14,12 @@ pub const ADMIN_URL: &str = "TOLLGATE_ADMIN_URL";
 /// As `--config`.
 pub const CONFIG: &str = "TOLLGATE_CONFIG";
 
+/// What a proxy node presents to its control plane. Not a setting, for the same reason.
+pub const NODE_TOKEN: &str = "TOLLGATE_NODE_TOKEN";
+
+/// Names that belong to Tollgate and are no settings.
+const OTHERS: [&str; 4] = [ADMIN_TOKEN, ADMIN_URL, CONFIG, NODE_TOKEN];
+
 /// Reads every setting among the variables, and notes every unknown name that starts with `TOLLGATE_`.
 pub fn read(variables: &[(String, String)], layer: &mut Layer, problems: &mut Vec<ConfigProblem>) {
     let mut unknown: Vec<&str> = Vec::new();
@@ -21,7 +27,7 @@ pub fn read(variables: &[(String, String)], layer: &mut Layer, problems: &mut Ve
         if let Some(setting) = setting::ALL.iter().find(|setting| setting.variable() == *name) {
             layer.set_plain(setting, value, Origin::Variable(name.clone()));
         } else if name.starts_with(PREFIX)
-            && ![ADMIN_TOKEN, ADMIN_URL, CONFIG].contains(&name.as_str())
+            && !OTHERS.contains(&name.as_str())
             && !is_service_link(name, value)
         {
             unknown.push(name);
@@ -70,7 +76,7 @@ fn is_service_link(name: &str, value: &str) -> bool {
 
 fn refuse(name: &str) -> ConfigProblem {
     let variables: Vec<String> = setting::ALL.iter().map(|setting| setting.variable()).collect();
-    let known = variables.iter().map(String::as_str).chain([ADMIN_TOKEN, ADMIN_URL, CONFIG]);
+    let known = variables.iter().map(String::as_str).chain(OTHERS);
     let message = most_like(name, known).map_or_else(
         || "is not a setting; docs/configuration.md lists them".to_owned(),
         |meant| format!("is not a setting; did you mean {meant}?"),
@@ -123,6 +129,6 @@ mod tests {
 
     #[test]
     fn the_names_of_the_command_line_are_no_mistakes() {
-        assert_eq!(problems(&[(ADMIN_TOKEN, "t"), (ADMIN_URL, "u"), (CONFIG, "c")]), Vec::<String>::new());
+        assert_eq!(problems(&OTHERS.map(|name| (name, "x"))), Vec::<String>::new());
     }
 }

@@ -17,11 +17,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tollgate_core::address::{AllowList, Network};
+use tollgate_core::feed::NodeName;
+use tollgate_core::resource::BaseUrl;
 use tollgate_core::token::Issuing;
 use tracing::level_filters::LevelFilter;
 
-pub use environment::{ADMIN_TOKEN, ADMIN_URL, CONFIG, JWT_SECRET};
-pub use setting::{ADMIN_LISTEN, DATA_DIR, DEMO_LISTEN, PROXY_LISTEN, PROXY_WORKERS, Setting};
+pub use environment::{ADMIN_TOKEN, ADMIN_URL, CONFIG, JWT_SECRET, NODE_TOKEN};
+pub use setting::{ADMIN_LISTEN, CONTROL_URL, DATA_DIR, DEMO_LISTEN, PROXY_LISTEN, PROXY_WORKERS, Setting};
 pub use sources::Sources;
 
 /// What a server runs with; valid by type.
@@ -35,6 +37,7 @@ pub struct Config {
     pub access_log: Option<AccessLog>,
     pub proxy: ProxyConfig,
     pub admin_listen: SocketAddr,
+    pub control: ControlConfig,
     pub demo_listen: SocketAddr,
     pub shutdown_grace: Duration,
     /// Private networks in which tenants' own users may have upstreams.
@@ -64,6 +67,25 @@ pub struct ProxyConfig {
     pub upstream_idle_connections: usize,
     pub timeouts: TimeoutsConfig,
     pub limits: LimitsConfig,
+}
+
+/// How a proxy node reaches its control plane.
+#[derive(Debug)]
+pub struct ControlConfig {
+    pub url: Option<BaseUrl>,
+    /// The machine's name where `None`.
+    pub node_name: Option<NodeName>,
+    /// The system's roots where `None`.
+    pub ca_file: Option<PathBuf>,
+    /// What the node shows of itself, where the control plane wants to see it.
+    pub identity: Option<IdentityFiles>,
+}
+
+/// PEM files of a certificate with its chain, and of its private key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdentityFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
 }
 
 #[derive(Debug)]

@@ -91,6 +91,14 @@ settings! {
     }
 
     ADMIN_LISTEN { key: "admin.listen", default: "127.0.0.1:8081", expected: ADDRESS, flag: "--admin-listen" }
+    CONTROL_URL {
+        key: "control.url", default: "", expected: "a control plane's URL, such as https://control.example:8081",
+        flag: "--control-url"
+    }
+    CONTROL_NODE_NAME { key: "control.node_name", default: "", expected: "1 to 128 letters, digits and . _ -" }
+    CONTROL_CA_FILE { key: "control.ca_file", default: "", expected: "a PEM file's path" }
+    CONTROL_CERT { key: "control.cert", default: "", expected: "a PEM file's path" }
+    CONTROL_KEY { key: "control.key", default: "", expected: "a PEM file's path" }
     DEMO_LISTEN { key: "demo.listen", default: "127.0.0.1:8082", expected: ADDRESS, flag: "--demo-listen" }
     SHUTDOWN_GRACE {
         key: "shutdown.grace", default: "30s", expected: "a duration from 0s to 24h, such as \"30s\""

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tollgate_core::address::Network;
-use tollgate_core::resource::parse_duration;
+use tollgate_core::feed::NodeName;
+use tollgate_core::resource::{BaseUrl, parse_duration};
 use tracing::level_filters::LevelFilter;
 
 use super::AccessLog;
@@ -139,6 +140,23 @@ pub fn path(value: &Value) -> Reading<PathBuf> {
 pub fn optional_path(value: &Value) -> Reading<Option<PathBuf>> {
     let text = value.text().ok_or(Misfit)?;
     Ok((!text.is_empty()).then(|| PathBuf::from(text)))
+}
+
+/// Nothing where the text is empty.
+pub fn optional_url(value: &Value) -> Reading<Option<BaseUrl>> {
+    optional(value, |text| BaseUrl::parse(text).ok())
+}
+
+/// Nothing where the text is empty.
+pub fn optional_node_name(value: &Value) -> Reading<Option<NodeName>> {
+    optional(value, |text| NodeName::parse(text).ok())
+}
+
+fn optional<T>(value: &Value, parse: impl FnOnce(&str) -> Option<T>) -> Reading<Option<T>> {
+    match value.text().ok_or(Misfit)? {
+        "" => Ok(None),
+        text => parse(text).map(Some).ok_or(Misfit),
+    }
 }
 
 pub fn networks(value: &Value) -> Reading<Vec<Network>> {

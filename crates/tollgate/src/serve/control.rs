@@ -11,12 +11,13 @@ use tollgate_counters::LocalCounters;
 use tollgate_proxy::{Proxy, Shared};
 use tollgate_store::Store;
 
-use super::data_dir::DataDir;
+use super::data_dir::{DataDir, DatabaseFile};
 use crate::config::{ADMIN_TOKEN, Config};
 
 pub struct Control {
     pub plane: ControlPlane,
     pub data_dir: DataDir,
+    _database: DatabaseFile,
     store: Store,
     snapshot: Arc<ArcSwap<Snapshot>>,
     counters: Arc<LocalCounters>,
@@ -31,7 +32,8 @@ impl Control {
     /// to be told once, a line at a time.
     pub async fn open(config: &Config, say: fn(&str)) -> anyhow::Result<Self> {
         let data_dir = DataDir::open(config)?;
-        let store = Store::open(data_dir.database()).await?;
+        let database = DatabaseFile::open(&data_dir, config)?;
+        let store = Store::open(database.path()).await?;
         let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
         let counters = Arc::new(LocalCounters::new());
         let proxy = ProxyCell::default();
@@ -52,7 +54,7 @@ impl Control {
                 "  It is shown this once and stored as a hash. For the command line, put it into {ADMIN_TOKEN}."
             ));
         }
-        Ok(Self { plane, data_dir, store, snapshot, counters, proxy })
+        Ok(Self { plane, data_dir, _database: database, store, snapshot, counters, proxy })
     }
 
     /// What the proxy of this process runs on.

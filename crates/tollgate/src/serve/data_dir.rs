@@ -18,8 +18,14 @@ const SECRET_FILE: &str = "tollgate.secret";
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    database: PathBuf,
-    _locks: Vec<File>,
+    _lock: File,
+}
+
+/// The database's file, which may lie elsewhere; held in the same way.
+#[derive(Debug)]
+pub struct DatabaseFile {
+    path: PathBuf,
+    _lock: Option<File>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -49,33 +55,17 @@ pub enum DataDirError {
 }
 
 impl DataDir {
-    /// Creates what is missing, and takes the lock.
+    /// Creates it where it is missing, and takes the lock.
     pub fn open(config: &Config) -> Result<Self, DataDirError> {
         let path = config.data_dir.clone();
         let unusable = |source| DataDirError::Unusable { path: path.clone(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(unusable)?;
-        let mut locks = vec![lock(&path, &path.join(LOCK_FILE), unusable)?];
-        let database = match &config.database_file {
-            None => path.join(DATABASE_FILE),
-            Some(file) => {
-                // Another server's data directory may lie elsewhere, and its database be this one.
-                let mut lock_file = file.clone().into_os_string();
-                lock_file.push(".lock");
-                let unusable = |source| DataDirError::Database { path: file.clone(), source };
-                locks.push(lock(file, Path::new(&lock_file), unusable)?);
-                file.clone()
-            }
-        };
-        create_private(&database)?;
-        Ok(Self { path, database, _locks: locks })
+        let lock = lock(&path, &path.join(LOCK_FILE), unusable)?;
+        Ok(Self { path, _lock: lock })
     }
 
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    pub fn database(&self) -> &Path {
-        &self.database
     }
 
     /// What seals the private keys in the database, made at the first start. It stays here even where the
@@ -95,6 +85,28 @@ impl DataDir {
             }
             Err(error) => Err(unusable(error)),
         }
+    }
+}
+
+impl DatabaseFile {
+    /// Creates it where it is missing.
+    pub fn open(data_dir: &DataDir, config: &Config) -> Result<Self, DataDirError> {
+        let (path, lock) = match &config.database_file {
+            None => (data_dir.path.join(DATABASE_FILE), None),
+            Some(file) => {
+                // Another server's data directory may lie elsewhere, and its database be this one.
+                let mut lock_file = file.clone().into_os_string();
+                lock_file.push(".lock");
+                let unusable = |source| DataDirError::Database { path: file.clone(), source };
+                (file.clone(), Some(lock(file, Path::new(&lock_file), unusable)?))
+            }
+        };
+        create_private(&path)?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 }
 

@@ -1,18 +1,20 @@
 //! A server at work: started part by part, and ended so that no request is lost.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tollgate_admin::ControlPlane;
-use tollgate_proxy::{Proxy, StartError};
+use tollgate_proxy::{Proxy, Shared, StartError};
 
 use super::control::Control;
 use super::listener::ListenError;
+use super::part::Part;
 use super::signals::{Asked, Signals};
 use super::{Ports, wiring};
 use crate::config::{self, AccessLog, Config};
@@ -24,34 +26,28 @@ const DRAIN_POLL: Duration = Duration::from_millis(10);
 /// How long the database may take to close; what was committed is safe in any case.
 const CLOSE: Duration = Duration::from_secs(5);
 
+/// Control plane and proxy.
 pub struct Running {
     proxy: Arc<Proxy>,
-    admin: Part,
-    jobs: Part,
-    control: Control,
-    admin_address: SocketAddr,
+    control: RunningControl,
     grace: Duration,
 }
 
-/// A task, and the way to tell it to end.
-struct Part {
-    task: JoinHandle<()>,
-    stop: oneshot::Sender<()>,
+/// The control plane's part.
+pub struct RunningControl {
+    admin: Part,
+    jobs: Part,
+    control: Control,
+    address: SocketAddr,
 }
 
 impl Running {
     /// Starts everything, and says on standard output where each part listens.
     pub fn start(config: &Config, control: Control, ports: Ports, access_log: AccessLog) -> Result<Self> {
-        let settings = wiring::proxy_settings(config, access_log);
-        let proxy = Proxy::start(settings, control.shared()).map_err(|error| explain(error, ports.proxy))?;
-        let proxy = Arc::new(proxy);
+        let proxy = start_proxy(config, control.shared(), access_log)?;
         control.attach(&proxy);
-        output::line(&format!("proxy listening on http://{}", proxy.local_addr()));
-        let admin_address = ports.admin.local_addr().context("the admin API's address is not known")?;
-        let admin = serve_admin(ports.admin, &control.plane);
-        output::line(&format!("admin listening on http://{admin_address}"));
-        let jobs = run_jobs(control.plane.clone());
-        Ok(Self { proxy, admin, jobs, control, admin_address, grace: config.shutdown_grace })
+        let control = RunningControl::start(control, ports.admin)?;
+        Ok(Self { proxy, control, grace: config.shutdown_grace })
     }
 
     pub fn proxy_address(&self) -> SocketAddr {
@@ -59,7 +55,7 @@ impl Running {
     }
 
     pub const fn admin_address(&self) -> SocketAddr {
-        self.admin_address
+        self.control.address
     }
 
     /// Until a signal asks for the end: requests of that moment go on for as long as the grace lasts.
@@ -72,57 +68,97 @@ impl Running {
     }
 
     async fn end(self) {
-        let Self { proxy, admin, jobs, control, grace, .. } = self;
-        tracing::info!(in_flight = proxy.in_flight(), "ending: no new requests are taken");
-        proxy.drain();
-        let drained = async {
-            while proxy.in_flight() > 0 {
-                tokio::time::sleep(DRAIN_POLL).await;
-            }
-            admin.end().await;
-        };
-        if tokio::time::timeout(grace, drained).await.is_err() {
-            tracing::warn!(in_flight = proxy.in_flight(), "the grace is over: what is left is cut off");
-        }
-        // The jobs' last act is to keep what was counted.
-        jobs.end().await;
-        if tokio::time::timeout(CLOSE, control.close()).await.is_err() {
-            tracing::warn!("the database is still in use: it is left to recover at the next start");
-        }
-        // The jobs have ended, so nobody else holds the proxy.
-        if let Some(proxy) = Arc::into_inner(proxy) {
-            tokio::task::block_in_place(|| proxy.stop());
-        }
+        let Self { proxy, control, grace } = self;
+        drain(&proxy);
+        control.end(grace, drained(&proxy)).await;
+        stop(proxy);
         tracing::info!("ended");
     }
 }
 
-impl Part {
-    async fn end(self) {
-        // Nobody hears it where the task has ended by itself.
-        let _unheard = self.stop.send(());
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "a part of the server failed");
+impl RunningControl {
+    /// Serves the admin API, and says so on standard output.
+    pub fn start(control: Control, listener: TcpListener) -> Result<Self> {
+        let address = listener.local_addr().context("the admin API's address is not known")?;
+        let admin = serve_admin(listener, &control.plane);
+        output::line(&format!("admin listening on http://{address}"));
+        let jobs = run_jobs(control.plane.clone());
+        Ok(Self { admin, jobs, control, address })
+    }
+
+    /// Until a signal asks for the end.
+    pub async fn until_ended(self, mut signals: Signals, grace: Duration) {
+        signals.end().await;
+        signals.end_at_once();
+        tracing::info!("ending: no new requests are taken");
+        self.end(grace, std::future::ready(())).await;
+        tracing::info!("ended");
+    }
+
+    /// `others` have the same grace.
+    async fn end(self, grace: Duration, others: impl Future<Output = ()>) {
+        let Self { admin, jobs, control, .. } = self;
+        control.plane.end_feeds();
+        let drained = async {
+            others.await;
+            admin.end().await;
+        };
+        if timeout(grace, drained).await.is_err() {
+            tracing::warn!("the grace is over: what is left is cut off");
+        }
+        // The jobs' last act is to keep what was counted.
+        jobs.end().await;
+        if timeout(CLOSE, control.close()).await.is_err() {
+            tracing::warn!("the database is still in use: it is left to recover at the next start");
         }
     }
 }
 
+/// Starts the proxy, and says so on standard output.
+pub fn start_proxy(config: &Config, shared: Shared, access_log: AccessLog) -> Result<Arc<Proxy>> {
+    let settings = wiring::proxy_settings(config, access_log);
+    let proxy = Proxy::start(settings, shared).map_err(|error| explain(error, config.proxy.listen))?;
+    output::line(&format!("proxy listening on http://{}", proxy.local_addr()));
+    Ok(Arc::new(proxy))
+}
+
+/// No new requests are taken from here on.
+pub fn drain(proxy: &Proxy) {
+    tracing::info!(in_flight = proxy.in_flight(), "ending: no new requests are taken");
+    proxy.drain();
+}
+
+/// Until the requests at hand are over.
+pub async fn drained(proxy: &Proxy) {
+    while proxy.in_flight() > 0 {
+        tokio::time::sleep(DRAIN_POLL).await;
+    }
+}
+
+/// Ends the proxy for whoever holds it alone.
+pub fn stop(proxy: Arc<Proxy>) {
+    if let Some(proxy) = Arc::into_inner(proxy) {
+        tokio::task::block_in_place(|| proxy.stop());
+    }
+}
+
 fn serve_admin(listener: TcpListener, plane: &ControlPlane) -> Part {
-    let (stop, stopped) = oneshot::channel::<()>();
+    // A change that is sent to a node should not wait for another to fill the packet.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection may be slow");
+        }
+    });
     let service = plane.router().into_make_service_with_connect_info::<SocketAddr>();
-    let task = tokio::spawn(async move {
-        let stopped = async { drop(stopped.await) };
+    Part::start(|stopped| async move {
         if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stopped).await {
             tracing::error!(%error, "the admin API failed");
         }
-    });
-    Part { task, stop }
+    })
 }
 
 fn run_jobs(plane: ControlPlane) -> Part {
-    let (stop, stopped) = oneshot::channel::<()>();
-    let task = tokio::spawn(async move { plane.run_jobs(async { drop(stopped.await) }).await });
-    Part { task, stop }
+    Part::start(|stopped| async move { plane.run_jobs(stopped).await })
 }
 
 fn explain(error: StartError, address: SocketAddr) -> anyhow::Error {

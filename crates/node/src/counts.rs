@@ -1,0 +1,225 @@
+//! What limits have counted here, kept over a restart: batches in a file, each with its length and checksum. Of
+//! several records of a window the last counts; now and then the batches are merged into one.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tollgate_core::limit::{CounterRecord, Subject, Window};
+use tollgate_core::time::UnixMicros;
+use tollgate_counters::packed;
+
+const FILE: &str = "node.counters";
+const HEADER_BYTES: usize = 8;
+
+pub struct Counts {
+    path: PathBuf,
+    file: File,
+    batches: usize,
+    /// What could not be written yet.
+    unsaved: Vec<CounterRecord>,
+}
+
+/// What a file holds, up to its end or to what does not read.
+struct Kept {
+    newest: HashMap<(Subject, Window), CounterRecord>,
+    batches: usize,
+    good_bytes: usize,
+    is_damaged: bool,
+}
+
+impl Counts {
+    /// What was kept and is not over yet comes beside it.
+    pub fn open(directory: &Path) -> io::Result<(Self, Vec<CounterRecord>)> {
+        let path = directory.join(FILE);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let kept = read(&bytes);
+        if kept.is_damaged {
+            tracing::error!(
+                file = %path.display(),
+                at = kept.good_bytes,
+                "the kept counts are damaged: what stands behind is not counted, so limits may allow more than they \
+                 should until their periods are over"
+            );
+        }
+        let file = open_private(&path)?;
+        // Behind the last batch there may be the beginning of another.
+        file.set_len(u64::try_from(kept.good_bytes).unwrap_or(u64::MAX))?;
+        let now = now();
+        let records = kept.newest.into_values().filter(|record| now < record.over_at()).collect();
+        Ok((Self { path, file, batches: kept.batches, unsaved: Vec::new() }, records))
+    }
+
+    /// Keeps what has changed; what fails is logged, and tried again with the next.
+    pub fn append(&mut self, records: Vec<CounterRecord>) {
+        self.unsaved.extend(records);
+        if self.unsaved.is_empty() {
+            return;
+        }
+        match self.write() {
+            Ok(()) => self.unsaved.clear(),
+            Err(error) => {
+                // Nothing is kept twice, however long the disk is full.
+                self.unsaved = newest(std::mem::take(&mut self.unsaved)).into_values().collect();
+                tracing::error!(%error, "counts could not be kept");
+            }
+        }
+    }
+
+    /// Merges all batches into one, without what is over.
+    pub fn merge(&mut self, now: UnixMicros) {
+        if self.batches > 1
+            && let Err(error) = self.rewrite(now)
+        {
+            tracing::error!(%error, "the kept counts could not be merged");
+        }
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        let before = self.file.metadata()?.len();
+        let written = self.file.write_all(&batch(&self.unsaved)?).and_then(|()| self.file.sync_data());
+        if written.is_err() {
+            // Half a batch would hide those behind it.
+            self.file.set_len(before)?;
+        } else {
+            self.batches += 1;
+        }
+        written
+    }
+
+    fn rewrite(&mut self, now: UnixMicros) -> io::Result<()> {
+        let mut kept = read(&fs::read(&self.path)?).newest;
+        kept.retain(|_, record| now < record.over_at());
+        let records: Vec<CounterRecord> = kept.into_values().collect();
+        let coming = self.path.with_extension("coming");
+        let mut file = open_private(&coming)?;
+        file.set_len(0)?;
+        if !records.is_empty() {
+            file.write_all(&batch(&records)?)?;
+        }
+        file.sync_all()?;
+        fs::rename(&coming, &self.path)?;
+        self.batches = usize::from(!records.is_empty());
+        self.file = file;
+        Ok(())
+    }
+}
+
+pub fn now() -> UnixMicros {
+    // A clock before 1970 is a clock that is not set.
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMicros(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX))
+}
+
+fn open_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+}
+
+fn batch(records: &[CounterRecord]) -> io::Result<Vec<u8>> {
+    let content = packed::pack(records);
+    let length = u32::try_from(content.len()).map_err(io::Error::other)?;
+    Ok([&length.to_le_bytes()[..], &crc32fast::hash(&content).to_le_bytes(), &content].concat())
+}
+
+fn read(bytes: &[u8]) -> Kept {
+    let mut kept = Kept { newest: HashMap::new(), batches: 0, good_bytes: 0, is_damaged: false };
+    // A batch that is not all there was cut short by the end of the process.
+    while let Some((content, checksum)) = next_batch(&bytes[kept.good_bytes..]) {
+        let records = if crc32fast::hash(content) == checksum { packed::unpack(content).ok() } else { None };
+        let Some(records) = records else {
+            kept.is_damaged = true;
+            break;
+        };
+        kept.newest.extend(newest(records));
+        kept.batches += 1;
+        kept.good_bytes += HEADER_BYTES + content.len();
+    }
+    kept
+}
+
+fn next_batch(bytes: &[u8]) -> Option<(&[u8], u32)> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let (checksum, rest) = rest.split_first_chunk()?;
+    let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+    Some((rest.get(..length)?, u32::from_le_bytes(*checksum)))
+}
+
+fn newest(records: Vec<CounterRecord>) -> HashMap<(Subject, Window), CounterRecord> {
+    records.into_iter().map(|record| ((record.subject, record.window), record)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_core::limit::Counted;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn record(subject: u128, used: u64) -> CounterRecord {
+        let counted = Counted::Fixed { start_secs: 1_700_000_000, end_secs: u64::MAX / 2_000_000, used };
+        CounterRecord { subject: Subject(Uuid::from_u128(subject)), window: Window::CalendarMonth, counted }
+    }
+
+    fn over() -> CounterRecord {
+        CounterRecord { counted: Counted::Fixed { start_secs: 0, end_secs: 1, used: 9 }, ..record(9, 9) }
+    }
+
+    fn kept(directory: &Path) -> Vec<CounterRecord> {
+        let (_, mut records) = Counts::open(directory).unwrap();
+        records.sort_by_key(|record| record.subject);
+        records
+    }
+
+    #[test]
+    fn the_last_count_of_a_window_is_kept_until_it_is_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut counts, none) = Counts::open(folder.path()).unwrap();
+        assert_eq!(none, []);
+        counts.append(vec![record(1, 1), record(2, 5), over()]);
+        counts.append(vec![record(1, 2)]);
+        assert_eq!(kept(folder.path()), [record(1, 2), record(2, 5)]);
+        counts.merge(now());
+        assert_eq!(kept(folder.path()), [record(1, 2), record(2, 5)]);
+        // After a merge it goes on in the new file.
+        counts.append(vec![record(1, 3)]);
+        assert_eq!(kept(folder.path()), [record(1, 3), record(2, 5)]);
+    }
+
+    #[test]
+    fn a_batch_that_was_cut_short_takes_nothing_along() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut counts, _) = Counts::open(folder.path()).unwrap();
+        counts.append(vec![record(1, 1)]);
+        counts.append(vec![record(1, 2)]);
+        let path = folder.path().join(FILE);
+        let whole = fs::read(&path).unwrap();
+        for length in 0..whole.len() {
+            fs::write(&path, &whole[..length]).unwrap();
+            let (mut counts, records) = Counts::open(folder.path()).unwrap();
+            assert!(records == [record(1, 1)] || records.is_empty(), "{length}: {records:?}");
+            counts.append(vec![record(2, 7)]);
+            assert!(kept(folder.path()).contains(&record(2, 7)), "{length}");
+        }
+    }
+
+    #[test]
+    fn what_stands_before_the_damage_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut counts, _) = Counts::open(folder.path()).unwrap();
+        counts.append(vec![record(1, 1)]);
+        let first = fs::read(folder.path().join(FILE)).unwrap().len();
+        counts.append(vec![record(1, 2)]);
+        let path = folder.path().join(FILE);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[first + 12] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        assert_eq!(kept(folder.path()), [record(1, 1)]);
+    }
+}

@@ -1,0 +1,122 @@
+//! The node as the binary sees it: what was saved is in force when it has opened, and what the control plane
+//! sends from then on.
+
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval, interval_at};
+use tollgate_core::feed::{NodeName, Position};
+use tollgate_core::resource::KeyId;
+use tollgate_core::snapshot::Snapshot;
+use tollgate_core::usage::KeyUsage;
+use tollgate_counters::LocalCounters;
+
+use crate::counts::{self, Counts};
+use crate::feed::Follower;
+use crate::link::Link;
+use crate::report::{Progress, Reporter};
+use crate::saved::{self, Saver};
+
+const KEEP_EVERY: Duration = Duration::from_secs(3);
+const SWEEP_EVERY: Duration = Duration::from_mins(1);
+
+pub struct Settings {
+    /// The way to the control plane.
+    pub link: Link,
+    pub name: NodeName,
+    /// The node's version of Tollgate.
+    pub version: &'static str,
+    /// Where the node keeps what it has; its own, and there already.
+    pub directory: PathBuf,
+}
+
+/// How keys were used since the last call.
+pub type KeyUsageSource = Box<dyn Fn() -> Vec<(KeyId, KeyUsage)> + Send + Sync>;
+
+pub struct Node {
+    settings: Arc<Settings>,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    counters: Arc<LocalCounters>,
+    position: Option<Position>,
+    saver: Saver,
+    counts: Counts,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the node's {what} cannot be used: {source}")]
+    File { what: &'static str, source: io::Error },
+}
+
+impl Node {
+    /// Puts in force what was saved. What is damaged is left out, and said in the log.
+    pub fn open(
+        settings: Settings,
+        snapshot: Arc<ArcSwap<Snapshot>>,
+        counters: Arc<LocalCounters>,
+    ) -> Result<Self, OpenError> {
+        let saved = saved::load_or_explain(&settings.directory);
+        let position = saved.as_ref().map(|saved| saved.position);
+        if let Some(saved) = &saved {
+            snapshot.store(Arc::clone(&saved.snapshot));
+            tracing::info!(
+                revision = saved.position.revision,
+                keys = saved.snapshot.key_hashes(),
+                "what the control plane sent last is in force"
+            );
+        }
+        let saver = Saver::start(&settings.directory, saved.as_ref())
+            .map_err(|source| OpenError::File { what: "saved state", source })?;
+        let (counts, kept) = Counts::open(&settings.directory)
+            .map_err(|source| OpenError::File { what: "counters", source })?;
+        counters.restore(kept);
+        Ok(Self { settings: Arc::new(settings), snapshot, counters, position, saver, counts })
+    }
+
+    /// Follows the control plane, reports to it and keeps what is counted, until `shutdown`; then keeps and
+    /// reports once more.
+    pub async fn run(self, key_usage: KeyUsageSource, shutdown: impl Future<Output = ()>) {
+        let Self { settings, snapshot, counters, position, saver, mut counts } = self;
+        let revision = position.map_or(0, |position| position.revision);
+        let progress = watch::Sender::new(Progress { revision, full_syncs: 0, changes: 0 });
+        let mut reporter = Reporter::new(Arc::clone(&settings), progress.subscribe(), key_usage);
+        let mut follower = Follower::new(settings, snapshot, position, saver, progress);
+        let following = tokio::spawn(async move {
+            follower.follow().await;
+        });
+        tokio::pin!(shutdown);
+        tokio::select! {
+            biased;
+            () = &mut shutdown => {}
+            () = reporter.run() => {}
+            () = keep(&mut counts, &counters) => {}
+        }
+        // The follower goes, and with it the saver, which writes out what it was given.
+        following.abort();
+        let _cancelled = following.await;
+        counts.append(counters.take_changed());
+        reporter.report_last().await;
+    }
+}
+
+async fn keep(counts: &mut Counts, counters: &LocalCounters) {
+    let mut keep = interval(KEEP_EVERY);
+    let mut sweep = interval_at(tokio::time::Instant::now() + SWEEP_EVERY, SWEEP_EVERY);
+    keep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = keep.tick() => counts.append(counters.take_changed()),
+            _ = sweep.tick() => {
+                let now = counts::now();
+                counters.sweep(now);
+                counts.merge(now);
+            }
+        }
+    }
+}

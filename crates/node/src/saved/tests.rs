@@ -1,0 +1,148 @@
+use std::fs;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tollgate_core::feed::{BadFrame, Epoch, Frame, Position, push_frame};
+use tollgate_core::resource::{DisplayName, Tenant, TenantId, TenantSlug, TimeZone};
+use tollgate_core::snapshot::Change;
+use uuid::Uuid;
+
+use super::read::Damage;
+use super::*;
+
+fn raw(frame: &Frame) -> Bytes {
+    let mut bytes = Vec::new();
+    push_frame(&mut bytes, frame).unwrap();
+    bytes.into()
+}
+
+fn tenant(number: u128) -> Bytes {
+    let slug = TenantSlug::parse(&format!("t{number}")).unwrap();
+    let name = DisplayName::parse("A tenant").unwrap();
+    raw(&Frame::Changes(vec![Change::PutTenant(Tenant {
+        id: TenantId(Uuid::from_u128(number)),
+        slug,
+        name,
+        time_zone: TimeZone::UTC,
+        limits: Vec::new(),
+    })]))
+}
+
+fn commit(revision: u64) -> Bytes {
+    raw(&Frame::Commit(position(revision)))
+}
+
+fn position(revision: u64) -> Position {
+    Position { revision, epoch: Epoch(Uuid::from_u128(u128::from(revision))) }
+}
+
+/// A file with everything at revision 5, and two commits since.
+async fn saved() -> (tempfile::TempDir, Vec<u8>) {
+    let folder = tempfile::tempdir().unwrap();
+    let saver = Saver::start(folder.path(), None).unwrap();
+    saver.begin().await;
+    saver.add(raw(&Frame::Full)).await;
+    saver.add(tenant(1)).await;
+    saver.finish(commit(5)).await;
+    for revision in 6..=7 {
+        saver.append(vec![tenant(u128::from(revision)), commit(revision)]);
+    }
+    drop(saver);
+    let bytes = fs::read(file(folder.path())).unwrap();
+    (folder, bytes)
+}
+
+fn slugs(saved: &Saved) -> Vec<bool> {
+    ["t1", "t6", "t7", "t8"].map(|slug| saved.snapshot.tenant(slug).is_some()).to_vec()
+}
+
+fn loaded(folder: &tempfile::TempDir) -> Saved {
+    load(&file(folder.path())).unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn what_was_saved_is_there_at_the_next_start_and_goes_on() {
+    let (folder, _) = saved().await;
+    let first = loaded(&folder);
+    assert_eq!((first.position, slugs(&first)), (position(7), vec![true, true, true, false]));
+    let saver = Saver::start(folder.path(), Some(&first)).unwrap();
+    saver.append(vec![tenant(8), commit(8)]);
+    drop(saver);
+    let second = loaded(&folder);
+    assert_eq!((second.position, slugs(&second)), (position(8), vec![true; 4]));
+    assert_eq!(Arc::strong_count(&second.snapshot), 1);
+}
+
+#[tokio::test]
+async fn everything_anew_takes_the_place_of_what_was_there_when_it_is_whole() {
+    let (folder, before) = saved().await;
+    let saver = Saver::start(folder.path(), Some(&loaded(&folder))).unwrap();
+    saver.begin().await;
+    saver.add(raw(&Frame::Full)).await;
+    saver.abandon();
+    saver.append(vec![tenant(8), commit(8)]);
+    drop(saver);
+    assert_eq!(loaded(&folder).position, position(8));
+    fs::write(file(folder.path()), before).unwrap();
+    let saver = Saver::start(folder.path(), Some(&loaded(&folder))).unwrap();
+    saver.begin().await;
+    saver.add(raw(&Frame::Full)).await;
+    saver.finish(commit(20)).await;
+    assert!(!saver.wants_everything());
+    drop(saver);
+    let after = loaded(&folder);
+    assert_eq!((after.position, slugs(&after)), (position(20), vec![false; 4]));
+}
+
+#[tokio::test]
+async fn a_file_that_was_cut_short_is_as_good_as_its_last_commit() {
+    let (folder, whole) = saved().await;
+    let base = usize::try_from(loaded(&folder).base_bytes).unwrap();
+    for length in 0..whole.len() {
+        fs::write(file(folder.path()), &whole[..length]).unwrap();
+        match load(&file(folder.path())) {
+            Ok(Some(saved)) => {
+                assert!(length >= base && saved.bytes <= length as u64, "{length}");
+                assert_eq!(saved.snapshot.revision(), saved.position.revision);
+            }
+            Ok(None) => panic!("there is a file"),
+            Err(damage) => assert!(length < base, "{length}: {damage}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_damage_passes_for_a_state() {
+    let (folder, whole) = saved().await;
+    let good = loaded(&folder);
+    for at in 0..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x10;
+        fs::write(file(folder.path()), &bytes).unwrap();
+        // A longer length may look like an append that was cut short; no other content may come of it.
+        if let Ok(Some(saved)) = load(&file(folder.path())) {
+            assert!(saved.position.revision < good.position.revision, "{at}");
+            assert!([5, 6].contains(&saved.position.revision), "{at}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_used_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(folder.path());
+    assert!(load(&path).unwrap().is_none());
+    let damage = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        load(&path).err().unwrap()
+    };
+    assert!(matches!(damage(b"this is a letter, not a saved state"), Damage::Foreign));
+    assert!(matches!(damage(b""), Damage::Foreign));
+    let mut newer = preamble();
+    newer[MAGIC.len()] += 1;
+    assert!(damage(&newer).to_string().contains("another version"), "{}", damage(&newer));
+    assert!(matches!(damage(&preamble()), Damage::CutShort));
+    let zeros = [preamble(), vec![0; 64]].concat();
+    assert!(matches!(damage(&zeros), Damage::Frame { problem: BadFrame::Length(0), .. }));
+    assert!(load_or_explain(folder.path()).is_none());
+}

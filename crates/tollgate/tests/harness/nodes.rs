@@ -1,0 +1,224 @@
+//! A control plane alone, and proxy nodes that it feeds.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::admin::Admin;
+use super::child::ChildProcess;
+use super::client::RawClient;
+use super::gateway::tollgate;
+use super::seed::Tenant;
+use super::{eventually, eventually_some};
+
+const ADMIN_TOKEN: &str = "test-admin-token";
+
+/// `tollgate control`
+pub struct Control {
+    process: ChildProcess,
+    address: SocketAddr,
+    directory: TempDir,
+}
+
+/// `tollgate proxy`
+pub struct Node {
+    process: ChildProcess,
+    proxy: SocketAddr,
+    name: String,
+    token: String,
+    control: SocketAddr,
+    directory: TempDir,
+}
+
+impl Control {
+    #[track_caller]
+    pub fn start() -> Self {
+        Self::start_in(tempfile::tempdir().expect("a temporary directory"), "127.0.0.1:0")
+    }
+
+    #[track_caller]
+    fn start_in(directory: TempDir, listen: &str) -> Self {
+        let mut command = tollgate();
+        command.arg("control").arg("--data-dir").arg(directory.path()).args(["--admin-listen", listen]);
+        let mut process = ChildProcess::spawn("control", command.env("TOLLGATE_ADMIN_TOKEN", ADMIN_TOKEN));
+        let address = process.await_start(|process| listening(process, "admin"));
+        Self { process, address, directory }
+    }
+
+    /// Ends it without a word, and gives what starts it again at the same address.
+    #[track_caller]
+    pub fn kill(mut self) -> impl FnOnce() -> Self {
+        self.process.signal("KILL");
+        self.process.await_end();
+        let Self { directory, address, .. } = self;
+        move || Self::start_in(directory, &address.to_string())
+    }
+
+    /// Ends it as an operator does.
+    #[track_caller]
+    pub fn end(mut self) {
+        self.process.signal("TERM");
+        assert_eq!(self.process.await_end().code(), Some(0), "{}", self.process.said());
+    }
+
+    /// Ends it as an operator does, and starts it again at the same address.
+    #[track_caller]
+    pub fn restart(mut self) -> Self {
+        self.process.signal("TERM");
+        assert_eq!(self.process.await_end().code(), Some(0), "{}", self.process.said());
+        let Self { directory, address, .. } = self;
+        Self::start_in(directory, &address.to_string())
+    }
+
+    /// What it has printed.
+    pub fn said(&self) -> Vec<String> {
+        self.process.stdout.all()
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn admin(&self) -> Admin {
+        Admin::new(self.address, ADMIN_TOKEN)
+    }
+
+    #[track_caller]
+    pub fn tenant(&self, slug: &str) -> Tenant {
+        Tenant::create(self.admin(), slug)
+    }
+
+    /// A new token: its id, and what a node presents.
+    #[track_caller]
+    pub fn node_token(&self, name: &str) -> (String, String) {
+        let made = self.admin().post("/api/node-tokens", &json!({ "name": name })).expect(201);
+        let text = |field: &str| made[field].as_str().expect("a text").to_owned();
+        (text("id"), text("token"))
+    }
+
+    /// A node with a token of its own, ready to serve.
+    #[track_caller]
+    pub fn node(&self, name: &str) -> Node {
+        let (_, token) = self.node_token(name);
+        let node = self.unready_node(name, &token);
+        node.await_ready();
+        node
+    }
+
+    #[track_caller]
+    pub fn unready_node(&self, name: &str, token: &str) -> Node {
+        Node::start(self.address, name, token)
+    }
+
+    /// What the control plane says of a node.
+    #[track_caller]
+    pub fn listed(&self, name: &str) -> Option<Value> {
+        let listed = self.admin().get("/api/nodes").expect(200);
+        let nodes = listed["items"].as_array().expect("a list");
+        nodes.iter().find(|node| node["name"] == name).cloned()
+    }
+
+    /// Waits until the node has said that it has everything; gives what it said.
+    #[track_caller]
+    pub fn await_in_step(&self, name: &str) -> Value {
+        eventually_some("the node in step", || {
+            self.listed(name).filter(|node| node["lag"] == 0 && node["connected"] == true)
+        })
+    }
+}
+
+impl Node {
+    /// Fed by the control plane at this address.
+    #[track_caller]
+    pub fn start(control: SocketAddr, name: &str, token: &str) -> Self {
+        Self::start_in(tempfile::tempdir().expect("a temporary directory"), control, name, token)
+    }
+
+    #[track_caller]
+    fn start_in(directory: TempDir, control: SocketAddr, name: &str, token: &str) -> Self {
+        let mut command = tollgate();
+        command.arg("proxy").arg("--data-dir").arg(directory.path());
+        command.args(["--control-url", &format!("http://{control}"), "--proxy-listen", "127.0.0.1:0"]);
+        command.env("TOLLGATE_NODE_TOKEN", token).env("TOLLGATE_CONTROL__NODE_NAME", name);
+        let mut process = ChildProcess::spawn(name, command.env("TOLLGATE_ACCESS_LOG", "off"));
+        let proxy = process.await_start(|process| listening(process, "proxy"));
+        Self { process, proxy, name: name.to_owned(), token: token.to_owned(), control, directory }
+    }
+
+    /// Ends it with the signal, and gives what starts it again on the same data.
+    #[track_caller]
+    pub fn end(mut self, signal: &str) -> StoppedNode {
+        self.process.signal(signal);
+        self.process.await_end();
+        let Self { name, token, control, directory, .. } = self;
+        StoppedNode { name, token, control, directory }
+    }
+
+    /// The status of a GET with this key.
+    #[track_caller]
+    pub fn get(&self, path: &str, key: &str) -> u16 {
+        self.client().get(path, &[("X-API-Key", key)]).status
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.proxy
+    }
+
+    pub fn client(&self) -> RawClient {
+        RawClient::connect(self.proxy)
+    }
+
+    #[track_caller]
+    pub fn await_ready(&self) {
+        eventually("the node is ready", || self.client().get("/health/ready", &[]).status == 200);
+    }
+
+    pub fn log(&self) -> Vec<String> {
+        self.process.stderr.all()
+    }
+
+    #[track_caller]
+    pub fn await_logged(&self, text: &str) {
+        eventually(text, || self.log().iter().any(|line| line.contains(text)));
+    }
+
+    pub fn state_file(&self) -> PathBuf {
+        state_file(self.directory.path())
+    }
+}
+
+pub struct StoppedNode {
+    name: String,
+    token: String,
+    control: SocketAddr,
+    directory: TempDir,
+}
+
+impl StoppedNode {
+    #[track_caller]
+    pub fn start(self) -> Node {
+        Node::start_in(self.directory, self.control, &self.name, &self.token)
+    }
+
+    /// Changes a byte in the middle of what it has saved.
+    #[track_caller]
+    pub fn damage(&self) {
+        let file = state_file(self.directory.path());
+        let mut bytes = fs::read(&file).expect("a saved state");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&file, bytes).expect("writing");
+    }
+}
+
+fn state_file(directory: &Path) -> PathBuf {
+    directory.join("node.state")
+}
+
+fn listening(process: &ChildProcess, what: &str) -> Option<SocketAddr> {
+    let address = process.stdout.after(&format!("{what} listening on http://"))?;
+    Some(address.trim().parse().expect("an address"))
+}
