@@ -21,6 +21,7 @@ pub(crate) fn select<'s, 'r>(
     let path = request.path.service_path().ok_or(Rejection::NoSuchService)?;
     let tenant = snapshot.tenant(path.tenant).ok_or_else(|| absent(snapshot))?;
     let service = tenant.service(path.service).ok_or(Rejection::NoSuchService)?;
+    service.fetch_ahead();
     Ok(Selected { tenant, service, rest: path.rest })
 }
 

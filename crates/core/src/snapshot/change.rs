@@ -210,7 +210,7 @@ impl Tenant {
     }
 
     fn put_service(&mut self, service: &resource::Service, problems: &mut Problems) {
-        if self.services.get(&service.slug).is_some_and(|holder| holder.id != service.id) {
+        if self.services.get(service.slug.as_str()).is_some_and(|holder| holder.id != service.id) {
             problems.add("slug", "is taken by another service");
             return;
         }
@@ -221,7 +221,7 @@ impl Tenant {
         if let Some(before) = self.service_slugs.insert(service.id, service.slug.clone()) {
             Arc::make_mut(&mut self.services).remove(&before);
         }
-        Arc::make_mut(&mut self.services).insert(service.slug.clone(), Arc::new(Service::from(service)));
+        Arc::make_mut(&mut self.services).insert(Arc::new(Service::from(service)));
     }
 
     fn put_consumer(&mut self, consumer: &resource::Consumer, problems: &mut Problems) {

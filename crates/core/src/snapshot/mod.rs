@@ -11,8 +11,8 @@ mod compiled;
 mod issuers;
 mod keys;
 mod service_limits;
+mod services;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use imbl::GenericHashMap;
@@ -24,6 +24,7 @@ pub use issuers::{ForeignToken, KeySource, TokenIssuer, TokenIssuers};
 pub use service_limits::{Rule, ServiceLimits};
 
 use self::keys::Keys;
+use self::services::Services;
 use crate::credential::KeyHash;
 use crate::limit::SubjectLimits;
 use crate::resource::{
@@ -58,8 +59,8 @@ pub struct Tenant {
     /// Over everything that it has.
     pub limits: Option<Arc<SubjectLimits>>,
     /// One plain table: every request asks it, and a trie costs a cache miss for every level. A service that
-    /// changes copies it, a pointer and a name for each of the tenant's services.
-    services: Arc<HashMap<ServiceSlug, Arc<Service>, ahash::RandomState>>,
+    /// changes copies it, a pointer for each of the tenant's services.
+    services: Arc<Services>,
     service_slugs: Map<ServiceId, ServiceSlug>,
     plans: Map<PlanId, Arc<Plan>>,
     plan_ids: Map<PlanSlug, PlanId>,
@@ -98,7 +99,7 @@ impl Snapshot {
 
 impl Tenant {
     pub fn service(&self, slug: &str) -> Option<&Service> {
-        self.services.get(slug).map(Arc::as_ref)
+        self.services.get(slug)
     }
 
     pub fn has_service(&self, id: ServiceId) -> bool {
@@ -106,7 +107,7 @@ impl Tenant {
     }
 
     pub fn services(&self) -> impl Iterator<Item = &Service> {
-        self.services.values().map(Arc::as_ref)
+        self.services.iter()
     }
 
     pub fn plan(&self, id: PlanId) -> Option<&Plan> {
