@@ -119,13 +119,14 @@ impl Gateway {
     }
 
     /// Takes requests of keys, with their seconds since the epoch, and which of them were refused.
-    pub fn note_key_uses(&self, uses: &mut Vec<(KeyId, u64)>, rejections: &mut Vec<KeyId>) {
+    pub fn note_key_uses(&self, uses: &mut Vec<(KeyId, u32)>, rejections: &mut Vec<KeyId>) {
         if uses.is_empty() && rejections.is_empty() {
             return;
         }
         let mut usage = self.key_usage.lock();
         for (key, last_used_secs) in uses.drain(..) {
-            usage.entry(key).or_default().add(&KeyUsage { last_used_secs, requests: 1, rejections: 0 });
+            let used = KeyUsage { last_used_secs: last_used_secs.into(), requests: 1, rejections: 0 };
+            usage.entry(key).or_default().add(&used);
         }
         for key in rejections.drain(..) {
             usage.entry(key).or_default().rejections += 1;
@@ -134,7 +135,12 @@ impl Gateway {
 
     /// What keys were used since the last call.
     pub fn take_key_usage(&self) -> Vec<(KeyId, KeyUsage)> {
-        std::mem::take(&mut *self.key_usage.lock()).into_iter().collect()
+        let mut usage = self.key_usage.lock();
+        // The next ones are as many: growing to that again would move each of them several times.
+        let next = HashMap::with_capacity_and_hasher(usage.len(), RandomState::new());
+        let taken = std::mem::replace(&mut *usage, next);
+        drop(usage);
+        taken.into_iter().collect()
     }
 
     pub fn is_draining(&self) -> bool {

@@ -28,8 +28,9 @@ use crate::wire::SpareBuffers;
 const LOG_BLOCK_BYTES: usize = 128 * 1_024;
 const LOG_TICK: Duration = Duration::from_millis(50);
 const LOG_TICKS_PER_HOUSEKEEPING: u32 = 20;
-/// Uses of keys leave the worker when so many have gathered, and with the housekeeping.
-const GATHERED_USES: usize = 4_096;
+/// Uses of keys leave the worker when so many have gathered, and with the housekeeping: the more at once, the more
+/// often a key's counts are in the cache when they are added to.
+const GATHERED_USES: usize = 65_536;
 /// Sessions kept for the next requests; more are freed.
 const KEPT_SESSIONS: usize = 64;
 
@@ -47,7 +48,8 @@ pub(crate) struct Worker {
     /// The revision that the cursors were last compared with.
     cursors_revision: Cell<Option<u64>>,
     /// Uses of keys, one after another: a look-up for each would cost a request two cache misses.
-    key_uses: RefCell<Vec<(KeyId, u64)>>,
+    /// With the second, in four bytes: until 2106.
+    key_uses: RefCell<Vec<(KeyId, u32)>>,
     /// Which of them were refused.
     key_rejections: RefCell<Vec<KeyId>>,
     pub verified_tokens: RefCell<VerifiedTokens>,
@@ -136,7 +138,7 @@ impl Worker {
 
     pub fn note_use(&self, key: KeyId, now_secs: u64) {
         let mut uses = self.key_uses.borrow_mut();
-        uses.push((key, now_secs));
+        uses.push((key, u32::try_from(now_secs).unwrap_or(u32::MAX)));
         let gathered = uses.len();
         drop(uses);
         self.hand_over_uses_at(gathered);
