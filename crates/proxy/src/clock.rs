@@ -39,6 +39,12 @@ impl Clock {
         self.last.get()
     }
 
+    /// Notes a reading that was made elsewhere, the last one there is.
+    pub fn note(&self, reading: Instant) -> Instant {
+        self.last.set(reading);
+        reading
+    }
+
     pub fn synchronise(&self) {
         self.base.set(Self::both());
     }

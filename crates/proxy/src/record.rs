@@ -39,6 +39,8 @@ pub(crate) struct Record<'r> {
     pub limited: Limited,
     /// When the target's response began.
     pub upstream_began: Option<Instant>,
+    /// When the last of the response was there to be written; the end of the request where nothing is said.
+    pub ended: Option<Instant>,
 }
 
 /// Whether the gateway itself refused the request for a limit of its caller's. An upstream's 429 is not that.
@@ -72,6 +74,7 @@ impl<'r> Record<'r> {
             body_bytes: 0,
             limited: Limited::No,
             upstream_began: None,
+            ended: None,
         })
     }
 
@@ -153,7 +156,8 @@ impl<'r> Record<'r> {
 impl Drop for Record<'_> {
     fn drop(&mut self) {
         self.worker.gateway.request_ended(self.worker.index);
-        let ended = self.worker.clock.now().instant;
+        // Where the clock was read a moment ago, it is not read again.
+        let ended = self.ended.unwrap_or_else(|| self.worker.clock.now().instant);
         self.worker.log(|out| self.write_line(ended, out));
     }
 }

@@ -247,6 +247,7 @@ async fn respond(
     let mut download = Pump::new(from, to, None).hiding(hidden_field(forward.selected.service));
     let (relayed, ended) = attempt.relay(&mut download, forward.admitted, deadlines, began.instant).await;
     record.body_bytes = download.moved_bytes();
+    record.ended = Some(forward.worker.clock.note(ended));
     let reusable =
         from != BodyLength::UntilClose && keep_alive(attempt.response.version, &attempt.response.fields);
     Ok(match relayed {

@@ -1,5 +1,8 @@
 //! The fields that tell a client where it stands.
 
+use std::ops::Range;
+
+use smallvec::SmallVec;
 use tollgate_core::time::UnixMicros;
 
 use super::{TimeTexts, push_number};
@@ -12,9 +15,13 @@ pub(crate) fn push_limit_lines(out: &mut Vec<u8>, limits: &Limits<'_>, now: Unix
     if limits.is_empty() {
         return;
     }
+    // Where the numbers stand that are said twice: copying one costs less than making it again.
+    let mut said: SmallVec<[Range<usize>; 4]> = SmallVec::new();
     for (slot, (rule, standing)) in limits.callers_own().enumerate() {
         out.extend_from_slice(rule.headers.before_remaining.as_bytes());
+        let start = out.len();
         push_number(out, standing.remaining);
+        said.push(start..out.len());
         out.extend_from_slice(rule.headers.before_reset.as_bytes());
         out.extend_from_slice(&times.text(slot, standing.reset_secs));
         out.extend_from_slice(b"\r\n");
@@ -25,7 +32,11 @@ pub(crate) fn push_limit_lines(out: &mut Vec<u8>, limits: &Limits<'_>, now: Unix
             out.extend_from_slice(b", ");
         }
         out.extend_from_slice(rule.headers.before_available.as_bytes());
-        push_number(out, standing.remaining);
+        // The caller's own limits come first in both.
+        match said.get(index) {
+            Some(number) => out.extend_from_within(number.clone()),
+            None => push_number(out, standing.remaining),
+        }
         out.extend_from_slice(b";t=");
         // At least a second: a limit that is not whole now is not at once either.
         push_number(out, standing.reset_secs.saturating_sub(now.secs_ceil()).max(1));
