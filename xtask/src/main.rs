@@ -1,8 +1,9 @@
-//! What a developer runs: `cargo xtask test` and `cargo xtask bench`.
+//! What a developer runs: `cargo xtask test`, `cargo xtask bench` and `cargo xtask dist`.
 
 mod apt;
 mod bench;
 mod command;
+mod dist;
 mod test;
 mod tools;
 
@@ -23,12 +24,15 @@ enum Task {
     Test(test::Args),
     /// Measure Tollgate beside its peers; a full run writes docs/benchmarks.md.
     Bench(bench::Args),
+    /// Build the binary as it is shipped, optimised by a profile of it under load; prints where it is.
+    Dist,
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Test(args) => test::run(&args),
         Task::Bench(args) => bench::run(&args),
+        Task::Dist => dist::run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

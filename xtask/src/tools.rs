@@ -38,8 +38,16 @@ const NGINX_LUA: Tool = Tool {
     source: Source::Debian("libnginx-mod-http-lua"),
     why: "a peer in benchmarks: what people script a gateway with",
 };
+const LLVM: Tool = Tool {
+    presence: Presence::Program(PROFDATA),
+    source: Source::Debian("llvm-19"),
+    why: "reads the profile that the shipped binary is optimised by",
+};
 const NEXTEST: Tool = Tool::of_crate("cargo-nextest", "runs the tests");
 const FUZZ: Tool = Tool::of_crate("cargo-fuzz", "runs the fuzz targets of the long profile");
+
+/// Reads raw profiles of the compiler's version and writes what it reads.
+pub const PROFDATA: &str = "llvm-profdata-19";
 
 /// Debian's place for the Lua module of its nginx.
 pub const NGINX_LUA_MODULE: &str = "/usr/lib/nginx/modules/ngx_http_lua_module.so";
@@ -47,6 +55,7 @@ pub const NGINX_LUA_MODULE: &str = "/usr/lib/nginx/modules/ngx_http_lua_module.s
 pub const FOR_TESTS: &[Tool] = &[NGINX, WRK, CURL, PYTHON, OPENSSL, NEXTEST];
 pub const FOR_FUZZING: &[Tool] = &[FUZZ];
 pub const FOR_BENCHMARKS: &[Tool] = &[NGINX, NGINX_LUA, HAPROXY, WRK];
+pub const FOR_TRAINING: &[Tool] = &[NGINX, WRK, LLVM];
 
 impl Tool {
     /// A program of the Debian package that has its name.

@@ -5,11 +5,11 @@
 
 mod bodies;
 mod body_upstream;
-mod client;
+pub mod client;
 mod idle;
-mod load;
+pub mod load;
 mod machine;
-mod nginx;
+pub mod nginx;
 mod nodes;
 mod peers;
 mod process;
@@ -18,7 +18,7 @@ mod report;
 mod requests;
 mod scale;
 mod stats;
-mod tollgate;
+pub mod tollgate;
 mod usage;
 
 use std::fs;
@@ -28,7 +28,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::{command, tools};
+use crate::{command, dist, tools};
 use report::{Report, Section};
 
 #[derive(clap::Args)]
@@ -182,7 +182,7 @@ pub fn run(args: &Args) -> Result<()> {
     let binary = match (&args.tollgate, needs_tollgate) {
         (_, false) => None,
         (Some(path), true) => Some(path.canonicalize().context("--tollgate names no file")?),
-        (None, true) => Some(tollgate::build()?),
+        (None, true) => Some(dist::build()?),
     };
     let bench = Bench {
         size: if args.quick { &QUICK } else { &FULL },

@@ -85,7 +85,7 @@ Written by the command that reproduces it:
 Everything below is from one run on one machine: load generator, proxies and upstream share its cores and talk over
 the loopback, so requests per second compare the contenders with each other and say nothing of a deployment. CPU
 time per request is the figure to look at. Values are medians, with the least and the most in parentheses. Tollgate
-is built as it is shipped: `cargo build --profile dist`.
+is built as it is shipped: `cargo xtask dist`.
 
 ";
 

@@ -27,26 +27,6 @@ const START: Duration = Duration::from_mins(2);
 /// How often readiness is asked for.
 const POLL: Duration = Duration::from_millis(1);
 
-/// Builds the binary as it is shipped, and says where it is.
-pub fn build() -> Result<PathBuf> {
-    eprintln!("==> cargo build --profile dist --package tollgate");
-    let messages = command::capture_stdout(command::cargo().args([
-        "build",
-        "--profile",
-        "dist",
-        "--locked",
-        "--package",
-        "tollgate",
-        "--message-format=json-render-diagnostics",
-    ]))?;
-    let executable = messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message["target"]["name"] == "tollgate")
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from));
-    executable.context("cargo did not say where the tollgate binary is")
-}
-
 /// A running `tollgate serve`.
 pub struct Tollgate {
     pub server: Server,
