@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use tollgate_core::credential::KeyHash;
 use tollgate_core::resource::{
-    BaseUrl, DisplayName, HeaderName, Key, KeyId, Plan, PlanId, PlanSlug, Service, ServiceId, ServiceLimits,
-    ServiceSlug, Target, TargetId, Tenant, TenantId, TenantSlug, TimeZone, Timeouts,
+    BaseUrl, Counting, DisplayName, HeaderName, Key, KeyId, OnUnavailable, Plan, PlanId, PlanSlug, Service,
+    ServiceId, ServiceLimits, ServiceSlug, Target, TargetId, Tenant, TenantId, TenantSlug, TimeZone,
+    Timeouts,
 };
 use tollgate_core::snapshot::{Change, Snapshot};
 use tollgate_core::{address::Reach, problem::Problems};
@@ -112,6 +113,8 @@ async fn fill(store: &Store, count: u32) -> Outcome<()> {
         name: name.clone(),
         limits: Vec::new(),
         concurrency: None,
+        counting: Counting::default(),
+        on_unavailable: OnUnavailable::default(),
     };
     let url = BaseUrl::parse("http://upstream.example")?;
     let service = Service {

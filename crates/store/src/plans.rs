@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use sqlx::query;
 use sqlx::sqlite::SqliteRow;
-use tollgate_core::resource::{DisplayName, Plan, PlanId, PlanSlug, TenantId};
+use tollgate_core::resource::{Counting, DisplayName, OnUnavailable, Plan, PlanId, PlanSlug, TenantId};
 
 use crate::error::{Dependent, StoreError, Unique, taken};
 use crate::limits::{limits_json, parse_limits};
@@ -48,8 +48,9 @@ impl Write {
     pub async fn insert_plan(&mut self, plan: &Plan) -> Result<(), StoreError> {
         let now = integer(self.now_secs());
         query(
-            "INSERT INTO plans (id, tenant_id, slug, name, limits, concurrency, version, created_at, updated_at)
-             VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?)",
+            "INSERT INTO plans (id, tenant_id, slug, name, limits, concurrency, counting, on_unavailable,
+                                version, created_at, updated_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
         )
         .bind(plan.id.0)
         .bind(plan.tenant.0)
@@ -57,6 +58,8 @@ impl Write {
         .bind(plan.name.as_str())
         .bind(limits_json("plans", &plan.limits)?)
         .bind(plan.concurrency.map(NonZeroU32::get))
+        .bind(plan.counting.name())
+        .bind(plan.on_unavailable.name())
         .bind(now)
         .bind(now)
         .execute(self.connection())
@@ -68,13 +71,16 @@ impl Write {
     pub async fn update_plan(&mut self, plan: &Plan) -> Result<(), StoreError> {
         let now = integer(self.now_secs());
         query(
-            "UPDATE plans SET slug = ?, name = ?, limits = ?, concurrency = ?, version = version + 1, updated_at = ?
+            "UPDATE plans SET slug = ?, name = ?, limits = ?, concurrency = ?, counting = ?, on_unavailable = ?,
+                              version = version + 1, updated_at = ?
              WHERE id = ?",
         )
         .bind(plan.slug.as_str())
         .bind(plan.name.as_str())
         .bind(limits_json("plans", &plan.limits)?)
         .bind(plan.concurrency.map(NonZeroU32::get))
+        .bind(plan.counting.name())
+        .bind(plan.on_unavailable.name())
         .bind(now)
         .bind(plan.id.0)
         .execute(self.connection())
@@ -118,5 +124,7 @@ fn plan(row: &SqliteRow) -> Result<Stored<Plan>, StoreError> {
         name: fields.parsed("name", DisplayName::parse)?,
         limits: fields.parsed("limits", parse_limits)?,
         concurrency: fields.value::<Option<u32>>("concurrency")?.and_then(NonZeroU32::new),
+        counting: fields.parsed("counting", Counting::parse)?,
+        on_unavailable: fields.parsed("on_unavailable", OnUnavailable::parse)?,
     })
 }

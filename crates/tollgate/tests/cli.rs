@@ -84,6 +84,20 @@ fn time_zones_and_subscriptions_are_written_on_the_command_line() {
 }
 
 #[test]
+fn where_a_plan_is_counted_is_written_on_the_command_line() {
+    let gateway = Gateway::start();
+    gateway.command(&["tenants", "create", "--slug", "acme"]).success();
+    let counted = ["--counting", "exact", "--on-unavailable", "deny", "--json"];
+    let create = ["plans", "create", "--tenant", "acme", "--slug", "basic"];
+    json(gateway.command(&[&create[..], &counted[..]].concat()));
+    let renamed =
+        json(gateway.command(&["plans", "update", "basic", "--tenant", "acme", "--name", "B", "--json"]));
+    assert_eq!((&renamed["counting"], &renamed["on_unavailable"]), (&"exact".into(), &"deny".into()));
+    let odd = gateway.command(&["plans", "update", "basic", "--tenant", "acme", "--counting", "precise"]);
+    assert!(odd.code == Some(1) && odd.stderr.contains("counting"), "{}", odd.stderr);
+}
+
+#[test]
 fn lists_are_tables_for_people_and_json_for_machines() {
     let gateway = Gateway::start();
     with_service(&gateway, "http://127.0.0.1:9");

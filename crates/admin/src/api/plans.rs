@@ -37,6 +37,10 @@ pub struct PlanView {
     limits: Vec<LimitDraft>,
     /// Most requests at once; any number where null.
     concurrency: Option<u32>,
+    /// `leased`, `exact` or `local`.
+    counting: &'static str,
+    /// `local`, `allow` or `deny`.
+    on_unavailable: &'static str,
     version: u64,
     #[schema(format = DateTime)]
     created_at: String,
@@ -53,6 +57,8 @@ impl From<&Stored<Plan>> for PlanView {
             name: plan.name.to_string(),
             limits: plan.limits.iter().map(LimitDraft::from).collect(),
             concurrency: plan.concurrency.map(NonZeroU32::get),
+            counting: plan.counting.name(),
+            on_unavailable: plan.on_unavailable.name(),
             version: stored.version,
             created_at: timestamp(stored.created_at_secs),
             updated_at: timestamp(stored.updated_at_secs),

@@ -31,5 +31,14 @@ impl Edit {
 }
 
 fn plan(id: PlanId, tenant: TenantId, spec: PlanSpec) -> Plan {
-    Plan { id, tenant, slug: spec.slug, name: spec.name, limits: spec.limits, concurrency: spec.concurrency }
+    Plan {
+        id,
+        tenant,
+        slug: spec.slug,
+        name: spec.name,
+        limits: spec.limits,
+        concurrency: spec.concurrency,
+        counting: spec.counting,
+        on_unavailable: spec.on_unavailable,
+    }
 }

@@ -24,3 +24,21 @@ fn limits_that_cannot_be_are_refused_at_their_field() {
     let made = acme.post("/api/plans", &json!({ "slug": "plan", "limits": limits })).expect(201);
     assert_eq!(made["limits"], limits);
 }
+
+#[test]
+fn a_plan_says_where_it_is_counted() {
+    let gateway = Gateway::start();
+    let acme = gateway.admin_in("acme");
+    let plain = acme.post("/api/plans", &json!({ "slug": "plain", "limits": [] })).expect(201);
+    assert_eq!((&plain["counting"], &plain["on_unavailable"]), (&json!("leased"), &json!("local")));
+    let written = json!({ "slug": "strict", "limits": [], "counting": "exact", "on_unavailable": "deny" });
+    acme.post("/api/plans", &written).expect(201);
+    let shown = acme.get("/api/plans/strict").expect(200);
+    assert_eq!((&shown["counting"], &shown["on_unavailable"]), (&json!("exact"), &json!("deny")));
+    let replaced =
+        acme.put("/api/plans/strict", &json!({ "slug": "strict", "limits": [], "counting": "local" }));
+    let replaced = replaced.expect(200);
+    assert_eq!((&replaced["counting"], &replaced["on_unavailable"]), (&json!("local"), &json!("local")));
+    let odd = json!({ "slug": "odd", "limits": [], "counting": "exactly", "on_unavailable": "leased" });
+    assert_eq!(acme.post("/api/plans", &odd).refused(422), ["counting", "on_unavailable"]);
+}

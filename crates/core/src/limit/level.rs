@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use super::{Calendar, LimitRule, Subject};
-use crate::resource::{Limit, RuleName};
+use crate::resource::{Counting, Limit, OnUnavailable, RuleName};
 
 /// Whose limits they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +42,9 @@ impl Level {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LevelLimits {
     pub level: Level,
+    /// A plan says where it is counted; the other levels have the default.
+    pub counting: Counting,
+    pub on_unavailable: OnUnavailable,
     /// Each of a window of its own.
     pub rules: Box<[LimitRule]>,
     /// Most requests at once.
@@ -81,7 +84,20 @@ impl LevelLimits {
         } else {
             format!("{POLICY}{}{STANDINGS}", policies.join(", "))
         };
-        Self { level, policy_line: policy_line.into(), rules, concurrency }
+        Self {
+            level,
+            counting: Counting::default(),
+            on_unavailable: OnUnavailable::default(),
+            policy_line: policy_line.into(),
+            rules,
+            concurrency,
+        }
+    }
+
+    /// The same, counted otherwise than by default.
+    #[must_use]
+    pub fn counted(self, counting: Counting, on_unavailable: OnUnavailable) -> Self {
+        Self { counting, on_unavailable, ..self }
     }
 
     /// Whether they limit nothing.

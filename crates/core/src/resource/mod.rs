@@ -2,6 +2,7 @@
 //! `parse` yields the valid thing or all problems at once; nothing behind it is stringly typed.
 
 mod consumer;
+mod counting;
 mod duration;
 mod id;
 mod instant;
@@ -22,6 +23,7 @@ mod url;
 mod user;
 
 pub use consumer::{Consumer, ConsumerDraft, ConsumerSpec};
+pub use counting::{Counting, OnUnavailable};
 pub use duration::{BadDuration, DurationText, format_duration, parse_duration};
 pub use id::{ConsumerId, KeyId, PlanId, ServiceId, TargetId, TenantId, UserId};
 pub use jwt::{JwtIssuer, JwtIssuerDraft, JwtIssuerSpec};

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DisplayName, PlanId, PlanSlug, TenantId};
+use super::{Counting, DisplayName, OnUnavailable, PlanId, PlanSlug, TenantId};
 use crate::limit::Window;
 use crate::problem::Problems;
 
@@ -30,6 +30,8 @@ pub struct Plan {
     pub limits: Vec<Limit>,
     /// Most requests at once.
     pub concurrency: Option<NonZeroU32>,
+    pub counting: Counting,
+    pub on_unavailable: OnUnavailable,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +79,14 @@ pub struct PlanDraft {
     /// Most requests that one caller may have under way at once; any number where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
+    /// Where several nodes share a counter store: `leased` (where left out), each node decides by itself out of slices
+    /// that the store grants; `exact`, the store decides on every request; `local`, each node counts alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counting: Option<String>,
+    /// While the store cannot be reached: `local` (where left out), each node keeps to its share; `allow` or `deny`
+    /// every request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_unavailable: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
@@ -107,6 +117,8 @@ pub struct PlanSpec {
     pub limits: Vec<Limit>,
     /// Most requests at once.
     pub concurrency: Option<NonZeroU32>,
+    pub counting: Counting,
+    pub on_unavailable: OnUnavailable,
 }
 
 impl PlanDraft {
@@ -119,7 +131,18 @@ impl PlanDraft {
         let concurrency = self.concurrency.and_then(|most| {
             problems.check("concurrency", NonZeroU32::new(most).ok_or("must be at least 1"))
         });
-        let spec = slug.zip(name).map(|(slug, name)| PlanSpec { slug, name, limits, concurrency });
+        let counting = Counting::given(&mut problems, self.counting.as_deref());
+        let on_unavailable = OnUnavailable::given(&mut problems, self.on_unavailable.as_deref());
+        let spec = slug.zip(name).zip(counting.zip(on_unavailable)).map(
+            |((slug, name), (counting, on_unavailable))| PlanSpec {
+                slug,
+                name,
+                limits,
+                concurrency,
+                counting,
+                on_unavailable,
+            },
+        );
         problems.finish(spec)
     }
 }
@@ -267,7 +290,14 @@ mod tests {
     }
 
     fn plan(limits: Vec<LimitDraft>) -> PlanDraft {
-        PlanDraft { slug: "basic".into(), name: None, limits, concurrency: None }
+        PlanDraft {
+            slug: "basic".into(),
+            name: None,
+            limits,
+            concurrency: None,
+            counting: None,
+            on_unavailable: None,
+        }
     }
 
     #[test]
@@ -305,6 +335,22 @@ mod tests {
     fn no_requests_at_once_are_no_plan() {
         let draft = PlanDraft { concurrency: Some(0), ..plan(Vec::new()) };
         assert_eq!(draft.parse().unwrap_err().iter().next().unwrap().field, "concurrency");
+    }
+
+    #[test]
+    fn a_plan_says_where_it_is_counted_and_what_happens_without_the_store() {
+        let written = |counting: &str, on_unavailable: &str| PlanDraft {
+            counting: Some(counting.into()),
+            on_unavailable: Some(on_unavailable.into()),
+            ..plan(Vec::new())
+        };
+        let default = plan(Vec::new()).parse().unwrap();
+        assert_eq!((default.counting, default.on_unavailable), (Counting::Leased, OnUnavailable::Local));
+        let exact = written("exact", "deny").parse().unwrap();
+        assert_eq!((exact.counting, exact.on_unavailable), (Counting::Exact, OnUnavailable::Deny));
+        let problems = written("Exact", "leased").parse().unwrap_err().into_vec();
+        let fields: Vec<_> = problems.iter().map(|problem| problem.field.as_str()).collect();
+        assert_eq!(fields, ["counting", "on_unavailable"]);
     }
 
     #[test]

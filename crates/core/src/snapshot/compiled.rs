@@ -199,7 +199,8 @@ impl From<&resource::Plan> for Plan {
         Self {
             id: plan.id,
             slug: plan.slug.clone(),
-            limits: LevelLimits::of_plan(&plan.limits, plan.concurrency),
+            limits: LevelLimits::of_plan(&plan.limits, plan.concurrency)
+                .counted(plan.counting, plan.on_unavailable),
             tier_line: format!("X-Plan-Tier: {}\r\n", plan.slug.as_str()).into(),
         }
     }

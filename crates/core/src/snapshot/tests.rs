@@ -49,6 +49,8 @@ fn plan(number: u128) -> Change {
         name: name(),
         limits: Vec::new(),
         concurrency: None,
+        counting: resource::Counting::default(),
+        on_unavailable: resource::OnUnavailable::default(),
     })
 }
 

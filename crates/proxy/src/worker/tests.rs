@@ -290,6 +290,8 @@ fn at_most_one_at_once(upstream: SocketAddr) -> [Change; 3] {
         name: name(),
         limits: Vec::new(),
         concurrency: std::num::NonZeroU32::new(1),
+        counting: resource::Counting::default(),
+        on_unavailable: resource::OnUnavailable::default(),
     };
     let mut key = key();
     key.plan = Some(plan.id);

@@ -60,6 +60,8 @@ pub fn plan(tenant: &Tenant, slug: &str) -> Plan {
         name: name(),
         limits: limits(&[(5, "minute"), (100, "month"), (3, "10s")]),
         concurrency: NonZeroU32::new(7),
+        counting: Counting::Exact,
+        on_unavailable: OnUnavailable::Deny,
     }
 }
 

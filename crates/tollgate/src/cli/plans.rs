@@ -52,6 +52,16 @@ pub struct Flags {
     /// Most requests that a caller may have under way at once.
     #[arg(long, value_name = "NUMBER")]
     concurrency: Option<u32>,
+    #[arg(
+        long,
+        value_name = "MODE",
+        help = "Where nodes share a counter store: leased (each decides out of slices that the store grants), exact \
+                (the store decides on every request), local (each counts alone) [default: leased]"
+    )]
+    counting: Option<String>,
+    /// While the store cannot be reached: local (each node keeps to its share), allow, deny [default: local]
+    #[arg(long, value_name = "POLICY")]
+    on_unavailable: Option<String>,
 }
 
 impl Flags {
@@ -61,6 +71,8 @@ impl Flags {
             .text("name", self.name)
             .list("limits", self.limit)
             .value("concurrency", self.concurrency)
+            .text("counting", self.counting)
+            .text("on_unavailable", self.on_unavailable)
             .build()
     }
 }
@@ -68,8 +80,8 @@ impl Flags {
 impl ResourceVerb for Verb {
     const RESOURCE: &'static Resource = &Resource {
         path: "/api/plans",
-        columns: &["slug", "name", "limits", "concurrency"],
-        fields: &["slug", "name", "limits", "concurrency"],
+        columns: &["slug", "name", "limits", "concurrency", "counting", "on_unavailable"],
+        fields: &["slug", "name", "limits", "concurrency", "counting", "on_unavailable"],
     };
 
     fn run(self, session: &Session<'_>) -> Result<()> {
