@@ -23,6 +23,7 @@ pub fn usable() -> bool {
 pub fn install(packages: &[&str]) -> Result<()> {
     let _services_stay_down = ServicesStayDown::new()?;
     command::run(apt_get().arg("update"))?;
+    let _source = Backports::for_missing(packages)?;
     command::run(apt_get().args(["install", "--yes", "--no-install-recommends"]).args(packages))?;
     packages.iter().try_for_each(|package| disable_service(package))
 }
@@ -34,6 +35,60 @@ fn disable_service(package: &str) -> Result<()> {
         command::run(Command::new("systemctl").args(["--quiet", "disable", &unit]))?;
     }
     Ok(())
+}
+
+/// A package source that is there while packages are installed. Debian 12 has Valkey in its backports alone, and a
+/// developer's machine must not be left with a source that nobody asked for.
+struct Backports;
+
+const BACKPORTS: &str = "/etc/apt/sources.list.d/tollgate-backports.list";
+
+impl Backports {
+    /// Where the sources that there are have not all of the packages.
+    fn for_missing(packages: &[&str]) -> Result<Option<Self>> {
+        let policy = command::capture(Command::new("apt-cache").arg("policy").args(packages))?;
+        if candidates(&policy) == packages.len() {
+            return Ok(None);
+        }
+        let release = fs::read_to_string("/etc/os-release").context("cannot read /etc/os-release")?;
+        let Some(codename) = debian_codename(&release) else { return Ok(None) };
+        let Some(mirror) = mirror_of(codename)? else { return Ok(None) };
+        let source = Self;
+        fs::write(BACKPORTS, format!("deb {mirror} {codename}-backports main\n"))
+            .with_context(|| format!("cannot write {BACKPORTS}"))?;
+        command::run(apt_get().arg("update"))?;
+        Ok(Some(source))
+    }
+}
+
+impl Drop for Backports {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(BACKPORTS) {
+            eprintln!("warning: cannot remove {BACKPORTS}: {error}");
+        }
+    }
+}
+
+/// How many packages can be had; one that apt has never heard of is not in what it says.
+fn candidates(policy: &str) -> usize {
+    let versions = policy.lines().filter_map(|line| line.trim().strip_prefix("Candidate: "));
+    versions.filter(|version| *version != "(none)").count()
+}
+
+/// Of Debian alone: others that descend from it have no such backports.
+fn debian_codename(release: &str) -> Option<&str> {
+    release.lines().find(|line| *line == "ID=debian")?;
+    release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="))
+}
+
+/// Where this machine has Debian itself from: its backports are at the same place.
+fn mirror_of(codename: &str) -> Result<Option<String>> {
+    let targets = command::capture(
+        Command::new("apt-get")
+            .args(["indextargets", "--format", "$(REPO_URI)", "Origin: Debian"])
+            .arg(format!("Codename: {codename}")),
+    )?;
+    Ok(targets.lines().next().map(str::to_owned))
 }
 
 fn apt_get() -> Command {
@@ -73,5 +128,20 @@ impl Drop for ServicesStayDown {
         {
             eprintln!("warning: cannot remove {POLICY}: {error}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{candidates, debian_codename};
+
+    #[test]
+    fn what_apt_does_not_have_is_looked_for_in_backports_of_debian_alone() {
+        let policy =
+            "curl:\n  Installed: (none)\n  Candidate: 7.88\nodd:\n  Installed: 1\n  Candidate: (none)\n";
+        assert_eq!(candidates(policy), 1);
+        let debian = "PRETTY_NAME=\"x\"\nVERSION_CODENAME=bookworm\nID=debian\n";
+        assert_eq!(debian_codename(debian), Some("bookworm"));
+        assert_eq!(debian_codename("ID=ubuntu\nID_LIKE=debian\nVERSION_CODENAME=noble\n"), None);
     }
 }

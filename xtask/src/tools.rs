@@ -32,6 +32,10 @@ const CURL: Tool = Tool::package("curl", "a real client in tests");
 const PYTHON: Tool =
     Tool::package("python3", "http.client and http.server as a real client and a real upstream in tests");
 const OPENSSL: Tool = Tool::package("openssl", "makes certificates for TLS upstreams in tests");
+const REDIS: Tool =
+    Tool::package("redis-server", "a counter store in tests: alone, as a cluster, and with sentinels");
+const VALKEY: Tool =
+    Tool::package("valkey-server", "the other counter store in tests; Debian 12 has it in its backports");
 const HAPROXY: Tool = Tool::package("haproxy", "a peer in benchmarks");
 const NGINX_LUA: Tool = Tool {
     presence: Presence::File(NGINX_LUA_MODULE),
@@ -52,7 +56,7 @@ pub const PROFDATA: &str = "llvm-profdata-19";
 /// Debian's place for the Lua module of its nginx.
 pub const NGINX_LUA_MODULE: &str = "/usr/lib/nginx/modules/ngx_http_lua_module.so";
 
-pub const FOR_TESTS: &[Tool] = &[NGINX, WRK, CURL, PYTHON, OPENSSL, NEXTEST];
+pub const FOR_TESTS: &[Tool] = &[NGINX, WRK, CURL, PYTHON, OPENSSL, REDIS, VALKEY, NEXTEST];
 pub const FOR_FUZZING: &[Tool] = &[FUZZ];
 pub const FOR_BENCHMARKS: &[Tool] = &[NGINX, NGINX_LUA, HAPROXY, WRK];
 pub const FOR_TRAINING: &[Tool] = &[NGINX, WRK, LLVM];
