@@ -43,7 +43,7 @@ pub(crate) struct Limits<'s> {
     standings: Standings,
 }
 
-type Demands<'s> = SmallVec<[Demand<'s>; 4]>;
+pub(crate) type Demands<'s> = SmallVec<[Demand<'s>; 4]>;
 
 impl<'s> Limits<'s> {
     pub fn is_empty(&self) -> bool {
@@ -180,9 +180,15 @@ fn demands_of_caller<'s>(caller: &Caller<'s>) -> Demands<'s> {
     demands
 }
 
-/// Where the caller stands with the limits that are its own wherever it calls, charging nothing.
-pub(crate) fn inspect<'s>(caller: &Caller<'s>, counters: &LocalCounters, now: UnixMicros) -> Limits<'s> {
-    let demands = demands_of_caller(caller);
+/// What is demanded of the caller wherever it calls.
+pub(crate) fn demands_everywhere<'s>(caller: &Caller<'s>) -> Demands<'s> {
+    let mut demands = demands_of_caller(caller);
+    demands.extend(caller.tenant.limits.as_ref().map(|limits| limits.demand(caller.calendar)));
+    demands
+}
+
+/// Where the subjects stand, charging nothing.
+pub(crate) fn inspect<'s>(demands: Demands<'s>, counters: &LocalCounters, now: UnixMicros) -> Limits<'s> {
     let standings = counters.inspect(&demands, now).standings;
     Limits { demands, standings }
 }

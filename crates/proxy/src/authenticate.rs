@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use tollgate_core::credential::KeyHash;
 use tollgate_core::limit::{Calendar, Demand, LevelLimits, Subject};
 use tollgate_core::resource::{HeaderName, KeyId};
-use tollgate_core::snapshot::{Consumer, Key, KeyParticulars, Plan, Snapshot, Tenant};
+use tollgate_core::snapshot::{Consumer, Key, KeyParticulars, Plan, Service, Snapshot, Tenant};
 use tollgate_core::token::{Grant, is_token_shaped};
 use tollgate_http1::{FieldId, Fields};
 use uuid::Uuid;
@@ -146,11 +146,17 @@ pub(crate) fn permit(
     client: IpAddr,
 ) -> Result<(), Rejection> {
     let Some(particulars) = particulars(caller) else { return Ok(()) };
-    if !particulars.permits_service(selected.service.id) {
-        return Err(Rejection::KeyNotForService);
-    }
+    permit_service(caller, selected.service)?;
     permit_client(particulars, client)?;
     if particulars.permits_route(method, selected.rest) { Ok(()) } else { Err(Rejection::KeyNotForRoute) }
+}
+
+/// Whether the caller's key opens the service.
+pub(crate) fn permit_service(caller: &Caller<'_>, service: &Service) -> Result<(), Rejection> {
+    match particulars(caller) {
+        Some(particulars) if !particulars.permits_service(service.id) => Err(Rejection::KeyNotForService),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Whether the caller's key may be used from where the client is, for a resource of the gateway itself.

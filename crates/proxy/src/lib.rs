@@ -15,6 +15,7 @@ mod request;
 mod reserved;
 mod route;
 mod token;
+mod usage;
 mod worker;
 
 mod access_log;

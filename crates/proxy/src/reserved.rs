@@ -6,15 +6,13 @@ use tollgate_core::token::Issued;
 use tollgate_http1::Method;
 use uuid::Uuid;
 
-use crate::admit::{self, Limits};
 use crate::authenticate::{self, Caller, Found};
 use crate::identity::Origin;
-use crate::message::{
-    ALLOW_ALL, Reply, TimeTexts, push_json_string, push_limit_lines, push_number, push_plain,
-};
+use crate::message::{ALLOW_ALL, Reply, push_json_string, push_number};
 use crate::rejection::Rejection;
 use crate::request::Request;
 use crate::token;
+use crate::usage;
 use crate::worker::Worker;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,8 +82,9 @@ pub(crate) fn answer<'s>(
                 }
             };
             authenticate::permit_here(&caller, origin.client)?;
-            let limits = admit::inspect(&caller, &gateway.counters, now);
-            Ok((usage_reply(&caller, &limits, now, &worker.times), Some(caller)))
+            let asked = usage::Asked { query: request.query, client: origin.client, now };
+            let reply = usage::reply(&caller, &asked, &gateway.counters, &worker.times)?;
+            Ok((reply, Some(caller)))
         }
         Reserved::Token => {
             let (caller, key, key_hash) = authenticate::caller_with_key(snapshot, fields, now.secs())?;
@@ -130,36 +129,4 @@ pub(crate) fn about_gateway() -> Reply {
 
 fn status_reply(status: u16, word: &str) -> Reply {
     Reply::json(status, format!("{{\"status\":\"{word}\"}}").into_bytes())
-}
-
-/// Where the caller stands with each of its limits.
-fn usage_reply(caller: &Caller<'_>, limits: &Limits<'_>, now: UnixMicros, times: &TimeTexts) -> Reply {
-    let mut body = Vec::with_capacity(512);
-    body.extend_from_slice(b"{\"tenant\":");
-    push_json_string(&mut body, caller.tenant.slug.as_str().as_bytes());
-    push_plain(&mut body, b",\"consumer\":", caller.consumer.map(|consumer| consumer.client_id.as_str()));
-    push_plain(&mut body, b",\"plan\":", caller.plan.map(|plan| plan.slug.as_str()));
-    body.extend_from_slice(b",\"limits\":[");
-    for (index, (level, rule, standing)) in limits.rules().enumerate() {
-        if index > 0 {
-            body.push(b',');
-        }
-        body.extend_from_slice(b"{\"level\":");
-        push_json_string(&mut body, level.name().as_bytes());
-        body.extend_from_slice(b",\"limit_type\":");
-        push_json_string(&mut body, rule.name.as_bytes());
-        body.extend_from_slice(b",\"limit\":");
-        push_number(&mut body, rule.requests);
-        body.extend_from_slice(b",\"used\":");
-        push_number(&mut body, rule.used(standing));
-        body.extend_from_slice(b",\"remaining\":");
-        push_number(&mut body, standing.remaining);
-        body.extend_from_slice(b",\"reset_at\":\"");
-        body.extend_from_slice(&rfc3339(standing.reset_secs));
-        body.extend_from_slice(b"\"}");
-    }
-    body.extend_from_slice(b"]}");
-    let mut reply = Reply::json(200, body);
-    push_limit_lines(&mut reply.lines, limits, now, times);
-    reply
 }

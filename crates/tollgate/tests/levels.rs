@@ -86,6 +86,41 @@ fn a_service_s_limits_are_for_all_its_callers_together() {
 }
 
 #[test]
+fn usage_shows_every_level_that_applies() {
+    let search = json!({ "name": "search", "paths": ["/search"], "limits": [exactly(7)] });
+    let writing = json!({ "name": "writing", "methods": ["POST"], "cost": 2, "limits": [exactly(8)] });
+    let service = json!({ "limits": [exactly(5)], "ip_limits": [exactly(6)], "rules": [search, writing] });
+    let (gateway, _upstream, tenant) = started(&service);
+    tenant
+        .service("closed", "http://127.0.0.1:9")
+        .plan_with(&json!({ "slug": "plan", "limits": [exactly(3)] }));
+    let made = tenant
+        .key_with(&json!({ "name": "key", "plan": "plan", "limits": [exactly(4)], "services": ["api"] }));
+    let key = [("X-API-Key", made["key"].as_str().expect("a key"))];
+    let limited = json!({ "slug": "acme", "name": "acme", "limits": [exactly(9)] });
+    gateway.admin().put("/api/tenants/acme", &limited).expect(200);
+    get(&gateway, "/acme/api/search", &key).expect(200);
+    let shown = |path: &str| {
+        let answer = get(&gateway, path, &key).expect(200);
+        let policies = answer.header("RateLimit-Policy").expect("policies").matches(";q=").count();
+        assert_eq!(policies, 3, "those of the service are in the body alone");
+        let json = answer.json();
+        let limits = json["limits"].as_array().expect("limits").iter();
+        let limit = |limit: &Value| (limit["level"].clone(), limit["rule"].clone(), limit["used"].clone());
+        (json["service"].clone(), limits.map(limit).collect::<Vec<_>>())
+    };
+    let level = |name: &str, used: u64| (json!(name), Value::Null, json!(used));
+    let rule = |name: &str, used: u64| (json!("rule"), json!(name), json!(used));
+    let everywhere = [level("plan", 1), level("key", 1), level("tenant", 1)];
+    assert_eq!(shown("/-/usage"), (Value::Null, everywhere.to_vec()));
+    let of_service = [rule("search", 1), rule("writing", 0), level("service", 1), level("ip", 1)];
+    assert_eq!(shown("/-/usage?service=api"), (json!("api"), [&everywhere[..], &of_service].concat()));
+    get(&gateway, "/-/usage?service=closed", &key).expect(403);
+    get(&gateway, "/-/usage?service=absent", &key).expect(404);
+    get(&gateway, "/-/usage?servce=api", &key).expect(400);
+}
+
+#[test]
 fn a_tenant_s_limits_are_for_everything_that_it_has() {
     let (gateway, upstream, tenant) = started(&json!({}));
     tenant.service("other", &upstream.url());

@@ -65,10 +65,7 @@ impl ServiceLimits {
         address: IpAddr,
         calendar: Calendar<'s>,
     ) -> impl Iterator<Item = Demand<'s>> {
-        let under_rule = rule.and_then(|rule| {
-            let limits = rule.limits.as_ref()?;
-            Some(Demand { subject: Subject::under_rule(self.service, &rule.name, caller), limits, calendar })
-        });
+        let under_rule = rule.and_then(|rule| self.demand_of_rule(rule, caller, calendar));
         let of_ip = self.per_ip.as_ref().map(|limits| Demand {
             subject: Subject::ip(self.service, address),
             limits,
@@ -76,6 +73,27 @@ impl ServiceLimits {
         });
         let of_all = self.all.as_deref().map(|limits| limits.demand(calendar));
         [under_rule, of_all, of_ip].into_iter().flatten()
+    }
+
+    /// What every rule demands of a caller, with the rule's name.
+    pub fn demands_of_rules<'s>(
+        &'s self,
+        caller: Subject,
+        calendar: Calendar<'s>,
+    ) -> impl Iterator<Item = (&'s RuleName, Demand<'s>)> {
+        let with_name =
+            move |rule: &'s Rule| Some((&rule.name, self.demand_of_rule(rule, caller, calendar)?));
+        self.rules.iter().filter_map(with_name)
+    }
+
+    fn demand_of_rule<'s>(
+        &self,
+        rule: &'s Rule,
+        caller: Subject,
+        calendar: Calendar<'s>,
+    ) -> Option<Demand<'s>> {
+        let limits = rule.limits.as_ref()?;
+        Some(Demand { subject: Subject::under_rule(self.service, &rule.name, caller), limits, calendar })
     }
 }
 
