@@ -2,6 +2,7 @@
 //! `parse` yields the valid thing or all problems at once; nothing behind it is stringly typed.
 
 mod consumer;
+mod counter_store;
 mod counting;
 mod duration;
 mod id;
@@ -23,6 +24,9 @@ mod url;
 mod user;
 
 pub use consumer::{Consumer, ConsumerDraft, ConsumerSpec};
+pub use counter_store::{
+    BadStoreUrl, CounterStoreUrl, Credentials, Encryption, Password, StorePlace, StoreServer,
+};
 pub use counting::{Counting, OnUnavailable};
 pub use duration::{BadDuration, DurationText, format_duration, parse_duration};
 pub use id::{ConsumerId, KeyId, PlanId, ServiceId, TargetId, TenantId, UserId};

@@ -97,13 +97,7 @@ impl BaseUrl {
         }
         let (host, port) = split_port(authority)?;
         let host = parse_host(host)?;
-        let port = match port {
-            Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
-                port.parse::<NonZeroU16>().map_err(|_| BadUrl::Port)?.get()
-            }
-            Some(_) => return Err(BadUrl::Port),
-            None => scheme.default_port(),
-        };
+        let port = port.map_or(Ok(scheme.default_port()), parse_port)?;
         let path_prefix = path.trim_end_matches('/');
         if !path_prefix.is_empty() {
             CanonicalPath::parse(path_prefix.as_bytes())
@@ -179,7 +173,7 @@ fn split_scheme(text: &str) -> Option<(Scheme, &str)> {
     }
 }
 
-fn split_port(authority: &str) -> Result<(&str, Option<&str>), BadUrl> {
+pub(super) fn split_port(authority: &str) -> Result<(&str, Option<&str>), BadUrl> {
     if authority.starts_with('[') {
         let end = authority.find(']').ok_or(BadUrl::Host)? + 1;
         let (host, rest) = authority.split_at(end);
@@ -195,7 +189,14 @@ fn split_port(authority: &str) -> Result<(&str, Option<&str>), BadUrl> {
     }
 }
 
-fn parse_host(text: &str) -> Result<Host, BadUrl> {
+pub(super) fn parse_port(text: &str) -> Result<u16, BadUrl> {
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(BadUrl::Port);
+    }
+    text.parse::<NonZeroU16>().map(NonZeroU16::get).map_err(|_| BadUrl::Port)
+}
+
+pub(super) fn parse_host(text: &str) -> Result<Host, BadUrl> {
     if let Some(inner) = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
         let address = inner.parse::<Ipv6Addr>().map_err(|_| BadUrl::Host)?;
         return literal(IpAddr::V6(address));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tollgate_core::address::AllowList;
+use tollgate_core::resource::{CounterStoreUrl, Encryption};
 use tollgate_core::token::{Issuing, LONGEST_LIFETIME, SigningKey};
 
 use super::layers::Layer;
@@ -13,7 +14,7 @@ use super::setting::{self, Setting};
 use super::value::{self, Reading, Value};
 use super::{
     ADMIN_TOKEN, AdminToken, Config, ControlConfig, IdentityFiles, JWT_SECRET, LimitsConfig, ProxyConfig,
-    TimeoutsConfig, TokensConfig,
+    RedisConfig, TimeoutsConfig, TokensConfig,
 };
 
 /// What is told through the environment alone.
@@ -61,6 +62,7 @@ impl Reader<'_> {
     fn config(&mut self, secrets: Secrets<'_>) -> Option<Config> {
         let data_dir = self.read(&setting::DATA_DIR, value::path);
         let database_file = self.read(&setting::DATABASE_URL, value::sqlite_file);
+        let redis = self.redis();
         let log_level = self.read(&setting::LOG_LEVEL, value::log_level);
         let access_log = if self.layer.has(&setting::ACCESS_LOG) {
             self.read(&setting::ACCESS_LOG, value::access_log).map(Some)
@@ -84,6 +86,7 @@ impl Reader<'_> {
         let config = Config {
             data_dir: data_dir?,
             database_file: database_file?,
+            redis: redis.ok()?,
             log_level: log_level?,
             access_log: access_log?,
             proxy: proxy?,
@@ -100,6 +103,31 @@ impl Reader<'_> {
         };
         self.refuse_shared_address(&config);
         Some(config)
+    }
+
+    fn redis(&mut self) -> Result<Option<RedisConfig>, Noted> {
+        let ca_file = self.read(&setting::REDIS_CA_FILE, value::optional_path).ok_or(Noted);
+        let (value, origin) = self.layer.value(&setting::REDIS_URL);
+        let url = match value.text() {
+            Some("") => Ok(None),
+            // The value is not repeated, unlike others: whatever is wrong with it, a password may be in it.
+            Some(text) => CounterStoreUrl::parse(text).map(Some).map_err(|reason| format!(": {reason}")),
+            None => Err(String::new()),
+        };
+        let url = url.map_err(|reason| {
+            let message = format!("must be {}{reason}", setting::REDIS_URL.expected);
+            self.problems.push(ConfigProblem { origin, key: setting::REDIS_URL.key.to_owned(), message });
+            Noted
+        });
+        let (url, ca_file) = (url?, ca_file?);
+        let is_used = url.as_ref().is_some_and(|url| url.encryption == Encryption::Tls);
+        if ca_file.is_some() && !is_used {
+            let (_, origin) = self.layer.value(&setting::REDIS_CA_FILE);
+            let message = "is for a redis_url of rediss:// alone".to_owned();
+            self.problems.push(ConfigProblem { origin, key: setting::REDIS_CA_FILE.key.to_owned(), message });
+            return Err(Noted);
+        }
+        Ok(url.map(|url| RedisConfig { url, ca_file }))
     }
 
     fn proxy(&mut self) -> Option<ProxyConfig> {

@@ -125,7 +125,7 @@ mod tests {
                 "t.toml:5: proxy.listn is not a setting; did you mean proxy.listen?",
                 "t.toml:6: proxy.colour is not a setting; in [proxy] there are listen, workers, \
                  trusted_proxies, upstream_ca_file, upstream_idle_connections",
-                "t.toml:7: prox is not a setting; outside the sections there are data_dir, database_url, \
+                "t.toml:7: prox is not a setting; outside the sections there are data_dir, database_url, redis_url, \
                  log_level, access_log",
             ]
         );

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use tollgate_core::address::{AllowList, Network};
 use tollgate_core::feed::NodeName;
-use tollgate_core::resource::BaseUrl;
+use tollgate_core::resource::{BaseUrl, CounterStoreUrl};
 use tollgate_core::token::Issuing;
 use tracing::level_filters::LevelFilter;
 
@@ -32,6 +32,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The `SQLite` file, where it is not the one in the data directory.
     pub database_file: Option<PathBuf>,
+    /// Where nodes count together; each counts alone where `None`.
+    pub redis: Option<RedisConfig>,
     pub log_level: LevelFilter,
     /// `None` where nobody said: what is best differs between commands.
     pub access_log: Option<AccessLog>,
@@ -46,6 +48,13 @@ pub struct Config {
     pub failures_per_minute: Option<NonZeroU32>,
     pub tokens: TokensConfig,
     pub admin_token: Option<AdminToken>,
+}
+
+#[derive(Debug)]
+pub struct RedisConfig {
+    pub url: CounterStoreUrl,
+    /// Of an encrypted connection; the system's roots where `None`.
+    pub ca_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -49,6 +49,13 @@ settings! {
         expected: "sqlite: and a file's path, such as sqlite:/var/lib/tollgate/tollgate.db (no other database is supported yet)",
         well_known_variable: "DATABASE_URL"
     }
+    REDIS_URL {
+        key: "redis_url", default: "",
+        expected: "redis://, rediss://, redis+unix://, redis+cluster:// or redis+sentinel:// and where it is, such as \
+                   redis://user:password@host:6379/0",
+        well_known_variable: "REDIS_URL"
+    }
+    REDIS_CA_FILE { key: "redis.ca_file", default: "", expected: "a PEM file's path" }
     LOG_LEVEL {
         key: "log_level", default: "info", expected: "one of error, warn, info, debug, trace, off",
         well_known_variable: "LOG_LEVEL"

@@ -110,3 +110,38 @@ fn the_admin_token_is_never_shown() {
     let config = compile("", &[("TOLLGATE_ADMIN_TOKEN", "s3cret")], &[]).unwrap();
     assert!(!format!("{config:?}").contains("s3cret"));
 }
+
+#[test]
+fn a_counter_store_is_a_url_whose_password_shows_nowhere() {
+    let url = "rediss+sentinel://ann:s3cret@a,b/main";
+    let file = format!("redis_url = \"{url}\"\n[redis]\nca_file = \"ca.pem\"\n");
+    let config = compile(&file, &[], &[]).unwrap();
+    let redis = config.redis.as_ref().unwrap();
+    assert_eq!(redis.url.to_string(), "rediss+sentinel://a:26379,b:26379/main/0");
+    assert_eq!(redis.ca_file.as_deref(), Some(Path::new("ca.pem")));
+    assert!(!format!("{config:?}").contains("s3cret"));
+    let elsewhere = [("REDIS_URL", "redis://:s3cret@elsewhere")];
+    let config = compile("redis_url = \"redis://here\"", &elsewhere, &[]).unwrap();
+    assert_eq!(config.redis.unwrap().url.to_string(), "redis://elsewhere:6379/0");
+    assert!(compile("", &[("REDIS_URL", "")], &[]).unwrap().redis.is_none());
+}
+
+#[test]
+fn what_is_no_counter_store_is_refused_without_repeating_it() {
+    for (url, reason) in [
+        ("ann:s3cret@host", ": it has another scheme"),
+        ("redis://:s3cret@host:none/0", ": a port in it is not 1 to 65535"),
+        ("redis+sentinel://:s3cret@host", ": the master's name is missing: redis+sentinel://host:port/name"),
+    ] {
+        let problems = compile("", &[("REDIS_URL", url)], &[]).unwrap_err();
+        assert!(
+            problems.starts_with("REDIS_URL must be redis://, ") && problems.ends_with(reason),
+            "{problems}"
+        );
+        assert!(!problems.contains("s3cret"), "{problems}");
+    }
+    let problems = compile("redis_url = 6379", &[], &[]).unwrap_err();
+    assert!(problems.starts_with("t.toml:1: redis_url must be redis://, "), "{problems}");
+    let problems = compile("redis_url = \"redis://h\"\nredis.ca_file = \"ca.pem\"", &[], &[]).unwrap_err();
+    assert_eq!(problems, "t.toml:2: redis.ca_file is for a redis_url of rediss:// alone");
+}
