@@ -30,8 +30,12 @@ pub struct Node {
     name: String,
     token: String,
     control: SocketAddr,
+    environment: Environment,
     directory: TempDir,
 }
+
+/// What a node is started with beside what every node is.
+type Environment = Vec<(String, String)>;
 
 impl Control {
     #[track_caller]
@@ -108,6 +112,18 @@ impl Control {
         node
     }
 
+    /// The same with these variables.
+    #[track_caller]
+    pub fn node_with(&self, name: &str, environment: &[(&str, &str)]) -> Node {
+        let (_, token) = self.node_token(name);
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let environment = environment.iter().map(owned).collect();
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let node = Node::start_in(directory, self.address, name, &token, environment);
+        node.await_ready();
+        node
+    }
+
     #[track_caller]
     pub fn unready_node(&self, name: &str, token: &str) -> Node {
         Node::start(self.address, name, token)
@@ -134,18 +150,27 @@ impl Node {
     /// Fed by the control plane at this address.
     #[track_caller]
     pub fn start(control: SocketAddr, name: &str, token: &str) -> Self {
-        Self::start_in(tempfile::tempdir().expect("a temporary directory"), control, name, token)
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        Self::start_in(directory, control, name, token, Environment::new())
     }
 
     #[track_caller]
-    fn start_in(directory: TempDir, control: SocketAddr, name: &str, token: &str) -> Self {
+    fn start_in(
+        directory: TempDir,
+        control: SocketAddr,
+        name: &str,
+        token: &str,
+        environment: Environment,
+    ) -> Self {
         let mut command = tollgate();
         command.arg("proxy").arg("--data-dir").arg(directory.path());
         command.args(["--control-url", &format!("http://{control}"), "--proxy-listen", "127.0.0.1:0"]);
         command.env("TOLLGATE_NODE_TOKEN", token).env("TOLLGATE_CONTROL__NODE_NAME", name);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         let mut process = ChildProcess::spawn(name, command.env("TOLLGATE_ACCESS_LOG", "off"));
         let proxy = process.await_start(|process| listening(process, "proxy"));
-        Self { process, proxy, name: name.to_owned(), token: token.to_owned(), control, directory }
+        let (name, token) = (name.to_owned(), token.to_owned());
+        Self { process, proxy, name, token, control, environment, directory }
     }
 
     /// Ends it with the signal, and gives what starts it again on the same data.
@@ -153,8 +178,8 @@ impl Node {
     pub fn end(mut self, signal: &str) -> StoppedNode {
         self.process.signal(signal);
         self.process.await_end();
-        let Self { name, token, control, directory, .. } = self;
-        StoppedNode { name, token, control, directory }
+        let Self { name, token, control, environment, directory, .. } = self;
+        StoppedNode { name, token, control, environment, directory }
     }
 
     /// The status of a GET with this key.
@@ -176,6 +201,13 @@ impl Node {
         eventually("the node is ready", || self.client().get("/health/ready", &[]).status == 200);
     }
 
+    /// Waits until it says that the counter store is `up` or `down`.
+    #[track_caller]
+    pub fn await_store(&self, state: &str) {
+        let shown = || self.client().get("/health/ready", &[]).expect(200).json();
+        eventually(&format!("the store is {state}"), || shown()["counter_store"] == state);
+    }
+
     pub fn log(&self) -> Vec<String> {
         self.process.stderr.all()
     }
@@ -194,13 +226,14 @@ pub struct StoppedNode {
     name: String,
     token: String,
     control: SocketAddr,
+    environment: Environment,
     directory: TempDir,
 }
 
 impl StoppedNode {
     #[track_caller]
     pub fn start(self) -> Node {
-        Node::start_in(self.directory, self.control, &self.name, &self.token)
+        Node::start_in(self.directory, self.control, &self.name, &self.token, self.environment)
     }
 
     /// Changes a byte in the middle of what it has saved.
