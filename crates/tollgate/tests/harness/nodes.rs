@@ -116,10 +116,7 @@ impl Control {
     #[track_caller]
     pub fn node_with(&self, name: &str, environment: &[(&str, &str)]) -> Node {
         let (_, token) = self.node_token(name);
-        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        let environment = environment.iter().map(owned).collect();
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let node = Node::start_in(directory, self.address, name, &token, environment);
+        let node = Node::start_with(self.address, name, &token, environment);
         node.await_ready();
         node
     }
@@ -150,8 +147,16 @@ impl Node {
     /// Fed by the control plane at this address.
     #[track_caller]
     pub fn start(control: SocketAddr, name: &str, token: &str) -> Self {
+        Self::start_with(control, name, token, &[])
+    }
+
+    /// The same with these variables.
+    #[track_caller]
+    pub fn start_with(control: SocketAddr, name: &str, token: &str, environment: &[(&str, &str)]) -> Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let environment = environment.iter().map(owned).collect();
         let directory = tempfile::tempdir().expect("a temporary directory");
-        Self::start_in(directory, control, name, token, Environment::new())
+        Self::start_in(directory, control, name, token, environment)
     }
 
     #[track_caller]
