@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::gauge::Gauge;
+use super::gauge::{self, Gauge};
 use super::{Calendar, LimitRule, SubjectWindows};
 use crate::time::UnixMicros;
 
@@ -61,17 +61,23 @@ pub struct Settlement {
 /// Decides on one request that costs `cost`, and charges it to all subjects where all let it through. No subject
 /// may be in several of the charges.
 pub fn decide(charges: &mut [Charge<'_>], cost: u64, now: UnixMicros) -> Outcome {
+    decide_at(charges, cost, cost, now)
+}
+
+/// The same for a request that has to fit as `asked` and is charged as `charged`.
+#[inline]
+pub(super) fn decide_at(charges: &mut [Charge<'_>], asked: u64, charged: u64, now: UnixMicros) -> Outcome {
     let mut gauges = Gauges::new();
     let mut refusal = None;
     for charge in &*charges {
-        judge(charge.rules, charge.windows, charge.calendar, cost, now, &mut gauges, &mut refusal);
+        judge(charge.rules, charge.windows, charge.calendar, asked, now, &mut gauges, &mut refusal);
     }
     let mut standings = Standings::new();
     let mut gauges = gauges.iter_mut();
     for Charge { rules, windows, .. } in charges {
         for (rule, gauge) in rules.iter().zip(&mut gauges) {
             if refusal.is_none() {
-                gauge.charge(cost);
+                gauge.charge(charged);
                 windows.update(rule.window, |stored| gauge.counted(stored));
             }
             standings.push(gauge.standing());
@@ -110,6 +116,11 @@ pub fn settle(
         read(windows).standing()
     };
     rules.iter().map(settle_one).collect()
+}
+
+/// What a subject has used of each limit, as far as it counts now.
+pub fn used(rules: &[LimitRule], windows: &SubjectWindows, now: UnixMicros) -> SmallVec<[u64; 4]> {
+    rules.iter().map(|rule| gauge::used(rule, windows.find(rule.window), now)).collect()
 }
 
 type Gauges = SmallVec<[Gauge; 4]>;

@@ -115,8 +115,8 @@ impl Gauge {
     }
 }
 
-/// The requests that another algorithm's count stands for now.
-fn used(rule: &LimitRule, stored: Option<&Counted>, now: UnixMicros) -> u64 {
+/// The requests that a count stands for now, whatever algorithm counted them; rounded up.
+pub(super) fn used(rule: &LimitRule, stored: Option<&Counted>, now: UnixMicros) -> u64 {
     match stored {
         Some(&Counted::Bucket { missing, at, .. }) => {
             rule.bucket(rule.requests, 0, now).since(missing.into(), at, now).used()

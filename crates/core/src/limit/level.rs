@@ -1,6 +1,7 @@
 //! The levels at which limits are set, each with a list of its own.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use super::{Calendar, LimitRule, Subject};
 use crate::resource::{Counting, Limit, OnUnavailable, RuleName};
@@ -45,8 +46,8 @@ pub struct LevelLimits {
     /// A plan says where it is counted; the other levels have the default.
     pub counting: Counting,
     pub on_unavailable: OnUnavailable,
-    /// Each of a window of its own.
-    pub rules: Box<[LimitRule]>,
+    /// Each of a window of its own. Shared, as what was granted under them is held together with them.
+    pub rules: Arc<[LimitRule]>,
     /// Most requests at once.
     pub concurrency: Option<NonZeroU32>,
     /// The line of `RateLimit-Policy`, as HTTP/1.1 writes it, and `RateLimit: `; empty without rules.
@@ -77,7 +78,7 @@ impl LevelLimits {
         Self::compile(level, rules, None)
     }
 
-    fn compile(level: Level, rules: Box<[LimitRule]>, concurrency: Option<NonZeroU32>) -> Self {
+    fn compile(level: Level, rules: Arc<[LimitRule]>, concurrency: Option<NonZeroU32>) -> Self {
         let policies: Vec<&str> = rules.iter().map(|rule| rule.headers.policy.as_ref()).collect();
         let policy_line = if policies.is_empty() {
             String::new()

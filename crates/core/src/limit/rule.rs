@@ -1,7 +1,7 @@
 //! A limit as the proxy runs it: the numbers, and the texts that every response carries of it, made once.
 
 use super::Window;
-use super::calendar::Period;
+use super::calendar::{Calendar, Period};
 use super::decision::Standing;
 use super::fixed_window::FixedWindow;
 use super::sliding_log::SlidingLog;
@@ -38,11 +38,15 @@ impl LimitRule {
     /// What was used of this limit, as far as it has not come back: a full bucket that holds more or less than the limit's
     /// requests is unused all the same.
     pub const fn used(&self, standing: Standing) -> u64 {
-        let most_at_once = match self.algorithm {
+        self.most_at_once().saturating_sub(standing.remaining)
+    }
+
+    /// What an unused limit lets through at one instant.
+    pub const fn most_at_once(&self) -> u64 {
+        match self.algorithm {
             Algorithm::TokenBucket { burst } => burst,
             Algorithm::FixedWindow | Algorithm::SlidingWindow | Algorithm::SlidingLog => self.requests,
-        };
-        most_at_once.saturating_sub(standing.remaining)
+        }
     }
 
     pub fn compile(limit: &Limit) -> Self {
@@ -75,6 +79,13 @@ impl LimitRule {
         self.headers.before_available = renamed(&self.headers.before_available);
         self.headers.policy = renamed(&self.headers.policy);
         self
+    }
+
+    /// Start and end in seconds since the epoch of the day or month that `now` lies in; `None` of other windows, which are
+    /// aligned to the epoch.
+    pub fn calendar_period(&self, calendar: Calendar<'_>, now: UnixMicros) -> Option<(u64, u64)> {
+        let period = || self.window.period(self.anchor, calendar, now);
+        self.window.is_calendar().then(period).map(|period| (period.start_secs, period.end_secs))
     }
 
     // This limit by each algorithm, so many requests of it used.

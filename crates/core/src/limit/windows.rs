@@ -33,13 +33,17 @@ impl SubjectWindows {
         }
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Drops what is over; `true` where nothing is left.
     pub fn forget_past(&mut self, now: UnixMicros) -> bool {
         self.0.retain(|(window, counted)| now < counted.over_at(*window));
         self.0.is_empty()
     }
 
-    pub(super) fn find(&self, window: Window) -> Option<&Counted> {
+    pub fn find(&self, window: Window) -> Option<&Counted> {
         self.0.iter().find(|(held, _)| *held == window).map(|(_, counted)| counted)
     }
 }
