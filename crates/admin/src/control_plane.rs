@@ -45,7 +45,12 @@ pub struct Settings {
     pub admin_token: Option<String>,
     /// Where the proxy notes which keys were used.
     pub last_used: Option<Box<dyn LastUsed>>,
+    /// What `/metrics` says of this process; nothing where `None`.
+    pub metrics: Option<MetricsSource>,
 }
+
+/// In Prometheus' text format.
+pub type MetricsSource = Box<dyn Fn() -> String + Send + Sync>;
 
 impl Settings {
     /// The usual ones.
@@ -57,6 +62,7 @@ impl Settings {
             allow_list: AllowList::default(),
             admin_token: None,
             last_used: None,
+            metrics: None,
         }
     }
 }
@@ -94,6 +100,7 @@ pub(crate) struct Inner {
     pub allow_list: AllowList,
     pub admin_token: KeyHash,
     pub last_used: Option<Box<dyn LastUsed>>,
+    pub metrics: Option<MetricsSource>,
     /// Held by whoever writes, from the first row to the published snapshot.
     pub turn: Arc<Mutex<()>>,
     pub passwords: Passwords,
@@ -126,6 +133,7 @@ impl ControlPlane {
             allow_list: settings.allow_list,
             admin_token,
             last_used: settings.last_used,
+            metrics: settings.metrics,
             turn: Arc::default(),
             passwords: Passwords::new(),
             throttle: Throttle::default(),

@@ -19,7 +19,7 @@ mod sealing;
 mod throttle;
 mod token;
 
-pub use control_plane::{ControlPlane, FirstStart, OpenError, Settings};
+pub use control_plane::{ControlPlane, FirstStart, MetricsSource, OpenError, Settings};
 pub use document::{Applied, ApplyError, Document, Tally};
 pub use jobs::LastUsed;
 pub use principal::Principal;

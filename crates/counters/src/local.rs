@@ -9,9 +9,9 @@ use std::num::NonZeroU32;
 
 use ahash::RandomState;
 use parking_lot::{Mutex, MutexGuard};
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 use tollgate_core::limit::{
-    self, Charge, Counted, CounterRecord, Demand, Outcome, Refusal, Settlement, Standings, Subject,
+    self, Calendar, Charge, Counted, CounterRecord, Demand, LimitRule, Outcome, Refusal, Settlement, Standings, Subject,
     SubjectWindows,
 };
 use tollgate_core::time::UnixMicros;
@@ -57,6 +57,8 @@ pub enum Verdict<'c> {
     Limited(Refusal),
     /// As many requests as this demand allows at once are under way; nothing was charged.
     Busy { demand: usize },
+    /// The store that counts cannot be reached, and the plan lets nothing through then; nothing was charged.
+    Unavailable,
 }
 
 impl Verdict<'_> {
@@ -71,6 +73,13 @@ impl Verdict<'_> {
 pub struct Permits<'c> {
     counters: &'c LocalCounters,
     subjects: SmallVec<[Subject; 1]>,
+}
+
+impl Permits<'_> {
+    /// Takes these places over as well.
+    pub(crate) fn join(&mut self, mut other: Self) {
+        self.subjects.append(&mut other.subjects);
+    }
 }
 
 impl Drop for Permits<'_> {
@@ -167,7 +176,69 @@ impl LocalCounters {
 
     /// Where the subjects stand; charges nothing.
     pub fn inspect(&self, demands: &[Demand<'_>], now: UnixMicros) -> Outcome {
-        self.lock_all(demands).inspect(demands, 1, now)
+        self.inspect_costing(demands, 1, now)
+    }
+
+    pub(crate) fn inspect_costing(&self, demands: &[Demand<'_>], cost: u64, now: UnixMicros) -> Outcome {
+        self.lock_all(demands).inspect(demands, cost, now)
+    }
+
+    /// A place among the requests of a subject whose limits are counted elsewhere.
+    pub(crate) fn place(&self, subject: Subject, most: NonZeroU32) -> Option<Permits<'_>> {
+        let mut shard = self.shard(subject).lock();
+        let entry = shard.entry(subject).or_default();
+        if is_full(Some(most), entry.in_flight) {
+            return None;
+        }
+        entry.in_flight += 1;
+        Some(Permits { counters: self, subjects: smallvec![subject] })
+    }
+
+    pub(crate) fn no_permits(&self) -> Permits<'_> {
+        self.permits()
+    }
+
+    /// Keeps what a store that is not there has to be told of one subject.
+    pub(crate) fn owe(
+        &self,
+        subject: Subject,
+        rules: &[LimitRule],
+        calendar: Calendar<'_>,
+        settlement: Settlement,
+        now: UnixMicros,
+    ) {
+        let mut shard = self.shard(subject).lock();
+        let entry = shard.entry(subject).or_default();
+        limit::settle(rules, &mut entry.windows, calendar, settlement, now);
+        entry.changed = true;
+    }
+
+    /// What was counted here of a subject.
+    pub(crate) fn windows(&self, subject: Subject) -> SubjectWindows {
+        self.shard(subject).lock().get(&subject).map(|entry| entry.windows.clone()).unwrap_or_default()
+    }
+
+    /// The same, to be counted elsewhere from now on; what was kept of it over restarts goes too.
+    pub(crate) fn take_windows(&self, subject: Subject) -> SubjectWindows {
+        let mut shard = self.shard(subject).lock();
+        let Some(entry) = shard.get_mut(&subject) else { return SubjectWindows::default() };
+        let taken = entry.windows.clone();
+        for (window, _) in taken.iter() {
+            entry.windows.put(window, Counted::Fixed { start_secs: 0, end_secs: 0, used: 0 });
+        }
+        entry.changed |= !taken.is_empty();
+        taken
+    }
+
+    /// Puts back what was taken, where it could not be counted elsewhere. Nothing else was counted meanwhile, or what
+    /// was is less than this.
+    pub(crate) fn put_windows_back(&self, subject: Subject, windows: &SubjectWindows) {
+        let mut shard = self.shard(subject).lock();
+        let entry = shard.entry(subject).or_default();
+        for (window, counted) in windows.iter() {
+            entry.windows.put(window, counted.clone());
+        }
+        entry.changed |= !windows.is_empty();
     }
 
     /// Corrects what a request that was let through was charged to these subjects; gives where they stand then.

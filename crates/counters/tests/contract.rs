@@ -212,7 +212,7 @@ fn what_is_settled_is_charged_and_given_back_to_all_subjects() {
 fn permits(verdict: Verdict<'_>) -> Option<Permits<'_>> {
     match verdict {
         Verdict::Admitted(permits) => Some(permits),
-        Verdict::Limited(_) | Verdict::Busy { .. } => None,
+        Verdict::Limited(_) | Verdict::Busy { .. } | Verdict::Unavailable => None,
     }
 }
 

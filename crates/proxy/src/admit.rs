@@ -8,10 +8,11 @@ use tollgate_core::limit::{Calendar, Demand, Level, LimitRule, Settlement, Stand
 use tollgate_core::resource::FailedRequests;
 use tollgate_core::snapshot::ServiceLimits;
 use tollgate_core::time::UnixMicros;
-use tollgate_counters::{Decision, LocalCounters, Permits, Verdict};
+use tollgate_counters::{Attempt, Counters, Decision, Permits, Undecided, Verdict};
 use tollgate_http1::ResponseHead;
 
 use crate::authenticate::Caller;
+use crate::clock::Moment;
 use crate::message::TimeTexts;
 use crate::rejection::{RateLimited, Rejection};
 use crate::route::Selected;
@@ -20,7 +21,7 @@ use crate::route::Selected;
 pub(crate) struct Admitted<'s> {
     pub caller: Caller<'s>,
     limits: Limits<'s>,
-    counters: &'s LocalCounters,
+    counters: &'s Counters,
     cost: u64,
     charged_at: UnixMicros,
     /// Of the service, where it has any: what a request costs in the end.
@@ -93,7 +94,7 @@ impl<'s> Admitted<'s> {
 
     /// Charges what the response says that the request has cost, or gives the charge back where it failed. Gives the
     /// limits as they stand then, where that changed anything.
-    pub fn settle(&self, response: &ResponseHead, now: UnixMicros) -> Option<Limits<'s>> {
+    pub fn settle(&self, response: &ResponseHead, now: Moment) -> Option<Limits<'s>> {
         let costs = self.costs?;
         if response.status >= 500 && costs.failed == FailedRequests::Refunded {
             return self.settle_at(0, now);
@@ -104,19 +105,19 @@ impl<'s> Admitted<'s> {
     }
 
     /// The same for a request that ends with this rejection behind its charge.
-    pub fn settle_failed(&self, rejection: &Rejection, now: UnixMicros) -> Option<Limits<'s>> {
+    pub fn settle_failed(&self, rejection: &Rejection, now: Moment) -> Option<Limits<'s>> {
         let is_refunded =
             self.costs?.failed == FailedRequests::Refunded && rejection.appearance().status >= 500;
         if is_refunded { self.settle_at(0, now) } else { None }
     }
 
-    fn settle_at(&self, actual: u64, now: UnixMicros) -> Option<Limits<'s>> {
+    fn settle_at(&self, actual: u64, now: Moment) -> Option<Limits<'s>> {
         if actual == self.cost {
             return None;
         }
         let settlement = Settlement { charged: self.cost, charged_at: self.charged_at, actual };
         let demands = self.limits.demands.clone();
-        let standings = self.counters.settle(&demands, settlement, now);
+        let standings = self.counters.settle(&demands, settlement, now.into());
         Some(Limits { demands, standings })
     }
 }
@@ -130,27 +131,63 @@ fn parse_cost(value: &[u8]) -> Option<u64> {
     is_number.then(|| digits.fold(0, |cost: u64, digit| (cost * 10 + digit).min(MOST)))
 }
 
-pub(crate) fn check<'s>(
-    asked: &Asked<'_, 's>,
-    counters: &'s LocalCounters,
-    now: UnixMicros,
-    times: &TimeTexts,
-) -> Result<Admitted<'s>, Rejection> {
+/// A request whose limits are looked at.
+pub(crate) struct Check<'a, 's> {
+    asked: &'a Asked<'a, 's>,
+    demands: Demands<'s>,
+    cost: u64,
+    counters: &'s Counters,
+    now: Moment,
+    times: &'a TimeTexts,
+}
+
+/// What is known at once.
+pub(crate) enum Checked<'a, 's> {
+    Decided(Result<Admitted<'s>, Rejection>),
+    /// The counter store has to be asked.
+    Waiting(Check<'a, 's>, Box<Undecided<'s, 's>>),
+}
+
+pub(crate) fn check<'a, 's>(
+    asked: &'a Asked<'a, 's>,
+    counters: &'s Counters,
+    now: Moment,
+    times: &'a TimeTexts,
+) -> Checked<'a, 's> {
     let (demands, cost) = demands(asked);
-    let Decision { standings, verdict } = counters.decide(&demands, cost, now);
-    let limits = Limits { demands, standings };
-    match verdict {
-        Verdict::Admitted(permits) => Ok(Admitted {
-            caller: asked.caller,
-            limits,
-            counters,
-            cost,
-            charged_at: now,
-            costs: asked.selected.service.limits.as_deref(),
-            permits: Cell::new(Some(permits)),
-        }),
-        Verdict::Limited(refusal) => Err(RateLimited::by_limit(&limits, refusal, now, times)),
-        Verdict::Busy { demand } => Err(RateLimited::by_concurrency(&limits, demand, now, times)),
+    let attempt = counters.decide(&demands, cost, now.into());
+    let check = Check { asked, demands, cost, counters, now, times };
+    match attempt {
+        Attempt::Decided(decision) => Checked::Decided(check.decided(decision)),
+        Attempt::Waiting(undecided) => Checked::Waiting(check, undecided),
+    }
+}
+
+impl<'s> Check<'_, 's> {
+    /// For as long as a request may wait for the counter store.
+    pub async fn wait(self, undecided: Box<Undecided<'s, 's>>) -> Result<Admitted<'s>, Rejection> {
+        let decision = undecided.wait().await;
+        self.decided(decision)
+    }
+
+    fn decided(self, decision: Decision<'s>) -> Result<Admitted<'s>, Rejection> {
+        let Self { asked, demands, cost, counters, now: Moment { wall: now, .. }, times } = self;
+        let Decision { standings, verdict } = decision;
+        let limits = Limits { demands, standings };
+        match verdict {
+            Verdict::Admitted(permits) => Ok(Admitted {
+                caller: asked.caller,
+                limits,
+                counters,
+                cost,
+                charged_at: now,
+                costs: asked.selected.service.limits.as_deref(),
+                permits: Cell::new(Some(permits)),
+            }),
+            Verdict::Limited(refusal) => Err(RateLimited::by_limit(&limits, refusal, now, times)),
+            Verdict::Busy { demand } => Err(RateLimited::by_concurrency(&limits, demand, now, times)),
+            Verdict::Unavailable => Err(Rejection::CounterStoreDown),
+        }
     }
 }
 
@@ -188,8 +225,8 @@ pub(crate) fn demands_everywhere<'s>(caller: &Caller<'s>) -> Demands<'s> {
 }
 
 /// Where the subjects stand, charging nothing.
-pub(crate) fn inspect<'s>(demands: Demands<'s>, counters: &LocalCounters, now: UnixMicros) -> Limits<'s> {
-    let standings = counters.inspect(&demands, now).standings;
+pub(crate) fn inspect<'s>(demands: Demands<'s>, counters: &Counters, now: Moment) -> Limits<'s> {
+    let standings = counters.inspect(&demands, now.into());
     Limits { demands, standings }
 }
 

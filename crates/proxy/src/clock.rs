@@ -12,6 +12,12 @@ pub(crate) struct Moment {
     pub wall: UnixMicros,
 }
 
+impl From<Moment> for tollgate_counters::Moment {
+    fn from(Moment { instant, wall }: Moment) -> Self {
+        Self { wall, instant }
+    }
+}
+
 /// Reads the monotonic clock alone and derives the wall clock from a common base, which
 /// [`Clock::synchronise`] renews every second, so that a stepped wall clock is followed.
 pub(crate) struct Clock {

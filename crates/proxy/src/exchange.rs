@@ -8,7 +8,7 @@ use tollgate_core::snapshot::Snapshot;
 use tollgate_core::time::UnixMicros;
 use tollgate_http1::{BodyLength, Method, RequestHead, keep_alive, request_body};
 
-use crate::admit::Asked;
+use crate::admit::{Asked, Checked};
 use crate::arrival::{Arrival, read_head};
 use crate::authenticate::{Caller, Found, Token};
 use crate::client::{Client, Progress};
@@ -158,8 +158,13 @@ impl<'x> Context<'x> {
             Examined::AboutGateway => return Ok(Answer::Own(reserved::about_gateway(), None)),
         };
         if let Some(reserved) = Reserved::of(request.path.as_str()) {
+            if gateway.counters.store().is_some() {
+                let (worker, snapshot) = (self.worker, self.snapshot);
+                let look = reserved::look(reserved, worker, snapshot, &request, self.origin, self.received);
+                Box::pin(look).await;
+            }
             let (reply, caller) =
-                reserved::answer(reserved, self.worker, self.snapshot, &request, self.origin, now)
+                reserved::answer(reserved, self.worker, self.snapshot, &request, self.origin, self.received)
                     .map_err(untouched)?;
             return Ok(Answer::Own(reply, caller));
         }
@@ -182,7 +187,12 @@ impl<'x> Context<'x> {
         let method = self.head.method_name();
         authenticate::permit(&caller, &selected, method, client).map_err(untouched)?;
         let asked = Asked { caller, selected: &selected, method, client };
-        let admitted = admit::check(&asked, &gateway.counters, now, &self.worker.times).map_err(untouched)?;
+        let admitted = match admit::check(&asked, &gateway.counters, self.received, &self.worker.times) {
+            Checked::Decided(outcome) => outcome,
+            // Boxed, so that requests which do not wait carry no room for it.
+            Checked::Waiting(check, undecided) => Box::pin(check.wait(undecided)).await,
+        };
+        let admitted = admitted.map_err(untouched)?;
         let forward = Forward {
             worker: self.worker,
             snapshot: self.snapshot,
@@ -196,10 +206,10 @@ impl<'x> Context<'x> {
         };
         let forwarded = forward::send(&forward, sides, record).await;
         forwarded.map(Answer::Forwarded).map_err(|rejection| {
-            let now = self.worker.clock.now().wall;
+            let now = self.worker.clock.now();
             let settled = admitted.settle_failed(&rejection, now);
             let (limits, mut limit_lines) = (settled.as_ref().unwrap_or(admitted.limits()), Vec::new());
-            push_limit_lines(&mut limit_lines, limits, now, &self.worker.times);
+            push_limit_lines(&mut limit_lines, limits, now.wall, &self.worker.times);
             Refused { rejection, body: Body::Touched, limit_lines }
         })
     }

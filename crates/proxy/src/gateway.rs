@@ -12,7 +12,7 @@ use tokio_rustls::TlsConnector;
 use tollgate_core::resource::KeyId;
 use tollgate_core::snapshot::Snapshot;
 use tollgate_core::usage::KeyUsage;
-use tollgate_counters::LocalCounters;
+use tollgate_counters::Counters;
 use tollgate_http1::Version;
 
 use crate::access_log::AccessLogger;
@@ -24,7 +24,7 @@ use crate::settings::Settings;
 pub(crate) struct Gateway {
     pub settings: Settings,
     pub snapshot: Arc<ArcSwap<Snapshot>>,
-    pub counters: Arc<LocalCounters>,
+    pub counters: Arc<Counters>,
     pub pools: Pools,
     pub tls: TlsConnector,
     pub access_log: AccessLogger,
@@ -92,7 +92,7 @@ impl Gateway {
     pub fn new(
         settings: Settings,
         snapshot: Arc<ArcSwap<Snapshot>>,
-        counters: Arc<LocalCounters>,
+        counters: Arc<Counters>,
         tls: TlsConnector,
         access_log: AccessLogger,
         port: u16,

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tollgate_core::resource::KeyId;
 use tollgate_core::snapshot::Snapshot;
 use tollgate_core::usage::KeyUsage;
-use tollgate_counters::LocalCounters;
+use tollgate_counters::Counters;
 
 use crate::access_log::AccessLogger;
 use crate::forward::{RootsError, connector};
@@ -27,7 +27,7 @@ const BACKLOG: i32 = 4_096;
 pub struct Shared {
     /// What to run; replaced whole at every change.
     pub snapshot: Arc<ArcSwap<Snapshot>>,
-    pub counters: Arc<LocalCounters>,
+    pub counters: Arc<Counters>,
 }
 
 /// The running workers.

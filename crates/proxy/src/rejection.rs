@@ -43,6 +43,8 @@ pub(crate) enum Rejection {
     /// Nothing is known yet of what there is to serve.
     NotStarted,
     NoPlan,
+    /// The store that counts limits cannot be reached, and the plan lets nothing through then.
+    CounterStoreDown,
     NoSigningKey,
     /// Nothing is there to verify a token of another issuer with.
     IssuerUnavailable,
@@ -199,6 +201,10 @@ impl Rejection {
                 ..plain(503, Gateway, "This node has not heard from its control plane yet")
             },
             Self::NoPlan => plain(500, Gateway, "The plan of this key is missing"),
+            Self::CounterStoreDown => Appearance {
+                retry_after_secs: Some(1),
+                ..plain(503, Gateway, "Limits cannot be counted now: the counter store is down")
+            },
             Self::NoSigningKey => Appearance {
                 retry_after_secs: Some(1),
                 ..plain(503, Gateway, "There is no key to sign tokens with yet")

@@ -3,10 +3,12 @@
 use tollgate_core::snapshot::Snapshot;
 use tollgate_core::time::{UnixMicros, rfc3339};
 use tollgate_core::token::Issued;
+use tollgate_counters::Counters;
 use tollgate_http1::Method;
 use uuid::Uuid;
 
 use crate::authenticate::{self, Caller, Found};
+use crate::clock::Moment;
 use crate::identity::Origin;
 use crate::message::{ALLOW_ALL, Reply, push_json_string, push_number};
 use crate::rejection::Rejection;
@@ -48,9 +50,9 @@ pub(crate) fn answer<'s>(
     snapshot: &'s Snapshot,
     request: &Request<'_>,
     origin: &Origin<'_>,
-    now: UnixMicros,
+    moment: Moment,
 ) -> Result<(Reply, Option<Caller<'s>>), Rejection> {
-    let (gateway, fields) = (&worker.gateway, &request.head.fields);
+    let (gateway, fields, now) = (&worker.gateway, &request.head.fields, moment.wall);
     match (reserved, request.head.method) {
         (Reserved::Token, Method::Post) => {}
         (Reserved::Token, _) => return Err(Rejection::PostOnly),
@@ -70,19 +72,13 @@ pub(crate) fn answer<'s>(
             reply.lines.extend_from_slice(b"Retry-After: 1\r\n");
             Ok((reply, None))
         }
-        Reserved::Health | Reserved::Ready => Ok((status_reply(200, "ready"), None)),
+        Reserved::Health | Reserved::Ready => Ok((ready_reply(&gateway.counters), None)),
         Reserved::Usage | Reserved::Token | Reserved::KeySet if snapshot.revision() == 0 => {
             Err(Rejection::NotStarted)
         }
         Reserved::Usage => {
-            let caller = match authenticate::caller_of_gateway(snapshot, fields, now.secs())? {
-                Found::Caller(caller) => caller,
-                Found::Token(token) => {
-                    token::caller_of_gateway(worker, snapshot, fields, &token, now.secs())?
-                }
-            };
-            authenticate::permit_here(&caller, origin.client)?;
-            let asked = usage::Asked { query: request.query, client: origin.client, now };
+            let caller = caller_of_usage(worker, snapshot, request, origin, now)?;
+            let asked = usage::Asked { query: request.query, client: origin.client, now: moment };
             let reply = usage::reply(&caller, &asked, &gateway.counters, &worker.times)?;
             Ok((reply, Some(caller)))
         }
@@ -96,6 +92,39 @@ pub(crate) fn answer<'s>(
             Ok((token_reply(&issued.ok_or(Rejection::NoSigningKey)?), Some(caller)))
         }
         Reserved::KeySet => Ok((key_set_reply(gateway.settings.issuing.key_set(snapshot)), None)),
+    }
+}
+
+fn caller_of_usage<'s>(
+    worker: &Worker,
+    snapshot: &'s Snapshot,
+    request: &Request<'_>,
+    origin: &Origin<'_>,
+    now: UnixMicros,
+) -> Result<Caller<'s>, Rejection> {
+    let fields = &request.head.fields;
+    let caller = match authenticate::caller_of_gateway(snapshot, fields, now.secs())? {
+        Found::Caller(caller) => caller,
+        Found::Token(token) => token::caller_of_gateway(worker, snapshot, fields, &token, now.secs())?,
+    };
+    authenticate::permit_here(&caller, origin.client)?;
+    Ok(caller)
+}
+
+/// Asks the counter store what [`answer`] is to tell, where there is one and the caller may know.
+pub(crate) async fn look(
+    reserved: Reserved,
+    worker: &Worker,
+    snapshot: &Snapshot,
+    request: &Request<'_>,
+    origin: &Origin<'_>,
+    now: Moment,
+) {
+    if reserved == Reserved::Usage
+        && let Ok(caller) = caller_of_usage(worker, snapshot, request, origin, now.wall)
+    {
+        let asked = usage::Asked { query: request.query, client: origin.client, now };
+        usage::look(&caller, &asked, &worker.gateway.counters).await;
     }
 }
 
@@ -125,6 +154,17 @@ pub(crate) fn about_gateway() -> Reply {
     let mut reply = Reply::json(204, Vec::new());
     reply.lines.extend_from_slice(ALLOW_ALL);
     reply
+}
+
+/// A node serves without its counter store too, as its plans say; so it is ready, and tells.
+fn ready_reply(counters: &Counters) -> Reply {
+    match counters.store() {
+        None => status_reply(200, "ready"),
+        Some(store) => {
+            let state = store.state().name();
+            Reply::json(200, format!("{{\"status\":\"ready\",\"counter_store\":\"{state}\"}}").into_bytes())
+        }
+    }
 }
 
 fn status_reply(status: u16, word: &str) -> Reply {

@@ -5,11 +5,12 @@ use std::net::IpAddr;
 use tollgate_core::limit::{Demand, Level, LimitRule, Standing};
 use tollgate_core::resource::RuleName;
 use tollgate_core::snapshot::Service;
-use tollgate_core::time::{UnixMicros, rfc3339};
-use tollgate_counters::LocalCounters;
+use tollgate_core::time::rfc3339;
+use tollgate_counters::Counters;
 
 use crate::admit::{self, Limits};
 use crate::authenticate::{self, Caller};
+use crate::clock::Moment;
 use crate::message::{Reply, TimeTexts, push_json_string, push_limit_lines, push_number, push_plain};
 use crate::rejection::Rejection;
 
@@ -18,7 +19,7 @@ pub(crate) struct Asked<'r> {
     /// From the question mark on; empty where there is none.
     pub query: &'r [u8],
     pub client: IpAddr,
-    pub now: UnixMicros,
+    pub now: Moment,
 }
 
 /// The limits that apply wherever the caller calls, and those of the service that `?service=` names. The header
@@ -26,7 +27,7 @@ pub(crate) struct Asked<'r> {
 pub(crate) fn reply(
     caller: &Caller<'_>,
     asked: &Asked<'_>,
-    counters: &LocalCounters,
+    counters: &Counters,
     times: &TimeTexts,
 ) -> Result<Reply, Rejection> {
     let service = asked_service(caller, asked.query)?;
@@ -50,8 +51,17 @@ pub(crate) fn reply(
     }
     body.extend_from_slice(b"]}");
     let mut reply = Reply::json(200, body);
-    push_limit_lines(&mut reply.lines, &everywhere, now, times);
+    push_limit_lines(&mut reply.lines, &everywhere, now.wall, times);
     Ok(reply)
+}
+
+/// Asks the store that counts, where there is one: what [`reply`] tells is its word then.
+pub(crate) async fn look(caller: &Caller<'_>, asked: &Asked<'_>, counters: &Counters) {
+    let mut asked_for = admit::demands_everywhere(caller);
+    if let Ok(Some(service)) = asked_service(caller, asked.query) {
+        asked_for.extend(demands(service, caller, asked.client).map(|(_, demand)| demand));
+    }
+    counters.look(&asked_for, asked.now.into()).await;
 }
 
 /// Only of the caller's own tenant, and only what its key opens.

@@ -10,6 +10,7 @@ mod consumers;
 mod feed_query;
 mod health;
 mod keys;
+mod metrics;
 mod node;
 mod node_tokens;
 mod nodes;
@@ -63,6 +64,7 @@ fn routes() -> OpenApiRouter<ControlPlane> {
         .merge(nodes::routes())
         .merge(node::routes())
         .merge(health::routes())
+        .merge(metrics::routes())
 }
 
 async fn no_such_path(uri: Uri) -> Refusal {

@@ -277,7 +277,7 @@ fn write_client_head(
     persistence: Persistence,
     now: Moment,
 ) {
-    let settled = forward.admitted.settle(attempt.response, now.wall);
+    let settled = forward.admitted.settle(attempt.response, now);
     let head = ClientHead {
         response: attempt.response,
         body,

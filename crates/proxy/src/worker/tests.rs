@@ -12,7 +12,7 @@ use tollgate_core::credential::KeyHash;
 use tollgate_core::resource::{self, BaseUrl, DisplayName, HeaderName, ServiceSlug, TenantId, TenantSlug};
 use tollgate_core::snapshot::Change;
 use tollgate_core::token::Issuing;
-use tollgate_counters::LocalCounters;
+use tollgate_counters::{Counters, LocalCounters};
 use uuid::Uuid;
 
 use super::*;
@@ -39,7 +39,7 @@ pub(crate) fn worker(upstream: SocketAddr) -> Rc<Worker> {
     };
     let (access_log, _thread) = AccessLogger::start(&settings.access_log).unwrap();
     let snapshot = Arc::new(ArcSwap::from_pointee(snapshot(upstream)));
-    let (counters, tls) = (Arc::new(LocalCounters::new()), connector(None).unwrap());
+    let (counters, tls) = (Arc::new(Counters::local(Arc::new(LocalCounters::new()))), connector(None).unwrap());
     let background = tokio::runtime::Handle::current();
     let gateway = Gateway::new(settings, snapshot, counters, tls, access_log, 80, background);
     Rc::new(Worker::new(0, Arc::new(gateway)))

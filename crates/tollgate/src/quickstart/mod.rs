@@ -35,7 +35,7 @@ pub fn run(config: &Config, format: LogFormat) -> Result<()> {
             .clone()
             .unwrap_or_else(|| AccessLog::File(control.data_dir.path().join(ACCESS_LOG_FILE)));
         let data_dir = control.data_dir.path().to_owned();
-        let running = Running::start(config, control, ports, access_log.clone())?;
+        let running = Running::start(config, control, ports, access_log.clone()).await?;
         output::text(&banner::text(&Places {
             proxy: reachable(running.proxy_address()),
             admin: reachable(running.admin_address()),

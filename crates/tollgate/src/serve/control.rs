@@ -7,11 +7,12 @@ use tollgate_admin::{ControlPlane, FirstStart, Settings};
 use tollgate_core::resource::KeyId;
 use tollgate_core::snapshot::Snapshot;
 use tollgate_core::usage::KeyUsage;
-use tollgate_counters::LocalCounters;
+use tollgate_counters::{Counters, LocalCounters};
 use tollgate_proxy::{Proxy, Shared};
 use tollgate_store::Store;
 
 use super::data_dir::{DataDir, DatabaseFile};
+use super::metrics;
 use crate::config::{ADMIN_TOKEN, Config};
 
 pub struct Control {
@@ -21,6 +22,8 @@ pub struct Control {
     store: Store,
     snapshot: Arc<ArcSwap<Snapshot>>,
     counters: Arc<LocalCounters>,
+    /// Where the proxy has its limits counted, once that is known: monitoring asks how it is.
+    counting: Arc<OnceLock<Arc<Counters>>>,
     proxy: ProxyCell,
 }
 
@@ -38,6 +41,8 @@ impl Control {
         let counters = Arc::new(LocalCounters::new());
         let proxy = ProxyCell::default();
         let used = Arc::clone(&proxy);
+        let counting = Arc::new(OnceLock::new());
+        let measured: Arc<OnceLock<Arc<Counters>>> = Arc::clone(&counting);
         let settings = Settings {
             sealing: data_dir.sealing_secret()?,
             issuing: config.tokens.issuing.clone(),
@@ -45,6 +50,7 @@ impl Control {
             allow_list: config.upstreams_allowed.clone(),
             admin_token: config.admin_token.as_ref().map(|token| token.as_str().to_owned()),
             last_used: Some(Box::new(move || last_used(&used))),
+            metrics: Some(Box::new(move || measured.get().map_or_else(String::new, |counters| metrics::text(counters)))),
         };
         let (plane, first_start) =
             ControlPlane::open(store.clone(), Arc::clone(&snapshot), Arc::clone(&counters), settings).await?;
@@ -54,12 +60,19 @@ impl Control {
                 "  It is shown this once and stored as a hash. For the command line, put it into {ADMIN_TOKEN}."
             ));
         }
-        Ok(Self { plane, data_dir, _database: database, store, snapshot, counters, proxy })
+        Ok(Self { plane, data_dir, _database: database, store, snapshot, counters, counting, proxy })
     }
 
-    /// What the proxy of this process runs on.
-    pub fn shared(&self) -> Shared {
-        Shared { snapshot: Arc::clone(&self.snapshot), counters: Arc::clone(&self.counters) }
+    /// What the proxy of this process runs on, with where it has its limits counted.
+    pub fn shared(&self, counters: Arc<Counters>) -> Shared {
+        // A process counts in one place, so the cell is empty.
+        drop(self.counting.set(Arc::clone(&counters)));
+        Shared { snapshot: Arc::clone(&self.snapshot), counters }
+    }
+
+    /// What is counted in this process: kept over restarts.
+    pub fn local_counters(&self) -> Arc<LocalCounters> {
+        Arc::clone(&self.counters)
     }
 
     /// From here on, the proxy is asked which keys were used.

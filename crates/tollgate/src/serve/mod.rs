@@ -2,9 +2,11 @@
 //! as well: `tollgate control`, `tollgate proxy`.
 
 mod control;
+mod counting;
 mod data_dir;
 mod listener;
 mod logging;
+mod metrics;
 mod node;
 mod part;
 mod running;
@@ -39,7 +41,7 @@ pub fn run(config: &Config, format: LogFormat) -> Result<()> {
         let ports = Ports::take(config).await?;
         let control = Control::open(config, output::line).await?;
         let access_log = config.access_log.clone().unwrap_or(AccessLog::Stdout);
-        Running::start(config, control, ports, access_log)?.until_ended(signals).await;
+        Running::start(config, control, ports, access_log).await?.until_ended(signals).await;
         Ok(())
     })
 }

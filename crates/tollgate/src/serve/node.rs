@@ -16,6 +16,7 @@ use tollgate_counters::LocalCounters;
 use tollgate_node::{Link, Node, NodeToken, Settings};
 use tollgate_proxy::{Proxy, Shared};
 
+use super::counting::Counting;
 use super::data_dir::DataDir;
 use super::logging::LogFormat;
 use super::part::Part;
@@ -42,6 +43,8 @@ pub fn run(config: &Config, token: Option<&str>, format: LogFormat) -> Result<()
         };
         let node = Node::open(settings, Arc::clone(&snapshot), Arc::clone(&counters))?;
         let access_log = config.access_log.clone().unwrap_or(AccessLog::Stdout);
+        let counting = Counting::start(config, counters).await?;
+        let counters = Arc::clone(&counting.counters);
         let proxy = start_proxy(config, Shared { snapshot, counters }, access_log)?;
         let used = Arc::downgrade(&proxy);
         let key_usage = move || used.upgrade().map(|proxy| proxy.take_key_usage()).unwrap_or_default();
@@ -51,16 +54,17 @@ pub fn run(config: &Config, token: Option<&str>, format: LogFormat) -> Result<()
             proxy.reopen_access_log();
         }
         signals.end_at_once();
-        end(config, proxy, node).await;
+        end(config, proxy, counting, node).await;
         Ok(())
     })
 }
 
-async fn end(config: &Config, proxy: Arc<Proxy>, node: Part) {
+async fn end(config: &Config, proxy: Arc<Proxy>, counting: Counting, node: Part) {
     drain(&proxy);
     if timeout(config.shutdown_grace, drained(&proxy)).await.is_err() {
         tracing::warn!(in_flight = proxy.in_flight(), "the grace is over: what is left is cut off");
     }
+    counting.end().await;
     // Its last act is to keep what was counted.
     node.end().await;
     stop(proxy);

@@ -13,6 +13,7 @@ use tollgate_admin::ControlPlane;
 use tollgate_proxy::{Proxy, Shared, StartError};
 
 use super::control::Control;
+use super::counting::Counting;
 use super::listener::ListenError;
 use super::part::Part;
 use super::signals::{Asked, Signals};
@@ -29,6 +30,7 @@ const CLOSE: Duration = Duration::from_secs(5);
 /// Control plane and proxy.
 pub struct Running {
     proxy: Arc<Proxy>,
+    counting: Counting,
     control: RunningControl,
     grace: Duration,
 }
@@ -43,11 +45,17 @@ pub struct RunningControl {
 
 impl Running {
     /// Starts everything, and says on standard output where each part listens.
-    pub fn start(config: &Config, control: Control, ports: Ports, access_log: AccessLog) -> Result<Self> {
-        let proxy = start_proxy(config, control.shared(), access_log)?;
+    pub async fn start(
+        config: &Config,
+        control: Control,
+        ports: Ports,
+        access_log: AccessLog,
+    ) -> Result<Self> {
+        let counting = Counting::start(config, control.local_counters()).await?;
+        let proxy = start_proxy(config, control.shared(Arc::clone(&counting.counters)), access_log)?;
         control.attach(&proxy);
         let control = RunningControl::start(control, ports.admin)?;
-        Ok(Self { proxy, control, grace: config.shutdown_grace })
+        Ok(Self { proxy, counting, control, grace: config.shutdown_grace })
     }
 
     pub fn proxy_address(&self) -> SocketAddr {
@@ -68,9 +76,9 @@ impl Running {
     }
 
     async fn end(self) {
-        let Self { proxy, control, grace } = self;
+        let Self { proxy, counting, control, grace } = self;
         drain(&proxy);
-        control.end(grace, drained(&proxy)).await;
+        control.end(grace, drained(&proxy), counting.end()).await;
         stop(proxy);
         tracing::info!("ended");
     }
@@ -91,12 +99,17 @@ impl RunningControl {
         signals.end().await;
         signals.end_at_once();
         tracing::info!("ending: no new requests are taken");
-        self.end(grace, std::future::ready(())).await;
+        self.end(grace, std::future::ready(()), std::future::ready(())).await;
         tracing::info!("ended");
     }
 
-    /// `others` have the same grace.
-    async fn end(self, grace: Duration, others: impl Future<Output = ()>) {
+    /// `others` have the same grace; `behind` comes once it is over, and before what was counted is kept.
+    async fn end(
+        self,
+        grace: Duration,
+        others: impl Future<Output = ()>,
+        behind: impl Future<Output = ()>,
+    ) {
         let Self { admin, jobs, control, .. } = self;
         control.plane.end_feeds();
         let drained = async {
@@ -106,6 +119,7 @@ impl RunningControl {
         if timeout(grace, drained).await.is_err() {
             tracing::warn!("the grace is over: what is left is cut off");
         }
+        behind.await;
         // The jobs' last act is to keep what was counted.
         jobs.end().await;
         if timeout(CLOSE, control.close()).await.is_err() {

@@ -1,0 +1,124 @@
+//! While the store cannot be reached: what plans say for that, and what the store is to be told of it afterwards.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use tollgate_core::limit::{
+    self, Calendar, Charge, Demand, LimitRule, Settlement, Subject, SubjectWindows,
+};
+use tollgate_core::resource::{Counting, OnUnavailable};
+use tollgate_core::time::UnixMicros;
+
+use super::call::{Amount, Periods};
+use super::here::Decided;
+use super::keeper::wall;
+use super::{About, Shared, Then};
+use crate::Moment;
+
+/// What a store is told that could not be asked.
+pub struct Owed {
+    pub subject: Subject,
+    pub rules: Arc<[LimitRule]>,
+    pub windows: SubjectWindows,
+    pub amounts: Vec<Amount>,
+}
+
+impl Shared {
+    /// While the store cannot be reached.
+    pub(super) fn decide_apart(&self, demand: &Demand<'_>, cost: u64, now: Moment) -> Decided {
+        let server_now = self.server_time(now.wall);
+        match demand.limits.on_unavailable {
+            OnUnavailable::Deny => Decided::Unavailable,
+            OnUnavailable::Allow => {
+                self.owe(demand, cost, server_now, now.instant);
+                Decided::Apart(self.inspect(demand, 1, now.wall).standings)
+            }
+            OnUnavailable::Local => self.decide_share(demand, cost, now),
+        }
+    }
+
+    /// Out of slices in hand, then within this node's share.
+    pub(super) fn decide_share(&self, demand: &Demand<'_>, cost: u64, now: Moment) -> Decided {
+        let (rules, server_now) = (&demand.limits.rules, self.server_time(now.wall));
+        let share = *self.share.lock();
+        let mut shard = self.ledgers.shard(demand.subject).lock();
+        let ledger = shard.ledger(demand.subject, rules, now.instant);
+        if demand.limits.counting == Counting::Leased
+            && let Some(granted_at) = ledger.spend_in_hand(cost, now.instant)
+        {
+            return Decided::FromSlice(granted_at);
+        }
+        // What was owed before a restart is all that is known then.
+        let windows = ledger.apart_or(|| self.local.windows(demand.subject));
+        let charge = Charge { rules, windows, calendar: demand.calendar };
+        let outcome = limit::decide_share(&mut [charge], cost, share, server_now);
+        drop(shard);
+        if outcome.refusal.is_some() {
+            return Decided::ApartRefused(outcome);
+        }
+        self.owe(demand, cost, server_now, now.instant);
+        Decided::Apart(outcome.standings)
+    }
+
+    /// Notes what the store is to be told of once it is back.
+    pub(super) fn owe(&self, demand: &Demand<'_>, cost: u64, server_now: UnixMicros, now: Instant) {
+        let settlement = Settlement { charged: 0, charged_at: server_now, actual: cost };
+        self.local.owe(demand.subject, &demand.limits.rules, demand.calendar, settlement, server_now);
+        self.note_owing(demand.subject, &demand.limits.rules, now);
+    }
+
+    /// Takes back what was let through apart.
+    pub(super) fn unowe(&self, demand: &Demand<'_>, settlement: Settlement, server_now: UnixMicros) {
+        self.local.owe(demand.subject, &demand.limits.rules, demand.calendar, settlement, server_now);
+        let nodes = u64::from(self.share.lock().nodes().get());
+        let of_all = Settlement {
+            charged: settlement.charged.saturating_mul(nodes),
+            actual: settlement.actual.saturating_mul(nodes),
+            ..settlement
+        };
+        let mut shard = self.ledgers.shard(demand.subject).lock();
+        if let Some(apart) = shard.find_mut(demand.subject).and_then(|ledger| ledger.apart.as_mut()) {
+            limit::settle(&demand.limits.rules, apart, demand.calendar, of_all, server_now);
+        }
+    }
+
+    pub(super) fn note_owing(&self, subject: Subject, rules: &Arc<[LimitRule]>, now: Instant) {
+        let mut shard = self.ledgers.shard(subject).lock();
+        shard.ledger(subject, rules, now).owes = true;
+        drop(shard);
+        self.is_owing.store(true, Ordering::Relaxed);
+    }
+
+    /// What is owed for a subject, which counts as told from here on.
+    pub(super) fn take_owed(&self, subject: Subject, rules: &Arc<[LimitRule]>, now: UnixMicros) -> Owed {
+        let windows = self.local.take_windows(subject);
+        let amounts = limit::used(rules, &windows, now).into_iter().map(Amount::More).collect();
+        Owed { subject, rules: Arc::clone(rules), windows, amounts }
+    }
+
+    pub(super) fn still_owes(&self, owed: &Owed) {
+        self.local.put_windows_back(owed.subject, &owed.windows);
+        self.note_owing(owed.subject, &owed.rules, Instant::now());
+    }
+
+    /// What was counted here before the store counted it: it is told so.
+    pub(super) fn tell_kept(&self, subject: Subject, rules: &Arc<[LimitRule]>) {
+        let now = self.server_time(wall());
+        let owed = self.take_owed(subject, rules, now);
+        if owed.windows.is_empty() {
+            return;
+        }
+        let cmd = self.caller(subject, rules, now).adjust(Periods::Of(&owed.windows), &owed.amounts);
+        self.send(subject, rules, Instant::now(), cmd, Then::Told(owed.amounts.into()));
+    }
+
+    /// What was to be charged, and was not.
+    pub(super) fn owe_again(&self, about: &About, units: u64) {
+        let now = self.server_time(wall());
+        let settlement = Settlement { charged: 0, charged_at: now, actual: units };
+        // Where a day or month runs already, it is that one.
+        self.local.owe(about.subject, &about.rules, Calendar::utc(), settlement, now);
+        self.note_owing(about.subject, &about.rules, Instant::now());
+    }
+}

@@ -1,0 +1,98 @@
+//! What was charged in the store, and how that is corrected.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tollgate_core::limit::{self, Demand, LimitRule, Settlement, Standings, Subject, SubjectWindows};
+use tollgate_core::time::UnixMicros;
+
+use super::call::{Amount, Periods};
+use super::ledger::Unused;
+use super::{About, Shared, Then};
+use crate::Moment;
+
+/// Units charged in the store for a request that is not decided yet; given back when this is dropped.
+pub struct Charged {
+    pub shared: Arc<Shared>,
+    pub about: About,
+    pub units: u64,
+    pub at: UnixMicros,
+}
+
+impl Charged {
+    /// So many of the units, to go another way.
+    pub fn split(&mut self, units: u64) -> Self {
+        let units = units.min(self.units);
+        self.units -= units;
+        Self { shared: Arc::clone(&self.shared), about: self.about.clone(), units, at: self.at }
+    }
+
+    pub fn keep(mut self) {
+        self.units = 0;
+    }
+}
+
+impl Drop for Charged {
+    fn drop(&mut self) {
+        if self.units > 0 {
+            let unused = Unused { units: self.units, granted_at: self.at };
+            self.shared.give_back(self.about.subject, &self.about.rules, [unused]);
+        }
+    }
+}
+
+impl Shared {
+    /// Corrects what a request was charged; gives where the subject stands then, as far as this node knows.
+    pub fn settle(&self, demand: &Demand<'_>, settlement: Settlement, now: Moment) -> Standings {
+        let server_now = self.server_time(now.wall);
+        let charged_at = self.server_time(settlement.charged_at);
+        let settlement = Settlement { charged_at, ..settlement };
+        if !self.is_up() {
+            self.unowe(demand, settlement, server_now);
+            if settlement.actual > settlement.charged {
+                self.note_owing(demand.subject, &demand.limits.rules, now.instant);
+            }
+            return self.inspect(demand, 1, now.wall).standings;
+        }
+        let rules = &demand.limits.rules;
+        let amount = match settlement.actual.checked_sub(settlement.charged) {
+            Some(more) => Amount::More(more),
+            None => Amount::Less { units: settlement.charged - settlement.actual, charged_at },
+        };
+        // Before the store is told: its answer takes the place of what is known here.
+        let mut shard = self.ledgers.shard(demand.subject).lock();
+        let ledger = shard.ledger(demand.subject, rules, now.instant);
+        limit::settle(rules, ledger.mirror_mut(), demand.calendar, settlement, server_now);
+        let standings = ledger.inspect(rules, demand.calendar, 1, server_now).standings;
+        drop(shard);
+        self.adjust(demand.subject, rules, Periods::Now(demand.calendar, server_now), amount, server_now);
+        standings
+    }
+
+    /// Gives back what was charged and not used.
+    pub(super) fn give_back(
+        &self,
+        subject: Subject,
+        rules: &Arc<[LimitRule]>,
+        unused: impl IntoIterator<Item = Unused>,
+    ) {
+        for Unused { units, granted_at } in unused {
+            let amount = Amount::Less { units, charged_at: granted_at };
+            let nowhere = SubjectWindows::default();
+            self.adjust(subject, rules, Periods::Of(&nowhere), amount, granted_at);
+        }
+    }
+
+    pub(super) fn adjust(
+        &self,
+        subject: Subject,
+        rules: &Arc<[LimitRule]>,
+        periods: Periods<'_>,
+        amount: Amount,
+        server_now: UnixMicros,
+    ) {
+        let amounts = vec![amount; rules.len()].into_boxed_slice();
+        let cmd = self.caller(subject, rules, server_now).adjust(periods, &amounts);
+        self.send(subject, rules, Instant::now(), cmd, Then::Told(amounts));
+    }
+}

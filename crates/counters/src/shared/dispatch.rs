@@ -1,0 +1,161 @@
+//! From the workers to the store: what has gathered while one batch was under way is the next. So what is told comes before
+//! what is asked after it, and the more is asked, the less each costs.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use redis::{ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::call::{Amount, Answered, SCRIPT};
+use super::charged::Charged;
+use super::connection::Link;
+use super::{About, Op, Reply, Shared, Then, Unavailable};
+
+/// A batch that takes longer is not answered any more. Whoever waits for it has gone on long before.
+const BATCH_TAKES: Duration = Duration::from_millis(500);
+/// Most commands in a batch.
+const BATCH: usize = 256;
+
+/// Until the workers are gone.
+pub async fn run(shared: Arc<Shared>, mut ops: mpsc::UnboundedReceiver<Op>) {
+    let mut batch = Vec::new();
+    while ops.recv_many(&mut batch, BATCH).await > 0 {
+        match shared.link.load_full() {
+            Some(link) => send(&shared, &link, &mut batch).await,
+            None => batch.drain(..).for_each(|op| shared.could_not(op.about, op.then)),
+        }
+    }
+}
+
+async fn send(shared: &Arc<Shared>, link: &Link, batch: &mut Vec<Op>) {
+    let mut commands = Pipeline::with_capacity(batch.len());
+    let mut waiting = Vec::with_capacity(batch.len());
+    for Op { cmd, about, then } in batch.drain(..) {
+        commands.add_command(cmd);
+        waiting.push((about, then));
+    }
+    let outcome = timeout(BATCH_TAKES, ask(link, &commands)).await;
+    let replies = match outcome {
+        Ok(Ok(replies)) => replies,
+        Ok(Err(error)) => {
+            shared.lost(link.losses_before, &error);
+            Vec::new()
+        }
+        Err(_late) => {
+            shared.lost(link.losses_before, &"it did not answer in time");
+            Vec::new()
+        }
+    };
+    let mut replies = replies.into_iter();
+    for (about, then) in waiting {
+        match replies.next() {
+            Some(Ok(value)) => shared.answered(link, about, then, value),
+            Some(Err(error)) => {
+                shared.lost(link.losses_before, &error);
+                shared.could_not(about, then);
+            }
+            None => shared.could_not(about, then),
+        }
+    }
+}
+
+/// A server that does not know the script is given it.
+async fn ask(link: &Link, commands: &Pipeline) -> Result<Vec<Result<Value, RedisError>>, RedisError> {
+    let mut replies = link.connection.call(commands).await?;
+    let is_unknown = |reply: &Result<Value, RedisError>| {
+        reply.as_ref().is_err_and(|error| error.kind() == ErrorKind::Server(ServerErrorKind::NoScript))
+    };
+    if !replies.iter().any(is_unknown) {
+        return Ok(replies);
+    }
+    link.connection.call_all(redis::cmd("SCRIPT").arg("LOAD").arg(SCRIPT).take()).await?;
+    for (reply, cmd) in replies.iter_mut().zip(commands.cmd_iter()) {
+        if is_unknown(reply) {
+            *reply = link.connection.call_one(cmd).await;
+        }
+    }
+    Ok(replies)
+}
+
+/// Who does not wait any more does not have to know.
+fn passed(waiter: oneshot::Sender<()>) {
+    let _gone = waiter.send(());
+}
+
+impl Shared {
+    fn answered(self: &Arc<Self>, link: &Link, about: About, then: Then, value: Value) {
+        let then = match then {
+            Then::Passed(waiter) => return passed(waiter),
+            other @ (Then::Decide { .. } | Then::Refill | Then::Told(_)) => other,
+        };
+        let number = self.status.count_answer();
+        let answered = match Answered::parse(value, &about.rules, number) {
+            Ok(answered) => answered,
+            Err(error) => {
+                self.lost(link.losses_before, &error);
+                self.could_not(about, then);
+                return;
+            }
+        };
+        match (then, answered) {
+            (Then::Decide { cost, waiter }, Answered::Done(answer)) => {
+                let units = answer.admitted * cost + answer.slice;
+                let charged = Charged { shared: Arc::clone(self), about, units, at: answer.now };
+                // Where nobody waits any more, it is given back.
+                drop(waiter.send(Ok(Reply::Done(answer, charged))));
+            }
+            (Then::Decide { waiter, .. }, Answered::Elsewhen(now)) => {
+                drop(waiter.send(Ok(Reply::Elsewhen(now))));
+            }
+            (Then::Refill, Answered::Done(answer)) => {
+                let now = Instant::now();
+                let mut shard = self.ledgers.shard(about.subject).lock();
+                let ledger = shard.ledger(about.subject, &about.rules, now);
+                ledger.note(&answer);
+                if Arc::ptr_eq(&ledger.rules, &about.rules) {
+                    ledger.add_slice(&answer, about.sent, now);
+                    shard.holds(about.subject);
+                } else {
+                    // The limits were edited meanwhile.
+                    ledger.no_slice(now);
+                    drop(shard);
+                    drop(Charged { shared: Arc::clone(self), about, units: answer.slice, at: answer.now });
+                }
+            }
+            (Then::Refill, Answered::Elsewhen(_)) => self.no_slice(&about),
+            (Then::Told(_), Answered::Done(answer)) => {
+                let mut shard = self.ledgers.shard(about.subject).lock();
+                if let Some(ledger) = shard.find_mut(about.subject) {
+                    ledger.note(&answer);
+                }
+            }
+            (Then::Told(_), Answered::Elsewhen(_)) | (Then::Passed(_), _) => {}
+        }
+    }
+
+    /// The store cannot be asked.
+    fn could_not(&self, about: About, then: Then) {
+        match then {
+            Then::Decide { waiter, .. } => {
+                self.no_slice(&about);
+                drop(waiter.send(Err(Unavailable)));
+            }
+            Then::Refill => self.no_slice(&about),
+            Then::Passed(waiter) => passed(waiter),
+            Then::Told(amounts) => {
+                // What was not given back is lost until its period is over. What was to be charged is owed.
+                if let Some(Amount::More(units)) = amounts.first() {
+                    self.owe_again(&about, *units);
+                }
+            }
+        }
+    }
+
+    fn no_slice(&self, about: &About) {
+        if let Some(ledger) = self.ledgers.shard(about.subject).lock().find_mut(about.subject) {
+            ledger.no_slice(Instant::now());
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Decisions that need nobody: out of slices in hand, and of what the store said a moment ago.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tokio::time::timeout_at;
+use tollgate_core::limit::{self, Demand, LimitRule, Outcome, Standings, SubjectWindows};
+use tollgate_core::resource::Counting;
+use tollgate_core::time::UnixMicros;
+
+use super::call::Take;
+use super::ledger::{Spent, Unused, life};
+use super::{LONGEST_WAIT, Reply, Shared, Then};
+use crate::{Decision, LocalCounters, Moment, Verdict};
+
+/// What was decided without asking the store.
+pub enum Decided {
+    FromSlice(UnixMicros),
+    Refused(Outcome),
+    Ask { extra: u64 },
+    /// The store cannot be reached, and the request is let through for now.
+    Apart(Standings),
+    ApartRefused(Outcome),
+    Unavailable,
+}
+
+/// Counted by this node alone, or not at all.
+pub(crate) fn is_local(demand: &Demand<'_>) -> bool {
+    demand.limits.counting == Counting::Local || demand.limits.rules.is_empty()
+}
+
+/// The usual case, which is as short as without a store: one subject, of which a slice is in hand.
+#[inline]
+pub(crate) fn decide_one<'c>(
+    local: &'c LocalCounters,
+    shared: &Shared,
+    demand: &Demand<'_>,
+    cost: u64,
+    now: Moment,
+) -> Option<Decision<'c>> {
+    if is_local(demand) {
+        return Some(local.decide(std::slice::from_ref(demand), cost, now.wall));
+    }
+    if demand.limits.counting != Counting::Leased || demand.limits.concurrency.is_some() {
+        return None;
+    }
+    let standings = shared.spend_in_hand(demand, cost, now)?;
+    Some(Decision { standings, verdict: Verdict::Admitted(local.no_permits()) })
+}
+
+impl Shared {
+    /// What one demand's subject says to a request of this cost, without waiting.
+    #[inline]
+    pub(super) fn decide_here(&self, demand: &Demand<'_>, cost: u64, now: Moment) -> Decided {
+        if !self.is_up() {
+            return self.decide_apart(demand, cost, now);
+        }
+        let rules = &demand.limits.rules;
+        let mut shard = self.ledgers.shard(demand.subject).lock();
+        let is_new = shard.find(demand.subject).is_none_or(|ledger| !Arc::ptr_eq(&ledger.rules, rules));
+        let ledger = shard.ledger(demand.subject, rules, now.instant);
+        let stale = ledger.adopt(rules);
+        let spent = match demand.limits.counting {
+            Counting::Leased => ledger.spend(cost, now.instant),
+            Counting::Exact | Counting::Local => Spent::Ask { extra: 0 },
+        };
+        let decided = match spent {
+            Spent::FromSlice { granted_at, .. } => Decided::FromSlice(granted_at),
+            Spent::Refused => {
+                let now = self.server_time(now.wall);
+                Decided::Refused(ledger.inspect(rules, demand.calendar, cost, now))
+            }
+            Spent::Ask { extra } => Decided::Ask { extra },
+        };
+        drop(shard);
+        if is_new {
+            self.tell_kept(demand.subject, rules);
+            self.give_back(demand.subject, rules, stale);
+        }
+        if let Spent::FromSlice { refill: Some(extra), .. } = spent {
+            self.refill(demand, extra, now);
+        }
+        decided
+    }
+
+    /// A request's part of a slice in hand, and where the subject stands then.
+    #[inline]
+    pub(super) fn spend_in_hand(&self, demand: &Demand<'_>, cost: u64, now: Moment) -> Option<Standings> {
+        if !self.is_up() {
+            return None;
+        }
+        let rules = &demand.limits.rules;
+        let mut shard = self.ledgers.shard(demand.subject).lock();
+        let ledger = shard.find_mut(demand.subject)?;
+        if !Arc::ptr_eq(&ledger.rules, rules) || !ledger.has_in_hand(cost, now.instant) {
+            return None;
+        }
+        let spent = ledger.spend(cost, now.instant);
+        let outcome = ledger.inspect(rules, demand.calendar, cost, self.server_time(now.wall));
+        drop(shard);
+        if let Spent::FromSlice { refill: Some(extra), .. } = spent {
+            self.refill(demand, extra, now);
+        }
+        Some(outcome.standings)
+    }
+
+    /// Where a subject stands, as far as this node knows; and whether a request of this cost would pass.
+    pub(super) fn inspect(&self, demand: &Demand<'_>, cost: u64, now: UnixMicros) -> Outcome {
+        let (rules, now) = (&demand.limits.rules, self.server_time(now));
+        let shard = self.ledgers.shard(demand.subject).lock();
+        match shard.find(demand.subject) {
+            Some(ledger) => match &ledger.apart {
+                Some(apart) => limit::inspect(rules, apart, demand.calendar, cost, now),
+                None => ledger.inspect(rules, demand.calendar, cost, now),
+            },
+            None => limit::inspect(rules, &SubjectWindows::default(), demand.calendar, cost, now),
+        }
+    }
+
+    /// The same of all demands, wherever they are counted.
+    pub fn inspect_all(&self, local: &LocalCounters, demands: &[Demand<'_>], now: Moment) -> Standings {
+        let stand = |demand: &Demand<'_>| {
+            if is_local(demand) {
+                local.inspect(std::slice::from_ref(demand), now.wall).standings
+            } else {
+                self.inspect(demand, 1, now.wall).standings
+            }
+        };
+        demands.iter().flat_map(stand).collect()
+    }
+
+    /// Puts back a slice's units, or gives them back where the slice is gone.
+    pub(super) fn unspend(&self, demand: &Demand<'_>, granted_at: UnixMicros, cost: u64) {
+        let mut shard = self.ledgers.shard(demand.subject).lock();
+        let is_back =
+            shard.find_mut(demand.subject).is_some_and(|ledger| ledger.unspend(granted_at, cost));
+        drop(shard);
+        if !is_back {
+            let unused = Unused { units: cost, granted_at };
+            self.give_back(demand.subject, &demand.limits.rules, [unused]);
+        }
+    }
+
+    /// Asks for a slice ahead of need.
+    pub(super) fn refill(&self, demand: &Demand<'_>, extra: u64, now: Moment) {
+        let take = self.slice_of(&demand.limits.rules, 1, 0, extra);
+        let server_now = self.server_time(now.wall);
+        let cmd = self.caller(demand.subject, &demand.limits.rules, server_now).take(
+            demand.calendar,
+            server_now,
+            take,
+        );
+        self.send(demand.subject, &demand.limits.rules, now.instant, cmd, Then::Refill);
+    }
+
+    pub(super) fn slice_of(&self, rules: &[LimitRule], cost: u64, times: u64, extra: u64) -> Take {
+        let life_micros = u64::try_from(life(rules).as_micros()).unwrap_or(u64::MAX);
+        let nodes = u64::from(self.share.lock().nodes().get());
+        Take { cost, times, extra, life_micros, divisor: 2 * nodes }
+    }
+}
+
+/// Brings up to date what this node knows of where subjects stand; charges nothing.
+pub(crate) async fn look(shared: &Arc<Shared>, demands: &[Demand<'_>], now: Moment) {
+    if !shared.is_up() {
+        return;
+    }
+    let ask = |demand: &Demand<'_>| {
+        let rules = &demand.limits.rules;
+        let (calendar, server_now) = shared.calendar_now(demand, now.wall);
+        let take = Take { cost: 1, times: 0, extra: 0, life_micros: 0, divisor: 1 };
+        let cmd = shared.caller(demand.subject, rules, server_now).take(calendar, server_now, take);
+        let (waiter, receiver) = oneshot::channel();
+        shared.send(demand.subject, rules, now.instant, cmd, Then::Decide { cost: 1, waiter });
+        (demand.subject, receiver)
+    };
+    let asked: Vec<_> = demands.iter().filter(|demand| !is_local(demand)).map(ask).collect();
+    let deadline = (now.instant + LONGEST_WAIT).into();
+    for ((subject, receiver), demand) in asked.into_iter().zip(demands.iter().filter(|demand| !is_local(demand))) {
+        if let Ok(Ok(Ok(Reply::Done(answer, _nothing)))) = timeout_at(deadline, receiver).await {
+            let mut shard = shared.ledgers.shard(subject).lock();
+            shard.ledger(subject, &demand.limits.rules, now.instant).note(&answer);
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! Keeps the store at hand: connects, looks whether it is alive and has lost nothing, tells it what it does not know, and
+//! gives back what is not used.
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use redis::RedisError;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tollgate_core::time::UnixMicros;
+
+use super::call::SCRIPT;
+use super::connection::{Connection, Link};
+use super::members::{self, Beat, first_text};
+use super::settings::{StoreSettings, TimeSource};
+use super::{Shared, dispatch};
+use crate::{Counters, LocalCounters};
+
+/// How often the store is asked whether it is there.
+const BEAT: Duration = Duration::from_millis(250);
+/// In which time all nodes hear of a new one.
+const JOINING: Duration = Duration::from_millis(300);
+/// A store that takes longer to say that it is there is away. Requests find that out sooner.
+const BEAT_TAKES: Duration = Duration::from_millis(500);
+/// How often slices are looked through.
+const TICK: Duration = Duration::from_millis(100);
+const SWEEP: Duration = Duration::from_mins(1);
+/// Between two attempts to reach the store.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// For one attempt to connect, name look-ups included.
+const ATTEMPT: Duration = Duration::from_secs(2);
+/// For everything that is left to say at the end.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// The task that keeps the store. It ends with [`Keeper::close`].
+pub struct Keeper {
+    shared: Arc<Shared>,
+    stop: watch::Sender<Phase>,
+    task: JoinHandle<()>,
+    first: oneshot::Receiver<()>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Keeping,
+    Ending,
+}
+
+/// Why the store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("{0}")]
+    Redis(#[from] RedisError),
+    #[error("it did not answer in time")]
+    Late,
+    #[error("it gave an answer that is none")]
+    Answer,
+}
+
+impl From<tokio::time::error::Elapsed> for StoreError {
+    fn from(_: tokio::time::error::Elapsed) -> Self {
+        Self::Late
+    }
+}
+
+impl Keeper {
+    /// Begins to keep the store, on the runtime that this is called in. `local` is where limits are counted that the store
+    /// does not count, and what it cannot be told.
+    pub fn start(settings: StoreSettings, local: Arc<LocalCounters>, time: TimeSource) -> (Counters, Self) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared::new(Arc::clone(&local), time, sender));
+        let (stop, phase) = watch::channel(Phase::Keeping);
+        let (tried, first) = oneshot::channel();
+        tokio::spawn(dispatch::run(Arc::clone(&shared), receiver));
+        let keeping = Keeping {
+            shared: Arc::clone(&shared),
+            settings,
+            name: format!("{:016x}", fastrand::u64(..)),
+            seen: None,
+            known: None,
+            swept: Instant::now(),
+        };
+        let task = tokio::spawn(keeping.run(phase, tried));
+        (Counters::shared(local, Arc::clone(&shared)), Self { shared, stop, task, first })
+    }
+
+    /// Until the store was reached, or could not be, for the first time.
+    pub async fn first_attempt(&mut self) {
+        // A keeper that is gone has nothing to wait for.
+        drop((&mut self.first).await);
+    }
+
+    /// Gives back all slices, and tells the store what it does not know yet; for as long as that is worth it.
+    pub async fn close(self) {
+        self.stop.send_replace(Phase::Ending);
+        if self.task.await.is_err() {
+            tracing::error!("the counter store's keeper panicked");
+        }
+        drop(self.shared);
+    }
+}
+
+/// What the store was when it was there last.
+struct Seen {
+    /// Their lives.
+    servers: Vec<String>,
+    at: UnixMicros,
+    incarnation: u64,
+}
+
+struct Keeping {
+    shared: Arc<Shared>,
+    settings: StoreSettings,
+    /// This process among the nodes.
+    name: String,
+    seen: Option<Seen>,
+    /// The incarnation of the store that knows everything that this node knows.
+    known: Option<u64>,
+    swept: Instant,
+}
+
+impl Keeping {
+    async fn run(mut self, mut phase: watch::Receiver<Phase>, tried: oneshot::Sender<()>) {
+        let mut tried = Some(tried);
+        let mut pause = FIRST_PAUSE;
+        let mut is_told = false;
+        loop {
+            let attempt = tokio::select! {
+                biased;
+                () = ending(&mut phase) => return,
+                attempt = self.attempt() => attempt,
+            };
+            let outcome = match attempt {
+                Ok(link) => {
+                    // Its loss is said when it is lost.
+                    (pause, is_told) = (FIRST_PAUSE, true);
+                    drop(tried.take());
+                    self.keep(&link, &mut phase).await
+                }
+                Err(error) => {
+                    if !is_told {
+                        tracing::warn!(%error, "the counter store cannot be reached: limits are counted as their plans say for that");
+                    }
+                    is_told = true;
+                    drop(tried.take());
+                    Kept::Lost
+                }
+            };
+            match outcome {
+                Kept::Lost => {
+                    tokio::select! {
+                        biased;
+                        () = ending(&mut phase) => return,
+                        () = tokio::time::sleep(pause) => {}
+                    }
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                Kept::Ended => return,
+            }
+        }
+    }
+
+    /// Connects, and tells the store what it does not know; then it is up.
+    async fn attempt(&mut self) -> Result<Arc<Link>, StoreError> {
+        let connection = timeout(ATTEMPT, self.connect()).await??;
+        if self.known.is_none() {
+            // The others are to know of this node before it takes a share.
+            tokio::time::sleep(JOINING).await;
+            timeout(BEAT_TAKES, self.beat(&connection)).await??;
+        }
+        self.look_for_losses(&connection).await?;
+        self.shared.forget_apart();
+        self.shared.tell_owed(&connection).await?;
+        let link = Arc::new(Link { connection, losses_before: self.shared.status.losses() });
+        self.shared.link.store(Some(Arc::clone(&link)));
+        self.shared.status.is_back();
+        tracing::info!(nodes = self.shared.share.lock().nodes(), "the counter store is up");
+        Ok(link)
+    }
+
+    async fn connect(&mut self) -> Result<Connection, StoreError> {
+        let connection = Connection::open(&self.settings).await?;
+        let load = redis::cmd("SCRIPT").arg("LOAD").arg(SCRIPT).take();
+        let name = first_text(connection.call_all(load).await?).ok_or(StoreError::Answer)?;
+        // It is a hash of the script: the same in every store.
+        let _same = self.shared.script.set(name);
+        self.beat(&connection).await?;
+        Ok(connection)
+    }
+
+    /// Until the store is lost, or this is to end.
+    async fn keep(&mut self, link: &Link, phase: &mut watch::Receiver<Phase>) -> Kept {
+        let mut beats = interval(BEAT);
+        let mut ticks = interval(TICK);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let shared = Arc::clone(&self.shared);
+        loop {
+            let outcome = tokio::select! {
+                biased;
+                () = shared.failed.notified() => return Kept::Lost,
+                () = ending(phase) => {
+                    if timeout(FAREWELL, self.shared.end(&link.connection, &self.name)).await.is_err() {
+                        tracing::warn!("the counter store was not told everything: some of this node's slices count as used");
+                    }
+                    return Kept::Ended;
+                }
+                _ = beats.tick() => match timeout(BEAT_TAKES, self.beat(&link.connection)).await {
+                    Ok(Ok(())) => self.look_for_losses(&link.connection).await,
+                    Ok(Err(error)) => Err(error),
+                    Err(_late) => Err(StoreError::Late),
+                },
+                _ = ticks.tick() => {
+                    self.shared.give_back_idle();
+                    self.shared.tell_owed(&link.connection).await
+                }
+            };
+            if let Err(error) = outcome {
+                self.shared.lost(link.losses_before, &error);
+            }
+            if self.swept.elapsed() >= SWEEP {
+                self.swept = Instant::now();
+                self.shared.sweep();
+            }
+        }
+    }
+
+    /// Says that this node is alive, hears which others are, and which store in which life of it this is.
+    async fn beat(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        let lives = connection.call_all(redis::cmd("INFO").arg("server").take()).await?;
+        let servers = members::run_ids(&lives);
+        let since = self.seen.as_ref().filter(|seen| seen.servers != servers).map(|seen| seen.at);
+        let sent = wall();
+        let answer = connection.call_one(&members::alive(&self.name, since)).await?;
+        let received = wall();
+        let beat = Beat::parse(answer).ok_or(StoreError::Answer)?;
+        self.shared.note_time(beat.now, UnixMicros(u64::midpoint(sent.0, received.0)));
+        if let Some(share) = beat.share(&self.name) {
+            *self.shared.share.lock() = share;
+        }
+        self.shared.incarnation.store(beat.incarnation, Ordering::Relaxed);
+        self.seen = Some(Seen { servers, at: beat.now, incarnation: beat.incarnation });
+        Ok(())
+    }
+
+    /// A store that is not the one that it was is told what this node knows.
+    async fn look_for_losses(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        let seen = self.seen.as_ref().map(|seen| seen.incarnation);
+        if self.known.is_some() && self.known != seen {
+            let subjects = self.shared.put_back(connection).await?;
+            tracing::warn!(subjects, "the counter store has changed: what it may have lost was put back");
+        }
+        self.known = seen;
+        Ok(())
+    }
+
+}
+
+/// Until it is to end; also where nobody is left to say so.
+async fn ending(phase: &mut watch::Receiver<Phase>) {
+    drop(phase.wait_for(|phase| *phase == Phase::Ending).await);
+}
+
+enum Kept {
+    Lost,
+    Ended,
+}
+
+impl Shared {
+    /// The store is not to be asked any more, unless it is lost and back already.
+    pub(super) fn lost(&self, losses_before: u64, why: &dyn Display) {
+        if self.status.is_lost(losses_before) {
+            self.link.store(None);
+            tracing::warn!(error = %why, "the counter store is down: limits are counted as their plans say for that");
+            self.failed.notify_one();
+        }
+    }
+
+    pub(super) fn note_time(&self, server_now: UnixMicros, here: UnixMicros) {
+        let ahead = i64::try_from(i128::from(server_now.0) - i128::from(here.0)).unwrap_or(0);
+        self.ahead_micros.store(ahead, Ordering::Relaxed);
+    }
+
+    fn sweep(&self) {
+        let now = self.server_time(wall());
+        for shard in self.ledgers.shards() {
+            shard.lock().retain(|ledger| !ledger.is_over(now));
+        }
+    }
+}
+
+pub fn wall() -> UnixMicros {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMicros(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX))
+}

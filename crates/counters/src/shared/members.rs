@@ -1,0 +1,86 @@
+//! Which nodes are alive, and which life of which store answers.
+
+use std::num::NonZeroU32;
+
+use redis::{Cmd, Value};
+use tollgate_core::limit::Share;
+use tollgate_core::time::UnixMicros;
+
+const SCRIPT: &str = include_str!("members.lua");
+const MEMBERS_KEY: &str = "tg:{nodes}:members";
+const MARKER_KEY: &str = "tg:{nodes}:marker";
+/// A node that was not heard of for so long is not counted among those that share.
+const MEMBER_MILLIS: u64 = 10_000;
+/// The marker outlives whatever is counted.
+const MARKER_MILLIS: u64 = 40 * 86_400_000;
+
+/// What the store says to a node that tells it that it is alive.
+pub struct Beat {
+    pub now: UnixMicros,
+    /// Since when, in microseconds, the store has lost nothing. The same for all nodes, and later with each loss.
+    pub incarnation: u64,
+    members: Vec<String>,
+}
+
+/// `since` is when other servers were found before, where they are others now.
+pub fn alive(name: &str, since: Option<UnixMicros>) -> Cmd {
+    let mut cmd = redis::cmd("EVAL");
+    cmd.arg(SCRIPT).arg(2).arg(MEMBERS_KEY).arg(MARKER_KEY);
+    cmd.arg(name).arg(MEMBER_MILLIS).arg(MARKER_MILLIS).arg(since.map_or(0, |since| since.0));
+    cmd
+}
+
+pub fn leaves(name: &str) -> Cmd {
+    let mut cmd = redis::cmd("ZREM");
+    cmd.arg(MEMBERS_KEY).arg(name);
+    cmd
+}
+
+impl Beat {
+    pub fn parse(answer: Value) -> Option<Self> {
+        let Value::Array(parts) = answer else { return None };
+        let [Value::Int(now), Value::Int(incarnation), Value::Array(members)] = <[Value; 3]>::try_from(parts).ok()? else {
+            return None;
+        };
+        let members = members.into_iter().map(first_text).collect::<Option<Vec<_>>>()?;
+        let (now, incarnation) = (u64::try_from(now).ok()?, u64::try_from(incarnation).ok()?);
+        Some(Self { now: UnixMicros(now), incarnation, members })
+    }
+
+    /// Members come in the order of when they were heard; ranks go by names, so that all nodes see the same.
+    pub fn share(&self, own: &str) -> Option<Share> {
+        let nodes = NonZeroU32::new(u32::try_from(self.members.len()).ok()?)?;
+        let rank = self.members.iter().filter(|member| member.as_str() < own).count();
+        Some(Share::new(nodes, u32::try_from(rank).ok()?))
+    }
+}
+
+/// Which lives of which servers these are: a server that starts again has another.
+pub fn run_ids(value: &Value) -> Vec<String> {
+    let mut ids = Vec::new();
+    collect_run_ids(value, &mut ids);
+    ids.sort_unstable();
+    ids
+}
+
+fn collect_run_ids(value: &Value, ids: &mut Vec<String>) {
+    match value {
+        Value::Array(values) => values.iter().for_each(|value| collect_run_ids(value, ids)),
+        Value::Map(pairs) => pairs.iter().for_each(|(_, value)| collect_run_ids(value, ids)),
+        other => {
+            let text = first_text(other.clone()).unwrap_or_default();
+            ids.extend(text.lines().filter_map(|line| line.strip_prefix("run_id:")).map(|id| id.trim().to_owned()));
+        }
+    }
+}
+
+/// The text of a reply; of one from several servers, any one's.
+pub fn first_text(value: Value) -> Option<String> {
+    match value {
+        Value::BulkString(bytes) => String::from_utf8(bytes).ok(),
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => Some(text),
+        Value::Array(values) => first_text(values.into_iter().next()?),
+        Value::Map(pairs) => first_text(pairs.into_iter().next()?.1),
+        _ => None,
+    }
+}

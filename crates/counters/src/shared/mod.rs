@@ -1,0 +1,174 @@
+//! Counting in a store that several nodes share: Redis or Valkey.
+//!
+//! Workers decide out of slices in hand, or ask: an [`Op`] goes through a channel to the background runtime, where many are
+//! sent as one batch (`dispatch`), and the answer comes back to whoever waits. `keeper` holds the connection, notices
+//! when the store is gone or has lost something, and puts back what this node knows.
+
+mod apart;
+pub(crate) mod asking;
+mod call;
+mod charged;
+mod connection;
+mod dispatch;
+pub(crate) mod here;
+mod keeper;
+mod ledger;
+mod ledgers;
+mod members;
+mod pace;
+mod settings;
+mod status;
+mod telling;
+mod waiting;
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tollgate_core::limit::{Calendar, Demand, LimitRule, Refusal, Share, Subject};
+use tollgate_core::time::UnixMicros;
+
+use self::call::{Amount, Answer, Caller, ServerTime};
+use self::charged::Charged;
+use self::connection::Link;
+use self::ledgers::Ledgers;
+use crate::LocalCounters;
+
+pub use self::asking::Undecided;
+pub use self::keeper::Keeper;
+pub use self::settings::{StoreSettings, TimeSource};
+pub use self::status::{StoreState, StoreStatus};
+
+/// No request waits longer for the store, all its limits together.
+pub const LONGEST_WAIT: Duration = Duration::from_millis(100);
+
+pub struct Shared {
+    /// Where what the store does not know of is kept.
+    local: Arc<LocalCounters>,
+    ledgers: Ledgers,
+    status: StoreStatus,
+    /// The server's clock less this one, in microseconds.
+    ahead_micros: AtomicI64,
+    /// Of the nodes that were alive when the store was last seen.
+    share: Mutex<Share>,
+    /// The script's name in the store.
+    script: OnceLock<String>,
+    time: TimeSource,
+    ops: mpsc::UnboundedSender<Op>,
+    /// While the store can be reached.
+    link: ArcSwapOption<Link>,
+    failed: Notify,
+    /// Since when, in microseconds, the store has lost nothing.
+    incarnation: AtomicU64,
+    /// Whether any ledger owes.
+    is_owing: AtomicBool,
+}
+
+/// Something to be asked of the store, or told.
+struct Op {
+    cmd: redis::Cmd,
+    about: About,
+    then: Then,
+}
+
+#[derive(Clone)]
+struct About {
+    subject: Subject,
+    rules: Arc<[LimitRule]>,
+    sent: Instant,
+}
+
+enum Then {
+    /// A request waits.
+    Decide { cost: u64, waiter: oneshot::Sender<Replied> },
+    /// Nobody waits: the slice goes to the ledger.
+    Refill,
+    /// Nobody waits. What was to be charged is owed where it could not be.
+    Told(Box<[Amount]>),
+    /// All that was asked before is answered.
+    Passed(oneshot::Sender<()>),
+}
+
+type Replied = Result<Reply, Unavailable>;
+
+enum Reply {
+    Done(Answer, Charged),
+    Elsewhen(UnixMicros),
+}
+
+/// The store did not answer in time, or not at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Unavailable;
+
+impl Shared {
+    fn new(local: Arc<LocalCounters>, time: TimeSource, ops: mpsc::UnboundedSender<Op>) -> Self {
+        Self {
+            local,
+            ledgers: Ledgers::new(),
+            status: StoreStatus::default(),
+            ahead_micros: AtomicI64::new(0),
+            share: Mutex::new(Share::WHOLE),
+            script: OnceLock::new(),
+            time,
+            ops,
+            link: ArcSwapOption::empty(),
+            failed: Notify::new(),
+            incarnation: AtomicU64::new(0),
+            is_owing: AtomicBool::new(false),
+        }
+    }
+
+    pub fn is_up(&self) -> bool {
+        self.status.is_up()
+    }
+
+    pub const fn status(&self) -> &StoreStatus {
+        &self.status
+    }
+
+    /// The server's time, as far as it is known here.
+    #[inline]
+    fn server_time(&self, now: UnixMicros) -> UnixMicros {
+        match self.time {
+            TimeSource::Server => {
+                UnixMicros(now.0.saturating_add_signed(self.ahead_micros.load(Ordering::Relaxed)))
+            }
+            TimeSource::Caller => now,
+        }
+    }
+
+    fn caller<'a>(&'a self, subject: Subject, rules: &'a [LimitRule], now: UnixMicros) -> Caller<'a> {
+        let time = match self.time {
+            TimeSource::Server => ServerTime::Own,
+            TimeSource::Caller => ServerTime::Given(now),
+        };
+        // Known since the store was first there; until then nothing is asked of it.
+        let script = self.script.get().map_or("", String::as_str);
+        Caller { script, time, incarnation: self.incarnation.load(Ordering::Relaxed), subject, rules }
+    }
+
+    fn send(
+        &self,
+        subject: Subject,
+        rules: &Arc<[LimitRule]>,
+        sent: Instant,
+        cmd: redis::Cmd,
+        then: Then,
+    ) {
+        let about = About { subject, rules: Arc::clone(rules), sent };
+        // The other end lives as long as the process, but for its end: what is asked then is not answered.
+        drop(self.ops.send(Op { cmd, about, then }));
+    }
+
+    fn calendar_now<'d>(&self, demand: &Demand<'d>, now: UnixMicros) -> (Calendar<'d>, UnixMicros) {
+        (demand.calendar, self.server_time(now))
+    }
+}
+
+/// Of several refusals, the one that lasts longest.
+fn longer(first: Option<Refusal>, second: Option<Refusal>) -> Option<Refusal> {
+    first.into_iter().chain(second).max_by_key(|refusal| refusal.retry_after_micros)
+}

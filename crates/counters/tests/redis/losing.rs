@@ -1,0 +1,130 @@
+//! A store that is frozen, gone, emptied: requests go on as their plans say, and what was counted is counted after all.
+
+use tollgate_core::resource::{Counting, OnUnavailable};
+use tollgate_counters::{StoreState, Verdict};
+
+use crate::node::{Node, demand, eventually, limit, monthly, now, plan, subject};
+use crate::server::Redis;
+
+fn monthly_or(requests: u64, on_unavailable: OnUnavailable) -> tollgate_core::limit::LevelLimits {
+    plan(&[limit(requests, "month", "fixed_window")], Counting::Exact, on_unavailable)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_store_is_frozen_each_plan_has_its_way_and_afterwards_all_is_counted() {
+    let redis = Redis::start();
+    let node = Node::start(redis.settings()).await;
+    let [local, allow, deny] =
+        [OnUnavailable::Local, OnUnavailable::Allow, OnUnavailable::Deny].map(|policy| monthly_or(100, policy));
+    let [local, allow, deny] =
+        [demand(subject(1), &local), demand(subject(2), &allow), demand(subject(3), &deny)];
+    for demand in [&local, &allow, &deny] {
+        assert_eq!(node.admitted(demand, 40).await, 40);
+    }
+    redis.freeze();
+    // The first waits, and finds out; no other does.
+    assert_eq!(node.admitted(&local, 100).await, 60, "alone, its share is all that was left");
+    assert_eq!(node.state(), StoreState::Down);
+    assert_eq!(node.admitted(&allow, 100).await, 100, "over the limit too");
+    let denied = node.decide(&[deny], 1, now()).await;
+    assert!(matches!(denied.verdict, Verdict::Unavailable));
+    redis.thaw();
+    node.until(StoreState::Up).await;
+    assert_eq!(node.admitted(&deny, 100).await, 60);
+    assert_eq!(node.admitted(&allow, 100).await, 0);
+    assert_eq!(node.admitted(&local, 100).await, 0);
+    let new = demand(subject(4), allow.limits);
+    assert_eq!(node.admitted(&new, 1).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_let_through_meanwhile_is_counted_once_it_is_back() {
+    let mut redis = Redis::start();
+    let (node, other) = (Node::start(redis.settings()).await, Node::start(redis.settings()).await);
+    let limits = monthly(1_000, Counting::Exact);
+    let demand = demand(subject(1), &limits);
+    assert_eq!(node.admitted(&demand, 100).await, 100);
+    assert_eq!(other.admitted(&demand, 50).await, 50);
+    redis.kill();
+    node.until(StoreState::Down).await;
+    other.until(StoreState::Down).await;
+    assert_eq!(node.admitted(&demand, 30).await, 30);
+    assert_eq!(other.admitted(&demand, 20).await, 20);
+    // Empty: what they know is put back, and what they let through comes on top.
+    redis.start_again();
+    node.until(StoreState::Up).await;
+    other.until(StoreState::Up).await;
+    assert_eq!(node.remaining(&demand).await, 1_000 - 100 - 50 - 30 - 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_of_two_nodes_keeps_to_its_half_while_the_store_is_away() {
+    let mut redis = Redis::start();
+    let (node, other) = (Node::start(redis.settings()).await, Node::start(redis.settings()).await);
+    let limits = monthly(101, Counting::Leased);
+    let demand = demand(subject(1), &limits);
+    // Both have to know of each other.
+    eventually(|| redis.members() == 2).await;
+    tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    redis.kill();
+    node.until(StoreState::Down).await;
+    other.until(StoreState::Down).await;
+    let (own, others) = (node.admitted(&demand, 200).await, other.admitted(&demand, 200).await);
+    assert_eq!(own + others, 101);
+    assert!(own.abs_diff(others) == 1, "{own} and {others}");
+}
+
+/// What a node does not know it cannot put back: until the one that knows has done so, it may be had again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_emptied_store_admits_twice_is_what_passed_until_all_had_put_back_what_they_knew() {
+    let redis = Redis::start();
+    let (knows, knows_not) = (Node::start(redis.settings()).await, Node::start(redis.settings()).await);
+    let limits = monthly(1_000, Counting::Exact);
+    let demand = demand(subject(1), &limits);
+    assert_eq!(knows.admitted(&demand, 700).await, 700);
+    redis.run(&["FLUSHALL"]);
+    let mut again = 0;
+    let begun = std::time::Instant::now();
+    // The one that knows has looked when its mark is there again.
+    while begun.elapsed() < std::time::Duration::from_secs(3) {
+        again += u64::from(knows_not.admits(std::slice::from_ref(&demand)).await);
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let twice = (700 + again).saturating_sub(1_000);
+    println!("{again} were let through after the loss, {twice} of them twice");
+    assert!(again >= 300 - 60, "{again}: the store counts on");
+    // In a quarter of a second at five milliseconds each, with room for a slow machine.
+    assert!(twice <= 200, "{twice}");
+    assert_eq!(knows_not.remaining(&demand).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slices_in_hand_are_used_while_the_store_is_away() {
+    let mut redis = Redis::start();
+    let node = Node::start(redis.settings()).await;
+    let deny = plan(&[limit(100_000, "month", "fixed_window")], Counting::Leased, OnUnavailable::Local);
+    let demand = demand(subject(1), &deny);
+    assert_eq!(node.admitted(&demand, 5_000).await, 5_000);
+    redis.kill();
+    node.until(StoreState::Down).await;
+    assert_eq!(node.admitted(&demand, 5_000).await, 5_000);
+    redis.start_again();
+    node.until(StoreState::Up).await;
+    let left = node.remaining(&demand).await;
+    // Slices that were in hand count as used where they could not be given back.
+    assert!((80_000..=90_000).contains(&left), "{left}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_starts_without_its_store_and_finds_it_later() {
+    let mut redis = Redis::start();
+    redis.kill();
+    let node = Node::start(redis.settings()).await;
+    let limits = monthly(100, Counting::Leased);
+    let demand = demand(subject(1), &limits);
+    assert_eq!(node.state(), StoreState::Down);
+    assert_eq!(node.admitted(&demand, 30).await, 30);
+    redis.start_again();
+    node.until(StoreState::Up).await;
+    assert_eq!(node.remaining(&demand).await, 70);
+}

@@ -1,0 +1,10 @@
+//! Counting in Redis: as in process, over several nodes, and without it.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
+mod agreement;
+mod losing;
+mod node;
+mod server;
+mod sharing;
+mod telling;

@@ -1,0 +1,128 @@
+//! What the store holds, and what it is told.
+
+use std::time::{Duration, Instant};
+
+use tollgate_core::limit::{Demand, Settlement};
+use tollgate_core::resource::{Counting, OnUnavailable};
+use tollgate_counters::Attempt;
+
+use crate::node::{Node, demand, eventually, limit, monthly, now, plan, subject};
+use crate::server::Redis;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_keys_of_a_subject_share_a_slot_and_end_with_their_period() {
+    let redis = Redis::start();
+    let node = Node::start(redis.settings()).await;
+    let limits = [
+        limit(60, "minute", "token_bucket"),
+        limit(60, "hour", "fixed_window"),
+        limit(60, "30s", "sliding_window"),
+        limit(60, "90s", "sliding_log"),
+        limit(60, "day", "fixed_window"),
+        limit(60, "month", "fixed_window"),
+    ];
+    let limits = plan(&limits, Counting::Exact, OnUnavailable::Deny);
+    assert!(node.admits(&[demand(subject(1), &limits)]).await);
+    let keys = redis.keys("tg:{00*");
+    assert_eq!(keys.len(), 7, "{keys:?}");
+    for (key, lives) in keys {
+        assert!(key.starts_with("tg:{00000000000000000000000000000001}:"), "{key}");
+        let most = match key.rsplit(':').find(|part| *part != "log").unwrap() {
+            // A token is back after a second.
+            "60" => Duration::from_secs(1),
+            "3600" => Duration::from_hours(1),
+            "30" => Duration::from_mins(1),
+            "90" => Duration::from_secs(90),
+            "day" => Duration::from_hours(24),
+            "month" => Duration::from_hours(31 * 24),
+            other => panic!("{other}"),
+        };
+        assert!(lives <= most + Duration::from_millis(5), "{key} lives {lives:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_response_says_that_it_cost_is_settled_in_the_store() {
+    let redis = Redis::start();
+    let (node, other) = (Node::start(redis.settings()).await, Node::start(redis.settings()).await);
+    for (counting, number) in [(Counting::Exact, 1), (Counting::Leased, 2)] {
+        let limits = monthly(100, counting);
+        let demands = [demand(subject(number), &limits)];
+        let at = now();
+        assert!(node.decide(&demands, 10, at).await.verdict.is_admitted());
+        let settle = |actual| Settlement { charged: 10, charged_at: at.wall, actual };
+        assert_eq!(node.counters.settle(&demands, settle(25), now())[0].remaining, 75);
+        until_remaining(&other, &demands[0], 75).await;
+        // What was charged at first: ten.
+        assert_eq!(node.counters.settle(&demands, settle(0), now())[0].remaining, 85);
+        until_remaining(&other, &demands[0], 85).await;
+    }
+}
+
+/// What one node says, another hears of in a moment.
+async fn until_remaining(node: &Node, demand: &Demand<'_>, expected: u64) {
+    let begun = Instant::now();
+    while node.remaining(demand).await != expected {
+        let remaining = node.remaining(demand).await;
+        assert!(begun.elapsed() < Duration::from_secs(5), "{remaining} remain, not {expected}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_goes_away_while_it_waits_is_not_charged() {
+    let redis = Redis::start();
+    let node = Node::start(redis.settings()).await;
+    let limits = monthly(100, Counting::Exact);
+    let demands = [demand(subject(1), &limits)];
+    let mut answered = 0;
+    for _ in 0..20 {
+        match node.counters.decide(&demands, 1, now()) {
+            Attempt::Waiting(undecided) => {
+                let waiting = undecided.wait();
+                // It asks, and mostly is not there for the answer.
+                answered += u64::from(tokio::time::timeout(Duration::ZERO, waiting).await.is_ok());
+            }
+            Attempt::Decided(_) => panic!("the store was not asked"),
+        }
+    }
+    assert!(answered < 20);
+    let begun = Instant::now();
+    while redis.calls("evalsha") < 40 - answered {
+        assert!(begun.elapsed() < Duration::from_secs(5), "what was charged is not given back");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(node.remaining(&demands[0]).await, 100 - answered);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_this_process_counted_before_is_told_once() {
+    let redis = Redis::start();
+    let node = Node::start(redis.settings()).await;
+    let alone = monthly(100, Counting::Local);
+    assert_eq!(node.admitted(&demand(subject(1), &alone), 30).await, 30);
+    let kept = node.local.take_changed();
+    let shared = monthly(100, Counting::Exact);
+    assert_eq!(node.admitted(&demand(subject(1), &shared), 10).await, 10);
+    assert_eq!(node.remaining(&demand(subject(1), &shared)).await, 60);
+    // What is kept over restarts is told to be forgotten: it would be counted twice.
+    let kept_now = node.local.take_changed();
+    assert_eq!(kept.len(), 1);
+    assert!(kept_now.iter().all(|record| record.over_at() <= now().wall), "{kept_now:?}");
+
+    // A restart in between: what was kept comes back, and is told by the new process.
+    let other = Node::start(redis.settings()).await;
+    other.local.restore(kept);
+    assert_eq!(other.admitted(&demand(subject(1), &shared), 100).await, 30);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_forgot_the_script_is_given_it_again() {
+    let redis = Redis::start();
+    let node = Node::start(redis.settings()).await;
+    let limits = monthly(100, Counting::Exact);
+    assert_eq!(node.admitted(&demand(subject(1), &limits), 10).await, 10);
+    redis.run(&["SCRIPT", "FLUSH"]);
+    assert_eq!(node.admitted(&demand(subject(1), &limits), 10).await, 10);
+    assert_eq!(node.remaining(&demand(subject(1), &limits)).await, 80);
+    eventually(|| node.counters.store().unwrap().losses() == 0).await;
+}

@@ -1,0 +1,24 @@
+//! What monitoring reads of this process, in Prometheus' text format.
+
+use std::fmt::Write as _;
+
+use tollgate_counters::{Counters, StoreState};
+
+/// Empty where there is nothing to tell.
+pub fn text(counters: &Counters) -> String {
+    let Some(store) = counters.store() else { return String::new() };
+    let is_up = match store.state() {
+        StoreState::Up => 1,
+        StoreState::Down => 0,
+    };
+    let mut text = String::new();
+    push(&mut text, "up", "gauge", "Whether the store that nodes count in can be reached.", is_up);
+    push(&mut text, "losses_total", "counter", "How often it could not be any more.", store.losses());
+    push(&mut text, "answers_total", "counter", "What it was asked or told, and has answered.", store.answers());
+    text
+}
+
+fn push(text: &mut String, name: &str, kind: &str, help: &str, value: u64) {
+    let name = format!("tollgate_counter_store_{name}");
+    let _infallible = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
+}
