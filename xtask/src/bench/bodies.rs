@@ -71,7 +71,7 @@ fn start(row: Row, bench: &Bench, upstream: SocketAddr) -> Result<Server> {
         Row::Nginx | Row::NginxLua => nginx::unbuffered(&bench.directory("bodies-nginx")?, upstream)?,
         Row::Tollgate | Row::TollgateTen => {
             let home = Home::new(bench.directory("bodies-tollgate")?)?;
-            let seed = Seed { services: 1, keys: 1, upstream };
+            let seed = Seed { services: 1, keys: 1, upstream, counting: "leased" };
             tollgate::start_filled(bench.tollgate_binary()?, &home, &seed)?.server
         }
     };

@@ -64,7 +64,7 @@ fn start(row: Row, bench: &Bench, upstream: &Server) -> Result<Server> {
         Row::Nginx | Row::NginxLua => nginx::bare(&bench.directory("idle-nginx")?, upstream.address),
         Row::Tollgate | Row::TollgateTen => {
             let home = Home::new(bench.directory("idle-tollgate")?)?;
-            let seed = Seed { services: 1, keys: 1, upstream: upstream.address };
+            let seed = Seed { services: 1, keys: 1, upstream: upstream.address, counting: "leased" };
             Ok(tollgate::start_filled(bench.tollgate_binary()?, &home, &seed)?.server)
         }
     }

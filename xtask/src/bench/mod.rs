@@ -14,6 +14,7 @@ mod nodes;
 mod peers;
 mod process;
 mod ready;
+mod redis;
 mod report;
 mod requests;
 mod scale;
@@ -64,6 +65,8 @@ enum Part {
     Ready,
     /// Two proxy nodes fed by a control plane with a million keys: the first sync, a change, a start from disk.
     Nodes,
+    /// Limits counted in process, out of slices of a Redis, and by the Redis itself.
+    Redis,
 }
 
 /// Who is measured.
@@ -230,6 +233,7 @@ fn measure(part: Part, bench: &Bench) -> Result<Section> {
         Part::Scale => scale::measure(bench),
         Part::Ready => ready::measure(bench),
         Part::Nodes => nodes::measure(bench),
+        Part::Redis => redis::measure(bench),
     }
 }
 

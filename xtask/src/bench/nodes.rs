@@ -25,7 +25,7 @@ pub fn measure(bench: &Bench) -> Result<Section> {
     let upstream = nginx::upstream(&bench.directory("nodes-upstream")?)?;
     let home = Home::new(bench.directory("nodes-control")?)?;
     let keys = bench.size.many_keys;
-    let seed = Seed { services: 1, keys, upstream: upstream.address };
+    let seed = Seed { services: 1, keys, upstream: upstream.address, counting: "leased" };
     drop(tollgate::start_filled(binary, &home, &seed)?);
     let control = Tollgate::start(binary, &home)?;
 

@@ -91,7 +91,7 @@ fn start(row: Row, bench: &Bench, upstream: &Server) -> Result<Contender> {
         }
         Row::Tollgate | Row::TollgateTen => {
             let home = Home::new(directory)?;
-            let seed = Seed { services: keys, keys, upstream: upstream.address };
+            let seed = Seed { services: keys, keys, upstream: upstream.address, counting: "leased" };
             let tollgate = tollgate::start_filled(bench.tollgate_binary()?, &home, &seed)?;
             (tollgate.server, Some(home.access_log))
         }

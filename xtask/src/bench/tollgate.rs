@@ -41,6 +41,8 @@ pub struct Home {
     directory: PathBuf,
     config: PathBuf,
     pub access_log: PathBuf,
+    /// Of the store that counts, where there is one.
+    redis_url: Option<String>,
 }
 
 impl Home {
@@ -49,7 +51,11 @@ impl Home {
         let config = directory.join("tollgate.toml");
         fs::write(&config, format!("access_log = {:?}\n", access_log.display().to_string()))
             .context("cannot write tollgate.toml")?;
-        Ok(Self { directory, config, access_log })
+        Ok(Self { directory, config, access_log, redis_url: None })
+    }
+
+    pub fn counting_in(self, redis_url: String) -> Self {
+        Self { redis_url: Some(redis_url), ..self }
     }
 }
 
@@ -64,6 +70,7 @@ impl Tollgate {
             .arg("--config")
             .arg(&home.config)
             .env("TOLLGATE_ADMIN_TOKEN", ADMIN_TOKEN)
+            .envs(home.redis_url.iter().map(|url| ("REDIS_URL", url)))
             .stdout(Stdio::piped());
         let (process, proxy, admin, ready_after) = start_ready(&mut command, home, Announced::ProxyAndAdmin)?;
         let agent = ureq::Agent::config_builder().timeout_global(Some(START)).build().into();
@@ -176,6 +183,8 @@ pub struct Seed {
     pub services: usize,
     pub keys: usize,
     pub upstream: SocketAddr,
+    /// Of the plan; of no consequence without a store.
+    pub counting: &'static str,
 }
 
 impl Seed {
@@ -183,7 +192,7 @@ impl Seed {
     pub fn write(&self, file: &Path) -> Result<()> {
         let mut yaml = BufWriter::new(File::create(file).context("cannot create the declarative file")?);
         writeln!(yaml, "tenants:\n- {{slug: bench, name: Bench}}")?;
-        writeln!(yaml, "plans:\n- {{tenant: bench, slug: ample, name: Ample, limits: [{LIMITS}]}}")?;
+        writeln!(yaml, "plans:\n- {{tenant: bench, slug: ample, name: Ample, limits: [{LIMITS}], counting: {}}}", self.counting)?;
         writeln!(yaml, "services:")?;
         for number in 0..self.services {
             let url = format!("http://{}", self.upstream);
