@@ -60,7 +60,7 @@ fn no_request_waits_for_a_store_that_is_frozen() {
     }
     store.freeze();
     for key in &keys {
-        let tally = fleet.ask(key, 400);
+        let tally = fleet.load(key, 400).finish();
         assert_none_waited(tally.only(&[200, 429, 503]));
     }
     await_store(&fleet, "down");
@@ -72,7 +72,7 @@ fn no_request_waits_for_a_store_that_is_frozen() {
 fn under_deny_nothing_is_let_through_until_the_store_is_back() {
     let (mut store, fleet) = started();
     let key = fleet.key(100, "exact", "deny");
-    assert_eq!(fleet.ask(&key, 40).of(200), 40);
+    assert_eq!(fleet.ask_again(&key, 40).of(200), 40);
     store.kill();
     notice(&fleet, "any");
     let before = fleet.admitted();
@@ -85,7 +85,7 @@ fn under_deny_nothing_is_let_through_until_the_store_is_back() {
     store.restart();
     await_store(&fleet, "up");
     // What was refused was not charged.
-    assert_eq!(fleet.ask(&key, 200).of(200), 60);
+    assert_eq!(fleet.ask_again(&key, 200).of(200), 60);
 }
 
 #[test]

@@ -167,7 +167,7 @@ fn nodes_put_back_what_they_know_into_a_store_that_comes_back_empty() {
 fn a_store_that_is_emptied_without_a_word_is_noticed() {
     let (store, fleet) = started();
     let key = fleet.key(2_000, "exact", "deny");
-    assert_eq!(fleet.ask(&key, 1_000).of(200), 1_000);
+    assert_eq!(fleet.ask_again(&key, 1_000).of(200), 1_000);
     store.call(&["FLUSHALL"]);
     // It is asked every now and then whether it is the one that it was. What is let through until then is counted anew.
     eventually("what nodes know is put back", || fleet.usage(&fleet.nodes[0], &key) >= Some(950));

@@ -16,37 +16,25 @@ fn started() -> (StoreServer, Fleet) {
     (store, fleet)
 }
 
-/// Asks until so many requests in all have come through; fails where one more does.
-#[track_caller]
-fn use_up(fleet: &Fleet, key: &str, limit: usize) {
-    eventually("what nodes hold is let through", || {
-        // A busy machine may take the store for away.
-        fleet.ask(key, 200).only(&[200, 429, 503]);
-        fleet.admitted() >= limit
-    });
-    assert_eq!(fleet.ask(key, 400).of(200), 0);
-    assert_eq!(fleet.admitted(), limit);
-}
-
 #[test]
 fn exact_lets_through_exactly_the_limit() {
     let (_store, fleet) = started();
     let key = fleet.key(10_000, "exact", "deny");
-    let tally = fleet.ask(&key, 12_000);
+    let tally = fleet.load(&key, 12_000).finish();
     eprintln!("{tally:?}");
     assert_eq!((tally.only(&[200, 429, 503]).lost, tally.of(200)), (0, fleet.admitted()));
-    use_up(&fleet, &key, 10_000);
+    fleet.use_up(&key, 10_000);
 }
 
 #[test]
 fn leased_never_lets_through_more_than_the_limit_and_comes_to_it() {
     let (_store, fleet) = started();
     let key = fleet.key(10_000, "leased", "deny");
-    let tally = fleet.ask(&key, 12_000);
+    let tally = fleet.load(&key, 12_000).finish();
     eprintln!("{tally:?}");
     assert_eq!((tally.only(&[200, 429, 503]).lost, tally.of(200)), (0, fleet.admitted()));
     assert!((10_000 - MOST_HELD - tally.of(503)..=10_000).contains(&tally.of(200)), "{tally:?}");
-    use_up(&fleet, &key, 10_000);
+    fleet.use_up(&key, 10_000);
 }
 
 #[test]
@@ -91,15 +79,17 @@ fn every_node_tells_callers_the_same() {
 fn all_limits_of_a_request_are_charged_or_none() {
     let (_store, fleet) = started();
     let limits = json!([exactly(60), { "requests": 20, "per": "600h", "algorithm": "fixed_window" }]);
-    let key = fleet.key_on(&json!({ "slug": "two", "limits": limits, "counting": "exact" }));
-    assert_eq!(fleet.ask(&key, 200).of(200), 20);
+    let key = fleet
+        .key_on(&json!({ "slug": "two", "limits": limits, "counting": "exact", "on_unavailable": "deny" }));
+    assert_eq!(fleet.ask_again(&key, 200).of(200), 20);
     // The 180 that the one refused took nothing of the other.
-    let wider = json!({ "slug": "two", "limits": [exactly(60)], "counting": "exact" });
+    let wider =
+        json!({ "slug": "two", "limits": [exactly(60)], "counting": "exact", "on_unavailable": "deny" });
     fleet.control.admin().put("/api/plans/two?tenant=acme", &wider).expect(200);
     for node in &fleet.nodes {
         eventually("the plan has one limit", || limits_of(node, &key).len() == 1);
     }
-    assert_eq!(fleet.ask(&key, 200).of(200), 40);
+    assert_eq!(fleet.ask_again(&key, 200).of(200), 40);
 }
 
 fn limits_of(node: &Node, key: &str) -> Vec<Value> {
@@ -120,19 +110,19 @@ fn a_service_s_and_a_tenant_s_limits_hold_over_all_nodes() {
     }
     let tally = fleet.ask(&first, 600);
     assert!(tally.only(&[200, 429]).of(200) <= 300, "{tally:?}");
-    use_up(&fleet, &second, 300);
+    fleet.use_up(&second, 300);
     // Another service has what the tenant has left.
     fleet.tenant.service("other", &fleet.upstream_url());
     for node in &fleet.nodes {
         eventually("the service is known", || node.get("/acme/other/", "none") == 403);
     }
-    let tally = fleet.load_at("/acme/other/", &first, 600).finish();
+    let tally = fleet.ask_at("/acme/other/", &first, 600);
     assert!(tally.only(&[200, 429]).of(200) <= 200, "{tally:?}");
     eventually("what nodes hold is let through", || {
-        fleet.load_at("/acme/other/", &second, 200).finish().only(&[200, 429]);
+        fleet.ask_at("/acme/other/", &second, 200).only(&[200, 429]);
         fleet.admitted() >= 500
     });
-    assert_eq!(fleet.load_at("/acme/other/", &second, 200).finish().of(429), 200);
+    assert_eq!(fleet.ask_at("/acme/other/", &second, 200).of(429), 200);
     assert_eq!(fleet.admitted(), 500);
 }
 
@@ -140,12 +130,12 @@ fn a_service_s_and_a_tenant_s_limits_hold_over_all_nodes() {
 fn a_node_that_ends_gives_back_what_it_holds() {
     let (_store, mut fleet) = started();
     let key = fleet.key(1_000, "leased", "deny");
-    assert_eq!(fleet.ask(&key, 500).of(200), 500);
+    assert_eq!(fleet.ask_again(&key, 500).of(200), 500);
     for node in fleet.nodes.drain(1..) {
         node.end("TERM");
     }
     // What they held would be nobody's until the period ends.
-    use_up(&fleet, &key, 1_000);
+    fleet.use_up(&key, 1_000);
 }
 
 #[test]
@@ -153,17 +143,17 @@ fn nothing_is_forgotten_when_every_node_is_started_anew() {
     let (_store, mut fleet) = started();
     let exact = fleet.key(100, "exact", "deny");
     let leased = fleet.key(100, "leased", "deny");
-    assert_eq!((fleet.ask(&exact, 60).of(200), fleet.ask(&leased, 60).of(200)), (60, 60));
+    assert_eq!((fleet.ask_again(&exact, 60).of(200), fleet.ask_again(&leased, 60).of(200)), (60, 60));
     let ended: Vec<_> = fleet.nodes.drain(..).map(|node| node.end("TERM")).collect();
     for stopped in ended {
         let node = stopped.start();
         node.await_store("up");
         fleet.nodes.push(node);
     }
-    assert_eq!(fleet.ask(&exact, 200).of(200), 40);
-    let tally = fleet.ask(&leased, 200);
+    assert_eq!(fleet.ask_again(&exact, 200).of(200), 40);
+    let tally = fleet.ask_again(&leased, 200);
     assert!(tally.of(200) <= 40, "{tally:?}");
-    use_up(&fleet, &leased, 200);
+    fleet.use_up(&leased, 200);
 }
 
 #[test]
@@ -199,7 +189,9 @@ fn a_window_that_is_over_begins_anew_for_all_nodes() {
     let (_store, fleet) = started();
     let limit = json!({ "requests": 50, "per": "3s", "algorithm": "fixed_window" });
     for counting in ["exact", "leased"] {
-        let key = fleet.key_on(&json!({ "slug": counting, "limits": [limit], "counting": counting }));
+        let key = fleet.key_on(
+            &json!({ "slug": counting, "limits": [limit], "counting": counting, "on_unavailable": "deny" }),
+        );
         let before = fleet.admitted();
         let mut most: Vec<Tally> = Vec::new();
         // Over at least two windows: what is let through in the second is what was let through in the first, at most.
@@ -221,8 +213,8 @@ fn refunds_and_costs_are_settled_in_the_store() {
     });
     fleet.tenant.service_with(&service);
     let key = fleet.key(100, "exact", "deny");
-    let tally = fleet.load_at("/acme/failing/dear", &key, 200).finish();
-    assert_eq!(tally.only(&[502, 429]).of(200), 0);
+    let tally = fleet.ask_at("/acme/failing/dear", &key, 200);
+    assert_eq!(tally.only(&[502, 429, 503]).of(200), 0);
     let mut let_through = 0;
     eventually("all of it is given back", || {
         let_through += fleet.ask(&key, 50).of(200);

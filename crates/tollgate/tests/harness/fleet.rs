@@ -14,6 +14,7 @@ use super::{RawClient, eventually};
 
 pub const NODES: usize = 4;
 pub const CLIENTS: usize = 200;
+const FEW_CLIENTS: usize = 5 * NODES;
 const PATH: &str = "/acme/api/";
 
 pub struct Fleet {
@@ -75,22 +76,49 @@ impl Fleet {
 
     /// Two hundred clients over all nodes.
     pub fn load(&self, key: &str, requests: usize) -> Load {
-        self.load_at(PATH, key, requests)
+        Load::start(&self.addresses(), PATH, key, CLIENTS, requests)
+    }
+
+    /// A few clients over all nodes, to the end of their requests.
+    #[track_caller]
+    pub fn ask(&self, key: &str, requests: usize) -> Tally {
+        self.ask_at(PATH, key, requests)
     }
 
     /// The same at another path.
-    pub fn load_at(&self, path: &str, key: &str, requests: usize) -> Load {
-        Load::start(&self.addresses(), path, key, CLIENTS, requests)
+    #[track_caller]
+    pub fn ask_at(&self, path: &str, key: &str, requests: usize) -> Tally {
+        Load::start(&self.addresses(), path, key, FEW_CLIENTS, requests).finish()
     }
 
     pub fn upstream_url(&self) -> String {
         self.upstream.url()
     }
 
-    /// The same, to its end.
+    /// The same, where everybody who is told that the store is away asks again: a busy machine may take it for that.
     #[track_caller]
-    pub fn ask(&self, key: &str, requests: usize) -> Tally {
-        self.load(key, requests).finish()
+    pub fn ask_again(&self, key: &str, requests: usize) -> Tally {
+        let mut all = self.ask(key, requests);
+        eventually("the store has answered everybody", || {
+            let again = all.by_status.remove(&503).unwrap_or_default();
+            if again > 0 {
+                all.add(&self.ask(key, again));
+            }
+            all.of(503) == 0
+        });
+        all
+    }
+
+    /// Asks until so many requests in all have come through; fails where one more does.
+    #[track_caller]
+    pub fn use_up(&self, key: &str, requests: usize) {
+        // What idle nodes hold comes back within a while. A busy machine may take the store for away.
+        eventually("what nodes hold is let through", || {
+            self.ask(key, 200).only(&[200, 429, 503]);
+            self.admitted() >= requests
+        });
+        assert_eq!(self.ask(key, 400).of(200), 0);
+        assert_eq!(self.admitted(), requests);
     }
 
     /// How many requests have come through.

@@ -46,6 +46,15 @@ impl Tally {
         self.by_status.get(&status).copied().unwrap_or_default()
     }
 
+    /// Those of another load too.
+    pub fn add(&mut self, other: &Self) {
+        for (status, count) in &other.by_status {
+            *self.by_status.entry(*status).or_default() += count;
+        }
+        self.lost += other.lost;
+        self.slowest = self.slowest.max(other.slowest);
+    }
+
     /// Fails where there was an answer of any other status.
     #[track_caller]
     pub fn only(&self, statuses: &[u16]) -> &Self {
