@@ -1,9 +1,12 @@
 //! The control plane as the binary sees it.
 
+use std::future::Future;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use axum::serve::Listener;
 use tokio::sync::{Mutex, mpsc};
 use tollgate_core::Problems;
 use tollgate_core::address::AllowList;
@@ -14,6 +17,7 @@ use tollgate_core::token::Issuing;
 use tollgate_counters::LocalCounters;
 use tollgate_store::{Store, StoreError};
 
+use crate::connection::{Connection, Served};
 use crate::document::{self, Applied, ApplyError, Document};
 use crate::edit::{self, Edit, EditError};
 use crate::feed::Feed;
@@ -138,10 +142,18 @@ impl ControlPlane {
         Ok((plane, first_start))
     }
 
-    /// The API, its documentation and the health checks. Serve it with
-    /// `into_make_service_with_connect_info::<SocketAddr>()`: sign-ins are throttled by the peer's address.
-    pub fn router(&self) -> axum::Router {
-        api::router(self.clone())
+    /// Serves the API, its documentation and the health checks, until `shutdown` and the end of the requests of then.
+    pub async fn serve<L>(
+        &self,
+        listener: L,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<()>
+    where
+        L: Listener,
+        L::Addr: Into<Connection>,
+    {
+        let service = api::router(self.clone()).into_make_service_with_connect_info::<Connection>();
+        axum::serve(Served(listener), service).with_graceful_shutdown(shutdown).await
     }
 
     /// Does what is due: the first start makes the first key.

@@ -7,6 +7,7 @@
 
 mod api;
 mod clock;
+mod connection;
 mod control_plane;
 pub mod document;
 mod edit;
@@ -19,6 +20,7 @@ mod sealing;
 mod throttle;
 mod token;
 
+pub use connection::{ClientCertificate, Connection};
 pub use control_plane::{ControlPlane, FirstStart, OpenError, Settings};
 pub use document::{Applied, ApplyError, Document, Tally};
 pub use jobs::LastUsed;
