@@ -4,7 +4,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tollgate_core::credential::KeyHash;
 use tollgate_core::feed::{
-    Assembly, Committed, CommittedAs, Epoch, FORMAT, Frame, FrameLength, Position, decode, frame_length,
+    Assembly, Committed, CommittedAs, Epoch, FORMAT, Frame, FrameLength, HEADER_BYTES, Position, decode, frame_length,
 };
 use tollgate_core::snapshot::Snapshot;
 
@@ -45,11 +45,11 @@ impl Gateway {
 impl Feed {
     /// `None` where the feed has ended.
     fn frame(&mut self) -> Option<Frame> {
-        let mut bytes = vec![0; 8];
+        let mut bytes = vec![0; HEADER_BYTES];
         self.body.read_exact(&mut bytes).ok()?;
         let FrameLength::Known(length) = frame_length(&bytes).unwrap() else { panic!("no length") };
         bytes.resize(length, 0);
-        self.body.read_exact(&mut bytes[8..]).ok()?;
+        self.body.read_exact(&mut bytes[HEADER_BYTES..]).ok()?;
         Some(decode(&bytes).unwrap())
     }
 
