@@ -25,6 +25,7 @@ use crate::jobs::{LastUsed, Unsaved};
 use crate::nodes::Nodes;
 use crate::password::Passwords;
 use crate::principal::Principal;
+use crate::reports::Reports;
 use crate::sealing::SealingSecret;
 use crate::throttle::Throttle;
 use crate::token::{NoRandomness, Token, TokenKind};
@@ -105,6 +106,7 @@ pub(crate) struct Inner {
     pub unsaved: Mutex<Unsaved>,
     pub feed: Feed,
     pub nodes: Arc<Nodes>,
+    pub reports: Reports,
 }
 
 impl ControlPlane {
@@ -120,6 +122,7 @@ impl ControlPlane {
         snapshot.store(Arc::new(loaded));
         counters.restore(store.read().await?.counters(clock::now()).await?);
         let node_tokens = store.read().await?.all_node_tokens().await?;
+        let feed = Feed::open(&store, &settings.sealing, position).await?;
         let inner = Inner {
             store,
             snapshot,
@@ -134,8 +137,9 @@ impl ControlPlane {
             passwords: Passwords::new(),
             throttle: Throttle::default(),
             unsaved: Mutex::default(),
-            feed: Feed::new(position),
+            feed,
             nodes: Arc::new(Nodes::new(node_tokens)),
+            reports: Reports::default(),
         };
         let plane = Self(Arc::new(inner));
         plane.rotate_signing_keys().await.map_err(OpenError::SigningKeys)?;

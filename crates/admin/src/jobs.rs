@@ -5,7 +5,6 @@ use std::future::Future;
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
-use tollgate_core::feed::NodeName;
 use tollgate_core::limit::{CounterRecord, Subject, Window};
 use tollgate_core::resource::KeyId;
 use tollgate_core::usage::KeyUsage;
@@ -14,10 +13,11 @@ use tollgate_store::StoreError;
 use crate::clock;
 use crate::control_plane::{ControlPlane, Inner};
 use crate::edit::{Edit, EditError};
-use crate::nodes::{KeyUses, Lease, NodeReport, Number};
 
 const PERSIST_EVERY: Duration = Duration::from_secs(3);
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
+/// A run of a node that was not heard for so long is not heard any more.
+const NODE_RUN_SECS: u64 = 30 * 86_400;
 /// The use of a key in steady use is kept this often: it is right to the minute.
 const USE_EVERY_SECS: u64 = 60;
 
@@ -72,27 +72,6 @@ impl ControlPlane {
                 unsaved.drop_superseded();
                 tracing::error!(%error, "counts and last uses could not be kept");
             }
-        }
-    }
-
-    /// Takes over what a node reports. How its keys were used is added once, however often the node says it; keys
-    /// that there are not are passed over when it is persisted.
-    pub(crate) async fn take_report(
-        &self,
-        lease: &Lease,
-        name: &NodeName,
-        report: NodeReport,
-        uses: KeyUses,
-    ) {
-        if uses.used.is_empty() {
-            self.0.nodes.report(lease, name, report);
-            return;
-        }
-        // From here on nothing waits: an answer that nobody waits for any more leaves no number without its uses.
-        let mut unsaved = self.0.unsaved.lock().await;
-        self.0.nodes.report(lease, name, report);
-        if self.0.nodes.take_number(lease, name, uses.session, uses.number) == Number::New {
-            unsaved.note(uses.used);
         }
     }
 
@@ -178,6 +157,7 @@ async fn sweep_store(plane: &ControlPlane) -> Result<(), EditError> {
     let mut edit = Edit::begin(plane).await?;
     edit.write().merge_counters(clock::now()).await?;
     edit.write().delete_expired_sessions().await?;
+    edit.write().forget_node_runs(clock::now_secs().saturating_sub(NODE_RUN_SECS)).await?;
     edit.drop_lapsed_values().await?;
     edit.commit().await
 }

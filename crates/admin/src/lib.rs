@@ -16,6 +16,7 @@ mod jobs;
 mod nodes;
 mod password;
 mod principal;
+mod reports;
 mod sealing;
 mod throttle;
 mod token;

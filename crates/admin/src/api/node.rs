@@ -31,7 +31,8 @@ use crate::clock;
 use crate::connection::{ClientCertificate, Connection};
 use crate::control_plane::ControlPlane;
 use crate::feed;
-use crate::nodes::{BadNodeToken, KeyUses, Lease, NodeReport};
+use crate::nodes::{BadNodeToken, Lease, NodeReport};
+use crate::reports::{self, KeyUses};
 
 /// Of a key in one report.
 const MOST_REQUESTS: u64 = 1 << 40;
@@ -149,8 +150,11 @@ async fn status(
     version.truncate(version.floor_char_boundary(LONGEST_VERSION));
     let report = NodeReport { version, revision, full_syncs, changes };
     let now_secs = clock::now_secs();
-    let used = key_uses.into_iter().map(|draft| draft.usage(now_secs)).collect();
-    plane.take_report(&lease, &name, report, KeyUses { session, number, used }).await;
+    let used: Vec<_> = key_uses.into_iter().map(|draft| draft.usage(now_secs)).collect();
+    plane.0.nodes.report(&lease, &name, report);
+    if !used.is_empty() {
+        reports::keep(&plane.0, KeyUses { token: lease.token(), session, number, used }).await?;
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -8,13 +8,13 @@ use uuid::Uuid;
 
 use super::{Edit, EditError};
 use crate::clock;
-use crate::sealing::SealingSecret;
+use crate::sealing::{NotOpened, Sealed, SealingSecret};
 use crate::token::random_bits;
 
 /// The keys of the database that the secret opens. One that it does not open is as good as lost: its tokens are
 /// refused, and the next rotation drops it.
 pub async fn sealed_keys(store: &Store, sealing: &SealingSecret) -> Result<Vec<Change>, StoreError> {
-    let open = |key: SealedKey| match sealing.open(&key.key_id, &key.sealed_seed) {
+    let open = |key: SealedKey| match open_seed(sealing, &key) {
         Ok(seed) => {
             let SealedKey { key_id, signs_from_secs, .. } = key;
             Some(Change::PutSigningKey(SigningKey { key_id, seed, signs_from_secs }))
@@ -27,6 +27,11 @@ pub async fn sealed_keys(store: &Store, sealing: &SealingSecret) -> Result<Vec<C
     };
     let sealed = store.read().await?.signing_keys().await?;
     Ok(sealed.into_iter().filter_map(open).collect())
+}
+
+fn open_seed(sealing: &SealingSecret, key: &SealedKey) -> Result<[u8; 32], NotOpened> {
+    let seed = sealing.open(Sealed::SigningKey, &key.key_id, &key.sealed_seed)?;
+    seed.try_into().map_err(|_| NotOpened)
 }
 
 impl Edit {
@@ -48,7 +53,7 @@ impl Edit {
         if let Some(signs_from_secs) = due.add_from_secs {
             let key_id: Box<str> = Uuid::now_v7().to_string().into();
             let seed = random_bits()?;
-            let sealed_seed = self.plane.sealing.seal(&key_id, seed)?;
+            let sealed_seed = self.plane.sealing.seal(Sealed::SigningKey, &key_id, &seed)?;
             let sealed = SealedKey { key_id: key_id.clone(), sealed_seed, signs_from_secs };
             self.write.insert_signing_key(&sealed).await?;
             changes.push(Change::PutSigningKey(SigningKey { key_id, seed, signs_from_secs }));
