@@ -7,12 +7,13 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 use tollgate_core::limit::{CounterRecord, Subject, Window};
 use tollgate_core::resource::KeyId;
+use tollgate_core::token::Rotation;
 use tollgate_core::usage::KeyUsage;
 use tollgate_store::StoreError;
 
 use crate::clock;
 use crate::control_plane::{ControlPlane, Inner};
-use crate::edit::{Edit, EditError};
+use crate::edit::{self, Edit, EditError};
 
 const PERSIST_EVERY: Duration = Duration::from_secs(3);
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
@@ -86,7 +87,10 @@ impl ControlPlane {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                _ = persist.tick() => self.persist().await,
+                _ = persist.tick() => {
+                    self.persist().await;
+                    self.rotate_if_due().await;
+                }
                 _ = sweep.tick() => self.sweep().await,
             }
         }
@@ -98,7 +102,13 @@ impl ControlPlane {
         if let Err(error) = sweep_store(self).await {
             tracing::error!(%error, "what is over could not be swept out");
         }
-        if let Err(error) = self.rotate_signing_keys().await {
+    }
+
+    /// Looks every few seconds, so that the next key is published as long before it signs as it was meant to be.
+    async fn rotate_if_due(&self) {
+        if edit::rotation_due(&self.0) != Rotation::default()
+            && let Err(error) = self.rotate_signing_keys().await
+        {
             tracing::error!(%error, "signing keys could not be rotated");
         }
     }

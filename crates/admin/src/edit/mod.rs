@@ -27,7 +27,7 @@ use crate::token::NoRandomness;
 pub use keys::KeyValue;
 pub use references::References;
 pub use services::WrittenService;
-pub use signing_keys::sealed_keys;
+pub use signing_keys::{rotation_due, sealed_keys};
 
 #[derive(Debug, thiserror::Error)]
 pub enum EditError {

@@ -1,13 +1,16 @@
 //! The keys that sign tokens: made, published, and dropped as their time comes.
 
+use std::time::Duration;
+
 use tollgate_core::resource::SigningKey;
-use tollgate_core::snapshot::Change;
+use tollgate_core::snapshot::{Change, Snapshot};
 use tollgate_core::token::{Rotation, SigningPeriod};
 use tollgate_store::{SealedKey, Store, StoreError};
 use uuid::Uuid;
 
 use super::{Edit, EditError};
 use crate::clock;
+use crate::control_plane::Inner;
 use crate::sealing::{NotOpened, Sealed, SealingSecret};
 use crate::token::random_bits;
 
@@ -34,13 +37,23 @@ fn open_seed(sealing: &SealingSecret, key: &SealedKey) -> Result<[u8; 32], NotOp
     seed.try_into().map_err(|_| NotOpened)
 }
 
+/// What is due by the snapshot, without waiting for anybody's edit.
+pub fn rotation_due(plane: &Inner) -> Rotation {
+    due(&plane.snapshot.load(), plane.rotate_signing_keys_every)
+}
+
+fn due(snapshot: &Snapshot, every: Duration) -> Rotation {
+    let keys = snapshot.signing_keys().iter();
+    let periods: Vec<SigningPeriod> =
+        keys.map(|key| SigningPeriod { signs_from_secs: key.signs_from_secs }).collect();
+    Rotation::due(&periods, every, clock::now_secs())
+}
+
 impl Edit {
     /// Does what is due.
     pub async fn rotate_signing_keys(&mut self) -> Result<(), EditError> {
         let keys = self.snapshot().signing_keys().to_vec();
-        let periods: Vec<SigningPeriod> =
-            keys.iter().map(|key| SigningPeriod { signs_from_secs: key.signs_from_secs }).collect();
-        let due = Rotation::due(&periods, self.plane.rotate_signing_keys_every, clock::now_secs());
+        let due = due(self.snapshot(), self.plane.rotate_signing_keys_every);
         let removed: Vec<&str> = due.remove.iter().map(|&index| &*keys[index].key_id).collect();
         for held in self.read().signing_keys().await? {
             let is_known = keys.iter().any(|key| key.key_id == held.key_id);
