@@ -13,8 +13,8 @@ use crate::limit::Window;
 use crate::problem::Problems;
 use crate::resource::{
     Algorithm, Anchor, Anonymous, BaseUrl, ClientId, Consumer, ConsumerId, DisplayName, FailedRequests,
-    HeaderName, JwtIssuer, JwtIssuerSpec, Key, KeyId, KeyRouteDraft, KeyScope, Limit, PathPattern, Plan,
-    PlanId, PlanSlug, RetiredHash, Rule, RuleName, Service, ServiceId, ServiceLimits, ServiceSlug,
+    HeaderName, JwtIssuer, JwtIssuerSpec, Key, KeyId, KeyRouteDraft, KeyScope, KeySetUrl, Limit, PathPattern,
+    Plan, PlanId, PlanSlug, RetiredHash, Rule, RuleName, Service, ServiceId, ServiceLimits, ServiceSlug,
     SigningKey, Target, TargetId, Tenant, TenantId, TenantSlug, TimeZone, Timeouts,
 };
 use crate::snapshot::{Change, Snapshot};
@@ -101,7 +101,7 @@ fn everything() -> Vec<Change> {
                 spec: JwtIssuerSpec {
                     issuer: "https://issuer.example".into(),
                     audience: "api".into(),
-                    jwks_url: BaseUrl::parse("https://issuer.example/keys").unwrap(),
+                    jwks_url: KeySetUrl::parse("https://issuer.example/keys").unwrap(),
                     algorithms: Some(vec![crate::token::Algorithm::Es256]),
                     leeway: Duration::from_secs(30),
                     consumer_claim: "sub".into(),
