@@ -59,6 +59,29 @@ CREATE TABLE node_tokens (
     created_at  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- How far each run of a node has been heard: what it says of keys' uses has a number, which is written with the uses, so
+-- that what is said again is not counted again, whatever ended in between.
+CREATE TABLE node_reports (
+    token_id  BLOB NOT NULL REFERENCES node_tokens (id) ON DELETE CASCADE,
+    -- Of the node's process.
+    session   BLOB NOT NULL,
+    number    INTEGER NOT NULL,
+    taken_at  INTEGER NOT NULL,
+    PRIMARY KEY (token_id, session)
+) STRICT, WITHOUT ROWID;
+
+-- The last changes as nodes are sent them, for those that were away while the control plane was started again. Sealed
+-- with the secret that is not in the database: keys that sign tokens are among them.
+CREATE TABLE feed_log (
+    -- The one that the changes lead to, from the one before.
+    revision      INTEGER NOT NULL PRIMARY KEY,
+    -- Of the revision before.
+    before_epoch  BLOB NOT NULL CHECK (length(before_epoch) = 16),
+    -- Of what is sealed: another version of Tollgate may write another.
+    format        INTEGER NOT NULL,
+    sealed        BLOB NOT NULL
+) STRICT;
+
 CREATE TABLE plans (
     id          BLOB NOT NULL PRIMARY KEY,
     tenant_id   BLOB NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,

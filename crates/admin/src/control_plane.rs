@@ -1,9 +1,12 @@
 //! The control plane as the binary sees it.
 
+use std::future::Future;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use axum::serve::Listener;
 use tokio::sync::{Mutex, mpsc};
 use tollgate_core::Problems;
 use tollgate_core::address::AllowList;
@@ -14,6 +17,7 @@ use tollgate_core::token::Issuing;
 use tollgate_counters::LocalCounters;
 use tollgate_store::{Store, StoreError};
 
+use crate::connection::{Connection, Served};
 use crate::document::{self, Applied, ApplyError, Document};
 use crate::edit::{self, Edit, EditError};
 use crate::feed::Feed;
@@ -21,6 +25,7 @@ use crate::jobs::{LastUsed, Unsaved};
 use crate::nodes::Nodes;
 use crate::password::Passwords;
 use crate::principal::Principal;
+use crate::reports::Reports;
 use crate::sealing::SealingSecret;
 use crate::throttle::Throttle;
 use crate::token::{NoRandomness, Token, TokenKind};
@@ -108,6 +113,7 @@ pub(crate) struct Inner {
     pub unsaved: Mutex<Unsaved>,
     pub feed: Feed,
     pub nodes: Arc<Nodes>,
+    pub reports: Reports,
 }
 
 impl ControlPlane {
@@ -123,6 +129,7 @@ impl ControlPlane {
         snapshot.store(Arc::new(loaded));
         counters.restore(store.read().await?.counters(clock::now()).await?);
         let node_tokens = store.read().await?.all_node_tokens().await?;
+        let feed = Feed::open(&store, &settings.sealing, position).await?;
         let inner = Inner {
             store,
             snapshot,
@@ -138,18 +145,27 @@ impl ControlPlane {
             passwords: Passwords::new(),
             throttle: Throttle::default(),
             unsaved: Mutex::default(),
-            feed: Feed::new(position),
+            feed,
             nodes: Arc::new(Nodes::new(node_tokens)),
+            reports: Reports::default(),
         };
         let plane = Self(Arc::new(inner));
         plane.rotate_signing_keys().await.map_err(OpenError::SigningKeys)?;
         Ok((plane, first_start))
     }
 
-    /// The API, its documentation and the health checks. Serve it with
-    /// `into_make_service_with_connect_info::<SocketAddr>()`: sign-ins are throttled by the peer's address.
-    pub fn router(&self) -> axum::Router {
-        api::router(self.clone())
+    /// Serves the API, its documentation and the health checks, until `shutdown` and the end of the requests of then.
+    pub async fn serve<L>(
+        &self,
+        listener: L,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<()>
+    where
+        L: Listener,
+        L::Addr: Into<Connection>,
+    {
+        let service = api::router(self.clone()).into_make_service_with_connect_info::<Connection>();
+        axum::serve(Served(listener), service).with_graceful_shutdown(shutdown).await
     }
 
     /// Does what is due: the first start makes the first key.

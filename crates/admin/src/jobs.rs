@@ -5,19 +5,20 @@ use std::future::Future;
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
-use tollgate_core::feed::NodeName;
 use tollgate_core::limit::{CounterRecord, Subject, Window};
 use tollgate_core::resource::KeyId;
+use tollgate_core::token::Rotation;
 use tollgate_core::usage::KeyUsage;
 use tollgate_store::StoreError;
 
 use crate::clock;
 use crate::control_plane::{ControlPlane, Inner};
-use crate::edit::{Edit, EditError};
-use crate::nodes::{KeyUses, Lease, NodeReport, Number};
+use crate::edit::{self, Edit, EditError};
 
 const PERSIST_EVERY: Duration = Duration::from_secs(3);
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
+/// A run of a node that was not heard for so long is not heard any more.
+const NODE_RUN_SECS: u64 = 30 * 86_400;
 /// The use of a key in steady use is kept this often: it is right to the minute.
 const USE_EVERY_SECS: u64 = 60;
 
@@ -75,27 +76,6 @@ impl ControlPlane {
         }
     }
 
-    /// Takes over what a node reports. How its keys were used is added once, however often the node says it; keys
-    /// that there are not are passed over when it is persisted.
-    pub(crate) async fn take_report(
-        &self,
-        lease: &Lease,
-        name: &NodeName,
-        report: NodeReport,
-        uses: KeyUses,
-    ) {
-        if uses.used.is_empty() {
-            self.0.nodes.report(lease, name, report);
-            return;
-        }
-        // From here on nothing waits: an answer that nobody waits for any more leaves no number without its uses.
-        let mut unsaved = self.0.unsaved.lock().await;
-        self.0.nodes.report(lease, name, report);
-        if self.0.nodes.take_number(lease, name, uses.session, uses.number) == Number::New {
-            unsaved.note(uses.used);
-        }
-    }
-
     /// Persists every few seconds and sweeps every minute, until `shutdown`; then persists once more.
     pub async fn run_jobs(&self, shutdown: impl Future<Output = ()>) {
         let mut persist = interval(PERSIST_EVERY);
@@ -107,7 +87,10 @@ impl ControlPlane {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                _ = persist.tick() => self.persist().await,
+                _ = persist.tick() => {
+                    self.persist().await;
+                    self.rotate_if_due().await;
+                }
                 _ = sweep.tick() => self.sweep().await,
             }
         }
@@ -119,7 +102,13 @@ impl ControlPlane {
         if let Err(error) = sweep_store(self).await {
             tracing::error!(%error, "what is over could not be swept out");
         }
-        if let Err(error) = self.rotate_signing_keys().await {
+    }
+
+    /// Looks every few seconds, so that the next key is published as long before it signs as it was meant to be.
+    async fn rotate_if_due(&self) {
+        if edit::rotation_due(&self.0) != Rotation::default()
+            && let Err(error) = self.rotate_signing_keys().await
+        {
             tracing::error!(%error, "signing keys could not be rotated");
         }
     }
@@ -178,6 +167,7 @@ async fn sweep_store(plane: &ControlPlane) -> Result<(), EditError> {
     let mut edit = Edit::begin(plane).await?;
     edit.write().merge_counters(clock::now()).await?;
     edit.write().delete_expired_sessions().await?;
+    edit.write().forget_node_runs(clock::now_secs().saturating_sub(NODE_RUN_SECS)).await?;
     edit.drop_lapsed_values().await?;
     edit.commit().await
 }

@@ -7,6 +7,7 @@
 
 mod api;
 mod clock;
+mod connection;
 mod control_plane;
 pub mod document;
 mod edit;
@@ -15,10 +16,12 @@ mod jobs;
 mod nodes;
 mod password;
 mod principal;
+mod reports;
 mod sealing;
 mod throttle;
 mod token;
 
+pub use connection::{ClientCertificate, Connection};
 pub use control_plane::{ControlPlane, FirstStart, MetricsSource, OpenError, Settings};
 pub use document::{Applied, ApplyError, Document, Tally};
 pub use jobs::LastUsed;

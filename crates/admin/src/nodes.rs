@@ -7,8 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tollgate_core::credential::KeyHash;
 use tollgate_core::feed::NodeName;
-use tollgate_core::resource::{DisplayName, KeyId};
-use tollgate_core::usage::KeyUsage;
+use tollgate_core::resource::DisplayName;
 use tollgate_store::NodeTokenRecord;
 use uuid::Uuid;
 
@@ -56,8 +55,6 @@ pub struct NodeState {
     pub last_seen_secs: u64,
     /// Feeds that it has open.
     pub feeds: u32,
-    /// The last run of the node that said how keys were used, and the number of what it said last.
-    taken: Option<(Uuid, u64)>,
 }
 
 /// What a node says of itself.
@@ -70,23 +67,6 @@ pub struct NodeReport {
     pub full_syncs: u64,
     /// Changes it was sent one by one since it started.
     pub changes: u64,
-}
-
-/// How keys were used on a node. It says the same under the same number until it is answered, and the next under the
-/// next number.
-#[derive(Debug)]
-pub struct KeyUses {
-    /// Of the process: numbers begin anew with each.
-    pub session: Uuid,
-    pub number: u64,
-    pub used: Vec<(KeyId, KeyUsage)>,
-}
-
-/// Whether a number was there before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Number {
-    New,
-    Known,
 }
 
 /// An open feed; the node counts as connected until it is dropped.
@@ -156,17 +136,6 @@ impl Nodes {
         self.note(lease, name, |node| node.report = report);
     }
 
-    /// Remembers the number. What a token says that was revoked meanwhile is not taken.
-    pub fn take_number(&self, lease: &Lease, name: &NodeName, session: Uuid, number: u64) -> Number {
-        let mut state = self.state();
-        let Some(node) = state.nodes.get_mut(&(lease.token, name.clone())) else { return Number::Known };
-        if node.taken.is_some_and(|(taken_session, taken)| taken_session == session && number <= taken) {
-            return Number::Known;
-        }
-        node.taken = Some((session, number));
-        Number::New
-    }
-
     /// In the order of their tokens, then of their names.
     pub fn list(&self) -> Vec<NodeState> {
         let now_secs = clock::now_secs();
@@ -191,7 +160,6 @@ impl Nodes {
             report: NodeReport::default(),
             last_seen_secs: 0,
             feeds: 0,
-            taken: None,
         });
         node.last_seen_secs = clock::now_secs();
         note(node);
@@ -218,6 +186,10 @@ impl State {
 }
 
 impl Lease {
+    pub const fn token(&self) -> Uuid {
+        self.token
+    }
+
     /// Returns once the token is no longer good.
     pub async fn revoked(&mut self) {
         while self.held.changed().await.is_ok() {}

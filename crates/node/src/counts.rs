@@ -1,5 +1,6 @@
-//! What limits have counted here, kept over a restart: batches in a file, each with its length and checksum. Of
-//! several records of a window the last counts; now and then the batches are merged into one.
+//! What limits have counted here, kept over a restart: batches in a file, each behind its length, its checksum, and the
+//! checksum of these two, so that a damaged length does not read as a batch whose end is missing. Of several records
+//! of a window the last counts; now and then the batches are merged into one.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -13,7 +14,7 @@ use tollgate_core::time::UnixMicros;
 use tollgate_counters::packed;
 
 const FILE: &str = "node.counters";
-const HEADER_BYTES: usize = 8;
+const HEADER_BYTES: usize = 12;
 
 pub struct Counts {
     path: PathBuf,
@@ -125,30 +126,58 @@ fn open_private(path: &Path) -> io::Result<File> {
 fn batch(records: &[CounterRecord]) -> io::Result<Vec<u8>> {
     let content = packed::pack(records);
     let length = u32::try_from(content.len()).map_err(io::Error::other)?;
-    Ok([&length.to_le_bytes()[..], &crc32fast::hash(&content).to_le_bytes(), &content].concat())
+    let fields = [length.to_le_bytes(), crc32fast::hash(&content).to_le_bytes()].concat();
+    Ok([&fields[..], &crc32fast::hash(&fields).to_le_bytes(), &content].concat())
 }
 
 fn read(bytes: &[u8]) -> Kept {
     let mut kept = Kept { newest: HashMap::new(), batches: 0, good_bytes: 0, is_damaged: false };
-    // A batch that is not all there was cut short by the end of the process.
-    while let Some((content, checksum)) = next_batch(&bytes[kept.good_bytes..]) {
-        let records = if crc32fast::hash(content) == checksum { packed::unpack(content).ok() } else { None };
-        let Some(records) = records else {
-            kept.is_damaged = true;
-            break;
-        };
-        kept.newest.extend(newest(records));
-        kept.batches += 1;
-        kept.good_bytes += HEADER_BYTES + content.len();
+    loop {
+        match next_batch(&bytes[kept.good_bytes..]) {
+            Next::Batch { records, bytes } => {
+                kept.newest.extend(newest(records));
+                kept.batches += 1;
+                kept.good_bytes += bytes;
+            }
+            Next::CutShort => return kept,
+            Next::Damaged => {
+                kept.is_damaged = true;
+                return kept;
+            }
+        }
     }
-    kept
 }
 
-fn next_batch(bytes: &[u8]) -> Option<(&[u8], u32)> {
-    let (length, rest) = bytes.split_first_chunk()?;
-    let (checksum, rest) = rest.split_first_chunk()?;
-    let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-    Some((rest.get(..length)?, u32::from_le_bytes(*checksum)))
+/// What stands at the beginning of some bytes.
+enum Next {
+    Batch {
+        records: Vec<CounterRecord>,
+        bytes: usize,
+    },
+    /// Nothing, or a batch that was cut short by the end of the process.
+    CutShort,
+    Damaged,
+}
+
+fn next_batch(bytes: &[u8]) -> Next {
+    let Some((header, rest)) = bytes.split_first_chunk::<HEADER_BYTES>() else { return Next::CutShort };
+    let (fields, own) = header.split_at(8);
+    let ([length, checksum], []) = fields.as_chunks::<4>() else { return Next::Damaged };
+    if crc32fast::hash(fields).to_le_bytes() != *own {
+        return Next::Damaged;
+    }
+    let Some(content) =
+        usize::try_from(u32::from_le_bytes(*length)).ok().and_then(|length| rest.get(..length))
+    else {
+        return Next::CutShort;
+    };
+    if crc32fast::hash(content) != u32::from_le_bytes(*checksum) {
+        return Next::Damaged;
+    }
+    match packed::unpack(content) {
+        Ok(records) => Next::Batch { records, bytes: HEADER_BYTES + content.len() },
+        Err(_) => Next::Damaged,
+    }
 }
 
 fn newest(records: Vec<CounterRecord>) -> HashMap<(Subject, Window), CounterRecord> {
@@ -206,6 +235,19 @@ mod tests {
             assert!(records == [record(1, 1)] || records.is_empty(), "{length}: {records:?}");
             counts.append(vec![record(2, 7)]);
             assert!(kept(folder.path()).contains(&record(2, 7)), "{length}");
+        }
+    }
+
+    #[test]
+    fn no_damage_passes_for_an_end_that_is_missing() {
+        let whole = [batch(&[record(1, 1)]).unwrap(), batch(&[record(1, 2)]).unwrap()].concat();
+        assert!(!read(&whole).is_damaged);
+        for at in 0..whole.len() {
+            for bit in 0..8 {
+                let mut bytes = whole.clone();
+                bytes[at] ^= 1 << bit;
+                assert!(read(&bytes).is_damaged, "byte {at}, bit {bit}");
+            }
         }
     }
 

@@ -1,9 +1,12 @@
 //! The way to the control plane: HTTP/1.1, over TLS where its URL says so.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -16,11 +19,14 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tollgate_core::resource::{BaseUrl, Host, Scheme};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// For a connection that fails to say why.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Of a refusal; the rest is not read.
 const MOST_REFUSAL_BYTES: usize = 64 << 10;
 
@@ -31,15 +37,16 @@ pub struct NodeToken(String);
 pub struct Link {
     control: BaseUrl,
     token: NodeToken,
-    /// For `https`.
-    tls: TlsConnector,
+    /// For `https`; each connection begins with what is there by then.
+    tls: Arc<ArcSwap<ClientConfig>>,
 }
 
 /// A connection; it goes when this is dropped.
 pub struct Connection<'l> {
     link: &'l Link,
     sender: SendRequest<Full<Bytes>>,
-    driver: JoinHandle<()>,
+    /// Ends with the connection, and knows best why.
+    driver: JoinHandle<hyper::Result<()>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +57,7 @@ pub enum LinkError {
     Timeout,
     #[error("the control plane's name is not one that a certificate can have")]
     ServerName,
-    #[error("the connection to the control plane failed: {0}")]
+    #[error("the connection to the control plane failed: {}", with_causes(.0))]
     Http(#[from] hyper::Error),
     #[error("the control plane refuses the node token (TOLLGATE_NODE_TOKEN): it is unknown or was revoked")]
     Token,
@@ -76,7 +83,7 @@ impl fmt::Debug for NodeToken {
 
 impl Link {
     /// Does not connect yet.
-    pub const fn new(control: BaseUrl, token: NodeToken, tls: TlsConnector) -> Self {
+    pub const fn new(control: BaseUrl, token: NodeToken, tls: Arc<ArcSwap<ClientConfig>>) -> Self {
         Self { control, token, tls }
     }
 
@@ -106,7 +113,8 @@ impl Link {
                         ServerName::try_from(name.to_string()).map_err(|_| LinkError::ServerName)?
                     }
                 };
-                self.handshake(self.tls.connect(name, tcp).await.map_err(LinkError::Connect)?).await
+                let tls = TlsConnector::from(self.tls.load_full());
+                self.handshake(tls.connect(name, tcp).await.map_err(LinkError::Connect)?).await
             }
         }
     }
@@ -116,10 +124,7 @@ impl Link {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        let driver = tokio::spawn(async move {
-            // What ends it early is noticed by whoever waits for an answer.
-            drop(connection.await);
-        });
+        let driver = tokio::spawn(connection);
         Ok(Connection { link: self, sender, driver })
     }
 }
@@ -164,8 +169,23 @@ impl Connection<'_> {
             self.sender.ready().await?;
             self.sender.send_request(request).await
         };
-        let response = timeout(ANSWER_TIMEOUT, answer).await.map_err(|_| LinkError::Timeout)??;
+        let response = match timeout(ANSWER_TIMEOUT, answer).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(self.ended(error).await),
+            Err(_) => return Err(LinkError::Timeout),
+        };
         if response.status().is_success() { Ok(response) } else { Err(refusal(response).await) }
+    }
+}
+
+impl Connection<'_> {
+    /// A server refuses a certificate after the handshake (RFC 8446 section 4.4.2.4), so that it is the connection that
+    /// hears of it; who waits for the answer learns only that there will be none.
+    async fn ended(&mut self, error: hyper::Error) -> LinkError {
+        match timeout(LAST_WORDS, &mut self.driver).await {
+            Ok(Ok(Err(cause))) => LinkError::Http(cause),
+            Ok(Ok(Ok(())) | Err(_)) | Err(_) => LinkError::Http(error),
+        }
     }
 }
 
@@ -173,6 +193,16 @@ impl Drop for Connection<'_> {
     fn drop(&mut self) {
         self.driver.abort();
     }
+}
+
+fn with_causes(error: &hyper::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 async fn refusal(response: Response<Incoming>) -> LinkError {

@@ -8,7 +8,7 @@ use ahash::RandomState;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::ClientConfig;
 use tollgate_core::resource::KeyId;
 use tollgate_core::snapshot::Snapshot;
 use tollgate_core::usage::KeyUsage;
@@ -26,7 +26,8 @@ pub(crate) struct Gateway {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     pub counters: Arc<Counters>,
     pub pools: Pools,
-    pub tls: TlsConnector,
+    /// What new connections to `https` targets begin with.
+    pub tls: ArcSwap<ClientConfig>,
     pub access_log: AccessLogger,
     /// Public keys of other issuers.
     pub key_sets: KeySets,
@@ -93,7 +94,7 @@ impl Gateway {
         settings: Settings,
         snapshot: Arc<ArcSwap<Snapshot>>,
         counters: Arc<Counters>,
-        tls: TlsConnector,
+        tls: ClientConfig,
         access_log: AccessLogger,
         port: u16,
         background: Handle,
@@ -105,7 +106,7 @@ impl Gateway {
             settings,
             snapshot,
             counters,
-            tls,
+            tls: ArcSwap::from_pointee(tls),
             access_log,
             key_sets: KeySets::default(),
             background,

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -15,7 +16,7 @@ use tollgate_core::usage::KeyUsage;
 use tollgate_counters::Counters;
 
 use crate::access_log::AccessLogger;
-use crate::forward::{RootsError, connector};
+use crate::forward::{RootsError, client_config};
 use crate::gateway::Gateway;
 use crate::settings::{AccessLog, Settings};
 use crate::worker::{self, Phase};
@@ -61,7 +62,7 @@ impl Proxy {
         let first = listeners.first().ok_or_else(|| StartError::Thread(io::Error::other("no worker")))?;
         let local_addr =
             first.local_addr().map_err(|source| StartError::Listen { address: settings.listen, source })?;
-        let tls = connector(settings.upstream_ca_file.as_deref())?;
+        let tls = client_config(settings.upstream_ca_file.as_deref())?;
         let (access_log, log_thread) = AccessLogger::start(&settings.access_log)
             .map_err(|source| StartError::AccessLog { path: log_path(&settings.access_log), source })?;
         let Shared { snapshot, counters } = shared;
@@ -101,6 +102,13 @@ impl Proxy {
     /// Opens the access log anew after it was moved away.
     pub fn reopen_access_log(&self) {
         self.gateway.access_log.reopen();
+    }
+
+    /// From here on, new connections to `https` targets are verified against the authorities of this file, or the
+    /// system's. Where it cannot be used, everything stays as it is.
+    pub fn trust(&self, ca_file: Option<&Path>) -> Result<(), RootsError> {
+        self.gateway.tls.store(Arc::new(client_config(ca_file)?));
+        Ok(())
     }
 
     /// How keys were used since the last call.

@@ -10,10 +10,12 @@
 mod consumers;
 mod counters;
 mod error;
+mod feed_log;
 mod keys;
 mod limits;
 mod load;
 mod migrations;
+mod node_reports;
 mod node_tokens;
 mod page;
 mod plans;
@@ -29,7 +31,9 @@ mod users;
 
 pub use consumers::ConsumerRecord;
 pub use error::{Dependent, OpenError, StoreError, Unique};
+pub use feed_log::SealedStep;
 pub use keys::KeyRecord;
+pub use node_reports::Heard;
 pub use node_tokens::NodeTokenRecord;
 pub use page::{Page, Paged};
 pub use sessions::SessionRecord;

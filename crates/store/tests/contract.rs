@@ -39,6 +39,8 @@ contract! {
     sessions_end_when_they_should
     signing_keys_come_and_go
     node_tokens_are_listed_until_they_are_revoked
+    a_report_of_a_node_is_heard_once
+    the_last_changes_are_kept_in_order_until_they_are_forgotten
     every_revision_has_an_epoch_of_its_own
     lapsed_values_are_found_and_forgotten
     a_reading_sees_one_state

@@ -8,6 +8,7 @@ mod output;
 mod quickstart;
 mod remote;
 mod serve;
+mod tls;
 
 use std::process::ExitCode;
 

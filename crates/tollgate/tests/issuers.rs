@@ -254,9 +254,13 @@ fn where_keys_are_fetched_is_checked_like_a_target() {
     ] {
         assert_eq!(problems(&user, at(url)), ["jwt[0].jwks_url"], "{url}");
     }
-    for url in
-        ["keys", "https://169.254.169.254/keys", "https://id.example/keys?x=1", "https://a:b@id.example/"]
-    {
+    for url in [
+        "keys",
+        "https://169.254.169.254/keys",
+        "https://id.example/keys?x 1",
+        "https://id.example/keys#x",
+        "https://a:b@id.example/",
+    ] {
         assert_eq!(problems(&gateway.admin(), at(url)), ["jwt[0].jwks_url"], "{url}");
     }
     let wrong = json!([{ "issuer": ISSUER, "audience": "", "jwks_url": "https://id.example/", "algorithms": ["none"] }]);

@@ -179,6 +179,22 @@ fn a_damaged_state_is_reported_and_fetched_anew() {
 }
 
 #[test]
+fn a_node_that_was_away_over_a_restart_of_the_control_plane_gets_only_what_changed() {
+    let upstream = EchoUpstream::start();
+    let (control, tenant) = exposed(&upstream);
+    let key = tenant.unlimited_key();
+    let node = control.node("edge");
+    await_status(&node, &key, 200);
+    let stopped = node.end("TERM");
+    let missed = tenant.unlimited_key();
+    let control = control.kill()();
+    let node = stopped.start();
+    await_status(&node, &missed, 200);
+    let listed = control.await_in_step("edge");
+    assert_eq!((&listed["full_syncs"], &listed["changes"]), (&json!(0), &json!(1)), "{listed}");
+}
+
+#[test]
 fn a_node_that_missed_more_than_the_log_holds_gets_everything() {
     let upstream = EchoUpstream::start();
     let (control, _) = exposed(&upstream);

@@ -56,7 +56,8 @@ fn serve_counts_together_with_its_nodes() {
     let key = tenant.key("ten");
     let made = gateway.admin().post("/api/node-tokens", &json!({ "name": "edge" })).expect(201);
     let token = made["token"].as_str().expect("a token");
-    let node = Node::start_with(gateway.admin_address(), "edge", token, &[("REDIS_URL", &store.url())]);
+    let control = format!("http://{}", gateway.admin_address());
+    let node = Node::start_with(&control, "edge", token, &[("REDIS_URL", store.url())]);
     node.await_ready();
     node.await_store("up");
     let addresses = [gateway.proxy_address(), node.address()];

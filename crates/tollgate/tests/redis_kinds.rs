@@ -11,7 +11,7 @@ const MOST_LOST: usize = 200;
 
 /// Four nodes let through a limit together, counted either way.
 #[track_caller]
-fn counts_together(environment: &[(&str, &str)]) -> Fleet {
+fn counts_together(environment: &[(&'static str, &str)]) -> Fleet {
     let fleet = Fleet::start_with(environment);
     for (counting, all) in [("exact", 2_000), ("leased", 4_000)] {
         let key = fleet.key(2_000, counting, "deny");

@@ -1,4 +1,5 @@
-//! Two proxy nodes beside a control plane with a million keys: the first sync, a change, a start from disk.
+//! Two proxy nodes beside a control plane with a million keys: the first sync, a change, coming back after having been
+//! away.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -8,10 +9,12 @@ use anyhow::{Context, Result, bail};
 
 use super::report::{Outcome, Section, Verdict};
 use super::stats::{Spread, float, mebibytes};
-use super::tollgate::{self, Home, Node, Seed, Tollgate};
+use super::tollgate::{self, Home, Node, Seed, Standing, Tollgate};
 use super::{Bench, client, load, nginx, usage};
 
 const CHANGES: usize = 200;
+/// While a node is away.
+const MISSED: u64 = 100;
 /// Between two looks whether a change is in force.
 const POLL: Duration = Duration::from_micros(500);
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -49,7 +52,15 @@ pub fn measure(bench: &Bench) -> Result<Section> {
     let spread = Spread::of(millis).context("nothing was changed")?;
 
     drop(first);
+    for number in 0..MISSED {
+        control.add_key(CHANGES + usize::try_from(number)?)?;
+    }
+    // The control plane is started again as well: what was missed is not in its memory any more.
+    drop(control);
+    let control = Tollgate::start(binary, &home)?;
     let restarted = Node::start(binary, &homes[0], &control, &tokens[0])?;
+    let reconnect = reconnected(&control, "node-1")?;
+    let is_what_changed = reconnect.full_syncs == 0 && reconnect.changes == MISSED;
     let sync = second.ready_after;
     let rows = vec![
         vec!["first sync, from exec to ready, s".to_owned(), format!("{:.2}", sync.as_secs_f64())],
@@ -83,13 +94,36 @@ pub fn measure(bench: &Bench) -> Result<Section> {
             measured: format!("{cpu_millis:.2} ms"),
             outcome: Outcome::met_if(cpu_millis < TARGET_CPU_MILLIS),
         },
+        Verdict {
+            target: format!(
+                "a node that missed {MISSED} changes, and a restart of the control plane, is sent those alone"
+            ),
+            measured: format!("{} changes, everything {} times", reconnect.changes, reconnect.full_syncs),
+            outcome: Outcome::met_if(is_what_changed),
+        },
     ];
     let method = format!(
         "{keys} keys of one tenant in a control plane, two proxy nodes beside it on the same machine. The sync is the \
          second node's, while the first is idle. A key is added over the admin API; timed is from its answer until a \
-         request with it passes both nodes.",
+         request with it passes both nodes. At last a node is stopped, misses {MISSED} keys, and is started again, after the \
+         control plane was.",
     );
     Ok(Section { title: "Proxy nodes", method, columns: &["what", ""], rows, verdicts })
+}
+
+/// Where the node stands once it has caught up.
+fn reconnected(control: &Tollgate, token: &str) -> Result<Standing> {
+    let begun = Instant::now();
+    loop {
+        match control.standing(token)? {
+            // A node that was sent nothing yet has reported nothing yet.
+            Some(standing) if standing.lag == 0 && standing.full_syncs + standing.changes > 0 => {
+                return Ok(standing);
+            }
+            Some(_) | None if begun.elapsed() > PATIENCE => bail!("a node does not catch up"),
+            Some(_) | None => thread::sleep(Duration::from_millis(20)),
+        }
+    }
 }
 
 /// Milliseconds from the answer until the key works on every node.

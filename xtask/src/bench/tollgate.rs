@@ -123,6 +123,35 @@ impl Tollgate {
     }
 }
 
+/// Where a node stands, as the control plane knows it.
+pub struct Standing {
+    /// How often it was sent everything since it started.
+    pub full_syncs: u64,
+    /// Changes that it was sent one by one since then.
+    pub changes: u64,
+    /// Revisions that it is behind.
+    pub lag: u64,
+}
+
+impl Tollgate {
+    /// Of the node that presents this token; nothing before it is known.
+    pub fn standing(&self, token_name: &str) -> Result<Option<Standing>> {
+        let answer: Value = self
+            .agent
+            .get(format!("http://{}/api/nodes", self.admin))
+            .header("Authorization", format!("Bearer {ADMIN_TOKEN}"))
+            .call()
+            .context("the admin API does not list nodes")?
+            .body_mut()
+            .read_json()?;
+        let nodes = answer["items"].as_array().context("the answer is no list")?;
+        let Some(node) = nodes.iter().find(|node| node["token"] == token_name) else { return Ok(None) };
+        let number = |field: &str| node[field].as_u64().with_context(|| format!("a node has no {field}"));
+        let (full_syncs, changes) = (number("full_syncs")?, number("changes")?);
+        Ok(Some(Standing { full_syncs, changes, lag: number("lag")? }))
+    }
+}
+
 /// A running `tollgate proxy`.
 pub struct Node {
     pub server: Server,

@@ -26,7 +26,7 @@ pub fn run(instrumented: &Path) -> Result<()> {
     };
     let upstream = nginx::upstream(&directory("upstream")?)?;
     let home = Home::new(directory("tollgate")?)?;
-    let seed = Seed { services: KEYS, keys: KEYS, upstream: upstream.address };
+    let seed = Seed { services: KEYS, keys: KEYS, upstream: upstream.address, counting: "leased" };
     let tollgate = tollgate::start_filled(instrumented, &home, &seed)?;
     let address = tollgate.server.address;
     rarer_requests(address)?;

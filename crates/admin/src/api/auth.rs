@@ -1,7 +1,7 @@
 //! `/api/auth`: signing in and out.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use axum::extract::{ConnectInfo, FromRequestParts, State};
 use axum::http::StatusCode;
@@ -18,6 +18,7 @@ use super::refusal::{ProblemDetails, Refusal};
 use super::responses::Guarded;
 use super::view::{Secret, timestamp};
 use crate::clock;
+use crate::connection::Connection;
 use crate::control_plane::ControlPlane;
 use crate::edit::Edit;
 use crate::token::{Token, TokenKind};
@@ -174,7 +175,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Peer {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        Ok(Self(peer.map(|ConnectInfo(address)| address.ip())))
+        let connection = parts.extensions.get::<ConnectInfo<Connection>>();
+        Ok(Self(connection.map(|ConnectInfo(connection)| connection.peer.ip())))
     }
 }

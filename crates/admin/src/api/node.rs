@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{FromRequestParts, Query, State};
+use axum::extract::{ConnectInfo, FromRequestParts, Query, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, Uri};
@@ -28,25 +28,39 @@ use super::feed_query::{Asked, FeedQuery, LONGEST_VERSION};
 use super::refusal::Refusal;
 use super::responses::{Guarded, Sent};
 use crate::clock;
+use crate::connection::{ClientCertificate, Connection};
 use crate::control_plane::ControlPlane;
 use crate::feed;
-use crate::nodes::{BadNodeToken, KeyUses, Lease, NodeReport};
+use crate::nodes::{BadNodeToken, Lease, NodeReport};
+use crate::reports::{self, KeyUses};
 
 /// Of a key in one report.
 const MOST_REQUESTS: u64 = 1 << 40;
+const CERTIFICATE_MISSING: &str =
+    "nodes have to show a client certificate here: control.cert and control.key name the node's";
 const FEED_TYPE: &str = "application/vnd.tollgate.feed";
 
 pub fn routes() -> OpenApiRouter<ControlPlane> {
     OpenApiRouter::new().routes(routes!(feed)).routes(routes!(status))
 }
 
-/// Whoever presents a good node token.
+/// Whoever presents a good node token, and a certificate where nodes are asked for one.
 pub struct Node(Lease);
 
 impl FromRequestParts<ControlPlane> for Node {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, plane: &ControlPlane) -> Result<Self, Refusal> {
+        match parts.extensions.get::<ConnectInfo<Connection>>() {
+            Some(ConnectInfo(Connection { certificate: ClientCertificate::Missing, .. })) => {
+                return Err(Refusal::Forbidden(CERTIFICATE_MISSING));
+            }
+            Some(ConnectInfo(Connection {
+                certificate: ClientCertificate::NotAskedFor | ClientCertificate::Verified,
+                ..
+            }))
+            | None => {}
+        }
         let token = KeyHash::of(bearer_token(parts)?.as_bytes());
         let Ok(Peer(peer)) = Peer::from_request_parts(parts, plane).await;
         match plane.0.nodes.authenticate(&token, peer) {
@@ -136,8 +150,11 @@ async fn status(
     version.truncate(version.floor_char_boundary(LONGEST_VERSION));
     let report = NodeReport { version, revision, full_syncs, changes };
     let now_secs = clock::now_secs();
-    let used = key_uses.into_iter().map(|draft| draft.usage(now_secs)).collect();
-    plane.take_report(&lease, &name, report, KeyUses { session, number, used }).await;
+    let used: Vec<_> = key_uses.into_iter().map(|draft| draft.usage(now_secs)).collect();
+    plane.0.nodes.report(&lease, &name, report);
+    if !used.is_empty() {
+        reports::keep(&plane.0, KeyUses { token: lease.token(), session, number, used }).await?;
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 

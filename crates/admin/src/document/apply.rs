@@ -4,6 +4,7 @@
 use tollgate_core::Problems;
 use tollgate_core::resource::{Role, TenantId, TenantSlug};
 
+use super::passwords::{self, Hashes};
 use super::validity::{Found, Outcome, Seen};
 use super::{Applied, Document, Tally};
 use crate::control_plane::ControlPlane;
@@ -15,10 +16,11 @@ pub async fn run(
     principal: &Principal,
     document: &Document,
 ) -> Result<(Edit, Applied), EditError> {
+    let hashes = passwords::hash(plane, principal, document).await?;
     let mut applying = Applying {
-        plane,
         principal,
         document,
+        hashes,
         edit: Edit::begin(plane).await?,
         references: References::default(),
         found: Found::default(),
@@ -37,9 +39,9 @@ pub async fn run(
 }
 
 pub(super) struct Applying<'d> {
-    plane: &'d ControlPlane,
     principal: &'d Principal,
     pub(super) document: &'d Document,
+    hashes: Hashes,
     pub(super) edit: Edit,
     pub(super) references: References,
     pub(super) found: Found,
@@ -177,22 +179,18 @@ impl Applying<'_> {
             if !seen.is_first(&mut self.found, index, "username", spec.username.as_str().to_owned())? {
                 continue;
             }
-            let passwords = &self.plane.0.passwords;
-            let before = self.edit.read().user(&spec.username).await?.map(|stored| stored.value);
-            match before {
+            // Hashed with the others, since it parses.
+            let Some(hash) = self.hashes.remove(&index) else { continue };
+            match self.edit.read().user(&spec.username).await?.map(|stored| stored.value) {
                 None => {
-                    let hash = passwords.hash(draft.password.clone()).await?;
                     self.edit.create_user(spec, hash).await?;
                     self.applied.users.created += 1;
                 }
+                // A password that was changed meanwhile is changed back.
+                Some(before) if before.password_hash == hash && before.role == role => {
+                    self.applied.users.unchanged += 1;
+                }
                 Some(before) => {
-                    let held = before.password_hash.clone();
-                    let is_same = passwords.verify(draft.password.clone(), Some(held.clone())).await?;
-                    if is_same && before.role == role {
-                        self.applied.users.unchanged += 1;
-                        continue;
-                    }
-                    let hash = if is_same { held } else { passwords.hash(draft.password.clone()).await? };
                     self.edit.replace_user(&before, spec, hash).await?;
                     self.applied.users.updated += 1;
                 }

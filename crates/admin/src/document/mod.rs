@@ -4,6 +4,7 @@ mod apply;
 mod check;
 mod entry;
 mod keys;
+mod passwords;
 mod validity;
 
 use serde::{Deserialize, Serialize};

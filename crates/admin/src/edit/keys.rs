@@ -6,10 +6,14 @@ use tollgate_core::Problems;
 use tollgate_core::credential::{ApiKey, Environment, KeyHash};
 use tollgate_core::resource::{ConsumerId, Key, KeyId, KeySpec, PlanId, RetiredHash, ServiceId, TenantId};
 use tollgate_core::snapshot::Change;
+use tollgate_core::time::rfc3339;
 use uuid::Uuid;
 
 use super::{Edit, EditError, References, Replaced};
 use crate::clock;
+
+/// In their grace at a time. Each is looked up like a key, so that who rotates in a loop fills every node's memory.
+const MOST_FORMER_VALUES: usize = 16;
 
 /// What is kept of a key's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +94,13 @@ impl Edit {
         let now_secs = clock::now_secs();
         let mut retired = still_valid(&before.retired, now_secs);
         if !grace.is_zero() {
+            if retired.len() >= MOST_FORMER_VALUES {
+                let message = format!(
+                    "must be \"0s\": {MOST_FORMER_VALUES} former values are in their grace already, the first until {}",
+                    timestamp(first_lapse_secs(&retired))
+                );
+                return Err(Problems::one("grace", message).into());
+            }
             let grace_secs = grace.as_millis().div_ceil(1_000);
             let grace_secs = u64::try_from(grace_secs).unwrap_or(u64::MAX);
             let valid_until_secs = now_secs.saturating_add(grace_secs);
@@ -188,6 +199,14 @@ impl Edit {
         }
         Ok(problems.finish(Some(referred))?)
     }
+}
+
+fn first_lapse_secs(retired: &[RetiredHash]) -> u64 {
+    retired.iter().map(|retired| retired.valid_until_secs).min().unwrap_or_default()
+}
+
+fn timestamp(secs: u64) -> String {
+    rfc3339(secs).into_iter().map(char::from).collect()
 }
 
 fn still_valid(retired: &[RetiredHash], now_secs: u64) -> Vec<RetiredHash> {

@@ -20,14 +20,14 @@ use tollgate_store::{Read, StoreError, Write};
 
 use crate::clock;
 use crate::control_plane::{ControlPlane, Inner};
-use crate::feed::Recording;
+use crate::feed::{NotKept, Recording};
 use crate::password::HashingFailed;
 use crate::token::NoRandomness;
 
 pub use keys::KeyValue;
 pub use references::References;
 pub use services::WrittenService;
-pub use signing_keys::sealed_keys;
+pub use signing_keys::{rotation_due, sealed_keys};
 
 #[derive(Debug, thiserror::Error)]
 pub enum EditError {
@@ -42,6 +42,15 @@ pub enum EditError {
     NoRandomness(#[from] NoRandomness),
     #[error(transparent)]
     Hashing(#[from] HashingFailed),
+}
+
+impl From<NotKept> for EditError {
+    fn from(error: NotKept) -> Self {
+        match error {
+            NotKept::Store(error) => Self::Store(error),
+            NotKept::NoRandomness(error) => Self::NoRandomness(error),
+        }
+    }
 }
 
 /// Whether a replacement differed from what was there.
@@ -125,10 +134,12 @@ impl Edit {
         match candidate {
             Candidate::Unchanged => write.commit().await?,
             Candidate::Changed(snapshot) => {
-                let position = write.set_revision(snapshot.revision()).await?;
+                let before = write.position().await?;
+                let commit = recording.finish(write.set_revision(snapshot.revision()).await?);
+                plane.feed.keep(&mut write, &plane.sealing, before, &commit).await?;
                 write.commit().await?;
                 plane.snapshot.store(Arc::new(snapshot));
-                plane.feed.publish(position, recording);
+                plane.feed.publish(commit);
             }
             Candidate::Refused => return Err(refused_already()),
         }

@@ -107,7 +107,7 @@ impl Edit {
     ) -> Result<JwtIssuer, BadKeyUrl> {
         let held = before.iter().find(|held| held.spec.jwks_url == spec.jwks_url);
         let reach = farther(reach, held.map(|held| held.reach));
-        spec.jwks_url.permit(reach, self.allow_list())?;
+        spec.jwks_url.place().permit(reach, self.allow_list())?;
         if spec.is_fetched_in_clear() && reach == Reach::Public {
             return Err(BadKeyUrl::InClear);
         }

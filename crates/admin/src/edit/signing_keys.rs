@@ -1,20 +1,23 @@
 //! The keys that sign tokens: made, published, and dropped as their time comes.
 
+use std::time::Duration;
+
 use tollgate_core::resource::SigningKey;
-use tollgate_core::snapshot::Change;
+use tollgate_core::snapshot::{Change, Snapshot};
 use tollgate_core::token::{Rotation, SigningPeriod};
 use tollgate_store::{SealedKey, Store, StoreError};
 use uuid::Uuid;
 
 use super::{Edit, EditError};
 use crate::clock;
-use crate::sealing::SealingSecret;
+use crate::control_plane::Inner;
+use crate::sealing::{NotOpened, Sealed, SealingSecret};
 use crate::token::random_bits;
 
 /// The keys of the database that the secret opens. One that it does not open is as good as lost: its tokens are
 /// refused, and the next rotation drops it.
 pub async fn sealed_keys(store: &Store, sealing: &SealingSecret) -> Result<Vec<Change>, StoreError> {
-    let open = |key: SealedKey| match sealing.open(&key.key_id, &key.sealed_seed) {
+    let open = |key: SealedKey| match open_seed(sealing, &key) {
         Ok(seed) => {
             let SealedKey { key_id, signs_from_secs, .. } = key;
             Some(Change::PutSigningKey(SigningKey { key_id, seed, signs_from_secs }))
@@ -29,13 +32,28 @@ pub async fn sealed_keys(store: &Store, sealing: &SealingSecret) -> Result<Vec<C
     Ok(sealed.into_iter().filter_map(open).collect())
 }
 
+fn open_seed(sealing: &SealingSecret, key: &SealedKey) -> Result<[u8; 32], NotOpened> {
+    let seed = sealing.open(Sealed::SigningKey, &key.key_id, &key.sealed_seed)?;
+    seed.try_into().map_err(|_| NotOpened)
+}
+
+/// What is due by the snapshot, without waiting for anybody's edit.
+pub fn rotation_due(plane: &Inner) -> Rotation {
+    due(&plane.snapshot.load(), plane.rotate_signing_keys_every)
+}
+
+fn due(snapshot: &Snapshot, every: Duration) -> Rotation {
+    let keys = snapshot.signing_keys().iter();
+    let periods: Vec<SigningPeriod> =
+        keys.map(|key| SigningPeriod { signs_from_secs: key.signs_from_secs }).collect();
+    Rotation::due(&periods, every, clock::now_secs())
+}
+
 impl Edit {
     /// Does what is due.
     pub async fn rotate_signing_keys(&mut self) -> Result<(), EditError> {
         let keys = self.snapshot().signing_keys().to_vec();
-        let periods: Vec<SigningPeriod> =
-            keys.iter().map(|key| SigningPeriod { signs_from_secs: key.signs_from_secs }).collect();
-        let due = Rotation::due(&periods, self.plane.rotate_signing_keys_every, clock::now_secs());
+        let due = due(self.snapshot(), self.plane.rotate_signing_keys_every);
         let removed: Vec<&str> = due.remove.iter().map(|&index| &*keys[index].key_id).collect();
         for held in self.read().signing_keys().await? {
             let is_known = keys.iter().any(|key| key.key_id == held.key_id);
@@ -48,7 +66,7 @@ impl Edit {
         if let Some(signs_from_secs) = due.add_from_secs {
             let key_id: Box<str> = Uuid::now_v7().to_string().into();
             let seed = random_bits()?;
-            let sealed_seed = self.plane.sealing.seal(&key_id, seed)?;
+            let sealed_seed = self.plane.sealing.seal(Sealed::SigningKey, &key_id, &seed)?;
             let sealed = SealedKey { key_id: key_id.clone(), sealed_seed, signs_from_secs };
             self.write.insert_signing_key(&sealed).await?;
             changes.push(Change::PutSigningKey(SigningKey { key_id, seed, signs_from_secs }));

@@ -39,6 +39,11 @@ impl ChangeLog {
         }
     }
 
+    /// Changes that lead to it, or to what was before it, are forgotten.
+    pub const fn base_revision(&self) -> u64 {
+        self.base.revision
+    }
+
     pub fn since(&self, position: Position) -> Since {
         // Who is in step, or nearly, is found at once.
         let behind = self.steps.iter().rev().take_while(|step| step.position != position).count();

@@ -2,6 +2,7 @@
 //! that is behind gets what the log has since; one that the log has forgotten, or that comes from another
 //! history, gets everything from the database.
 
+mod kept;
 mod log;
 mod recording;
 mod stream;
@@ -11,8 +12,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use axum::body::Bytes;
 use tokio::sync::{Semaphore, watch};
 use tollgate_core::feed::Position;
+use tollgate_store::{Store, StoreError, Write};
 
-pub use recording::Recording;
+use crate::sealing::SealingSecret;
+pub use kept::NotKept;
+pub use recording::{Commit, Recording};
 pub use stream::open;
 
 use log::ChangeLog;
@@ -51,19 +55,36 @@ struct Step {
 }
 
 impl Feed {
-    /// `position` is what the database is at: nothing before it is in the log.
-    pub fn new(position: Position) -> Self {
-        Self {
-            log: Mutex::new(ChangeLog::new(position, LOG_BYTES)),
+    /// Goes on with what the database has of the log; `position` is what it is at.
+    pub async fn open(
+        store: &Store,
+        sealing: &SealingSecret,
+        position: Position,
+    ) -> Result<Self, StoreError> {
+        Ok(Self {
+            log: Mutex::new(kept::load(store, sealing, position).await?),
             newest: watch::Sender::new(position),
             full_feeds: Semaphore::new(FULL_FEEDS_AT_A_TIME),
             phase: watch::Sender::new(Phase::Open),
-        }
+        })
+    }
+
+    /// Keeps a commit for nodes that come later, in the transaction that it is made in.
+    pub async fn keep(
+        &self,
+        write: &mut Write,
+        sealing: &SealingSecret,
+        before: Position,
+        commit: &Commit,
+    ) -> Result<(), NotKept> {
+        let base = self.log().base_revision();
+        kept::append(write, sealing, before, commit.position, commit.frames.as_ref(), base).await
     }
 
     /// Sends a commit to the nodes. It must have been committed, and commits must come in their order.
-    pub fn publish(&self, position: Position, recording: Recording) {
-        self.log().push(position, recording.finish(position));
+    pub fn publish(&self, commit: Commit) {
+        let Commit { position, frames } = commit;
+        self.log().push(position, frames);
         self.newest.send_replace(position);
     }
 

@@ -12,6 +12,13 @@ pub enum Recording {
     TooLarge,
 }
 
+/// One commit, as it is sent.
+pub struct Commit {
+    pub position: Position,
+    /// Nothing where they are too many.
+    pub frames: Option<Bytes>,
+}
+
 impl Recording {
     pub const fn new() -> Self {
         Self::Frames(Vec::new())
@@ -25,14 +32,14 @@ impl Recording {
         }
     }
 
-    pub(super) fn finish(self, position: Position) -> Option<Bytes> {
-        match self {
+    pub fn finish(self, position: Position) -> Commit {
+        let frames = match self {
             Self::TooLarge => None,
             Self::Frames(mut frames) => {
-                push_frame(&mut frames, &Frame::Commit(position)).ok()?;
-                Some(frames.into())
+                push_frame(&mut frames, &Frame::Commit(position)).ok().map(|()| frames.into())
             }
-        }
+        };
+        Commit { position, frames }
     }
 }
 

@@ -271,3 +271,24 @@ fn ten_thousand_services_and_keys_are_applied_in_seconds() {
         (&json!(10_000), &json!(10_000))
     );
 }
+
+#[test]
+fn the_passwords_of_a_document_hold_up_nobody_elses_edits() {
+    let gateway = Gateway::start();
+    let (admin, acme) = (gateway.admin(), gateway.admin_in("acme"));
+    let user = |number: u32| json!({ "username": format!("u{number}"), "password": "correct horse battery" });
+    let users: Vec<Value> = (0..40).map(user).collect();
+    let applying = std::thread::spawn(move || {
+        let applied = admin.post("/api/config", &json!({ "users": users })).expect(200);
+        assert_eq!(applied["users"]["created"], 40);
+        admin.post("/api/config", &json!({ "users": users })).expect(200)
+    });
+    let mut keys = 0;
+    while !applying.is_finished() {
+        acme.post("/api/keys", &json!({ "name": "meanwhile" })).expect(201);
+        keys += 1;
+    }
+    assert_eq!(applying.join().unwrap()["users"]["unchanged"], 40);
+    // Held up, there would be one before each document, and one behind it.
+    assert!(keys > 4, "{keys}");
+}

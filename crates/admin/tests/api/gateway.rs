@@ -73,8 +73,8 @@ impl Gateway {
                     .unwrap();
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
-            let service = plane.router().into_make_service_with_connect_info::<SocketAddr>();
-            tokio::spawn(async move { axum::serve(listener, service).await });
+            let serving = plane.clone();
+            tokio::spawn(async move { serving.serve(listener, std::future::pending()).await });
             (store, plane, first_start, address)
         });
         let (store, plane, first_start, address) = started;

@@ -183,3 +183,22 @@ fn a_subscription_begins_when_it_is_said_and_stays() {
         }
     }
 }
+
+#[test]
+fn a_key_has_at_most_so_many_former_values_at_a_time() {
+    let gateway = Gateway::start();
+    let acme = gateway.admin_in("acme");
+    let made = acme.post("/api/keys", &json!({ "name": "k" })).expect(201);
+    let rotate = format!("/api/keys/{}/rotate", made["id"].as_str().unwrap());
+    for _ in 0..16 {
+        acme.post(&rotate, &json!({ "grace": "1h" })).expect(200);
+    }
+    let answer = acme.post(&rotate, &json!({ "grace": "1h" }));
+    assert_eq!(answer.refused(422), ["grace"]);
+    assert!(answer.text.contains("16 former values"), "{}", answer.text);
+    // None is ended early for it, and without grace there is no further one.
+    let last = acme.post(&rotate, &json!({ "grace": "0s" })).expect(200);
+    for value in [&made["key"], &last["key"]] {
+        assert!(gateway.key_in_force(value.as_str().unwrap()).is_some());
+    }
+}

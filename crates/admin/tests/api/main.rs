@@ -14,6 +14,7 @@ mod nodes;
 mod plans;
 mod restart;
 mod services;
+mod signing_keys;
 mod tenants;
 mod usage;
 mod users;

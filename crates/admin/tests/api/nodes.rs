@@ -2,9 +2,11 @@ use std::io::Read;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use tollgate_admin::{SealingSecret, Settings};
 use tollgate_core::credential::KeyHash;
 use tollgate_core::feed::{
-    Assembly, Committed, CommittedAs, Epoch, FORMAT, Frame, FrameLength, Position, decode, frame_length,
+    Assembly, Committed, CommittedAs, Epoch, FORMAT, Frame, FrameLength, HEADER_BYTES, Position, decode,
+    frame_length,
 };
 use tollgate_core::snapshot::Snapshot;
 
@@ -45,11 +47,11 @@ impl Gateway {
 impl Feed {
     /// `None` where the feed has ended.
     fn frame(&mut self) -> Option<Frame> {
-        let mut bytes = vec![0; 8];
+        let mut bytes = vec![0; HEADER_BYTES];
         self.body.read_exact(&mut bytes).ok()?;
         let FrameLength::Known(length) = frame_length(&bytes).unwrap() else { panic!("no length") };
         bytes.resize(length, 0);
-        self.body.read_exact(&mut bytes[8..]).ok()?;
+        self.body.read_exact(&mut bytes[HEADER_BYTES..]).ok()?;
         Some(decode(&bytes).unwrap())
     }
 
@@ -174,6 +176,49 @@ fn a_restarted_control_plane_has_nothing_to_send_to_a_node_that_is_in_step() {
 }
 
 #[test]
+fn a_restarted_control_plane_still_knows_what_a_node_has_missed() {
+    let gateway = Gateway::start();
+    let acme = gateway.admin_in("acme");
+    let (token, _) = gateway.node_token("edge");
+    let mut feed = gateway.feed(&token, None);
+    let first = feed.next();
+    let (_, one) = key(&acme, "one");
+    let second = feed.next();
+    let (_, two) = key(&acme, "two");
+    let (gateway, _) = Gateway::start_in(gateway.stop(), crate::gateway::settings());
+    for (at, missed) in [(&first, 2), (&second, 1)] {
+        let mut feed = gateway.feed(&token, Some((at.position, Arc::clone(&at.snapshot))));
+        let last = (0..missed).map(|_| feed.next()).last().unwrap();
+        assert_eq!((last.how, last.position.revision), (CommittedAs::Changes(1), gateway.revision()));
+        assert!(holds(&last, &one) && holds(&last, &two));
+    }
+    let (_, three) = key(&gateway.admin().in_tenant("acme"), "three");
+    // Once more, over what was kept before and after.
+    let (gateway, _) = Gateway::start_in(gateway.stop(), crate::gateway::settings());
+    let mut feed = gateway.feed(&token, Some((second.position, Arc::clone(&second.snapshot))));
+    feed.next();
+    assert!(holds(&feed.next(), &three));
+    // In another history the same revision is not the same.
+    let elsewhere = Position { epoch: Epoch(uuid::Uuid::nil()), ..second.position };
+    assert_eq!(gateway.feed(&token, Some((elsewhere, second.snapshot))).next().how, CommittedAs::Everything);
+}
+
+#[test]
+fn changes_that_cannot_be_read_any_more_are_not_sent() {
+    let gateway = Gateway::start();
+    let acme = gateway.admin_in("acme");
+    let (token, _) = gateway.node_token("edge");
+    let before = gateway.feed(&token, None).next();
+    let (_, added) = key(&acme, "added");
+    let other = SealingSecret::from_bytes([9; 32]);
+    let settings = Settings { sealing: other, ..crate::gateway::settings() };
+    let (gateway, _) = Gateway::start_in(gateway.stop(), settings);
+    let next = gateway.feed(&token, Some((before.position, before.snapshot))).next();
+    assert_eq!(next.how, CommittedAs::Everything);
+    assert!(holds(&next, &added));
+}
+
+#[test]
 fn a_revoked_token_ends_its_feed_at_once_and_no_other() {
     let gateway = Gateway::start();
     let (first, made) = gateway.node_token("first");
@@ -235,7 +280,6 @@ fn operators_see_where_the_nodes_stand() {
         (&json!("edge-1"), &json!("edge"), &json!("1.2.3"), &json!(1), &json!(true))
     );
     assert_eq!((&shown["full_syncs"], &shown["changes"]), (&json!(1), &json!(4)));
-    gateway.runtime.block_on(gateway.plane.persist());
     let used = acme.get(&format!("/api/keys/{id}")).expect(200);
     assert!(used["last_used_at"].is_string(), "{used}");
     node.post("/api/node/status", &json!({ "node": "" })).refused(422);
@@ -257,7 +301,6 @@ fn what_a_node_says_of_keys_is_added_once() {
         node.post("/api/node/status", &report(1, session, number, used)).expect(204);
     };
     let counted = || {
-        gateway.runtime.block_on(gateway.plane.run_jobs(std::future::ready(())));
         let used = acme.get(&format!("/api/keys/{id}")).expect(200);
         (used["requests"].as_u64(), used["rejections"].as_u64())
     };
@@ -271,6 +314,18 @@ fn what_a_node_says_of_keys_is_added_once() {
     assert_eq!(counted(), (Some(7), Some(2)));
     // The node has started again.
     says("01890000-0000-7000-8000-000000000002", 1, &[(&id, 5)]);
+    assert_eq!(counted(), (Some(12), Some(3)));
+    // Neither does a restart forget what was heard, nor does anything have to be written in time for it.
+    let (gateway, _) = Gateway::start_in(gateway.stop(), crate::gateway::settings());
+    let (acme, node) = (gateway.admin().in_tenant("acme"), gateway.anyone().with_token(&token));
+    let says = |session, number, used: &[(&str, u64)]| {
+        node.post("/api/node/status", &report(1, session, number, used)).expect(204);
+    };
+    let counted = || {
+        let used = acme.get(&format!("/api/keys/{id}")).expect(200);
+        (used["requests"].as_u64(), used["rejections"].as_u64())
+    };
+    says(SESSION, 2, &[(&id, 4)]);
     assert_eq!(counted(), (Some(12), Some(3)));
     // What outgrows all that can be counted harms nobody else's counts.
     says(SESSION, 3, &[(&id, u64::MAX)]);

@@ -1,13 +1,15 @@
-//! Frames as bytes: the length of what follows the header and its CRC-32, each four bytes, little-endian; then a
-//! byte that says what it is, and the content.
+//! Frames as bytes: the length of what follows the header, its CRC-32, and the CRC-32 of these two, each four bytes,
+//! little-endian; then a byte that says what it is, and the content.
 //!
 //! Length-prefixed rather than a line each: ids and hashes are bytes, and a reader knows how much to wait for. The
-//! checksum is for the disk, where the same frames are kept.
+//! checksums are for the disk, where the same frames are kept. The header has its own, so that a length that was
+//! damaged is not taken for the beginning of a frame whose end is missing.
 
 use super::Position;
 use crate::snapshot::Change;
 
-const HEADER_BYTES: usize = 8;
+/// Of these, [`frame_length`] tells the length.
+pub const HEADER_BYTES: usize = 12;
 /// A reader never waits for more: far above the largest frame that is written.
 const MOST_CONTENT_BYTES: usize = 64 << 20;
 /// A frame of changes is closed once it has this many bytes.
@@ -33,6 +35,8 @@ pub enum Frame {
 pub enum BadFrame {
     #[error("a frame of {0} bytes cannot be")]
     Length(usize),
+    #[error("the checksum of a frame's header is wrong")]
+    Header,
     #[error("a frame's checksum is wrong")]
     Checksum,
     #[error("a frame's content does not parse")]
@@ -79,7 +83,7 @@ pub fn frame_length(bytes: &[u8]) -> Result<FrameLength, BadFrame> {
     let Some((header, _)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
         return Ok(FrameLength::HeaderMissing);
     };
-    let (content_bytes, _) = header_fields(*header);
+    let (content_bytes, _) = header_fields(*header)?;
     if (1..=MOST_CONTENT_BYTES).contains(&content_bytes) {
         Ok(FrameLength::Known(HEADER_BYTES + content_bytes))
     } else {
@@ -90,7 +94,7 @@ pub fn frame_length(bytes: &[u8]) -> Result<FrameLength, BadFrame> {
 /// Reads exactly one frame, of the length that [`frame_length`] told.
 pub fn decode(frame: &[u8]) -> Result<Frame, BadFrame> {
     let (header, content) = frame.split_first_chunk::<HEADER_BYTES>().ok_or(BadFrame::Content)?;
-    let (content_bytes, checksum) = header_fields(*header);
+    let (content_bytes, checksum) = header_fields(*header)?;
     if content.len() != content_bytes || crc32fast::hash(content) != checksum {
         return Err(BadFrame::Checksum);
     }
@@ -119,10 +123,24 @@ fn changes(mut rest: &[u8]) -> Result<Vec<Change>, BadFrame> {
 }
 
 /// The length of the content, and its checksum.
-fn header_fields(header: [u8; HEADER_BYTES]) -> (usize, u32) {
-    let [a, b, c, d, checksum @ ..] = header;
-    let content_bytes = u32::from_le_bytes([a, b, c, d]);
-    (usize::try_from(content_bytes).unwrap_or(usize::MAX), u32::from_le_bytes(checksum))
+fn header_fields(header: [u8; HEADER_BYTES]) -> Result<(usize, u32), BadFrame> {
+    let (fields, own) = header.split_at(8);
+    let ([length, checksum], []) = fields.as_chunks::<4>() else { return Err(BadFrame::Header) };
+    if crc32fast::hash(fields).to_le_bytes() != *own {
+        return Err(BadFrame::Header);
+    }
+    let content_bytes = u32::from_le_bytes(*length);
+    Ok((usize::try_from(content_bytes).unwrap_or(usize::MAX), u32::from_le_bytes(*checksum)))
+}
+
+/// Of a frame whose content has these.
+pub(super) fn header(content_bytes: u32, checksum: u32) -> [u8; HEADER_BYTES] {
+    let mut header = [0; HEADER_BYTES];
+    header[..4].copy_from_slice(&content_bytes.to_le_bytes());
+    header[4..8].copy_from_slice(&checksum.to_le_bytes());
+    let own = crc32fast::hash(&header[..8]);
+    header[8..].copy_from_slice(&own.to_le_bytes());
+    header
 }
 
 fn framed(
@@ -130,17 +148,16 @@ fn framed(
     kind: u8,
     write: impl FnOnce(&mut Vec<u8>) -> Result<(), BadFrame>,
 ) -> Result<(), BadFrame> {
-    let header = out.len();
+    let start = out.len();
     out.extend_from_slice(&[0; HEADER_BYTES]);
     let content = out.len();
     out.push(kind);
     write(out)?;
     let content_bytes = out.len() - content;
     let length = u32::try_from(content_bytes).ok().filter(|_| content_bytes <= MOST_CONTENT_BYTES);
-    let length = length.ok_or(BadFrame::Length(content_bytes))?.to_le_bytes();
-    let checksum = crc32fast::hash(&out[content..]).to_le_bytes();
-    out[header..header + 4].copy_from_slice(&length);
-    out[header + 4..content].copy_from_slice(&checksum);
+    let length = length.ok_or(BadFrame::Length(content_bytes))?;
+    let header = header(length, crc32fast::hash(&out[content..]));
+    out[start..content].copy_from_slice(&header);
     Ok(())
 }
 

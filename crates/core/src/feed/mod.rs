@@ -13,7 +13,7 @@ mod frame;
 mod position;
 
 pub use assembly::{Assembly, Committed, CommittedAs, Misfit};
-pub use frame::{BadFrame, Frame, FrameLength, decode, frame_length, push_changes, push_frame};
+pub use frame::{BadFrame, Frame, FrameLength, HEADER_BYTES, decode, frame_length, push_changes, push_frame};
 pub use position::{BadNodeName, Epoch, NodeName, Position};
 
 /// The shape of frames and of the resources in them. Whatever changes the bytes of a resource raises it.

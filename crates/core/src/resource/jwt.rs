@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BaseUrl, DurationText, PlanSlug, Scheme};
+use super::{DurationText, KeySetUrl, PlanSlug, Scheme};
 use crate::address::Reach;
 use crate::problem::Problems;
 use crate::token::Algorithm;
@@ -31,7 +31,7 @@ pub struct JwtIssuerSpec {
     /// One of the claim `aud`.
     pub audience: Box<str>,
     /// Where its public keys are (RFC 7517 section 5).
-    pub jwks_url: BaseUrl,
+    pub jwks_url: KeySetUrl,
     /// Whatever its keys are for, where `None`; never HMAC.
     pub algorithms: Option<Vec<Algorithm>>,
     /// How far the issuer's clock may be off; whole seconds.
@@ -96,7 +96,7 @@ impl JwtIssuerDraft {
         let mut problems = Problems::default();
         let issuer = problems.check("issuer", visible(&self.issuer));
         let audience = problems.check("audience", visible(&self.audience));
-        let jwks_url = problems.check("jwks_url", BaseUrl::parse(&self.jwks_url));
+        let jwks_url = problems.check("jwks_url", KeySetUrl::parse(&self.jwks_url));
         let algorithms = self.algorithms.as_ref().map(|names| {
             if names.is_empty() {
                 problems.add("algorithms", "must name at least one, or be left out");
@@ -152,7 +152,7 @@ impl JwtIssuerDraft {
 impl JwtIssuerSpec {
     /// Keys that came in clear could be anybody's: only a platform administrator may trust the way.
     pub fn is_fetched_in_clear(&self) -> bool {
-        self.jwks_url.scheme() == Scheme::Http
+        self.jwks_url.place().scheme() == Scheme::Http
     }
 }
 

@@ -1,5 +1,6 @@
 //! The issuers whose tokens a service takes, ready to use.
 
+use std::fmt;
 use std::sync::Arc;
 
 use smol_str::SmolStr;
@@ -25,8 +26,17 @@ pub struct KeySource {
     pub endpoint: Endpoint,
     /// Value of the `Host` field.
     pub authority: SmolStr,
-    /// Starts with a slash.
-    pub path: SmolStr,
+    /// Path and query; starts with a slash.
+    pub target: SmolStr,
+}
+
+impl fmt::Display for KeySource {
+    /// For the log: a query may hold what is nobody's business.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { endpoint, authority, target } = self;
+        let (path, rest) = target.split_once('?').map_or((&**target, ""), |(path, _)| (path, "?…"));
+        write!(f, "{}://{authority}{path}{rest}", endpoint.scheme.as_str())
+    }
 }
 
 /// What a token of another issuer says here, once it is verified.
@@ -95,8 +105,7 @@ impl TokenIssuer {
 
 impl From<&resource::JwtIssuer> for TokenIssuer {
     fn from(issuer: &resource::JwtIssuer) -> Self {
-        let url = &issuer.spec.jwks_url;
-        let path = if url.path_prefix().is_empty() { "/" } else { url.path_prefix() };
+        let url = issuer.spec.jwks_url.place();
         let keys = KeySource {
             endpoint: Endpoint {
                 scheme: url.scheme(),
@@ -105,7 +114,7 @@ impl From<&resource::JwtIssuer> for TokenIssuer {
                 reach: issuer.reach,
             },
             authority: url.authority().into(),
-            path: path.into(),
+            target: issuer.spec.jwks_url.target().into(),
         };
         Self { spec: issuer.spec.clone(), keys }
     }

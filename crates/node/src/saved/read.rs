@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tollgate_core::feed::{
-    Assembly, BadFrame, CommittedAs, FORMAT, FrameLength, Misfit, Position, decode, frame_length,
+    Assembly, BadFrame, CommittedAs, FORMAT, FrameLength, HEADER_BYTES, Misfit, Position, decode,
+    frame_length,
 };
 use tollgate_core::snapshot::Snapshot;
 
@@ -91,7 +92,7 @@ fn read_preamble(file: &mut impl Read) -> Result<(), Damage> {
 
 /// The next frame as it stands there; nothing where the file ends, be it within a frame.
 fn next_frame(file: &mut impl Read, at: u64) -> Result<Option<Vec<u8>>, Damage> {
-    let mut frame = vec![0; 8];
+    let mut frame = vec![0; HEADER_BYTES];
     if !read_whole(file, &mut frame)? {
         return Ok(None);
     }
@@ -99,7 +100,7 @@ fn next_frame(file: &mut impl Read, at: u64) -> Result<Option<Vec<u8>>, Damage> 
         FrameLength::Known(length) => frame.resize(length, 0),
         FrameLength::HeaderMissing => return Ok(None),
     }
-    Ok(read_whole(file, &mut frame[8..])?.then_some(frame))
+    Ok(read_whole(file, &mut frame[HEADER_BYTES..])?.then_some(frame))
 }
 
 fn read_whole(file: &mut impl Read, bytes: &mut [u8]) -> Result<bool, Damage> {

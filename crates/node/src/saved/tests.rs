@@ -114,16 +114,28 @@ async fn a_file_that_was_cut_short_is_as_good_as_its_last_commit() {
 #[tokio::test]
 async fn no_damage_passes_for_a_state() {
     let (folder, whole) = saved().await;
-    let good = loaded(&folder);
+    let path = file(folder.path());
     for at in 0..whole.len() {
-        let mut bytes = whole.clone();
-        bytes[at] ^= 0x10;
-        fs::write(file(folder.path()), &bytes).unwrap();
-        // A longer length may look like an append that was cut short; no other content may come of it.
-        if let Ok(Some(saved)) = load(&file(folder.path())) {
-            assert!(saved.position.revision < good.position.revision, "{at}");
-            assert!([5, 6].contains(&saved.position.revision), "{at}");
+        for flip in (0..8).map(|bit| 1 << bit).chain([0xff]) {
+            let mut bytes = whole.clone();
+            bytes[at] ^= flip;
+            fs::write(&path, &bytes).unwrap();
+            let outcome = load(&path);
+            assert!(outcome.is_err(), "byte {at}, {flip:#x}: it was taken for an end that is missing");
         }
+    }
+}
+
+#[tokio::test]
+async fn damage_is_noticed_in_a_file_that_was_cut_short_as_well() {
+    let (folder, whole) = saved().await;
+    let path = file(folder.path());
+    let base = usize::try_from(loaded(&folder).base_bytes).unwrap();
+    for at in 0..base {
+        let mut bytes = whole[..whole.len() - 1].to_vec();
+        bytes[at] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        assert!(load(&path).is_err(), "{at}");
     }
 }
 
@@ -143,6 +155,6 @@ async fn what_cannot_be_used_says_why() {
     assert!(damage(&newer).to_string().contains("another version"), "{}", damage(&newer));
     assert!(matches!(damage(&preamble()), Damage::CutShort));
     let zeros = [preamble(), vec![0; 64]].concat();
-    assert!(matches!(damage(&zeros), Damage::Frame { problem: BadFrame::Length(0), .. }));
+    assert!(matches!(damage(&zeros), Damage::Frame { problem: BadFrame::Header, .. }));
     assert!(load_or_explain(folder.path()).is_none());
 }

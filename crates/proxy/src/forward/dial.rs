@@ -42,7 +42,7 @@ pub(crate) async fn dial(gateway: &Gateway, endpoint: &Endpoint) -> Result<Strea
     drop(tcp.set_nodelay(true));
     match endpoint.scheme {
         Scheme::Http => Ok(Stream::Plain(tcp)),
-        Scheme::Https => tls::handshake(&gateway.tls, &endpoint.host, tcp).await,
+        Scheme::Https => tls::handshake(gateway.tls.load_full(), &endpoint.host, tcp).await,
     }
 }
 

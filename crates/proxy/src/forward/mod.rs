@@ -12,5 +12,5 @@ pub(crate) use dial::{DialError, dial};
 pub(crate) use failure::UpstreamFailure;
 pub(crate) use pool::Pools;
 pub(crate) use send::{Forward, Forwarded, Sides, send};
-pub(crate) use tls::connector;
+pub(crate) use tls::client_config;
 pub use tls::{RootsError, roots};

@@ -23,7 +23,7 @@ pub enum RootsError {
     Provider(rustls::Error),
 }
 
-pub(crate) fn connector(ca_file: Option<&Path>) -> Result<TlsConnector, RootsError> {
+pub(crate) fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, RootsError> {
     let roots = roots(ca_file)?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
@@ -32,7 +32,7 @@ pub(crate) fn connector(ca_file: Option<&Path>) -> Result<TlsConnector, RootsErr
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsConnector::from(Arc::new(config)))
+    Ok(config)
 }
 
 /// The authorities of a file, or the system's.
@@ -68,7 +68,7 @@ fn system_roots() -> RootCertStore {
 }
 
 pub(super) async fn handshake(
-    connector: &TlsConnector,
+    config: Arc<ClientConfig>,
     host: &Host,
     tcp: TcpStream,
 ) -> Result<Stream, DialError> {
@@ -77,7 +77,7 @@ pub(super) async fn handshake(
         Host::Name(name) => ServerName::try_from(name.to_string())
             .map_err(|error| DialError::Certificate(io::Error::other(error)))?,
     };
-    match connector.connect(name, tcp).await {
+    match TlsConnector::from(config).connect(name, tcp).await {
         Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
         Err(error) => Err(tls_error(error)),
     }

@@ -46,7 +46,7 @@ async fn download(gateway: &Gateway, source: &KeySource) -> Result<Vec<u8>, Fetc
     let request = format!(
         "GET {} HTTP/1.1\r\nHost: {}\r\nAccept: application/json, application/jwk-set+json\r\n\
          User-Agent: tollgate\r\nConnection: close\r\n\r\n",
-        source.path, source.authority
+        source.target, source.authority
     );
     let mut unsent = request.as_bytes();
     while !unsent.is_empty() {

@@ -170,10 +170,8 @@ fn spawn_fetch(gateway: &Arc<Gateway>, source: &KeySource, held: Arc<Held>) {
     let background = gateway.background.clone();
     background.spawn(async move {
         let fetched = fetch::fetch(&gateway, &source).await;
-        let KeySource { endpoint, authority, path } = &source;
-        let scheme = endpoint.scheme.as_str();
         if let Err(error) = &fetched {
-            tracing::warn!(jwks_url = %format_args!("{scheme}://{authority}{path}"), reason = %error, "the keys of an issuer cannot be fetched");
+            tracing::warn!(jwks_url = %source, reason = %error, "the keys of an issuer cannot be fetched");
         }
         held.end(fetched.ok(), Instant::now());
     });

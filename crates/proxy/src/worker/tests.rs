@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::access_log::AccessLogger;
-use crate::forward::connector;
+use crate::forward::client_config;
 use crate::settings::{AccessLog, Limits, Settings, Timeouts};
 
 const KEY: &str = "a-key-of-the-test";
@@ -39,7 +39,8 @@ pub(crate) fn worker(upstream: SocketAddr) -> Rc<Worker> {
     };
     let (access_log, _thread) = AccessLogger::start(&settings.access_log).unwrap();
     let snapshot = Arc::new(ArcSwap::from_pointee(snapshot(upstream)));
-    let (counters, tls) = (Arc::new(Counters::local(Arc::new(LocalCounters::new()))), connector(None).unwrap());
+    let counters = Arc::new(Counters::local(Arc::new(LocalCounters::new())));
+    let tls = client_config(None).unwrap();
     let background = tokio::runtime::Handle::current();
     let gateway = Gateway::new(settings, snapshot, counters, tls, access_log, 80, background);
     Rc::new(Worker::new(0, Arc::new(gateway)))

@@ -1,10 +1,12 @@
 //! The behaviours, and what they are shown on.
 
 mod limits;
+mod nodes;
 mod resources;
 mod signing_in;
 
 pub use limits::*;
+pub use nodes::*;
 pub use resources::*;
 pub use signing_in::*;
 

@@ -60,7 +60,7 @@ impl Options {
 
 fn run_demo(flags: DemoFlags, options: &Options) -> Result<()> {
     let config = options.load(flags.flags(options))?;
-    serve::start_logging(&config, options.log_format());
+    let _log = serve::start_logging(&config, options.log_format());
     serve::block_on(async {
         let mut signals = Signals::listen().context("signals cannot be listened for")?;
         let listener = serve::bind(&config::DEMO_LISTEN, config.demo_listen).await?;

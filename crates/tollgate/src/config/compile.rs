@@ -11,10 +11,12 @@ use tollgate_core::token::{Issuing, LONGEST_LIFETIME, SigningKey};
 use super::layers::Layer;
 use super::problem::{BadConfig, ConfigProblem, Origin};
 use super::setting::{self, Setting};
+use super::sources::Sources;
 use super::value::{self, Reading, Value};
+use super::written::Written;
 use super::{
-    ADMIN_TOKEN, AdminToken, Config, ControlConfig, IdentityFiles, JWT_SECRET, LimitsConfig, ProxyConfig,
-    RedisConfig, TimeoutsConfig, TokensConfig,
+    ADMIN_TOKEN, AdminConfig, AdminToken, ClientCertificates, Config, ControlConfig, IdentityFiles,
+    JWT_SECRET, LimitsConfig, ProxyConfig, RedisConfig, SettingFile, TimeoutsConfig, TlsConfig, TokensConfig,
 };
 
 /// What is told through the environment alone.
@@ -29,9 +31,10 @@ pub fn compile(
     layer: &Layer,
     secrets: Secrets<'_>,
     problems: Vec<ConfigProblem>,
+    sources: &Sources,
 ) -> Result<Config, BadConfig> {
     let mut reader = Reader { layer, problems };
-    let config = reader.config(secrets);
+    let config = reader.config(secrets, sources);
     match config {
         Some(config) if reader.problems.is_empty() => Ok(config),
         Some(_) | None => Err(BadConfig(reader.problems)),
@@ -59,7 +62,7 @@ impl Reader<'_> {
     }
 
     // Everything is read before the first `?`, so that every problem is noted.
-    fn config(&mut self, secrets: Secrets<'_>) -> Option<Config> {
+    fn config(&mut self, secrets: Secrets<'_>, sources: &Sources) -> Option<Config> {
         let data_dir = self.read(&setting::DATA_DIR, value::path);
         let database_file = self.read(&setting::DATABASE_URL, value::sqlite_file);
         let redis = self.redis();
@@ -70,7 +73,7 @@ impl Reader<'_> {
             Some(None)
         };
         let proxy = self.proxy();
-        let admin_listen = self.read(&setting::ADMIN_LISTEN, value::socket_address);
+        let admin = self.admin();
         let control = self.control();
         let demo_listen = self.read(&setting::DEMO_LISTEN, value::socket_address);
         let shutdown_grace = self.read(&setting::SHUTDOWN_GRACE, value::duration);
@@ -90,7 +93,7 @@ impl Reader<'_> {
             log_level: log_level?,
             access_log: access_log?,
             proxy: proxy?,
-            admin_listen: admin_listen?,
+            admin: admin?,
             control: control?,
             demo_listen: demo_listen?,
             shutdown_grace: shutdown_grace?,
@@ -100,6 +103,7 @@ impl Reader<'_> {
                 .and_then(NonZeroU32::new),
             tokens: tokens?,
             admin_token: admin_token?,
+            written: Written { sources: sources.clone(), layer: self.layer.clone() },
         };
         self.refuse_shared_address(&config);
         Some(config)
@@ -150,28 +154,69 @@ impl Reader<'_> {
         })
     }
 
+    fn admin(&mut self) -> Option<AdminConfig> {
+        let listen = self.read(&setting::ADMIN_LISTEN, value::socket_address);
+        let tls = self.admin_tls();
+        Some(AdminConfig { listen: listen?, tls: tls.ok()? })
+    }
+
+    fn admin_tls(&mut self) -> Result<Option<TlsConfig>, Noted> {
+        let identity = self.identity(&setting::ADMIN_TLS_CERT, &setting::ADMIN_TLS_KEY);
+        let authorities = self.file(&setting::ADMIN_TLS_CLIENT_CA);
+        let demanded_of = self.read(&setting::ADMIN_TLS_CLIENT_AUTH, value::demanded_of).ok_or(Noted);
+        let (identity, authorities, demanded_of) = (identity?, authorities?, demanded_of?);
+        if authorities.is_none() && self.layer.has(&setting::ADMIN_TLS_CLIENT_AUTH) {
+            return Err(self.lacks(&setting::ADMIN_TLS_CLIENT_AUTH, &setting::ADMIN_TLS_CLIENT_CA));
+        }
+        let Some(identity) = identity else {
+            return match authorities {
+                None => Ok(None),
+                Some(_) => Err(self.lacks(&setting::ADMIN_TLS_CLIENT_CA, &setting::ADMIN_TLS_CERT)),
+            };
+        };
+        let clients = authorities.map(|authorities| ClientCertificates { authorities, demanded_of });
+        Ok(Some(TlsConfig { identity, clients }))
+    }
+
     fn control(&mut self) -> Option<ControlConfig> {
         let url = self.read(&setting::CONTROL_URL, value::optional_url);
         let node_name = self.read(&setting::CONTROL_NODE_NAME, value::optional_node_name);
-        let ca_file = self.read(&setting::CONTROL_CA_FILE, value::optional_path);
+        let ca_file = self.file(&setting::CONTROL_CA_FILE);
         let identity = self.identity(&setting::CONTROL_CERT, &setting::CONTROL_KEY);
-        Some(ControlConfig { url: url?, node_name: node_name?, ca_file: ca_file?, identity: identity.ok()? })
+        Some(ControlConfig {
+            url: url?,
+            node_name: node_name?,
+            ca_file: ca_file.ok()?,
+            identity: identity.ok()?,
+        })
     }
 
     /// A certificate and its key: both, or neither.
-    fn identity(&mut self, certificate: &Setting, key: &Setting) -> Result<Option<IdentityFiles>, Noted> {
-        let certificate_file = self.read(certificate, value::optional_path).ok_or(Noted)?;
-        let key_file = self.read(key, value::optional_path).ok_or(Noted)?;
-        let (given, missing) = match (certificate_file, key_file) {
-            (Some(certificate), Some(key)) => return Ok(Some(IdentityFiles { certificate, key })),
-            (None, None) => return Ok(None),
-            (Some(_), None) => (certificate, key),
-            (None, Some(_)) => (key, certificate),
-        };
+    fn identity(
+        &mut self,
+        certificate: &'static Setting,
+        key: &'static Setting,
+    ) -> Result<Option<IdentityFiles>, Noted> {
+        let (certificate_file, key_file) = (self.file(certificate), self.file(key));
+        match (certificate_file?, key_file?) {
+            (Some(certificate), Some(key)) => Ok(Some(IdentityFiles { certificate, key })),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(self.lacks(certificate, key)),
+            (None, Some(_)) => Err(self.lacks(key, certificate)),
+        }
+    }
+
+    fn file(&mut self, setting: &'static Setting) -> Result<Option<SettingFile>, Noted> {
+        let path = self.read(setting, value::optional_path).ok_or(Noted)?;
+        Ok(path.map(|path| SettingFile { setting, path }))
+    }
+
+    /// One setting means nothing without the other.
+    fn lacks(&mut self, given: &Setting, missing: &Setting) -> Noted {
         let (_, origin) = self.layer.value(given);
         let message = format!("needs {} beside it", missing.key);
         self.problems.push(ConfigProblem { origin, key: given.key.to_owned(), message });
-        Err(Noted)
+        Noted
     }
 
     fn timeouts(&mut self) -> Option<TimeoutsConfig> {
@@ -249,7 +294,7 @@ impl Reader<'_> {
     }
 
     fn refuse_shared_address(&mut self, config: &Config) {
-        let (proxy, admin) = (config.proxy.listen, config.admin_listen);
+        let (proxy, admin) = (config.proxy.listen, config.admin.listen);
         let overlap = proxy.ip() == admin.ip() || proxy.ip().is_unspecified() || admin.ip().is_unspecified();
         if proxy.port() != 0 && proxy.port() == admin.port() && overlap {
             let (_, origin) = self.layer.value(&setting::ADMIN_LISTEN);

@@ -11,6 +11,10 @@ pub const ADMIN_TOKEN: &str = "TOLLGATE_ADMIN_TOKEN";
 pub const JWT_SECRET: &str = "JWT_SECRET";
 /// Where the command line finds the admin API.
 pub const ADMIN_URL: &str = "TOLLGATE_ADMIN_URL";
+/// As `--admin-ca-file`, `--admin-cert` and `--admin-key`.
+pub const ADMIN_CA_FILE: &str = "TOLLGATE_ADMIN_CA_FILE";
+pub const ADMIN_CERT: &str = "TOLLGATE_ADMIN_CERT";
+pub const ADMIN_KEY: &str = "TOLLGATE_ADMIN_KEY";
 /// As `--config`.
 pub const CONFIG: &str = "TOLLGATE_CONFIG";
 
@@ -18,7 +22,7 @@ pub const CONFIG: &str = "TOLLGATE_CONFIG";
 pub const NODE_TOKEN: &str = "TOLLGATE_NODE_TOKEN";
 
 /// Names that belong to Tollgate and are no settings.
-const OTHERS: [&str; 4] = [ADMIN_TOKEN, ADMIN_URL, CONFIG, NODE_TOKEN];
+const OTHERS: [&str; 7] = [ADMIN_TOKEN, ADMIN_URL, ADMIN_CA_FILE, ADMIN_CERT, ADMIN_KEY, CONFIG, NODE_TOKEN];
 
 /// Reads every setting among the variables, and notes every unknown name that starts with `TOLLGATE_`.
 pub fn read(variables: &[(String, String)], layer: &mut Layer, problems: &mut Vec<ConfigProblem>) {

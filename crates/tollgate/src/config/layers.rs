@@ -7,7 +7,7 @@ use super::setting::Setting;
 use super::value::Value;
 
 /// Values by key, each with where it was written.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Layer(BTreeMap<&'static str, (Value, Origin)>);
 
 impl Layer {

@@ -9,6 +9,7 @@ mod problem;
 mod setting;
 mod sources;
 mod value;
+mod written;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -22,9 +23,16 @@ use tollgate_core::resource::{BaseUrl, CounterStoreUrl};
 use tollgate_core::token::Issuing;
 use tracing::level_filters::LevelFilter;
 
-pub use environment::{ADMIN_TOKEN, ADMIN_URL, CONFIG, JWT_SECRET, NODE_TOKEN};
-pub use setting::{ADMIN_LISTEN, CONTROL_URL, DATA_DIR, DEMO_LISTEN, PROXY_LISTEN, PROXY_WORKERS, Setting};
+pub use environment::{
+    ADMIN_CA_FILE, ADMIN_CERT, ADMIN_KEY, ADMIN_TOKEN, ADMIN_URL, CONFIG, JWT_SECRET, NODE_TOKEN,
+};
+pub use setting::{
+    ADMIN_LISTEN, ADMIN_TLS_CERT, ADMIN_TLS_CLIENT_AUTH, ADMIN_TLS_CLIENT_CA, ADMIN_TLS_KEY, CONTROL_CA_FILE,
+    CONTROL_CERT, CONTROL_KEY, CONTROL_URL, DATA_DIR, DEMO_LISTEN, LOG_LEVEL, PROXY_LISTEN,
+    PROXY_UPSTREAM_CA_FILE, PROXY_WORKERS, SHUTDOWN_GRACE, Setting,
+};
 pub use sources::Sources;
+use written::Written;
 
 /// What a server runs with; valid by type.
 #[derive(Debug)]
@@ -38,7 +46,7 @@ pub struct Config {
     /// `None` where nobody said: what is best differs between commands.
     pub access_log: Option<AccessLog>,
     pub proxy: ProxyConfig,
-    pub admin_listen: SocketAddr,
+    pub admin: AdminConfig,
     pub control: ControlConfig,
     pub demo_listen: SocketAddr,
     pub shutdown_grace: Duration,
@@ -48,6 +56,7 @@ pub struct Config {
     pub failures_per_minute: Option<NonZeroU32>,
     pub tokens: TokensConfig,
     pub admin_token: Option<AdminToken>,
+    written: Written,
 }
 
 #[derive(Debug)]
@@ -85,16 +94,55 @@ pub struct ControlConfig {
     /// The machine's name where `None`.
     pub node_name: Option<NodeName>,
     /// The system's roots where `None`.
-    pub ca_file: Option<PathBuf>,
+    pub ca_file: Option<SettingFile>,
     /// What the node shows of itself, where the control plane wants to see it.
     pub identity: Option<IdentityFiles>,
+}
+
+#[derive(Debug)]
+pub struct AdminConfig {
+    pub listen: SocketAddr,
+    /// Plain HTTP where `None`.
+    pub tls: Option<TlsConfig>,
+}
+
+/// TLS on a listener.
+#[derive(Debug)]
+pub struct TlsConfig {
+    pub identity: IdentityFiles,
+    /// Nobody is asked for a certificate where `None`.
+    pub clients: Option<ClientCertificates>,
+}
+
+/// The certificates of clients.
+#[derive(Debug)]
+pub struct ClientCertificates {
+    /// With the authorities that they are verified against.
+    pub authorities: SettingFile,
+    pub demanded_of: DemandedOf,
+}
+
+/// Who has to show a certificate. What anybody shows has to be good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DemandedOf {
+    /// Whoever asks for the feed of nodes.
+    Nodes,
+    /// Everybody.
+    All,
 }
 
 /// PEM files of a certificate with its chain, and of its private key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdentityFiles {
-    pub certificate: PathBuf,
-    pub key: PathBuf,
+    pub certificate: SettingFile,
+    pub key: SettingFile,
+}
+
+/// A file, and the setting that names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingFile {
+    pub setting: &'static Setting,
+    pub path: PathBuf,
 }
 
 #[derive(Debug)]

@@ -40,6 +40,7 @@ macro_rules! settings {
 const ADDRESS: &str =
     "an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080 (port 0 takes a free one)";
 const TIMEOUT: &str = "a duration from 1ms to 24h, such as \"250ms\", \"30s\" or \"5m\"";
+const PEM_FILE: &str = "a PEM file's path";
 const NETWORKS: &str = "a list of networks, such as [\"10.0.0.0/8\", \"fd00::/8\"]";
 
 settings! {
@@ -68,7 +69,7 @@ settings! {
         flag: "--workers"
     }
     PROXY_TRUSTED_PROXIES { key: "proxy.trusted_proxies", default: "", expected: NETWORKS }
-    PROXY_UPSTREAM_CA_FILE { key: "proxy.upstream_ca_file", default: "", expected: "a PEM file's path" }
+    PROXY_UPSTREAM_CA_FILE { key: "proxy.upstream_ca_file", default: "", expected: PEM_FILE }
     PROXY_UPSTREAM_IDLE_CONNECTIONS {
         key: "proxy.upstream_idle_connections", default: "64", expected: "a whole number from 0 to 65536"
     }
@@ -98,14 +99,18 @@ settings! {
     }
 
     ADMIN_LISTEN { key: "admin.listen", default: "127.0.0.1:8081", expected: ADDRESS, flag: "--admin-listen" }
+    ADMIN_TLS_CERT { key: "admin.tls.cert", default: "", expected: PEM_FILE }
+    ADMIN_TLS_KEY { key: "admin.tls.key", default: "", expected: PEM_FILE }
+    ADMIN_TLS_CLIENT_CA { key: "admin.tls.client_ca", default: "", expected: PEM_FILE }
+    ADMIN_TLS_CLIENT_AUTH { key: "admin.tls.client_auth", default: "nodes", expected: "nodes or all" }
     CONTROL_URL {
         key: "control.url", default: "", expected: "a control plane's URL, such as https://control.example:8081",
         flag: "--control-url"
     }
     CONTROL_NODE_NAME { key: "control.node_name", default: "", expected: "1 to 128 letters, digits and . _ -" }
-    CONTROL_CA_FILE { key: "control.ca_file", default: "", expected: "a PEM file's path" }
-    CONTROL_CERT { key: "control.cert", default: "", expected: "a PEM file's path" }
-    CONTROL_KEY { key: "control.key", default: "", expected: "a PEM file's path" }
+    CONTROL_CA_FILE { key: "control.ca_file", default: "", expected: PEM_FILE }
+    CONTROL_CERT { key: "control.cert", default: "", expected: PEM_FILE }
+    CONTROL_KEY { key: "control.key", default: "", expected: PEM_FILE }
     DEMO_LISTEN { key: "demo.listen", default: "127.0.0.1:8082", expected: ADDRESS, flag: "--demo-listen" }
     SHUTDOWN_GRACE {
         key: "shutdown.grace", default: "30s", expected: "a duration from 0s to 24h, such as \"30s\""

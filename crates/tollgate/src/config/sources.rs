@@ -13,7 +13,7 @@ use super::{ADMIN_TOKEN, Config, JWT_SECRET, environment, file};
 /// Read where it exists and no other file is named.
 const DEFAULT_FILE: &str = "tollgate.toml";
 
-#[derive(Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Sources {
     /// `--config`
     pub file: Option<PathBuf>,
@@ -47,7 +47,7 @@ impl Sources {
     }
 
     /// Reads the file and compiles everything.
-    pub fn load(self) -> Result<Config, BadConfig> {
+    pub fn load(&self) -> Result<Config, BadConfig> {
         let (path, is_named) = match &self.file {
             Some(path) => (path.clone(), true),
             None => (PathBuf::from(DEFAULT_FILE), false),
@@ -64,7 +64,7 @@ impl Sources {
         self.compile(&path, &text)
     }
 
-    pub(super) fn compile(self, path: &Path, text: &str) -> Result<Config, BadConfig> {
+    pub(super) fn compile(&self, path: &Path, text: &str) -> Result<Config, BadConfig> {
         let mut problems = Vec::new();
         let (mut layer, mut environment, mut flags) = (Layer::default(), Layer::default(), Layer::default());
         file::read(path, text, &mut layer, &mut problems);
@@ -79,6 +79,6 @@ impl Sources {
             self.variables.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str())
         };
         let secrets = Secrets { admin_token: secret(ADMIN_TOKEN), jwt_secret: secret(JWT_SECRET) };
-        compile(&layer, secrets, problems)
+        compile(&layer, secrets, problems, self)
     }
 }

@@ -24,7 +24,7 @@ fn compile(
 fn the_defaults_are_valid() {
     let config = compile("", &[], &[]).unwrap();
     assert_eq!(config.proxy.listen.to_string(), "0.0.0.0:8080");
-    assert_eq!(config.admin_listen.to_string(), "127.0.0.1:8081");
+    assert_eq!(config.admin.listen.to_string(), "127.0.0.1:8081");
     assert_eq!(config.proxy.timeouts.total, None);
     assert_eq!(config.access_log, None);
 }
@@ -103,6 +103,39 @@ fn two_listeners_do_not_share_a_port() {
     let problems = compile("", &[], &flags).unwrap_err();
     assert_eq!(problems, "--admin-listen must not share its port with proxy.listen (0.0.0.0:9000)");
     assert!(compile("", &[], &[(&PROXY_LISTEN, "127.0.0.1:0"), (&ADMIN_LISTEN, "127.0.0.1:0")]).is_ok());
+}
+
+#[test]
+fn tls_settings_that_mean_nothing_alone_are_problems() {
+    let problem = |file: &str| compile(file, &[], &[]).unwrap_err();
+    assert_eq!(
+        problem("admin.tls.cert = \"c.pem\""),
+        "t.toml:1: admin.tls.cert needs admin.tls.key beside it"
+    );
+    assert_eq!(
+        problem("admin.tls.key = \"k.pem\""),
+        "t.toml:1: admin.tls.key needs admin.tls.cert beside it"
+    );
+    let lonely = problem("admin.tls.client_ca = \"ca.pem\"");
+    assert_eq!(lonely, "t.toml:1: admin.tls.client_ca needs admin.tls.cert beside it");
+    let identity = "[admin.tls]\ncert = \"c.pem\"\nkey = \"k.pem\"\n";
+    let pointless = problem(&format!("{identity}client_auth = \"all\""));
+    assert_eq!(pointless, "t.toml:4: admin.tls.client_auth needs admin.tls.client_ca beside it");
+    let clients = format!("{identity}client_ca = \"ca.pem\"\n");
+    assert!(problem(&format!("{clients}client_auth = \"some\"")).contains("must be nodes or all"));
+    let demanded_of =
+        |file: &str| compile(file, &[], &[]).unwrap().admin.tls.unwrap().clients.unwrap().demanded_of;
+    assert_eq!(demanded_of(&clients), DemandedOf::Nodes);
+    assert_eq!(demanded_of(&format!("{clients}client_auth = \"all\"")), DemandedOf::All);
+}
+
+#[test]
+fn what_differs_between_two_readings_is_known_by_name() {
+    let config = |file: &str| compile(file, &[], &[]).unwrap();
+    let (old, new) =
+        (config("log_level = \"info\"\nshutdown.grace = \"1s\""), config("shutdown.grace = \"2s\""));
+    let keys: Vec<&str> = new.differing_from(&old).map(|setting| setting.key).collect();
+    assert_eq!(keys, ["shutdown.grace"]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use tollgate_core::feed::NodeName;
 use tollgate_core::resource::{BaseUrl, parse_duration};
 use tracing::level_filters::LevelFilter;
 
-use super::AccessLog;
+use super::{AccessLog, DemandedOf};
 
 const LONGEST_TIMEOUT: Duration = Duration::from_hours(24);
 
@@ -33,6 +33,15 @@ impl Value {
         match self {
             Self::Plain(text) | Self::Text(text) => Some(text),
             Self::Integer(_) | Self::List(_) | Self::Other(_) => None,
+        }
+    }
+
+    /// As it would be written in the environment.
+    pub fn plain(&self) -> String {
+        match self {
+            Self::Plain(text) | Self::Text(text) | Self::Other(text) => text.clone(),
+            Self::Integer(number) => number.to_string(),
+            Self::List(values) => values.iter().map(Self::plain).collect::<Vec<_>>().join(","),
         }
     }
 
@@ -185,6 +194,14 @@ pub fn log_level(value: &Value) -> Reading<LevelFilter> {
         "debug" => Ok(LevelFilter::DEBUG),
         "trace" => Ok(LevelFilter::TRACE),
         _ => Err(Misfit),
+    }
+}
+
+pub fn demanded_of(value: &Value) -> Reading<DemandedOf> {
+    match value.text() {
+        Some("nodes") => Ok(DemandedOf::Nodes),
+        Some("all") => Ok(DemandedOf::All),
+        Some(_) | None => Err(Misfit),
     }
 }
 

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::config::AccessLog;
+use crate::serve::AdminUrl;
 
 pub struct Places<'a> {
     pub proxy: SocketAddr,
-    pub admin: SocketAddr,
+    pub admin: AdminUrl,
     pub demo: SocketAddr,
     pub data_dir: &'a Path,
     pub access_log: &'a AccessLog,
@@ -24,7 +25,7 @@ pub fn text(places: &Places<'_>) -> String {
     format!(
         "
   proxy           http://{proxy}
-  admin API       http://{admin}/docs    demo user: testuser / password
+  admin API       {admin}/docs    demo user: testuser / password
   demo upstream   http://{demo}
   data            {data_dir}
   access log      {access_log}

@@ -11,14 +11,14 @@ use tokio::sync::oneshot;
 pub use seed::run as seed;
 
 use crate::config::{self, AccessLog, Config};
-use crate::serve::{self, Control, LogFormat, Ports, Running, Signals};
+use crate::serve::{self, AdminUrl, Control, LogFormat, Ports, Renewals, Running, Signals};
 use crate::{demo, output};
 use banner::Places;
 
 const ACCESS_LOG_FILE: &str = "access.log";
 
 pub fn run(config: &Config, format: LogFormat) -> Result<()> {
-    serve::start_logging(config, format);
+    let log = serve::start_logging(config, format);
     serve::block_on(async {
         let signals = Signals::listen().context("signals cannot be listened for")?;
         let ports = Ports::take(config).await?;
@@ -35,10 +35,12 @@ pub fn run(config: &Config, format: LogFormat) -> Result<()> {
             .clone()
             .unwrap_or_else(|| AccessLog::File(control.data_dir.path().join(ACCESS_LOG_FILE)));
         let data_dir = control.data_dir.path().to_owned();
-        let running = Running::start(config, control, ports, access_log.clone()).await?;
+        let renewals = Renewals::new(config, log);
+        let running = Running::start(renewals, control, ports, access_log.clone()).await?;
+        let admin = running.admin_url();
         output::text(&banner::text(&Places {
             proxy: reachable(running.proxy_address()),
-            admin: reachable(running.admin_address()),
+            admin: AdminUrl { address: reachable(admin.address), ..admin },
             demo: reachable(demo_address),
             data_dir: &data_dir,
             access_log: &access_log,

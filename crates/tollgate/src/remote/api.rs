@@ -1,14 +1,13 @@
 //! One request to the admin API.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use ureq::http::{Method, Request, Response, header};
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
 use super::error::ApiError;
+use super::trust::Trust;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
@@ -75,7 +74,7 @@ impl Call {
 
 impl AdminApi {
     /// Does not connect yet.
-    pub fn new(url: &str, token: Option<String>) -> Result<Self, ApiError> {
+    pub fn new(url: &str, token: Option<String>, trust: &Trust<'_>) -> Result<Self, ApiError> {
         let url = url.trim_end_matches('/');
         let is_secure = url.starts_with("https://");
         if !is_secure && !url.starts_with("http://") {
@@ -89,7 +88,7 @@ impl AdminApi {
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .user_agent(concat!("tollgate/", env!("CARGO_PKG_VERSION")));
         if is_secure {
-            config = config.tls_config(TlsConfig::builder().root_certs(system_roots()).build());
+            config = config.tls_config(trust.read()?);
         }
         Ok(Self { url: url.to_owned(), token, agent: config.build().into() })
     }
@@ -151,12 +150,6 @@ impl AdminApi {
     }
 }
 
-fn system_roots() -> RootCerts {
-    let found = rustls_native_certs::load_native_certs();
-    let roots = found.certs.iter().map(|certificate| Certificate::from_der(certificate).to_owned());
-    RootCerts::Specific(Arc::new(roots.collect()))
-}
-
 /// The text with everything but unreserved characters (RFC 3986 section 2.3) percent-encoded.
 pub fn path_segment(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
@@ -193,6 +186,6 @@ mod tests {
 
     #[test]
     fn a_url_without_a_scheme_is_refused() {
-        assert!(matches!(AdminApi::new("localhost:8081", None), Err(ApiError::Url(_))));
+        assert!(matches!(AdminApi::new("localhost:8081", None, &Trust::default()), Err(ApiError::Url(_))));
     }
 }

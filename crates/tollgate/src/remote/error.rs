@@ -12,6 +12,12 @@ use crate::config::{ADMIN_TOKEN, ADMIN_URL};
 pub enum ApiError {
     /// Not the URL of a server.
     Url(String),
+    /// A file that TLS takes.
+    File {
+        flag: &'static str,
+        variable: &'static str,
+        problem: String,
+    },
     Unreachable {
         url: String,
         reason: String,
@@ -75,7 +81,11 @@ impl ApiError {
     pub fn to_json(&self) -> Value {
         match self {
             Self::Refused { problem, .. } => problem.clone(),
-            Self::Url(_) | Self::Unreachable { .. } | Self::Token { .. } | Self::Odd { .. } => {
+            Self::Url(_)
+            | Self::File { .. }
+            | Self::Unreachable { .. }
+            | Self::Token { .. }
+            | Self::Odd { .. } => {
                 serde_json::json!({ "title": self.to_string(), "errors": [] })
             }
         }
@@ -88,6 +98,7 @@ impl fmt::Display for ApiError {
             Self::Url(url) => {
                 write!(f, "{url:?} is no admin URL: it starts with http:// or https://")
             }
+            Self::File { flag, variable, problem } => write!(f, "{flag} ({variable}): {problem}"),
             Self::Unreachable { url, reason } => write!(
                 f,
                 "the admin API at {url} cannot be reached: {reason}\n  \

@@ -3,7 +3,9 @@
 mod api;
 mod error;
 mod table;
+mod trust;
 
 pub use api::{AdminApi, Answer, Call, Patience, path_segment};
 pub use error::ApiError;
 pub use table::{page, record};
+pub use trust::Trust;

@@ -4,9 +4,11 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal};
 use std::panic;
 
+use anyhow::Context;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, reload};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -20,10 +22,18 @@ impl LogFormat {
     }
 }
 
+/// How much is logged; it can be changed under way.
+pub struct LogLevel(reload::Handle<Targets, Registry>);
+
+impl LogLevel {
+    pub fn set(&self, level: LevelFilter) -> anyhow::Result<()> {
+        self.0.reload(filter(level)).context("the log level cannot be changed")
+    }
+}
+
 /// Starts the log, and sends panics to it.
-pub fn start(level: LevelFilter, format: LogFormat) {
-    // Dependencies have nothing to say below a warning that an operator could use.
-    let filter = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("tollgate", level);
+pub fn start(level: LevelFilter, format: LogFormat) -> LogLevel {
+    let (filter, handle) = reload::Layer::new(filter(level));
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     let layer = match format {
         LogFormat::Human => lines.with_ansi(io::stderr().is_terminal()).boxed(),
@@ -31,6 +41,12 @@ pub fn start(level: LevelFilter, format: LogFormat) {
     };
     tracing_subscriber::registry().with(layer.with_filter(filter)).init();
     panic::set_hook(Box::new(log_panic));
+    LogLevel(handle)
+}
+
+/// Dependencies have nothing to say below a warning that an operator could use.
+fn filter(level: LevelFilter) -> Targets {
+    Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("tollgate", level)
 }
 
 fn log_panic(panic: &panic::PanicHookInfo<'_>) {

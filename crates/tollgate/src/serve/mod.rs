@@ -1,6 +1,7 @@
 //! `tollgate serve`: control plane and proxy in one process, from taking the ports to the last request. Each runs alone
 //! as well: `tollgate control`, `tollgate proxy`.
 
+mod admin_listener;
 mod control;
 mod counting;
 mod data_dir;
@@ -9,6 +10,7 @@ mod logging;
 mod metrics;
 mod node;
 mod part;
+mod renewal;
 mod running;
 mod signals;
 mod wiring;
@@ -21,46 +23,50 @@ use tokio::runtime;
 
 pub use control::Control;
 pub use data_dir::{DataDir, DataDirError, DatabaseFile};
-pub use listener::{ListenError, bind};
-pub use logging::LogFormat;
+pub use listener::bind;
+pub use logging::{LogFormat, LogLevel};
 pub use node::run as run_node;
-pub use running::Running;
+pub use renewal::Renewals;
 use running::RunningControl;
+pub use running::{AdminUrl, Running};
 pub use signals::Signals;
 
 use crate::config::{self, AccessLog, Config};
 use crate::output;
+use admin_listener::AdminTls;
 
 /// Threads of the control plane; traffic has threads of its own.
 const CONTROL_THREADS: usize = 2;
 
 pub fn run(config: &Config, format: LogFormat) -> Result<()> {
-    start_logging(config, format);
+    let log = start_logging(config, format);
     block_on(async {
         let signals = Signals::listen().context("signals cannot be listened for")?;
         let ports = Ports::take(config).await?;
         let control = Control::open(config, output::line).await?;
         let access_log = config.access_log.clone().unwrap_or(AccessLog::Stdout);
-        Running::start(config, control, ports, access_log).await?.until_ended(signals).await;
+        let renewals = Renewals::new(config, log);
+        Running::start(renewals, control, ports, access_log).await?.until_ended(signals).await;
         Ok(())
     })
 }
 
 /// `tollgate control`
 pub fn run_control(config: &Config, format: LogFormat) -> Result<()> {
-    start_logging(config, format);
+    let log = start_logging(config, format);
     block_on(async {
         let signals = Signals::listen().context("signals cannot be listened for")?;
-        let listener = bind(&config::ADMIN_LISTEN, config.admin_listen).await?;
+        let port = AdminPort::take(config).await?;
         let control = Control::open(config, output::line).await?;
-        let running = RunningControl::start(control, listener)?;
-        running.until_ended(signals, config.shutdown_grace).await;
+        let mut renewals = Renewals::new(config, log);
+        let running = RunningControl::start(control, port, &mut renewals)?;
+        running.until_ended(signals, renewals).await;
         Ok(())
     })
 }
 
-pub fn start_logging(config: &Config, format: LogFormat) {
-    logging::start(config.log_level, format);
+pub fn start_logging(config: &Config, format: LogFormat) -> LogLevel {
+    logging::start(config.log_level, format)
 }
 
 /// Runs a command that needs the control plane's runtime.
@@ -79,12 +85,26 @@ pub fn block_on<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
 
 /// The ports of a server, taken or known to be free before anything else is started.
 pub struct Ports {
-    admin: TcpListener,
+    admin: AdminPort,
+}
+
+/// The admin listener's, with the files that TLS on it takes.
+struct AdminPort {
+    listener: TcpListener,
+    tls: Option<AdminTls>,
+}
+
+impl AdminPort {
+    async fn take(config: &Config) -> Result<Self> {
+        let tls = config.admin.tls.as_ref().map(AdminTls::open).transpose()?;
+        let listener = bind(&config::ADMIN_LISTEN, config.admin.listen).await?;
+        Ok(Self { listener, tls })
+    }
 }
 
 impl Ports {
-    pub async fn take(config: &Config) -> Result<Self, ListenError> {
-        let admin = bind(&config::ADMIN_LISTEN, config.admin_listen).await?;
+    pub async fn take(config: &Config) -> Result<Self> {
+        let admin = AdminPort::take(config).await?;
         // For the proxy to take: each of its workers has a listener of its own.
         listener::check_free(&config::PROXY_LISTEN, config.proxy.listen)?;
         Ok(Self { admin })

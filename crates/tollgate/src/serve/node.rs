@@ -5,11 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use arc_swap::ArcSwap;
-use rustls::ClientConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 use tollgate_core::feed::NodeName;
 use tollgate_core::snapshot::Snapshot;
 use tollgate_counters::LocalCounters;
@@ -20,14 +16,17 @@ use super::counting::Counting;
 use super::data_dir::DataDir;
 use super::logging::LogFormat;
 use super::part::Part;
+use super::renewal::{Renewal, Renewals};
 use super::running::{drain, drained, start_proxy, stop};
 use super::signals::{Asked, Signals};
 use super::{block_on, listener, start_logging};
-use crate::config::{self, AccessLog, Config, ControlConfig, IdentityFiles, NODE_TOKEN};
+use crate::config::{self, AccessLog, Config, ControlConfig, NODE_TOKEN};
+use crate::tls::ClientTls;
 
 pub fn run(config: &Config, token: Option<&str>, format: LogFormat) -> Result<()> {
-    start_logging(config, format);
-    let link = link(&config.control, token)?;
+    let log = start_logging(config, format);
+    let tls = ClientTls::open(&config.control)?;
+    let link = link(&config.control, token, &tls)?;
     block_on(async {
         let mut signals = Signals::listen().context("signals cannot be listened for")?;
         listener::check_free(&config::PROXY_LISTEN, config.proxy.listen)?;
@@ -50,11 +49,14 @@ pub fn run(config: &Config, token: Option<&str>, format: LogFormat) -> Result<()
         let key_usage = move || used.upgrade().map(|proxy| proxy.take_key_usage()).unwrap_or_default();
         let node = Part::start(|stopped| node.run(Box::new(key_usage), stopped));
 
-        while signals.next().await == Asked::Reopen {
-            proxy.reopen_access_log();
+        let mut renewals = Renewals::new(config, log);
+        renewals.add(Renewal::of_proxy(&proxy));
+        renewals.add(Renewal::of_link(tls));
+        while signals.next().await == Asked::Renew {
+            renewals.renew();
         }
         signals.end_at_once();
-        end(config, proxy, counting, node).await;
+        end(renewals.config(), proxy, counting, node).await;
         Ok(())
     })
 }
@@ -71,7 +73,7 @@ async fn end(config: &Config, proxy: Arc<Proxy>, counting: Counting, node: Part)
     tracing::info!("ended");
 }
 
-fn link(config: &ControlConfig, token: Option<&str>) -> Result<Link> {
+fn link(config: &ControlConfig, token: Option<&str>, tls: &ClientTls) -> Result<Link> {
     let Some(url) = config.url.clone() else {
         bail!(
             "a proxy node needs its control plane's URL: --control-url, {} or control.url",
@@ -84,34 +86,7 @@ fn link(config: &ControlConfig, token: Option<&str>) -> Result<Link> {
     let token = NodeToken::parse(token).with_context(|| {
         format!("{NODE_TOKEN} must be visible ASCII characters without spaces, at least one")
     })?;
-    Ok(Link::new(url, token, connector(config)?))
-}
-
-fn connector(config: &ControlConfig) -> Result<TlsConnector> {
-    let roots = tollgate_proxy::roots(config.ca_file.as_deref())?;
-    let builder = ClientConfig::builder().with_root_certificates(roots);
-    let mut tls = match &config.identity {
-        None => builder.with_no_client_auth(),
-        Some(files) => {
-            let (chain, key) = identity(files)?;
-            let with_identity = builder.with_client_auth_cert(chain, key);
-            with_identity.context("control.cert and control.key do not belong together")?
-        }
-    };
-    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsConnector::from(Arc::new(tls)))
-}
-
-fn identity(files: &IdentityFiles) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
-    let unusable = |path: &std::path::Path| format!("{} is no usable PEM file", path.display());
-    let chain =
-        CertificateDer::pem_file_iter(&files.certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let chain = chain.with_context(|| unusable(&files.certificate))?;
-    if chain.is_empty() {
-        bail!("{} holds no certificate", files.certificate.display());
-    }
-    let key = PrivateKeyDer::from_pem_file(&files.key).with_context(|| unusable(&files.key))?;
-    Ok((chain, key))
+    Ok(Link::new(url, token, tls.shared()))
 }
 
 /// As the kernel tells it, without what a node's name cannot have.

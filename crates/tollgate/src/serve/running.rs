@@ -1,23 +1,25 @@
 //! A server at work: started part by part, and ended so that no request is lost.
 
+use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use axum::serve::ListenerExt;
-use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tollgate_admin::ControlPlane;
+use tollgate_core::resource::Scheme;
 use tollgate_proxy::{Proxy, Shared, StartError};
 
+use super::admin_listener::AdminListener;
 use super::control::Control;
 use super::counting::Counting;
 use super::listener::ListenError;
 use super::part::Part;
+use super::renewal::{Renewal, Renewals};
 use super::signals::{Asked, Signals};
-use super::{Ports, wiring};
+use super::{AdminPort, Ports, wiring};
 use crate::config::{self, AccessLog, Config};
 use crate::output;
 
@@ -28,11 +30,11 @@ const DRAIN_POLL: Duration = Duration::from_millis(10);
 const CLOSE: Duration = Duration::from_secs(5);
 
 /// Control plane and proxy.
-pub struct Running {
+pub struct Running<'c> {
     proxy: Arc<Proxy>,
     counting: Counting,
     control: RunningControl,
-    grace: Duration,
+    renewals: Renewals<'c>,
 }
 
 /// The control plane's part.
@@ -40,45 +42,55 @@ pub struct RunningControl {
     admin: Part,
     jobs: Part,
     control: Control,
-    address: SocketAddr,
+    /// With the scheme.
+    url: AdminUrl,
 }
 
-impl Running {
+/// Where the admin API is.
+#[derive(Debug, Clone, Copy)]
+pub struct AdminUrl {
+    pub scheme: Scheme,
+    pub address: SocketAddr,
+}
+
+impl<'c> Running<'c> {
     /// Starts everything, and says on standard output where each part listens.
     pub async fn start(
-        config: &Config,
+        mut renewals: Renewals<'c>,
         control: Control,
         ports: Ports,
         access_log: AccessLog,
     ) -> Result<Self> {
-        let counting = Counting::start(config, control.local_counters()).await?;
-        let proxy = start_proxy(config, control.shared(Arc::clone(&counting.counters)), access_log)?;
+        let counting = Counting::start(renewals.config(), control.local_counters()).await?;
+        let shared = control.shared(Arc::clone(&counting.counters));
+        let proxy = start_proxy(renewals.config(), shared, access_log)?;
+        renewals.add(Renewal::of_proxy(&proxy));
         control.attach(&proxy);
-        let control = RunningControl::start(control, ports.admin)?;
-        Ok(Self { proxy, counting, control, grace: config.shutdown_grace })
+        let control = RunningControl::start(control, ports.admin, &mut renewals)?;
+        Ok(Self { proxy, counting, control, renewals })
     }
 
     pub fn proxy_address(&self) -> SocketAddr {
         self.proxy.local_addr()
     }
 
-    pub const fn admin_address(&self) -> SocketAddr {
-        self.control.address
+    pub const fn admin_url(&self) -> AdminUrl {
+        self.control.url
     }
 
     /// Until a signal asks for the end: requests of that moment go on for as long as the grace lasts.
-    pub async fn until_ended(self, mut signals: Signals) {
-        while signals.next().await == Asked::Reopen {
-            self.proxy.reopen_access_log();
+    pub async fn until_ended(mut self, mut signals: Signals) {
+        while signals.next().await == Asked::Renew {
+            self.renewals.renew();
         }
         signals.end_at_once();
         self.end().await;
     }
 
     async fn end(self) {
-        let Self { proxy, counting, control, grace } = self;
+        let Self { proxy, counting, control, renewals } = self;
         drain(&proxy);
-        control.end(grace, drained(&proxy), counting.end()).await;
+        control.end(renewals.config().shutdown_grace, drained(&proxy), counting.end()).await;
         stop(proxy);
         tracing::info!("ended");
     }
@@ -86,20 +98,25 @@ impl Running {
 
 impl RunningControl {
     /// Serves the admin API, and says so on standard output.
-    pub fn start(control: Control, listener: TcpListener) -> Result<Self> {
+    pub(super) fn start(control: Control, port: AdminPort, renewals: &mut Renewals<'_>) -> Result<Self> {
+        let AdminPort { listener, tls } = port;
         let address = listener.local_addr().context("the admin API's address is not known")?;
-        let admin = serve_admin(listener, &control.plane);
-        output::line(&format!("admin listening on http://{address}"));
+        let url = AdminUrl { scheme: if tls.is_some() { Scheme::Https } else { Scheme::Http }, address };
+        renewals.add(Renewal::of_admin(tls.clone()));
+        let admin = serve_admin(AdminListener::new(listener, tls), &control.plane);
+        output::line(&format!("admin listening on {url}"));
         let jobs = run_jobs(control.plane.clone());
-        Ok(Self { admin, jobs, control, address })
+        Ok(Self { admin, jobs, control, url })
     }
 
     /// Until a signal asks for the end.
-    pub async fn until_ended(self, mut signals: Signals, grace: Duration) {
-        signals.end().await;
+    pub async fn until_ended(self, mut signals: Signals, mut renewals: Renewals<'_>) {
+        while signals.next().await == Asked::Renew {
+            renewals.renew();
+        }
         signals.end_at_once();
         tracing::info!("ending: no new requests are taken");
-        self.end(grace, std::future::ready(()), std::future::ready(())).await;
+        self.end(renewals.config().shutdown_grace, std::future::ready(()), std::future::ready(())).await;
         tracing::info!("ended");
     }
 
@@ -125,6 +142,12 @@ impl RunningControl {
         if timeout(CLOSE, control.close()).await.is_err() {
             tracing::warn!("the database is still in use: it is left to recover at the next start");
         }
+    }
+}
+
+impl fmt::Display for AdminUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme.as_str(), self.address)
     }
 }
 
@@ -156,16 +179,10 @@ pub fn stop(proxy: Arc<Proxy>) {
     }
 }
 
-fn serve_admin(listener: TcpListener, plane: &ControlPlane) -> Part {
-    // A change that is sent to a node should not wait for another to fill the packet.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection may be slow");
-        }
-    });
-    let service = plane.router().into_make_service_with_connect_info::<SocketAddr>();
+fn serve_admin(listener: AdminListener, plane: &ControlPlane) -> Part {
+    let plane = plane.clone();
     Part::start(|stopped| async move {
-        if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stopped).await {
+        if let Err(error) = plane.serve(listener, stopped).await {
             tracing::error!(%error, "the admin API failed");
         }
     })

@@ -19,7 +19,7 @@ pub enum Asked {
     /// SIGINT or SIGTERM.
     End { exit_code: i32 },
     /// SIGHUP.
-    Reopen,
+    Renew,
 }
 
 impl Signals {
@@ -36,13 +36,13 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => Asked::End { exit_code: ENDED_BY_INTERRUPT },
             _ = self.terminate.recv() => Asked::End { exit_code: ENDED_BY_TERMINATE },
-            _ = self.hangup.recv() => Asked::Reopen,
+            _ = self.hangup.recv() => Asked::Renew,
         }
     }
 
     /// Until somebody asks for the end.
     pub async fn end(&mut self) {
-        while self.next().await == Asked::Reopen {}
+        while self.next().await == Asked::Renew {}
     }
 
     /// Ends the process at the next request to end.
@@ -51,7 +51,7 @@ impl Signals {
             loop {
                 match self.next().await {
                     Asked::End { exit_code } => std::process::exit(exit_code),
-                    Asked::Reopen => {}
+                    Asked::Renew => {}
                 }
             }
         });

@@ -1,5 +1,6 @@
-//! Certificates for TLS upstreams, made anew for each test.
+//! Certificates of servers, clients and authorities, made anew for each test.
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -31,6 +32,41 @@ impl Certificate {
     pub fn issued_by(authority: &Self, names: &[&str]) -> Self {
         let signer = [("-CA", authority.certificate_file()), ("-CAkey", authority.key_file())];
         Self::make("upstream.test", &server_extensions(names), &signer)
+    }
+
+    /// For these names, signed by the authority, and over since long ago.
+    #[track_caller]
+    pub fn expired(authority: &Self, names: &[&str]) -> Self {
+        let certificate = Self::new(names);
+        let file = |name: &str| certificate.directory.path().join(name);
+        fs::write(file("index"), "").expect("a file");
+        let config = format!(
+            "[ca]\ndefault_ca = ca\n[ca]\ndatabase = {}\nnew_certs_dir = {}\nrand_serial = yes\n\
+             default_md = sha256\npolicy = policy\ncopy_extensions = copy\n[policy]\ncommonName = supplied\n",
+            file("index").display(),
+            certificate.directory.path().display()
+        );
+        fs::write(file("ca.conf"), config).expect("a file");
+        let mut request = Command::new("openssl");
+        request.args(["req", "-new", "-subj", "/CN=expired.test", "-key"]).arg(certificate.key_file());
+        for extension in server_extensions(names) {
+            request.args(["-addext", &extension]);
+        }
+        Ran::of(request.arg("-out").arg(file("request.pem"))).success();
+        let mut sign = Command::new("openssl");
+        sign.args(["ca", "-batch", "-notext", "-config"]).arg(file("ca.conf"));
+        sign.args(["-startdate", "20200101000000Z", "-enddate", "20200102000000Z"]);
+        sign.arg("-cert").arg(authority.certificate_file()).arg("-keyfile").arg(authority.key_file());
+        sign.arg("-in").arg(file("request.pem")).arg("-out").arg(certificate.certificate_file());
+        Ran::of(&mut sign).success();
+        certificate
+    }
+
+    /// Puts another certificate where this one was.
+    #[track_caller]
+    pub fn become_like(&self, other: &Self) {
+        fs::copy(other.certificate_file(), self.certificate_file()).expect("a copy");
+        fs::copy(other.key_file(), self.key_file()).expect("a copy");
     }
 
     #[track_caller]

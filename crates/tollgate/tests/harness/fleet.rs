@@ -34,7 +34,7 @@ impl Fleet {
     }
 
     #[track_caller]
-    pub fn start_with(environment: &[(&str, &str)]) -> Self {
+    pub fn start_with(environment: &[(&'static str, &str)]) -> Self {
         let answering = "location / { return 200 'hello'; } location = /counted { stub_status; }";
         let (control, upstream) = (Control::start(), Nginx::start(answering));
         let tenant = control.tenant("acme");

@@ -10,8 +10,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::admin::Admin;
+use super::certificate::Certificate;
 use super::child::ChildProcess;
 use super::client::RawClient;
+use super::door::AdminDoor;
 use super::programs::Ran;
 use super::seed::Tenant;
 use super::{eventually, eventually_some};
@@ -23,7 +25,7 @@ pub struct Gateway {
     process: ChildProcess,
     builder: Builder,
     proxy: SocketAddr,
-    admin: SocketAddr,
+    admin: AdminDoor,
 }
 
 /// How a gateway is to be started.
@@ -34,6 +36,7 @@ pub struct Builder {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     directory: Arc<TempDir>,
+    shown: Option<Arc<Certificate>>,
 }
 
 /// A gateway that ended instead of serving.
@@ -84,6 +87,12 @@ impl Builder {
         self
     }
 
+    /// What the test itself shows to an admin listener that asks for certificates.
+    pub fn showing(mut self, certificate: Certificate) -> Self {
+        self.shown = Some(Arc::new(certificate));
+        self
+    }
+
     /// Starts it and waits until it listens and is ready.
     #[track_caller]
     pub fn start(self) -> Gateway {
@@ -106,9 +115,9 @@ impl Builder {
 
         let mut process = ChildProcess::spawn("tollgate", &mut command);
         let addresses = eventually_some("tollgate listens or ends", || {
-            let listening = |what: &str| process.stdout.after(&format!("{what} listening on http://"));
-            match (listening("proxy"), listening("admin"), process.ended()) {
-                (Some(proxy), Some(admin), _) => Some(Ok((address(&proxy), address(&admin)))),
+            let proxy = process.stdout.after("proxy listening on http://");
+            match (proxy, AdminDoor::of(&process, self.shown.as_deref()), process.ended()) {
+                (Some(proxy), Some(admin), _) => Some(Ok((address(&proxy), admin))),
                 (_, _, Some(status)) => Some(Err(status)),
                 _ => None,
             }
@@ -152,6 +161,7 @@ impl Gateway {
             arguments: Vec::new(),
             environment: vec![("TOLLGATE_ADMIN_TOKEN".to_owned(), ADMIN_TOKEN.to_owned())],
             directory: Arc::new(tempfile::tempdir().expect("a temporary directory")),
+            shown: None,
         };
         // Free ports go by the environment, so that a test's own `--proxy-listen` has the last word.
         let listeners = ["TOLLGATE_PROXY__LISTEN", "TOLLGATE_ADMIN__LISTEN", "TOLLGATE_DEMO__LISTEN"];
@@ -163,7 +173,7 @@ impl Gateway {
     }
 
     pub fn admin_address(&self) -> SocketAddr {
-        self.admin
+        self.admin.address()
     }
 
     /// The proxy's URL with this path.
@@ -182,7 +192,12 @@ impl Gateway {
     }
 
     pub fn admin_with(&self, token: &str) -> Admin {
-        Admin::new(self.admin, token)
+        Admin::new(self.admin.plain(), token)
+    }
+
+    /// A new connection to the admin API.
+    pub fn admin_connection(&self) -> RawClient {
+        RawClient::connect(self.admin.plain())
     }
 
     /// Creates a tenant to seed.
@@ -200,7 +215,7 @@ impl Gateway {
     /// Runs a command of the command line against this gateway's admin API.
     pub fn command(&self, arguments: &[&str]) -> Ran {
         let mut command = tollgate();
-        command.env("TOLLGATE_ADMIN_URL", format!("http://{}", self.admin));
+        command.env("TOLLGATE_ADMIN_URL", self.admin.url());
         Ran::of(command.env("TOLLGATE_ADMIN_TOKEN", ADMIN_TOKEN).args(arguments))
     }
 
@@ -218,6 +233,15 @@ impl Gateway {
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
         let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");
         kib * 1024
+    }
+
+    /// Asks it to read its files again, and waits until it has.
+    #[track_caller]
+    pub fn renew(&self) {
+        let times = || self.stderr().iter().filter(|line| line.contains("were read again")).count();
+        let before = times();
+        self.signal("HUP");
+        eventually("what is renewed is in force", || times() > before);
     }
 
     /// `TERM`, `INT`, `HUP`, `KILL`.

@@ -22,6 +22,7 @@ mod black_hole;
 mod certificate;
 mod child;
 mod client;
+mod door;
 mod echo;
 mod fleet;
 mod gateway;

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use super::admin::Admin;
 use super::child::ChildProcess;
 use super::client::RawClient;
+use super::door::AdminDoor;
 use super::gateway::tollgate;
 use super::seed::Tenant;
 use super::{eventually, eventually_some};
@@ -19,9 +20,13 @@ const ADMIN_TOKEN: &str = "test-admin-token";
 /// `tollgate control`
 pub struct Control {
     process: ChildProcess,
-    address: SocketAddr,
+    door: AdminDoor,
+    environment: Environment,
     directory: TempDir,
 }
+
+/// Settings beyond those that every process of the harness is given.
+type Environment = Vec<(&'static str, String)>;
 
 /// `tollgate proxy`
 pub struct Node {
@@ -29,27 +34,35 @@ pub struct Node {
     proxy: SocketAddr,
     name: String,
     token: String,
-    control: SocketAddr,
+    control: String,
     environment: Environment,
     directory: TempDir,
 }
 
-/// What a node is started with beside what every node is.
-type Environment = Vec<(String, String)>;
-
 impl Control {
     #[track_caller]
     pub fn start() -> Self {
-        Self::start_in(tempfile::tempdir().expect("a temporary directory"), "127.0.0.1:0")
+        Self::start_with(&[])
+    }
+
+    /// With these settings, as variables.
+    #[track_caller]
+    pub fn start_with(environment: &[(&'static str, String)]) -> Self {
+        Self::start_in(
+            tempfile::tempdir().expect("a temporary directory"),
+            "127.0.0.1:0",
+            environment.to_vec(),
+        )
     }
 
     #[track_caller]
-    fn start_in(directory: TempDir, listen: &str) -> Self {
+    fn start_in(directory: TempDir, listen: &str, environment: Environment) -> Self {
         let mut command = tollgate();
         command.arg("control").arg("--data-dir").arg(directory.path()).args(["--admin-listen", listen]);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         let mut process = ChildProcess::spawn("control", command.env("TOLLGATE_ADMIN_TOKEN", ADMIN_TOKEN));
-        let address = process.await_start(|process| listening(process, "admin"));
-        Self { process, address, directory }
+        let door = process.await_start(|process| AdminDoor::of(process, None));
+        Self { process, door, environment, directory }
     }
 
     /// Ends it without a word, and gives what starts it again at the same address.
@@ -57,8 +70,8 @@ impl Control {
     pub fn kill(mut self) -> impl FnOnce() -> Self {
         self.process.signal("KILL");
         self.process.await_end();
-        let Self { directory, address, .. } = self;
-        move || Self::start_in(directory, &address.to_string())
+        let Self { directory, door, environment, .. } = self;
+        move || Self::start_in(directory, &door.address().to_string(), environment)
     }
 
     /// Ends it as an operator does.
@@ -73,8 +86,22 @@ impl Control {
     pub fn restart(mut self) -> Self {
         self.process.signal("TERM");
         assert_eq!(self.process.await_end().code(), Some(0), "{}", self.process.said());
-        let Self { directory, address, .. } = self;
-        Self::start_in(directory, &address.to_string())
+        let Self { directory, door, environment, .. } = self;
+        Self::start_in(directory, &door.address().to_string(), environment)
+    }
+
+    pub fn signal(&self, signal: &str) {
+        self.process.signal(signal);
+    }
+
+    /// Asks it to read its files again, and waits until it has.
+    #[track_caller]
+    pub fn renew(&self) {
+        renew(&self.process);
+    }
+
+    pub fn log(&self) -> Vec<String> {
+        self.process.stderr.all()
     }
 
     /// What it has printed.
@@ -83,11 +110,15 @@ impl Control {
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.door.address()
+    }
+
+    pub fn url(&self) -> String {
+        self.door.url()
     }
 
     pub fn admin(&self) -> Admin {
-        Admin::new(self.address, ADMIN_TOKEN)
+        Admin::new(self.door.plain(), ADMIN_TOKEN)
     }
 
     #[track_caller]
@@ -114,16 +145,18 @@ impl Control {
 
     /// The same with these variables.
     #[track_caller]
-    pub fn node_with(&self, name: &str, environment: &[(&str, &str)]) -> Node {
+    pub fn node_with(&self, name: &str, environment: &[(&'static str, &str)]) -> Node {
         let (_, token) = self.node_token(name);
-        let node = Node::start_with(self.address, name, &token, environment);
+        let environment: Environment =
+            environment.iter().map(|&(name, value)| (name, value.to_owned())).collect();
+        let node = Node::start_with(&self.url(), name, &token, &environment);
         node.await_ready();
         node
     }
 
     #[track_caller]
     pub fn unready_node(&self, name: &str, token: &str) -> Node {
-        Node::start(self.address, name, token)
+        Node::start_with(&self.url(), name, token, &[])
     }
 
     /// What the control plane says of a node.
@@ -147,34 +180,37 @@ impl Node {
     /// Fed by the control plane at this address.
     #[track_caller]
     pub fn start(control: SocketAddr, name: &str, token: &str) -> Self {
-        Self::start_with(control, name, token, &[])
+        Self::start_with(&format!("http://{control}"), name, token, &[])
     }
 
-    /// The same with these variables.
+    /// Fed by the control plane at this URL, with these settings, as variables.
     #[track_caller]
-    pub fn start_with(control: SocketAddr, name: &str, token: &str, environment: &[(&str, &str)]) -> Self {
-        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        let environment = environment.iter().map(owned).collect();
+    pub fn start_with(
+        control: &str,
+        name: &str,
+        token: &str,
+        environment: &[(&'static str, String)],
+    ) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        Self::start_in(directory, control, name, token, environment)
+        Self::start_in(directory, control, name, token, environment.to_vec())
     }
 
     #[track_caller]
     fn start_in(
         directory: TempDir,
-        control: SocketAddr,
+        control: &str,
         name: &str,
         token: &str,
         environment: Environment,
     ) -> Self {
         let mut command = tollgate();
         command.arg("proxy").arg("--data-dir").arg(directory.path());
-        command.args(["--control-url", &format!("http://{control}"), "--proxy-listen", "127.0.0.1:0"]);
-        command.env("TOLLGATE_NODE_TOKEN", token).env("TOLLGATE_CONTROL__NODE_NAME", name);
+        command.args(["--control-url", control, "--proxy-listen", "127.0.0.1:0"]);
         command.envs(environment.iter().map(|(name, value)| (name, value)));
+        command.env("TOLLGATE_NODE_TOKEN", token).env("TOLLGATE_CONTROL__NODE_NAME", name);
         let mut process = ChildProcess::spawn(name, command.env("TOLLGATE_ACCESS_LOG", "off"));
         let proxy = process.await_start(|process| listening(process, "proxy"));
-        let (name, token) = (name.to_owned(), token.to_owned());
+        let (name, token, control) = (name.to_owned(), token.to_owned(), control.to_owned());
         Self { process, proxy, name, token, control, environment, directory }
     }
 
@@ -213,6 +249,12 @@ impl Node {
         eventually(&format!("the store is {state}"), || shown()["counter_store"] == state);
     }
 
+    /// Asks it to read its files again, and waits until it has.
+    #[track_caller]
+    pub fn renew(&self) {
+        renew(&self.process);
+    }
+
     pub fn log(&self) -> Vec<String> {
         self.process.stderr.all()
     }
@@ -230,7 +272,7 @@ impl Node {
 pub struct StoppedNode {
     name: String,
     token: String,
-    control: SocketAddr,
+    control: String,
     environment: Environment,
     directory: TempDir,
 }
@@ -238,7 +280,7 @@ pub struct StoppedNode {
 impl StoppedNode {
     #[track_caller]
     pub fn start(self) -> Node {
-        Node::start_in(self.directory, self.control, &self.name, &self.token, self.environment)
+        Node::start_in(self.directory, &self.control, &self.name, &self.token, self.environment)
     }
 
     /// Changes a byte in the middle of what it has saved.
@@ -250,6 +292,14 @@ impl StoppedNode {
         bytes[middle] ^= 1;
         fs::write(&file, bytes).expect("writing");
     }
+}
+
+#[track_caller]
+fn renew(process: &ChildProcess) {
+    let times = || process.stderr.all().iter().filter(|line| line.contains("were read again")).count();
+    let before = times();
+    process.signal("HUP");
+    eventually("what is renewed is in force", || times() > before);
 }
 
 fn state_file(directory: &Path) -> PathBuf {

@@ -1,0 +1,59 @@
+//! How far nodes have been heard.
+
+use sqlx::query;
+use uuid::Uuid;
+
+use crate::error::StoreError;
+use crate::row::integer;
+use crate::store::Write;
+
+/// Of the runs of a token's nodes, those heard last are remembered.
+const MOST_RUNS_A_TOKEN: u32 = 1_000;
+
+/// Whether a number was there before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    First,
+    /// Or of a token that is gone.
+    Before,
+}
+
+impl Write {
+    /// Remembers the number of a report, which ascends within a session.
+    pub async fn hear_node(&mut self, token: Uuid, session: Uuid, number: u64) -> Result<Heard, StoreError> {
+        let now = integer(self.now_secs());
+        let written = query(
+            "INSERT INTO node_reports (token_id, session, number, taken_at)
+             SELECT id, ?, ?, ? FROM node_tokens WHERE id = ?
+             ON CONFLICT (token_id, session) DO UPDATE SET number = excluded.number, taken_at = excluded.taken_at
+                 WHERE excluded.number > node_reports.number",
+        )
+        .bind(session)
+        .bind(integer(number))
+        .bind(now)
+        .bind(token)
+        .execute(self.connection())
+        .await?;
+        Ok(if written.rows_affected() > 0 { Heard::First } else { Heard::Before })
+    }
+
+    /// Forgets the runs that were last heard before `since_secs`, and those that are too many.
+    pub async fn forget_node_runs(&mut self, since_secs: u64) -> Result<(), StoreError> {
+        query("DELETE FROM node_reports WHERE taken_at < ?")
+            .bind(integer(since_secs))
+            .execute(self.connection())
+            .await?;
+        query(
+            "DELETE FROM node_reports WHERE (token_id, session) IN (
+                 SELECT token_id, session FROM (
+                     SELECT token_id, session,
+                            row_number() OVER (PARTITION BY token_id ORDER BY taken_at DESC, session DESC) AS place
+                     FROM node_reports)
+                 WHERE place > ?)",
+        )
+        .bind(MOST_RUNS_A_TOKEN)
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+}
