@@ -16,6 +16,7 @@ mod process;
 mod ready;
 mod report;
 mod requests;
+mod routes;
 mod scale;
 mod stats;
 mod tollgate;
@@ -64,6 +65,8 @@ enum Part {
     Ready,
     /// Two proxy nodes fed by a control plane with a million keys: the first sync, a change, a start from disk.
     Nodes,
+    /// Looking a route up among ten and among 100,000, beside a linear scan and `matchit`; a change among them.
+    Routes,
 }
 
 /// Who is measured.
@@ -230,6 +233,7 @@ fn measure(part: Part, bench: &Bench) -> Result<Section> {
         Part::Scale => scale::measure(bench),
         Part::Ready => ready::measure(bench),
         Part::Nodes => nodes::measure(bench),
+        Part::Routes => routes::measure(bench),
     }
 }
 

@@ -10,6 +10,8 @@ mod key;
 mod key_scope;
 mod name;
 mod plan;
+mod route;
+mod route_draft;
 mod rule;
 mod service;
 mod service_limits;
@@ -23,12 +25,14 @@ mod user;
 
 pub use consumer::{Consumer, ConsumerDraft, ConsumerSpec};
 pub use duration::{BadDuration, DurationText, format_duration, parse_duration};
-pub use id::{ConsumerId, KeyId, PlanId, ServiceId, TargetId, TenantId, UserId};
+pub use id::{ConsumerId, KeyId, PlanId, RouteId, ServiceId, TargetId, TenantId, UserId};
 pub use jwt::{JwtIssuer, JwtIssuerDraft, JwtIssuerSpec};
 pub use key::{Key, KeyDraft, KeySpec, RetiredHash};
 pub use key_scope::{KeyRoute, KeyRouteDraft, KeyScope, KeyScopeDraft, PermittedPath};
 pub use name::{BadName, DisplayName};
 pub use plan::{Algorithm, Anchor, Limit, LimitDraft, Plan, PlanDraft, PlanSpec};
+pub use route::{GivenServices, Route, RouteRules, RouteSpec, RouteState, UpstreamHost};
+pub use route_draft::{RouteDraft, ShareDraft, TextOrBool};
 pub use rule::{BadPattern, PathPattern, Rule, RuleDraft};
 pub use service::{
     HeaderName, Service, ServiceDraft, ServiceSpec, Target, TargetDraft, TargetSpec, Timeouts, TimeoutsDraft,
