@@ -29,6 +29,8 @@ fn every_operation_is_documented_with_its_answers() {
         "/api/nodes",
         "/api/plans",
         "/api/plans/{slug}",
+        "/api/routes",
+        "/api/routes/{id}",
         "/api/services",
         "/api/services/{id}",
         "/api/tenants",

@@ -2,10 +2,12 @@
 
 mod limits;
 mod resources;
+mod routes;
 mod signing_in;
 
 pub use limits::*;
 pub use resources::*;
+pub use routes::*;
 pub use signing_in::*;
 
 use std::num::NonZeroU32;
