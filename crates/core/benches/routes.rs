@@ -161,10 +161,8 @@ fn look_ups(criterion: &mut Criterion) {
                 let path = CanonicalPath::parse(paths.next().as_bytes()).unwrap();
                 let mut buffer = [0; _];
                 let host = read_host(black_box(b"api.example.com"), &mut buffer).unwrap();
-                match snapshot.hosts().unwrap().select(host, path.as_str(), &Get) {
-                    Selection::Route(matched) => black_box(matched).route.rules.priority,
-                    Selection::OtherMethods(_) | Selection::Nothing => panic!("there is a route"),
-                }
+                let selection = snapshot.hosts().unwrap().select(host, path.as_str(), &Get);
+                assert!(matches!(black_box(&selection), Selection::Route(_)));
             });
         });
 
@@ -175,8 +173,7 @@ fn look_ups(criterion: &mut Criterion) {
         let mut paths = Paths::new(size);
         group.bench_function(BenchmarkId::new("matchit", size), |bencher| {
             bencher.iter(|| {
-                let matched = router.at(paths.next()).unwrap();
-                **black_box(&matched).value
+                assert!(black_box(&router.at(paths.next())).is_ok());
             });
         });
 

@@ -5,7 +5,7 @@ pub(super) const PARAMETER: u8 = 0;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
-    /// Of a plain path, with [`PARAMETER`] for each segment that is captured.
+    /// Of a plain path, with [`PARAMETER`] for each segment that is captured; a rest and the slash before it are no part.
     pub(super) bytes: Box<[u8]>,
     pub(super) end: End,
 }
@@ -13,6 +13,6 @@ pub struct Key {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum End {
     Exact,
-    /// Whatever follows, which may be nothing.
+    /// A slash, and whatever follows it, which may be nothing.
     Rest,
 }

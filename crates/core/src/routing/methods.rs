@@ -8,7 +8,7 @@ use smol_str::SmolStr;
 const LONGEST: usize = 32;
 const KNOWN: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"];
 /// Of every method that is none of the known ones.
-const OTHER: u16 = 1 << 15;
+pub(super) const OTHER: u16 = 1 << 15;
 
 /// Any where empty. Compared letter for letter, as methods are (RFC 9110 section 9.1); `HEAD` is not `GET`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -10,6 +10,8 @@ mod condition;
 mod host;
 mod hosts;
 mod key;
+mod label;
+mod literals;
 mod methods;
 mod node;
 mod path;

@@ -1,6 +1,8 @@
 //! The one comparison of paths: without percent-encoding, and with one slash for several, because servers take those
 //! for the same. Whoever writes `//%6frders` means `/orders` and gets no other route, rule or permission for it.
 
+use smallvec::SmallVec;
+
 /// The bytes that a canonical path stands for.
 pub fn plain(path: &str) -> impl Iterator<Item = u8> + '_ {
     let mut at = 0;
@@ -13,8 +15,8 @@ pub fn plain(path: &str) -> impl Iterator<Item = u8> + '_ {
 
 /// A canonical path that is read from the front. Places in it are offsets of the path as it came.
 pub trait PathText: Copy {
-    /// The byte that stands at this place; `None` at the end.
-    fn byte(self, at: usize) -> Option<u8>;
+    /// What the segment behind the slash at this place stands for.
+    fn segment<R>(self, at: usize, read: impl FnOnce(&[u8]) -> R) -> R;
 
     /// Where the path goes on behind these bytes, where they stand at this place.
     fn behind(self, at: usize, bytes: &[u8]) -> Option<usize>;
@@ -56,8 +58,9 @@ impl<'p> Written<'p> {
 
 impl PathText for Verbatim<'_> {
     #[inline]
-    fn byte(self, at: usize) -> Option<u8> {
-        self.0.get(at).copied()
+    fn segment<R>(self, at: usize, read: impl FnOnce(&[u8]) -> R) -> R {
+        let segment = self.0.get(at + 1..).unwrap_or_default();
+        read(&segment[..memchr::memchr(b'/', segment).unwrap_or(segment.len())])
     }
 
     #[inline]
@@ -75,8 +78,16 @@ impl PathText for Verbatim<'_> {
 }
 
 impl PathText for Encoded<'_> {
-    fn byte(self, at: usize) -> Option<u8> {
-        next(self.0, at).map(|(byte, _)| byte)
+    fn segment<R>(self, at: usize, read: impl FnOnce(&[u8]) -> R) -> R {
+        let mut segment = SmallVec::<[u8; 128]>::new();
+        let mut place = next(self.0, at).map(|(_, behind)| behind);
+        while let Some((byte, behind)) =
+            place.and_then(|at| next(self.0, at)).filter(|(byte, _)| *byte != b'/')
+        {
+            segment.push(byte);
+            place = Some(behind);
+        }
+        read(&segment)
     }
 
     fn behind(self, at: usize, bytes: &[u8]) -> Option<usize> {

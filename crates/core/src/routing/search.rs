@@ -11,7 +11,7 @@
 use super::hosts::Hosts;
 use super::key::{End, PARAMETER};
 use super::methods;
-use super::node::{Entry, Node, Trie};
+use super::node::{Entry, Hashing, Node, Trie};
 use super::plain::{PathText, Written};
 use super::template::{MOST_CAPTURES, PathTemplate};
 use crate::resource::{Route, RouteRules};
@@ -117,10 +117,13 @@ fn select<'t, I: Iterator<Item = &'t Trie>>(
 }
 
 fn walk<'t>(trie: &'t Trie, path: &str, visitor: &mut impl Visitor<'t>) {
-    let mut captures = Captures::default();
     match Written::of(path) {
-        Written::Plainly(text) => visit(&trie.root, text, 0, &mut captures, visitor),
-        Written::Otherwise(text) => visit(&trie.root, text, 0, &mut captures, visitor),
+        Written::Plainly(text) => {
+            Walk { text, hashing: &trie.hashing, captures: Captures::default(), visitor }.visit(&trie.root, 0)
+        }
+        Written::Otherwise(text) => {
+            Walk { text, hashing: &trie.hashing, captures: Captures::default(), visitor }.visit(&trie.root, 0)
+        }
     }
 }
 
@@ -130,72 +133,78 @@ trait Visitor<'t> {
     fn ends(&mut self, entry: &'t Entry, captures: &Captures);
 }
 
-fn visit<'t, T: PathText>(
-    node: &'t Node,
+struct Walk<'a, T, V> {
     text: T,
-    at: usize,
-    captures: &mut Captures,
-    visitor: &mut impl Visitor<'t>,
-) {
-    if !visitor.enters(node) {
-        return;
-    }
-    let captured = captures.count;
-    if let Some(at) = behind_label(node, text, at, captures) {
-        let next = text.byte(at);
-        if let Some(byte) = next {
-            if let Some(child) = node.literal(byte) {
-                visit(child, text, at, captures, visitor);
-            }
-            if let Some(child) = node.parameter() {
-                visit(child, text, at, captures, visitor);
-            }
-        }
-        if !node.ends.is_empty() {
-            end_at(node, text, at, captures, visitor);
-        }
-    }
-    captures.count = captured;
+    hashing: &'a Hashing,
+    captures: Captures,
+    visitor: &'a mut V,
 }
 
-/// Where the path goes on behind a label; what the label captures is noted.
-#[inline]
-fn behind_label<T: PathText>(node: &Node, text: T, at: usize, captures: &mut Captures) -> Option<usize> {
-    let mut label = node.label.as_bytes();
-    let mut at = at;
-    while let Some(parameter) = memchr::memchr(PARAMETER, label) {
-        at = text.behind(at, &label[..parameter])?;
-        let left = text.as_bytes().get(at..)?;
-        let length = memchr::memchr(b'/', left).unwrap_or(left.len());
-        if length == 0 {
-            return None;
+impl<'t, T: PathText, V: Visitor<'t>> Walk<'_, T, V> {
+    /// Reads what this node adds at a place of the path, and goes on below.
+    fn visit(&mut self, node: &'t Node, at: usize) {
+        if !self.visitor.enters(node) {
+            return;
         }
-        captures.push(at, at + length);
-        at += length;
-        label = &label[parameter + 1..];
+        let captured = self.captures.count;
+        if let Some(at) = self.behind_label(node, at) {
+            // At the end, or before a slash.
+            let length = self.text.as_bytes().len();
+            if at == length {
+                self.end_at(node, End::Exact);
+            } else {
+                if let Some(more) = node.more() {
+                    let (text, hashing) = (self.text, self.hashing);
+                    let hash = move || text.segment(at, |segment| hashing.of(segment));
+                    for child in more.literals.of(hash) {
+                        self.visit(child, at);
+                    }
+                    if let Some(child) = &more.parameter {
+                        self.visit(child, at);
+                    }
+                }
+                if let Some(rest) = self.text.behind(at, b"/") {
+                    self.captures.push(rest, length);
+                    self.end_at(node, End::Rest);
+                }
+            }
+        }
+        self.captures.count = captured;
     }
-    text.behind(at, label)
-}
 
-fn end_at<'t, T: PathText>(
-    node: &'t Node,
-    text: T,
-    at: usize,
-    captures: &mut Captures,
-    visitor: &mut impl Visitor<'t>,
-) {
-    let length = text.as_bytes().len();
-    if at == length {
-        for entry in node.ends.iter().filter(|entry| entry.end == End::Exact) {
-            visitor.ends(entry, captures);
+    /// Where the path goes on behind a label; what the label captures is noted.
+    #[inline]
+    fn behind_label(&mut self, node: &Node, at: usize) -> Option<usize> {
+        let mut at = self.behind(node.head(), at)?;
+        if let Some(more) = node.more().filter(|more| !more.label.is_empty()) {
+            at = self.behind(&more.label, at)?;
+        }
+        // A label ends with a segment, and so must what it stands for.
+        matches!(self.text.as_bytes().get(at), None | Some(b'/')).then_some(at)
+    }
+
+    #[inline]
+    fn behind(&mut self, mut label: &[u8], mut at: usize) -> Option<usize> {
+        while let Some(parameter) = memchr::memchr(PARAMETER, label) {
+            at = self.text.behind(at, &label[..parameter])?;
+            let left = self.text.as_bytes().get(at..)?;
+            let length = memchr::memchr(b'/', left).unwrap_or(left.len());
+            if length == 0 {
+                return None;
+            }
+            self.captures.push(at, at + length);
+            at += length;
+            label = &label[parameter + 1..];
+        }
+        self.text.behind(at, label)
+    }
+
+    #[inline]
+    fn end_at(&mut self, node: &'t Node, end: End) {
+        for entry in node.ends.as_slice().iter().filter(|entry| entry.kind.end() == end) {
+            self.visitor.ends(entry, &self.captures);
         }
     }
-    let captured = captures.count;
-    captures.push(at, length);
-    for entry in node.ends.iter().filter(|entry| entry.end == End::Rest) {
-        visitor.ends(entry, captures);
-    }
-    captures.count = captured;
 }
 
 struct Best<'t, 'a, A> {
@@ -209,12 +218,17 @@ struct Best<'t, 'a, A> {
 impl<'t, A: Asked> Visitor<'t> for Best<'t, '_, A> {
     #[inline]
     fn enters(&self, node: &Node) -> bool {
-        i64::from(node.highest) > self.floor
+        i64::from(node.sums().highest) > self.floor
     }
 
     fn ends(&mut self, entry: &'t Entry, captures: &Captures) {
         let is_better = i64::from(entry.priority) > self.floor && entry.methods & self.method != 0;
-        if is_better && entry.route.rules.are_met(self.method, self.asked) {
+        // Of most routes nothing else is read: it would be another cache miss.
+        let is_met = || {
+            let has_more = entry.kind.asks_more() || self.method == methods::OTHER;
+            !has_more || entry.route.rules.are_met(self.method, self.asked)
+        };
+        if is_better && is_met() {
             self.floor = entry.priority.into();
             self.found = Some((entry, *captures));
         }

@@ -54,12 +54,14 @@ impl PathTemplate {
         let mut segments = segments.split('/').peekable();
         while let Some(segment) = segments.next() {
             let is_last = segments.peek().is_none();
-            bytes.push(b'/');
             match Segment::parse(segment)? {
                 Segment::Literal("") if !is_last => return Err(BadTemplate::EmptySegment),
-                Segment::Literal(literal) => bytes.extend(literal_bytes(literal)?),
+                Segment::Literal(literal) => {
+                    bytes.push(b'/');
+                    bytes.extend(literal_bytes(literal)?);
+                }
                 Segment::Parameter(name) => {
-                    bytes.push(PARAMETER);
+                    bytes.extend([b'/', PARAMETER]);
                     names.push(Some(name));
                 }
                 Segment::Rest(_) if !is_last => return Err(BadTemplate::Rest),
@@ -82,11 +84,7 @@ impl PathTemplate {
 
     /// For any path.
     pub fn any() -> Self {
-        Self {
-            text: "/*".into(),
-            key: Key { bytes: Box::new([b'/']), end: End::Rest },
-            names: Box::new([None]),
-        }
+        Self { text: "/*".into(), key: Key { bytes: Box::new([]), end: End::Rest }, names: Box::new([None]) }
     }
 
     pub fn as_str(&self) -> &str {

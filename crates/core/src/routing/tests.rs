@@ -282,6 +282,44 @@ fn templates_that_would_make_a_look_up_expensive_are_refused() {
 }
 
 #[test]
+fn very_many_routes_of_one_host_come_and_go() {
+    const COUNT: u128 = 3_000;
+    let template =
+        |number: u128| format!("/s{number}/{}", ["x", "{id}", "*"][usize::try_from(number % 3).unwrap()]);
+    let routes: Vec<Arc<Route>> = (0..COUNT)
+        .map(|number| {
+            let path = template(number);
+            route(number, &format!(r#"{{"name":"{path}","service":"s","hosts":["h"],"paths":["{path}"]}}"#))
+        })
+        .collect();
+    let mut hosts = Hosts::default();
+    for route in &routes {
+        put(&mut hosts, route).unwrap();
+    }
+    let assert_found = |hosts: &Hosts, remain: &dyn Fn(u128) -> bool| {
+        for number in 0..COUNT {
+            let name = found(hosts, &format!("/s{number}/x")).map(|(name, _)| name);
+            assert_eq!(name, remain(number).then(|| template(number)), "{number}");
+        }
+    };
+    assert_found(&hosts, &|_| true);
+    let whole = hosts.clone();
+    for remaining in [2_000, 1_000, 9, 3] {
+        for route in &routes[remaining..] {
+            if found(&hosts, &format!("/s{}/x", route.id.0.as_u128())).is_some() {
+                take(&mut hosts, route);
+            }
+        }
+        assert_found(&hosts, &|number| number < remaining as u128);
+    }
+    assert_found(&whole, &|_| true);
+    for route in &routes[..3] {
+        take(&mut hosts, route);
+    }
+    assert!(hosts.is_empty());
+}
+
+#[test]
 fn a_long_template_is_as_good_as_a_short_one() {
     let long = format!("/{}/{{id}}/{}", "a".repeat(90), "b".repeat(90));
     let hosts = of_paths(&[&long, &format!("/{}", "a".repeat(89))]);
