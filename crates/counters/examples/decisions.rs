@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{LocalSet, yield_now};
 use tollgate_core::limit::{Calendar, Demand, LevelLimits, Subject};
-use tollgate_core::resource::{Counting, CounterStoreUrl, LimitDraft, OnUnavailable};
+use tollgate_core::resource::{CounterStoreUrl, Counting, LimitDraft, OnUnavailable};
 use tollgate_core::time::UnixMicros;
 use tollgate_counters::{Attempt, Counters, Keeper, LocalCounters, Moment, StoreSettings, TimeSource};
 use uuid::Uuid;
@@ -47,13 +47,15 @@ fn measure(counters: &Arc<Counters>, counting: Counting) {
     let limit = |requests, per: &str| {
         LimitDraft { requests, per: per.into(), ..LimitDraft::default() }.parse().unwrap()
     };
-    let limits = [limit(1_000_000_000, "minute"), limit(1_000_000_000, "day"), limit(1_000_000_000_000, "month")];
+    let limits =
+        [limit(1_000_000_000, "minute"), limit(1_000_000_000, "day"), limit(1_000_000_000_000, "month")];
     let limits = Arc::new(LevelLimits::of_plan(&limits, None).counted(counting, OnUnavailable::Deny));
     let decisions = Arc::new(AtomicU64::new(0));
     let (begun, cpu_before) = (Instant::now(), cpu_time());
     let workers: Vec<_> = (0..WORKERS)
         .map(|worker| {
-            let (counters, limits, decisions) = (Arc::clone(counters), Arc::clone(&limits), Arc::clone(&decisions));
+            let (counters, limits, decisions) =
+                (Arc::clone(counters), Arc::clone(&limits), Arc::clone(&decisions));
             thread::spawn(move || {
                 let runtime = Builder::new_current_thread().enable_all().build().unwrap();
                 work(&runtime, &counters, &limits, &decisions, worker, begun + FOR);
@@ -88,8 +90,11 @@ fn work(
             let mut count = 0;
             while Instant::now() < until {
                 number = (number + 7) % SUBJECTS;
-                let demand =
-                    Demand { subject: Subject(Uuid::from_u128(number)), limits: &limits, calendar: Calendar::utc() };
+                let demand = Demand {
+                    subject: Subject(Uuid::from_u128(number)),
+                    limits: &limits,
+                    calendar: Calendar::utc(),
+                };
                 let decision = match counters.decide(&[demand], 1, now()) {
                     Attempt::Decided(decision) => decision,
                     Attempt::Waiting(undecided) => undecided.wait().await,

@@ -42,12 +42,7 @@ impl Counters {
     /// Decides on one request that costs `cost`, over all limits of all subjects: all let it through and are charged,
     /// or none is charged. The demands' subjects differ.
     #[inline]
-    pub fn decide<'c, 's>(
-        &'c self,
-        demands: &[Demand<'s>],
-        cost: u64,
-        now: Moment,
-    ) -> Attempt<'c, 's> {
+    pub fn decide<'c, 's>(&'c self, demands: &[Demand<'s>], cost: u64, now: Moment) -> Attempt<'c, 's> {
         let Some(shared) = &self.shared else {
             return Attempt::Decided(self.local.decide(demands, cost, now.wall));
         };

@@ -8,6 +8,4 @@ mod shared;
 
 pub use counters::{Attempt, Counters, Moment};
 pub use local::{Decision, LocalCounters, Permits, Verdict};
-pub use shared::{
-    Keeper, LONGEST_WAIT, StoreSettings, StoreState, StoreStatus, TimeSource, Undecided,
-};
+pub use shared::{Keeper, LONGEST_WAIT, StoreSettings, StoreState, StoreStatus, TimeSource, Undecided};

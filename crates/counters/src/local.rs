@@ -11,8 +11,8 @@ use ahash::RandomState;
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::{SmallVec, smallvec};
 use tollgate_core::limit::{
-    self, Calendar, Charge, Counted, CounterRecord, Demand, LimitRule, Outcome, Refusal, Settlement, Standings, Subject,
-    SubjectWindows,
+    self, Calendar, Charge, Counted, CounterRecord, Demand, LimitRule, Outcome, Refusal, Settlement,
+    Standings, Subject, SubjectWindows,
 };
 use tollgate_core::time::UnixMicros;
 

@@ -76,6 +76,12 @@ pub(crate) struct Token<'r> {
     pub hash: KeyHash,
 }
 
+/// What a request shows, in the header of this name or as `Bearer`.
+pub(crate) fn credential<'r>(fields: &'r Fields, header: &[u8]) -> Option<&'r [u8]> {
+    let presented = presented(fields, header);
+    presented.own.or(presented.bearer)
+}
+
 /// The caller of a service.
 pub(crate) fn caller<'s, 'r>(
     snapshot: &'s Snapshot,

@@ -20,11 +20,11 @@ use crate::record::{Limited, Record};
 use crate::rejection::Rejection;
 use crate::request::{Examined, Request};
 use crate::reserved::{self, Reserved};
-use crate::route::Selected;
+use crate::route::{Selected, Selecting};
 use crate::session::Session;
 use crate::wire::Buffers;
 use crate::worker::Worker;
-use crate::{admit, authenticate, forward, route, token};
+use crate::{admit, authenticate, forward, token};
 
 /// What becomes of the client's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +81,7 @@ pub(crate) async fn serve(
         response,
         request_parser,
         response_parser,
+        rewritten,
     } = session;
     let settings = &worker.gateway.settings;
     let arrival = read_head(
@@ -109,7 +110,7 @@ pub(crate) async fn serve(
         Sides { client, client_buffers, upstream_buffers: upstream, response, parser: response_parser };
     let answer = match unreadable {
         Some(rejection) => Err(Refused::uncharged(rejection, Body::Lost)),
-        None => context.answer(&mut sides, &mut record).await,
+        None => context.answer(&mut sides, &mut record, rewritten).await,
     };
     match answer {
         Ok(Answer::Forwarded(Forwarded::KeepAlive)) => Next::KeepAlive,
@@ -148,7 +149,12 @@ struct Context<'x> {
 }
 
 impl<'x> Context<'x> {
-    async fn answer(&self, sides: &mut Sides<'_>, record: &mut Record<'x>) -> Result<Answer<'x>, Refused> {
+    async fn answer(
+        &self,
+        sides: &mut Sides<'_>,
+        record: &mut Record<'x>,
+        rewritten: &'x mut String,
+    ) -> Result<Answer<'x>, Refused> {
         let untouched = |rejection| Refused::uncharged(rejection, Body::Untouched);
         let gateway = &self.worker.gateway;
         let now = self.received.wall;
@@ -168,9 +174,10 @@ impl<'x> Context<'x> {
                     .map_err(untouched)?;
             return Ok(Answer::Own(reply, caller));
         }
-        let selected = route::select(self.snapshot, &request).map_err(untouched)?;
-        record.selected = Some(selected);
         let (fields, client) = (&self.head.fields, self.origin.client);
+        let selecting = Selecting { worker: self.worker, snapshot: self.snapshot, request: &request, client };
+        let selected = selecting.select(rewritten).map_err(untouched)?;
+        record.selected = Some(selected);
         let found = authenticate::caller(self.snapshot, &selected, fields, client, now.secs());
         let caller = match found.map_err(untouched)? {
             Found::Caller(caller) => caller,

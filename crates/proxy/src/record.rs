@@ -136,7 +136,11 @@ impl<'r> Record<'r> {
         let plan = self.caller.and_then(|caller| caller.plan).map(|plan| plan.slug.as_str());
         push_plain(out, b",\"tenant\":", tenant);
         push_plain(out, b",\"service\":", self.selected.map(|selected| selected.service.slug.as_str()));
-        push_plain(out, b",\"route\":", None::<&str>);
+        out.extend_from_slice(b",\"route\":");
+        match self.selected.and_then(|selected| selected.route) {
+            Some(route) => push_json_string(out, route.name.as_str().as_bytes()),
+            None => out.extend_from_slice(b"null"),
+        }
         push_plain(out, b",\"consumer\":", consumer);
         push_plain(out, b",\"organization_id\":", self.caller.and(consumer.or(tenant)));
         push_plain(out, b",\"plan_tier\":", plan);

@@ -26,6 +26,8 @@ pub(crate) enum Rejection {
     PostOnly,
     Loop,
     NoSuchService,
+    /// A route is for these methods, as `Allow` lists them.
+    MethodNotAllowed(Box<str>),
     NoCredential,
     UnknownKey,
     KeyExpired,
@@ -175,7 +177,8 @@ impl Rejection {
                 proxy_error: Some("proxy_loop_detected"),
                 ..plain(508, Gateway, "The request came back to this gateway: its target leads here")
             },
-            Self::NoSuchService => plain(404, Client, "No such tenant or service"),
+            Self::NoSuchService => plain(404, Client, "No such tenant, service or route"),
+            Self::MethodNotAllowed(_) => plain(405, Client, "This method is not allowed here"),
             Self::NoCredential => plain(401, Client, "An API key is required"),
             Self::UnknownKey => plain(403, Client, "The API key is not valid here"),
             Self::KeyExpired => plain(403, Client, "The API key has expired"),

@@ -18,6 +18,8 @@ pub(crate) struct Session {
     pub response: ResponseHead,
     pub request_parser: RequestParser,
     pub response_parser: ResponseParser,
+    /// The path that a route makes of the client's.
+    pub rewritten: String,
 }
 
 impl Session {
@@ -30,6 +32,7 @@ impl Session {
             response: ResponseHead::default(),
             request_parser: RequestParser::default(),
             response_parser: ResponseParser::default(),
+            rewritten: String::new(),
         }
     }
 

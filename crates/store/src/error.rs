@@ -48,6 +48,7 @@ pub enum Unique {
     Username,
     KeyHash,
     NodeTokenName,
+    RouteName,
 }
 
 /// What keeps another resource from being deleted.
@@ -55,6 +56,7 @@ pub enum Unique {
 pub enum Dependent {
     Consumers,
     Keys,
+    Routes,
 }
 
 impl fmt::Display for Unique {
@@ -64,7 +66,7 @@ impl fmt::Display for Unique {
             Self::ClientId => "the client id",
             Self::Username => "the username",
             Self::KeyHash => "the key",
-            Self::NodeTokenName => "the name",
+            Self::NodeTokenName | Self::RouteName => "the name",
         })
     }
 }
@@ -74,6 +76,7 @@ impl fmt::Display for Dependent {
         f.write_str(match self {
             Self::Consumers => "consumers",
             Self::Keys => "keys",
+            Self::Routes => "routes",
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use tokio::sync::mpsc;
 use tollgate_core::feed::Position;
-use tollgate_core::resource::{ConsumerId, KeyId, ServiceId};
+use tollgate_core::resource::{ConsumerId, KeyId, RouteId, ServiceId};
 use tollgate_core::snapshot::Change;
 use uuid::Uuid;
 
@@ -25,6 +25,7 @@ impl Store {
         hand_over(&batches, read.all_plans().await?.into_iter().map(Change::PutPlan)).await?;
         load_services(&mut read, &batches).await?;
         load_consumers(&mut read, &batches).await?;
+        load_routes(&mut read, &batches).await?;
         load_keys(&mut read, &batches).await?;
         Ok(position)
     }
@@ -63,6 +64,16 @@ async fn load_consumers(read: &mut Read, batches: &Batches) -> Result<(), StoreE
         let Some(last) = consumers.last() else { return Ok(()) };
         after = last.id;
         hand_over(batches, consumers.into_iter().map(Change::PutConsumer)).await?;
+    }
+}
+
+async fn load_routes(read: &mut Read, batches: &Batches) -> Result<(), StoreError> {
+    let mut after = RouteId(Uuid::nil());
+    loop {
+        let routes = read.routes_after(after, ROWS_A_PAGE).await?;
+        let Some(last) = routes.last() else { return Ok(()) };
+        after = last.id;
+        hand_over(batches, routes.into_iter().map(Change::PutRoute)).await?;
     }
 }
 

@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
-const SQLITE: [(i64, &str, &str); 2] = [
+const SQLITE: [(i64, &str, &str); 3] = [
     (1, "foundation", include_str!("../../../migrations/sqlite/0001_foundation.sql")),
     (2, "counting", include_str!("../../../migrations/sqlite/0002_counting.sql")),
+    (4, "routes", include_str!("../../../migrations/sqlite/0004_routes.sql")),
 ];
 
 pub(crate) fn sqlite() -> Migrator {

@@ -128,12 +128,18 @@ impl Write {
         self.insert_targets(service).await
     }
 
-    /// Refused while a key names it: without the restriction the key would open everything.
+    /// Refused while a key names it, since without the restriction the key would open everything; and while a route does.
     pub async fn delete_service(&mut self, id: ServiceId) -> Result<(), StoreError> {
         self.refuse_if_used(
             "SELECT EXISTS (SELECT 1 FROM key_services WHERE service_id = ?)",
             id.0,
             Dependent::Keys,
+        )
+        .await?;
+        self.refuse_if_used(
+            "SELECT EXISTS (SELECT 1 FROM route_services WHERE service_id = ?)",
+            id.0,
+            Dependent::Routes,
         )
         .await?;
         query("DELETE FROM services WHERE id = ?").bind(id.0).execute(self.connection()).await?;

@@ -43,6 +43,8 @@ contract! {
     the_last_changes_are_kept_in_order_until_they_are_forgotten
     every_revision_has_an_epoch_of_its_own
     lapsed_values_are_found_and_forgotten
+    routes_are_read_back_and_edited
+    a_service_of_a_route_stays_unless_its_tenant_goes
     a_reading_sees_one_state
 }
 

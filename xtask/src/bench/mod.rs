@@ -17,6 +17,7 @@ mod ready;
 mod redis;
 mod report;
 mod requests;
+mod routes;
 mod scale;
 mod stats;
 pub mod tollgate;
@@ -67,6 +68,8 @@ enum Part {
     Nodes,
     /// Limits counted in process, out of slices of a Redis, and by the Redis itself.
     Redis,
+    /// Looking a route up among ten and among 100,000, beside a linear scan and `matchit`; a change among them.
+    Routes,
 }
 
 /// Who is measured.
@@ -234,6 +237,7 @@ fn measure(part: Part, bench: &Bench) -> Result<Section> {
         Part::Ready => ready::measure(bench),
         Part::Nodes => nodes::measure(bench),
         Part::Redis => redis::measure(bench),
+        Part::Routes => routes::measure(bench),
     }
 }
 

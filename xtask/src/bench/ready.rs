@@ -15,7 +15,12 @@ pub fn measure(bench: &Bench) -> Result<Section> {
     let binary = bench.tollgate_binary()?;
     let upstream = nginx::upstream(&bench.directory("ready-upstream")?)?;
     let home = Home::new(bench.directory("ready-tollgate")?)?;
-    let seed = Seed { services: bench.size.keys, keys: bench.size.keys, upstream: upstream.address, counting: "leased" };
+    let seed = Seed {
+        services: bench.size.keys,
+        keys: bench.size.keys,
+        upstream: upstream.address,
+        counting: "leased",
+    };
     drop(tollgate::start_filled(binary, &home, &seed)?);
 
     let mut millis = Vec::new();

@@ -45,7 +45,8 @@ pub fn measure(bench: &Bench) -> Result<Section> {
         for turn in 0..contenders.len() {
             let index = (round + turn) % contenders.len();
             if let Some(contender) = contenders.get_mut(index) {
-                run(contender, redis.id(), bench).with_context(|| format!("counted {}", contender.counting))?;
+                run(contender, redis.id(), bench)
+                    .with_context(|| format!("counted {}", contender.counting))?;
             }
         }
     }
@@ -59,7 +60,16 @@ fn start_redis(bench: &Bench) -> Result<(Process, SocketAddr)> {
     let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
     let mut command = Command::new("redis-server");
     command
-        .args(["--port", &address.port().to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+        .args([
+            "--port",
+            &address.port().to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ])
         .current_dir(&directory)
         .stdout(Stdio::null());
     let mut process = Process::spawn("redis-server", &mut command, &directory)?;
@@ -118,7 +128,8 @@ fn exact_decisions(redis: SocketAddr) -> Result<f64> {
         &format!("redis://{redis}/9"),
     ]))?;
     let line = printed.lines().find_map(|line| line.trim().strip_prefix("exact:"));
-    let number = line.and_then(|line| line.split_whitespace().next()).context("the example printed no figure")?;
+    let number =
+        line.and_then(|line| line.split_whitespace().next()).context("the example printed no figure")?;
     number.parse().context("the example's figure is no number")
 }
 

@@ -221,7 +221,11 @@ impl Seed {
     pub fn write(&self, file: &Path) -> Result<()> {
         let mut yaml = BufWriter::new(File::create(file).context("cannot create the declarative file")?);
         writeln!(yaml, "tenants:\n- {{slug: bench, name: Bench}}")?;
-        writeln!(yaml, "plans:\n- {{tenant: bench, slug: ample, name: Ample, limits: [{LIMITS}], counting: {}}}", self.counting)?;
+        writeln!(
+            yaml,
+            "plans:\n- {{tenant: bench, slug: ample, name: Ample, limits: [{LIMITS}], counting: {}}}",
+            self.counting
+        )?;
         writeln!(yaml, "services:")?;
         for number in 0..self.services {
             let url = format!("http://{}", self.upstream);

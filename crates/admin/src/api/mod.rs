@@ -20,6 +20,7 @@ mod path;
 mod plans;
 mod refusal;
 mod responses;
+mod routes;
 mod scope;
 mod services;
 mod tenants;
@@ -53,6 +54,7 @@ fn routes() -> OpenApiRouter<ControlPlane> {
     OpenApiRouter::with_openapi(openapi::frame())
         .merge(tenants::routes())
         .merge(services::routes())
+        .merge(routes::routes())
         .merge(plans::routes())
         .merge(consumers::routes())
         .merge(keys::routes())

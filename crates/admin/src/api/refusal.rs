@@ -241,7 +241,7 @@ const fn field_of(unique: Unique) -> &'static str {
         Unique::ClientId => "client_id",
         Unique::Username => "username",
         Unique::KeyHash => "key",
-        Unique::NodeTokenName => "name",
+        Unique::NodeTokenName | Unique::RouteName => "name",
     }
 }
 

@@ -197,7 +197,7 @@ async fn replace(
 
 /// Delete a service
 ///
-/// Refused while a key names it.
+/// Refused while a key or a route names it.
 #[utoipa::path(
     delete, path = "/api/services/{id}", tag = "services", operation_id = "delete_service",
     params(

@@ -29,6 +29,7 @@ pub async fn run(
     applying.tenants().await?;
     applying.plans().await?;
     applying.services().await?;
+    applying.routes().await?;
     applying.consumers().await?;
     applying.keys().await?;
     applying.users().await?;

@@ -42,6 +42,14 @@ impl Document {
                 self.in_tenant(entry.beside.tenant.as_deref(), ClientId::parse(&entry.draft.client_id).ok())
             },
         )?;
+        section(
+            (found, "routes", "name"),
+            &self.routes,
+            |entry| entry.draft.parse().map(drop),
+            |entry| {
+                self.in_tenant(entry.beside.tenant.as_deref(), DisplayName::parse(&entry.draft.name).ok())
+            },
+        )?;
         self.check_keys(found)?;
         section(
             (found, "users", "username"),

@@ -5,11 +5,12 @@ mod check;
 mod entry;
 mod keys;
 mod passwords;
+mod routes;
 mod validity;
 
 use serde::{Deserialize, Serialize};
 use tollgate_core::Problems;
-use tollgate_core::resource::{ConsumerDraft, PlanDraft, ServiceDraft, TenantDraft, UserDraft};
+use tollgate_core::resource::{ConsumerDraft, PlanDraft, RouteDraft, ServiceDraft, TenantDraft, UserDraft};
 use utoipa::ToSchema;
 
 use crate::control_plane::ControlPlane;
@@ -28,6 +29,9 @@ pub struct Document {
     pub plans: Vec<InTenant<PlanDraft>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<InTenant<ServiceDraft>>,
+    /// Matched by tenant and name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<InTenant<RouteDraft>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub consumers: Vec<InTenant<ConsumerDraft>>,
     /// Matched by tenant and name.
@@ -46,6 +50,7 @@ pub struct Applied {
     pub tenants: Tally,
     pub plans: Tally,
     pub services: Tally,
+    pub routes: Tally,
     pub consumers: Tally,
     pub keys: Tally,
     pub users: Tally,

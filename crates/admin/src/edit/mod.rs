@@ -4,6 +4,7 @@ mod consumers;
 mod keys;
 mod plans;
 mod references;
+mod routes;
 mod services;
 mod signing_keys;
 mod tenants;

@@ -60,7 +60,7 @@ fn a_large_body_is_413() {
 #[test]
 fn unknown_paths_are_404_and_other_methods_405() {
     let gateway = Gateway::start();
-    for path in ["/api", "/api/nonsense", "/api/tenants/a/b", "/nonsense", "/api/routes"] {
+    for path in ["/api", "/api/nonsense", "/api/tenants/a/b", "/nonsense", "/api/routes/a/b"] {
         gateway.admin().get(path).refused(404);
     }
     let answer = gateway.admin().send("PATCH", "/api/tenants/acme", &[JSON], Some("{}".into()));

@@ -131,7 +131,7 @@ fn entries_that_name_the_same_thing_are_refused() {
     assert_eq!(fields, ["plans[1].slug", "services[1].slug", "keys[1].name", "keys[2].key"]);
     let shape = json!({ "tenants": [{ "slug": "acme" }], "services": [{ "slug": "a", "url": "http://a", "colour": 1 }] });
     assert_eq!(admin.post("/api/config", &shape).refused(422), ["services[0].colour"]);
-    assert_eq!(admin.post("/api/config", &json!({ "routes": [] })).refused(422), ["routes"]);
+    assert_eq!(admin.post("/api/config", &json!({ "colours": [] })).refused(422), ["colours"]);
     let nameless = json!({ "tenants": [{ "slug": "a" }, { "slug": "b" }], "plans": [{ "slug": "p" }] });
     assert_eq!(admin.post("/api/config", &nameless).refused(422), ["plans[0].tenant"]);
 }

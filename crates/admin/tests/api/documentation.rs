@@ -29,6 +29,8 @@ fn every_operation_is_documented_with_its_answers() {
         "/api/nodes",
         "/api/plans",
         "/api/plans/{slug}",
+        "/api/routes",
+        "/api/routes/{id}",
         "/api/services",
         "/api/services/{id}",
         "/api/tenants",
@@ -52,7 +54,8 @@ fn every_operation_is_documented_with_its_answers() {
             assert_eq!(
                 is_guarded,
                 !path.starts_with("/health")
-                    && !["/api/auth/login", "/api/auth/token", "/api/auth/validate", "/metrics"].contains(&path.as_str()),
+                    && !["/api/auth/login", "/api/auth/token", "/api/auth/validate", "/metrics"]
+                        .contains(&path.as_str()),
                 "{method} {path}"
             );
             let is_for_administrators =

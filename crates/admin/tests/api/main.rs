@@ -13,6 +13,7 @@ mod lists;
 mod nodes;
 mod plans;
 mod restart;
+mod routes;
 mod services;
 mod signing_keys;
 mod tenants;

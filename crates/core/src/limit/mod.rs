@@ -18,7 +18,9 @@ mod window;
 mod windows;
 
 pub use calendar::Calendar;
-pub use decision::{Charge, Outcome, Refusal, Settlement, Standing, Standings, decide, inspect, settle, used};
+pub use decision::{
+    Charge, Outcome, Refusal, Settlement, Standing, Standings, decide, inspect, settle, used,
+};
 pub use level::{Demand, Level, LevelLimits, SubjectLimits};
 pub use rule::{LimitRule, RuleHeaders};
 pub use share::{Share, decide_share};

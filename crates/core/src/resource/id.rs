@@ -32,6 +32,7 @@ ids! {
     ServiceId
     /// One upstream of a service. A target whose URL changes is another target.
     TargetId
+    RouteId
     PlanId
     ConsumerId
     /// Stays the same when the key is rotated.

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::PathPattern;
 use super::text::parsed;
 use crate::address::Network;
 use crate::problem::Problems;
-use crate::routing::CanonicalPath;
 
 const MOST_ENTRIES: usize = 64;
 const LONGEST_PATH: usize = 512;
@@ -30,7 +30,7 @@ pub struct KeyRoute {
 
 /// A path within the service: itself alone, or with `/*` at its end everything below it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PermittedPath(Box<str>);
+pub struct PermittedPath(PathPattern);
 
 /// One or both of paths and methods.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -90,7 +90,7 @@ impl KeyRoute {
 
 impl Serialize for PermittedPath {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
+        serializer.serialize_str(self.as_str())
     }
 }
 
@@ -103,24 +103,18 @@ impl<'de> Deserialize<'de> for PermittedPath {
 impl PermittedPath {
     fn parse(text: &str) -> Result<Self, &'static str> {
         const EXPECTED: &str = "must be a plain path such as /orders, or /orders/* for everything below it";
-        let path = text.strip_suffix("/*").map_or(text, |below| if below.is_empty() { "/" } else { below });
-        let is_plain = text.len() <= LONGEST_PATH
-            && !path.contains('*')
-            && CanonicalPath::parse(path.as_bytes()).is_ok();
-        if is_plain { Ok(Self(text.into())) } else { Err(EXPECTED) }
+        // A beginning of a segment is none of a path: `/orders*` would permit `/orders-of-others`.
+        let is_whole = !text.ends_with('*') || text.ends_with("/*");
+        let pattern = PathPattern::parse(text).ok().filter(|_| is_whole && text.len() <= LONGEST_PATH);
+        pattern.map(Self).ok_or(EXPECTED)
     }
 
-    /// Letter for letter: a path that is written otherwise is another, and not allowed.
     fn matches(&self, path: &str) -> bool {
-        let path = if path.is_empty() { "/" } else { path };
-        match self.0.strip_suffix('*') {
-            Some(below) => path.starts_with(below),
-            None => *self.0 == *path,
-        }
+        self.0.matches(path)
     }
 
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 }
 
@@ -215,7 +209,8 @@ mod tests {
             ("POST", "/public/", true),
             ("POST", "/public/a/b", true),
             ("POST", "/publicity", false),
-            ("POST", "/%6frders", false),
+            ("POST", "/%6frders", true),
+            ("POST", "//orders", true),
             ("GET", "", true),
             ("GET", "/", true),
             ("POST", "/", false),

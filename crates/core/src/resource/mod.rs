@@ -13,6 +13,8 @@ mod key_scope;
 mod key_set_url;
 mod name;
 mod plan;
+mod route;
+mod route_draft;
 mod rule;
 mod service;
 mod service_limits;
@@ -30,13 +32,15 @@ pub use counter_store::{
 };
 pub use counting::{Counting, OnUnavailable};
 pub use duration::{BadDuration, DurationText, format_duration, parse_duration};
-pub use id::{ConsumerId, KeyId, PlanId, ServiceId, TargetId, TenantId, UserId};
+pub use id::{ConsumerId, KeyId, PlanId, RouteId, ServiceId, TargetId, TenantId, UserId};
 pub use jwt::{JwtIssuer, JwtIssuerDraft, JwtIssuerSpec};
 pub use key::{Key, KeyDraft, KeySpec, RetiredHash};
 pub use key_scope::{KeyRoute, KeyRouteDraft, KeyScope, KeyScopeDraft, PermittedPath};
 pub use key_set_url::{BadKeySetUrl, KeySetUrl};
 pub use name::{BadName, DisplayName};
 pub use plan::{Algorithm, Anchor, Limit, LimitDraft, Plan, PlanDraft, PlanSpec};
+pub use route::{GivenServices, Route, RouteRules, RouteSpec, RouteState, UpstreamHost};
+pub use route_draft::{RouteDraft, ShareDraft, TextOrBool};
 pub use rule::{BadPattern, PathPattern, Rule, RuleDraft};
 pub use service::{
     HeaderName, Service, ServiceDraft, ServiceSpec, Target, TargetDraft, TargetSpec, Timeouts, TimeoutsDraft,

@@ -10,7 +10,7 @@ use super::plan::{Subscribed, parse_limits};
 use super::text::parsed;
 use super::{Limit, LimitDraft, RuleName};
 use crate::problem::Problems;
-use crate::routing::CanonicalPath;
+use crate::routing::{CanonicalPath, plain};
 
 const MOST_PATTERNS: usize = 64;
 const LONGEST_PATTERN: usize = 1_024;
@@ -63,6 +63,10 @@ impl PathPattern {
         Ok(Self { text: text.into(), plain: plain(path).collect(), end })
     }
 
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
     /// Whether a canonical path, as the service sees it, is one of those meant; an empty one is `/`.
     pub fn matches(&self, path: &str) -> bool {
         let mut path = plain(if path.is_empty() { "/" } else { path });
@@ -73,37 +77,6 @@ impl PathPattern {
                 End::Anything => true,
             }
     }
-}
-
-/// The bytes that a canonical path stands for.
-fn plain(path: &str) -> impl Iterator<Item = u8> + '_ {
-    let mut rest = path.as_bytes();
-    let mut before = 0;
-    std::iter::from_fn(move || {
-        loop {
-            let byte = match rest {
-                [] => return None,
-                [b'%', high, low, tail @ ..] => {
-                    rest = tail;
-                    digit(*high) << 4 | digit(*low)
-                }
-                [byte, tail @ ..] => {
-                    rest = tail;
-                    *byte
-                }
-            };
-            // An encoded slash is no canonical path's.
-            if byte != b'/' || std::mem::replace(&mut before, byte) != b'/' {
-                before = byte;
-                return Some(byte);
-            }
-        }
-    })
-}
-
-/// Of a hexadecimal digit; a canonical path has no other behind a percent sign.
-fn digit(text: u8) -> u8 {
-    char::from(text).to_digit(16).and_then(|value| u8::try_from(value).ok()).unwrap_or(0)
 }
 
 impl Serialize for PathPattern {

@@ -1,5 +1,37 @@
-//! From a request's path to a tenant's service.
+//! From a request's host, path, method, fields and query to the one route that it is for.
+//!
+//! A path is canonical ([`path`]) before anything asks what it means, and two paths are compared in one way
+//! everywhere ([`plain`]): by routes, by the rules of services, and by what keys may be used for. A route's hosts
+//! ([`host`]), paths ([`template`]) and conditions ([`condition`], [`methods`]) are parsed once; the paths of one host
+//! make a radix trie ([`node`]) that is searched without allocating ([`search`]), and the hosts of all tenants an index
+//! ([`hosts`]). What is done with the path that matched is in [`rewrite`], and which service of several in [`split`].
 
+mod condition;
+mod host;
+mod hosts;
+mod key;
+mod label;
+mod literals;
+mod methods;
+mod node;
 mod path;
+mod plain;
+mod rewrite;
+mod search;
+mod split;
+mod template;
+#[cfg(test)]
+mod tests;
 
-pub use path::{BadPath, CanonicalPath, ServicePath};
+pub use condition::{BadValue, FieldName, HeaderCondition, QueryCondition, Wanted};
+pub use host::{BadHost, HostBuffer, HostPattern, read_host};
+pub use hosts::{Hosts, InUse};
+pub use key::Key;
+pub use methods::{BadMethod, Methods};
+pub use node::{Conflict, Trie};
+pub use path::{BadPath, CanonicalPath, first_segment};
+pub(crate) use plain::plain;
+pub use rewrite::{BadRewrite, PathChange, PathRewrite, parse_beginning};
+pub use search::{Asked, Captures, Matched, Selection};
+pub use split::{BadSticky, Split, Sticky, stable_hash};
+pub use template::{BadTemplate, PathTemplate};

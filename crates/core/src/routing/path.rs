@@ -19,15 +19,6 @@ pub enum BadPath {
     BadByte,
 }
 
-/// `/{tenant}/{service}/{rest}`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ServicePath<'a> {
-    pub tenant: &'a str,
-    pub service: &'a str,
-    /// What the upstream sees: empty or starting with a slash.
-    pub rest: &'a str,
-}
-
 impl<'a> CanonicalPath<'a> {
     /// Checks a path without its query.
     pub fn parse(path: &'a [u8]) -> Result<Self, BadPath> {
@@ -52,16 +43,13 @@ impl<'a> CanonicalPath<'a> {
     pub const fn as_str(&self) -> &'a str {
         self.0
     }
+}
 
-    /// The service that the path names, where it has the two segments that name one.
-    pub fn service_path(&self) -> Option<ServicePath<'a>> {
-        let slash = |text: &str| memchr::memchr(b'/', text.as_bytes());
-        let path = &self.0[1..];
-        let (tenant, rest) = path.split_at(slash(path)?);
-        let rest = &rest[1..];
-        let (service, rest) = rest.split_at(slash(rest).unwrap_or(rest.len()));
-        (!tenant.is_empty() && !service.is_empty()).then_some(ServicePath { tenant, service, rest })
-    }
+/// The first segment of a path, and what follows it: empty or starting with a slash. `None` where there is none.
+pub fn first_segment(path: &str) -> Option<(&str, &str)> {
+    let path = path.strip_prefix('/')?;
+    let end = memchr::memchr(b'/', path.as_bytes()).unwrap_or(path.len());
+    (end > 0).then(|| path.split_at(end))
 }
 
 /// Refuses what decoding would turn into a delimiter, and what any server would take for a dot segment: some
@@ -174,14 +162,12 @@ mod tests {
     }
 
     #[test]
-    fn a_service_path_has_two_segments_and_a_rest() {
-        let split = |path: &'static str| CanonicalPath::parse(path.as_bytes()).unwrap().service_path();
-        let at = |rest| Some(ServicePath { tenant: "t", service: "s", rest });
-        assert_eq!(split("/t/s"), at(""));
-        assert_eq!(split("/t/s/"), at("/"));
-        assert_eq!(split("/t/s/a//b"), at("/a//b"));
-        for path in ["/", "/t", "/t/", "//s", "//s/x"] {
-            assert_eq!(split(path), None, "{path}");
+    fn a_first_segment_is_not_empty() {
+        assert_eq!(first_segment("/t"), Some(("t", "")));
+        assert_eq!(first_segment("/t/"), Some(("t", "/")));
+        assert_eq!(first_segment("/t/s/a//b"), Some(("t", "/s/a//b")));
+        for path in ["", "/", "//s", "t"] {
+            assert_eq!(first_segment(path), None, "{path}");
         }
     }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Consumer, Key, Map, Plan, Service, Snapshot, Tenant};
 use crate::limit::{Level, Subject, SubjectLimits};
 use crate::problem::Problems;
-use crate::resource::{self, ConsumerId, PlanId, ServiceId, TenantId};
+use crate::resource::{self, ConsumerId, PlanId, RouteId, ServiceId, TenantId};
 use crate::token::SigningKey;
 
 /// One resource as it is from now on, or gone. Changes are what travels between nodes; each node compiles
@@ -32,6 +32,8 @@ pub enum Change {
     PutSigningKey(resource::SigningKey),
     /// By its `kid`.
     DeleteSigningKey(Box<str>),
+    PutRoute(resource::Route),
+    DeleteRoute(TenantId, RouteId),
 }
 
 impl Snapshot {
@@ -46,6 +48,12 @@ impl Snapshot {
     pub fn grown(mut self, changes: &[Change], revision: u64) -> Result<Self, Problems> {
         self.revision = revision;
         let mut problems = Problems::default();
+        // Routes that change together are compared as they will be: two may change places.
+        for change in changes {
+            if let Change::PutRoute(route) = change {
+                self.delete_route(route.tenant, route.id);
+            }
+        }
         for change in changes {
             self.apply(change, &mut problems);
         }
@@ -71,8 +79,8 @@ impl Snapshot {
                 self.edit(service.tenant, problems, |tenant, problems| tenant.put_service(service, problems));
             }
             Change::DeleteService(tenant, id) => self.edit(*tenant, problems, |tenant, _| {
-                if let Some(slug) = tenant.service_slugs.remove(id) {
-                    Arc::make_mut(&mut tenant.services).remove(&slug);
+                if let Some(service) = Arc::make_mut(&mut tenant.services_by_id).remove(id) {
+                    Arc::make_mut(&mut tenant.services).remove(&service.slug);
                 }
             }),
             Change::PutConsumer(consumer) => {
@@ -93,6 +101,8 @@ impl Snapshot {
                 self.signing_keys.extend(compiled.map(Arc::new));
             }
             Change::DeleteSigningKey(key_id) => self.remove_signing_key(key_id),
+            Change::PutRoute(route) => self.put_route(route, problems),
+            Change::DeleteRoute(tenant, id) => self.delete_route(*tenant, *id),
         }
     }
 
@@ -121,8 +131,10 @@ impl Snapshot {
     }
 
     fn delete_tenant(&mut self, id: TenantId) {
-        if let Some(slug) = self.tenant_slugs.remove(&id) {
-            self.tenants.remove(&slug);
+        if let Some(slug) = self.tenant_slugs.remove(&id)
+            && let Some(tenant) = self.tenants.remove(&slug)
+        {
+            self.delete_routes_of(&tenant);
         }
         self.keys.remove_of(id);
     }
@@ -147,7 +159,7 @@ impl Snapshot {
             problems.add("consumer", "does not exist");
         }
         for (index, service) in key.services.iter().flatten().enumerate() {
-            if !tenant.service_slugs.contains_key(service) {
+            if !tenant.has_service(*service) {
                 problems.add(format!("services[{index}]"), "does not exist");
             }
         }
@@ -190,11 +202,13 @@ impl Tenant {
             identity_lines: format!("X-Tenant-ID: {slug}\r\nX-Organization-ID: {slug}\r\n").into(),
             limits: limits_of(tenant),
             services: Arc::default(),
-            service_slugs: Map::default(),
+            services_by_id: Arc::default(),
             plans: Map::default(),
             plan_ids: Map::default(),
             consumers: Map::default(),
             consumer_ids: Map::default(),
+            routes: Map::default(),
+            routes_within: None,
         }
     }
 
@@ -218,10 +232,12 @@ impl Tenant {
             problems.add("targets", "must name at least one target");
             return;
         }
-        if let Some(before) = self.service_slugs.insert(service.id, service.slug.clone()) {
-            Arc::make_mut(&mut self.services).remove(&before);
+        let compiled = Arc::new(Service::from(service));
+        let by_id = Arc::make_mut(&mut self.services_by_id);
+        if let Some(before) = by_id.insert(service.id, Arc::clone(&compiled)) {
+            Arc::make_mut(&mut self.services).remove(&before.slug);
         }
-        Arc::make_mut(&mut self.services).insert(Arc::new(Service::from(service)));
+        Arc::make_mut(&mut self.services).insert(compiled);
     }
 
     fn put_consumer(&mut self, consumer: &resource::Consumer, problems: &mut Problems) {

@@ -10,9 +10,11 @@ mod change;
 mod compiled;
 mod issuers;
 mod keys;
+mod routes;
 mod service_limits;
 mod services;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use imbl::GenericHashMap;
@@ -28,9 +30,10 @@ use self::services::Services;
 use crate::credential::KeyHash;
 use crate::limit::SubjectLimits;
 use crate::resource::{
-    ClientId, ConsumerId, DisplayName, PlanId, PlanSlug, ServiceId, ServiceSlug, TenantId, TenantSlug,
+    ClientId, ConsumerId, DisplayName, PlanId, PlanSlug, Route, RouteId, ServiceId, TenantId, TenantSlug,
     TimeZone,
 };
+use crate::routing::{Hosts, Trie};
 use crate::token::SigningKey;
 
 type Map<K, V> = GenericHashMap<K, V, ahash::RandomState, DefaultSharedPtr>;
@@ -44,6 +47,8 @@ pub struct Snapshot {
     keys: Keys,
     /// In no order; a few.
     signing_keys: Vec<Arc<SigningKey>>,
+    /// The routes that have hosts; `None` where there is none, so that requests pay for no more than asking that.
+    hosts: Option<Arc<Hosts>>,
 }
 
 /// One tenant's part.
@@ -61,11 +66,15 @@ pub struct Tenant {
     /// One plain table: every request asks it, and a trie costs a cache miss for every level. A service that
     /// changes copies it, a pointer for each of the tenant's services.
     services: Arc<Services>,
-    service_slugs: Map<ServiceId, ServiceSlug>,
+    /// The same by what routes hold.
+    services_by_id: Arc<HashMap<ServiceId, Arc<Service>, ahash::RandomState>>,
     plans: Map<PlanId, Arc<Plan>>,
     plan_ids: Map<PlanSlug, PlanId>,
     consumers: Map<ConsumerId, Arc<Consumer>>,
     consumer_ids: Map<ClientId, ConsumerId>,
+    routes: Map<RouteId, Arc<Route>>,
+    /// Those without hosts, whose paths are within the tenant; `None` where there is none.
+    routes_within: Option<Arc<Trie>>,
 }
 
 impl Snapshot {
@@ -103,7 +112,16 @@ impl Tenant {
     }
 
     pub fn has_service(&self, id: ServiceId) -> bool {
-        self.service_slugs.contains_key(&id)
+        self.services_by_id.contains_key(&id)
+    }
+
+    pub fn service_by_id(&self, id: ServiceId) -> Option<&Service> {
+        self.services_by_id.get(&id).map(Arc::as_ref)
+    }
+
+    /// The routes whose paths are within the tenant; `None` where it has none.
+    pub fn routes_within(&self) -> Option<&Trie> {
+        self.routes_within.as_deref()
     }
 
     pub fn services(&self) -> impl Iterator<Item = &Service> {

@@ -3,7 +3,7 @@ use uuid::Uuid;
 use super::*;
 use crate::address::Reach;
 use crate::problem::Problems;
-use crate::resource::{self, BaseUrl, KeyId, PlanSlug, RetiredHash, TargetId, Timeouts};
+use crate::resource::{self, BaseUrl, KeyId, PlanSlug, RetiredHash, ServiceSlug, TargetId, Timeouts};
 
 fn id(number: u128) -> Uuid {
     Uuid::from_u128(number)

@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use tollgate_core::limit::{
-    self, Calendar, Charge, Demand, LimitRule, Settlement, Subject, SubjectWindows,
-};
+use tollgate_core::limit::{self, Calendar, Charge, Demand, LimitRule, Settlement, Subject, SubjectWindows};
 use tollgate_core::resource::{Counting, OnUnavailable};
 use tollgate_core::time::UnixMicros;
 

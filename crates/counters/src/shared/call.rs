@@ -2,7 +2,9 @@
 
 use redis::{Cmd, Value};
 use smallvec::SmallVec;
-use tollgate_core::limit::{Calendar, Counted, LimitRule, Log, RequestMicros, Subject, SubjectWindows, Window};
+use tollgate_core::limit::{
+    Calendar, Counted, LimitRule, Log, RequestMicros, Subject, SubjectWindows, Window,
+};
 use tollgate_core::resource::Algorithm;
 use tollgate_core::time::UnixMicros;
 
@@ -120,7 +122,14 @@ impl Caller<'_> {
             ServerTime::Given(now) => now.0,
         };
         let Take { cost, times, extra, life_micros, divisor } = take;
-        cmd.arg(operation).arg(now).arg(cost).arg(times).arg(extra).arg(life_micros).arg(divisor).arg(incarnation);
+        cmd.arg(operation)
+            .arg(now)
+            .arg(cost)
+            .arg(times)
+            .arg(extra)
+            .arg(life_micros)
+            .arg(divisor)
+            .arg(incarnation);
         cmd
     }
 }
@@ -196,7 +205,8 @@ fn state(rule: &LimitRule, counted: &Counted) -> String {
 impl Answered {
     pub fn parse(value: Value, rules: &[LimitRule], number: u64) -> Result<Self, BadAnswer> {
         let Value::Array(values) = value else { return Err(BadAnswer) };
-        let [Value::Int(code), Value::Int(admitted), Value::Int(slice), Value::Int(now), states @ ..] = &*values
+        let [Value::Int(code), Value::Int(admitted), Value::Int(slice), Value::Int(now), states @ ..] =
+            &*values
         else {
             return Err(BadAnswer);
         };
@@ -213,7 +223,13 @@ impl Answered {
                 windows.put(rule.window, counted);
             }
         }
-        Ok(Self::Done(Answer { admitted: positive(admitted)?, slice: positive(slice)?, now, number, windows }))
+        Ok(Self::Done(Answer {
+            admitted: positive(admitted)?,
+            slice: positive(slice)?,
+            now,
+            number,
+            windows,
+        }))
     }
 }
 

@@ -17,7 +17,9 @@ use crate::{Decision, LocalCounters, Moment, Verdict};
 pub enum Decided {
     FromSlice(UnixMicros),
     Refused(Outcome),
-    Ask { extra: u64 },
+    Ask {
+        extra: u64,
+    },
     /// The store cannot be reached, and the request is let through for now.
     Apart(Standings),
     ApartRefused(Outcome),
@@ -132,8 +134,7 @@ impl Shared {
     /// Puts back a slice's units, or gives them back where the slice is gone.
     pub(super) fn unspend(&self, demand: &Demand<'_>, granted_at: UnixMicros, cost: u64) {
         let mut shard = self.ledgers.shard(demand.subject).lock();
-        let is_back =
-            shard.find_mut(demand.subject).is_some_and(|ledger| ledger.unspend(granted_at, cost));
+        let is_back = shard.find_mut(demand.subject).is_some_and(|ledger| ledger.unspend(granted_at, cost));
         drop(shard);
         if !is_back {
             let unused = Unused { units: cost, granted_at };
@@ -176,7 +177,9 @@ pub(crate) async fn look(shared: &Arc<Shared>, demands: &[Demand<'_>], now: Mome
     };
     let asked: Vec<_> = demands.iter().filter(|demand| !is_local(demand)).map(ask).collect();
     let deadline = (now.instant + LONGEST_WAIT).into();
-    for ((subject, receiver), demand) in asked.into_iter().zip(demands.iter().filter(|demand| !is_local(demand))) {
+    for ((subject, receiver), demand) in
+        asked.into_iter().zip(demands.iter().filter(|demand| !is_local(demand)))
+    {
         if let Ok(Ok(Ok(Reply::Done(answer, _nothing)))) = timeout_at(deadline, receiver).await {
             let mut shard = shared.ledgers.shard(subject).lock();
             shard.ledger(subject, &demand.limits.rules, now.instant).note(&answer);

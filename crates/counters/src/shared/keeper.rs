@@ -257,7 +257,6 @@ impl Keeping {
         self.known = seen;
         Ok(())
     }
-
 }
 
 /// Until it is to end; also where nobody is left to say so.

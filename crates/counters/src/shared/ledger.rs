@@ -194,7 +194,13 @@ impl Ledger {
     }
 
     /// Where the subject stands, as far as this node knows.
-    pub fn inspect(&self, rules: &[LimitRule], calendar: Calendar<'_>, cost: u64, now: UnixMicros) -> Outcome {
+    pub fn inspect(
+        &self,
+        rules: &[LimitRule],
+        calendar: Calendar<'_>,
+        cost: u64,
+        now: UnixMicros,
+    ) -> Outcome {
         let mut outcome = limit::inspect(rules, &self.mirror, calendar, cost, now);
         let left: u64 = self.slices.iter().map(|slice| slice.left).sum();
         for (rule, standing) in rules.iter().zip(&mut outcome.standings) {
@@ -207,9 +213,8 @@ impl Ledger {
     /// known where it said nothing yet.
     pub fn apart_or(&mut self, otherwise: impl FnOnce() -> SubjectWindows) -> &mut SubjectWindows {
         let mirror = &self.mirror;
-        self.apart.get_or_insert_with(|| {
-            Box::new(if mirror.is_empty() { otherwise() } else { mirror.clone() })
-        })
+        self.apart
+            .get_or_insert_with(|| Box::new(if mirror.is_empty() { otherwise() } else { mirror.clone() }))
     }
 
     pub const fn mirror(&self) -> &SubjectWindows {

@@ -39,7 +39,9 @@ pub fn leaves(name: &str) -> Cmd {
 impl Beat {
     pub fn parse(answer: Value) -> Option<Self> {
         let Value::Array(parts) = answer else { return None };
-        let [Value::Int(now), Value::Int(incarnation), Value::Array(members)] = <[Value; 3]>::try_from(parts).ok()? else {
+        let [Value::Int(now), Value::Int(incarnation), Value::Array(members)] =
+            <[Value; 3]>::try_from(parts).ok()?
+        else {
             return None;
         };
         let members = members.into_iter().map(first_text).collect::<Option<Vec<_>>>()?;
@@ -69,7 +71,9 @@ fn collect_run_ids(value: &Value, ids: &mut Vec<String>) {
         Value::Map(pairs) => pairs.iter().for_each(|(_, value)| collect_run_ids(value, ids)),
         other => {
             let text = first_text(other.clone()).unwrap_or_default();
-            ids.extend(text.lines().filter_map(|line| line.strip_prefix("run_id:")).map(|id| id.trim().to_owned()));
+            ids.extend(
+                text.lines().filter_map(|line| line.strip_prefix("run_id:")).map(|id| id.trim().to_owned()),
+            );
         }
     }
 }

@@ -150,14 +150,7 @@ impl Shared {
         Caller { script, time, incarnation: self.incarnation.load(Ordering::Relaxed), subject, rules }
     }
 
-    fn send(
-        &self,
-        subject: Subject,
-        rules: &Arc<[LimitRule]>,
-        sent: Instant,
-        cmd: redis::Cmd,
-        then: Then,
-    ) {
+    fn send(&self, subject: Subject, rules: &Arc<[LimitRule]>, sent: Instant, cmd: redis::Cmd, then: Then) {
         let about = About { subject, rules: Arc::clone(rules), sent };
         // The other end lives as long as the process, but for its end: what is asked then is not answered.
         drop(self.ops.send(Op { cmd, about, then }));

@@ -37,7 +37,8 @@ impl Pace {
         let measured = self.units as f64 / elapsed.as_secs_f64();
         // One that grows is believed at once, one that shrinks by halves, unless it is from long ago.
         let is_old = elapsed >= 10 * STRETCH;
-        self.rate = if is_old || measured > self.rate { measured } else { f64::midpoint(measured, self.rate) };
+        self.rate =
+            if is_old || measured > self.rate { measured } else { f64::midpoint(measured, self.rate) };
         (self.began, self.units) = (now, 0);
     }
 

@@ -56,8 +56,12 @@ impl StoreStatus {
 
     /// Whether it was up until now; said by somebody who has seen so many losses before.
     pub(super) fn is_lost(&self, losses_before: u64) -> bool {
-        let is_first =
-            self.losses.compare_exchange(losses_before, losses_before + 1, Ordering::AcqRel, Ordering::Relaxed);
+        let is_first = self.losses.compare_exchange(
+            losses_before,
+            losses_before + 1,
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        );
         is_first.is_ok() && self.is_up.swap(false, Ordering::AcqRel)
     }
 }

@@ -36,9 +36,8 @@ impl Shared {
         }
         let now = self.server_time(wall());
         for chunk in known.chunks(CHUNK) {
-            let puts = chunk
-                .iter()
-                .map(|(subject, rules, mirror)| self.caller(*subject, rules, now).put(mirror));
+            let puts =
+                chunk.iter().map(|(subject, rules, mirror)| self.caller(*subject, rules, now).put(mirror));
             call_all_ok(connection, puts).await?;
         }
         Ok(known.len())

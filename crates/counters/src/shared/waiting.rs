@@ -106,13 +106,7 @@ impl<'c> Undecided<'c, '_> {
     fn take_over(&mut self, index: usize, answer: &Answer, mut charged: Charged) -> Outcome {
         let demand = self.demands[index];
         let rules = &demand.limits.rules;
-        let mut outcome = limit::inspect(
-            rules,
-            &answer.windows,
-            demand.calendar,
-            self.cost,
-            answer.now,
-        );
+        let mut outcome = limit::inspect(rules, &answer.windows, demand.calendar, self.cost, answer.now);
         let mut stale = None;
         let mut shard = self.shared.ledgers.shard(demand.subject).lock();
         let ledger = shard.ledger(demand.subject, rules, self.now.instant);

@@ -20,16 +20,17 @@ fn any_requests() -> impl Strategy<Value = u64> {
 }
 
 fn any_limit() -> impl Strategy<Value = LimitDraft> {
-    let span = (any_requests(), 1u32..7_200, 0usize..4, 1u64..60).prop_map(|(requests, secs, algorithm, burst)| {
-        let algorithm = ["token_bucket", "fixed_window", "sliding_window", "sliding_log"][algorithm];
-        LimitDraft {
-            requests: if algorithm == "sliding_log" { requests % 10_000 + 1 } else { requests },
-            per: format!("{secs}s"),
-            burst: (algorithm == "token_bucket").then_some(if requests > 40 { requests } else { burst }),
-            algorithm: Some(algorithm.into()),
-            anchor: None,
-        }
-    });
+    let span =
+        (any_requests(), 1u32..7_200, 0usize..4, 1u64..60).prop_map(|(requests, secs, algorithm, burst)| {
+            let algorithm = ["token_bucket", "fixed_window", "sliding_window", "sliding_log"][algorithm];
+            LimitDraft {
+                requests: if algorithm == "sliding_log" { requests % 10_000 + 1 } else { requests },
+                per: format!("{secs}s"),
+                burst: (algorithm == "token_bucket").then_some(if requests > 40 { requests } else { burst }),
+                algorithm: Some(algorithm.into()),
+                anchor: None,
+            }
+        });
     let calendar = (any_requests(), prop::sample::select(vec!["day", "month"]))
         .prop_map(|(requests, per)| LimitDraft { requests, per: per.into(), ..LimitDraft::default() });
     // The longest window there is: its units are the largest numbers.
@@ -57,12 +58,20 @@ fn any_limits() -> impl Strategy<Value = Vec<LimitDraft>> {
 
 #[derive(Debug, Clone)]
 enum Step {
-    Request { cost: u64 },
+    Request {
+        cost: u64,
+    },
     /// The last request that was let through turns out to have cost this.
-    Settle { actual: u64 },
+    Settle {
+        actual: u64,
+    },
     /// Another algorithm for the first limit, if it has a duration.
-    Edit { algorithm: usize },
-    Back { micros: u64 },
+    Edit {
+        algorithm: usize,
+    },
+    Back {
+        micros: u64,
+    },
 }
 
 fn any_step() -> impl Strategy<Value = (u64, Step)> {
@@ -111,7 +120,11 @@ impl Both<'_> {
             }
         }
         self.node.counters.look(demands, moment).await;
-        assert_eq!(self.node.counters.inspect(demands, moment), expected, "{limits:?} {settlement:?} {wall:?}");
+        assert_eq!(
+            self.node.counters.inspect(demands, moment),
+            expected,
+            "{limits:?} {settlement:?} {wall:?}"
+        );
     }
 }
 
@@ -147,7 +160,8 @@ async fn play(node: &Node, number: u128, mut limits: Vec<LimitDraft>, steps: Vec
                 if first.parse().unwrap().per.is_calendar() {
                     continue;
                 }
-                first.algorithm = Some(["token_bucket", "fixed_window", "sliding_window", "sliding_log"][algorithm].into());
+                first.algorithm =
+                    Some(["token_bucket", "fixed_window", "sliding_window", "sliding_log"][algorithm].into());
                 first.burst = None;
                 first.requests = first.requests.min(10_000);
                 in_force = level(&limits);

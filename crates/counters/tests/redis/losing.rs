@@ -14,8 +14,8 @@ fn monthly_or(requests: u64, on_unavailable: OnUnavailable) -> tollgate_core::li
 async fn while_the_store_is_frozen_each_plan_has_its_way_and_afterwards_all_is_counted() {
     let redis = Redis::start();
     let node = Node::start(redis.settings()).await;
-    let [local, allow, deny] =
-        [OnUnavailable::Local, OnUnavailable::Allow, OnUnavailable::Deny].map(|policy| monthly_or(100, policy));
+    let [local, allow, deny] = [OnUnavailable::Local, OnUnavailable::Allow, OnUnavailable::Deny]
+        .map(|policy| monthly_or(100, policy));
     let [local, allow, deny] =
         [demand(subject(1), &local), demand(subject(2), &allow), demand(subject(3), &deny)];
     for demand in [&local, &allow, &deny] {

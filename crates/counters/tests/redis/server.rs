@@ -53,11 +53,16 @@ impl Redis {
     }
 
     fn signal(&self, signal: &str) {
-        assert!(Command::new("kill").arg(signal).arg(self.process.id().to_string()).status().unwrap().success());
+        assert!(
+            Command::new("kill").arg(signal).arg(self.process.id().to_string()).status().unwrap().success()
+        );
     }
 
     pub fn run(&self, command: &[&str]) -> redis::Value {
-        let mut connection = redis::Client::open(format!("redis://127.0.0.1:{}", self.port)).unwrap().get_connection().unwrap();
+        let mut connection = redis::Client::open(format!("redis://127.0.0.1:{}", self.port))
+            .unwrap()
+            .get_connection()
+            .unwrap();
         let mut cmd = redis::cmd(command[0]);
         cmd.arg(&command[1..]);
         cmd.query(&mut connection).unwrap()

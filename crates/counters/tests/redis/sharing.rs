@@ -86,7 +86,8 @@ async fn no_algorithm_lets_more_through_out_of_slices_than_it_says() {
     let nodes = Arc::new(nodes(&redis).await);
     for algorithm in ["token_bucket", "fixed_window", "sliding_window", "sliding_log"] {
         let limits = plan(&[limit(400, "1s", algorithm)], Counting::Leased, OnUnavailable::Deny);
-        let (limits, own) = (Arc::new(limits), subject(algorithm.len() as u128 * 100 + u128::from(algorithm.as_bytes()[8])));
+        let (limits, own) =
+            (Arc::new(limits), subject(algorithm.len() as u128 * 100 + u128::from(algorithm.as_bytes()[8])));
         let begun = Instant::now();
         let running: Vec<_> = (0..NODES)
             .map(|index| {
@@ -113,7 +114,8 @@ async fn no_algorithm_lets_more_through_out_of_slices_than_it_says() {
         assert!(passed.len() > 500, "{algorithm}: only {} were let through", passed.len());
         for (index, (start, _)) in passed.iter().enumerate() {
             // All that began and ended within a second from here.
-            let within = passed[index..].iter().filter(|(_, end)| *end < *start + Duration::from_secs(1)).count();
+            let within =
+                passed[index..].iter().filter(|(_, end)| *end < *start + Duration::from_secs(1)).count();
             let most = if algorithm == "sliding_log" { 400 } else { 800 };
             assert!(within <= most, "{algorithm}: {within} within a second");
         }

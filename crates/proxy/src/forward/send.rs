@@ -67,10 +67,13 @@ pub(crate) async fn send(
     sides: &mut Sides<'_>,
     record: &mut Record<'_>,
 ) -> Result<Forwarded, Rejection> {
-    let Selected { tenant, service, .. } = *forward.selected;
+    let Selected { tenant, service, route, .. } = *forward.selected;
     let target = forward.worker.pick_target(tenant.id, service).ok_or(Rejection::NoTarget)?;
     let deadlines = deadlines(forward);
-    let most_body_bytes = service.max_body_bytes.or(forward.worker.gateway.settings.limits.max_body_bytes);
+    let most_body_bytes = route
+        .and_then(|route| route.rules.max_body_bytes)
+        .or(service.max_body_bytes)
+        .or(forward.worker.gateway.settings.limits.max_body_bytes);
     if let (BodyLength::Exact(length), Some(most)) = (forward.request.body, most_body_bytes)
         && length > most
     {
@@ -182,6 +185,9 @@ fn deadlines(forward: &Forward<'_, '_>) -> Deadlines {
         deadlines.first_byte = of_service.first_byte.unwrap_or(deadlines.first_byte);
         deadlines.idle = of_service.idle.unwrap_or(deadlines.idle);
         total = of_service.total.or(total);
+    }
+    if let Some(route) = forward.selected.route {
+        total = route.rules.timeout.or(total);
     }
     deadlines.total = total.map(|total| forward.received.instant + total);
     deadlines

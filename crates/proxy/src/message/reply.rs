@@ -99,6 +99,11 @@ fn push_lines(
     if matches!(rejection, Rejection::ConnectRefused) {
         lines.extend_from_slice(ALLOW_ALL);
     }
+    if let Rejection::MethodNotAllowed(allowed) = rejection {
+        lines.extend_from_slice(b"Allow: ");
+        lines.extend_from_slice(allowed.as_bytes());
+        lines.extend_from_slice(b"\r\n");
+    }
     if matches!(rejection, Rejection::ReadOnly) {
         lines.extend_from_slice(b"Allow: GET, HEAD\r\n");
     }

@@ -1,6 +1,6 @@
 //! The request head that a target is sent.
 
-use tollgate_core::resource::HeaderName;
+use tollgate_core::resource::{HeaderName, UpstreamHost};
 use tollgate_core::snapshot::{Snapshot, Target};
 use tollgate_http1::{BodyLength, FieldId, Fields, HeadWriter, Version, is_same_variable};
 
@@ -22,10 +22,10 @@ pub(crate) struct UpstreamHead<'x> {
 }
 
 pub(crate) fn write_request(out: &mut Vec<u8>, head: &UpstreamHead<'_>) {
-    let UpstreamHead { request, selected, caller, target, origin, .. } = head;
+    let UpstreamHead { request, selected, caller, origin, .. } = head;
     let fields = &request.head.fields;
     let mut writer = HeadWriter::request(out, request.head.method_name(), target_parts(head));
-    writer.field(b"Host", target.authority.as_bytes());
+    writer.field(b"Host", host(head));
     let header = &selected.service.auth_header;
     let has_nominations = nominates_any(fields);
     writer.fields(fields, |field| {
@@ -66,6 +66,15 @@ pub(crate) fn write_request(out: &mut Vec<u8>, head: &UpstreamHead<'_>) {
         writer.lines(plan.tier_line.as_bytes());
     }
     writer.finish();
+}
+
+fn host<'x>(head: &UpstreamHead<'x>) -> &'x [u8] {
+    let own = head.target.authority.as_bytes();
+    match head.selected.route.map(|route| &route.rules.upstream_host) {
+        None | Some(UpstreamHost::Target) => own,
+        Some(UpstreamHost::Preserved) => head.request.authority.unwrap_or(own),
+        Some(UpstreamHost::Rewritten(host)) => host.as_bytes(),
+    }
 }
 
 /// The target's own path before the rest of the request's.

@@ -3,11 +3,13 @@
 mod limits;
 mod nodes;
 mod resources;
+mod routes;
 mod signing_in;
 
 pub use limits::*;
 pub use nodes::*;
 pub use resources::*;
+pub use routes::*;
 pub use signing_in::*;
 
 use std::num::NonZeroU32;

@@ -26,6 +26,7 @@ pub fn run(command: Command, options: &Options) -> Result<()> {
         Command::Tenants(verbs) => verbs.run(options),
         Command::Users(verbs) => verbs.run(options),
         Command::Services(verbs) => verbs.run(options),
+        Command::Routes(verbs) => verbs.run(options),
         Command::Plans(verbs) => verbs.run(options),
         Command::Consumers(verbs) => verbs.run(options),
         Command::Keys(verbs) => verbs.run(options),

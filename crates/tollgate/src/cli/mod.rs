@@ -9,6 +9,7 @@ mod node_tokens;
 mod nodes;
 mod plans;
 mod resource;
+mod routes;
 mod services;
 mod tenants;
 mod users;
@@ -63,6 +64,8 @@ pub enum Command {
     Users(Verbs<users::Verb>),
     /// Services: upstreams behind a name.
     Services(TenantVerbs<services::Verb>),
+    /// Routes: which requests go to which services, by host, path, method, header or query.
+    Routes(TenantVerbs<routes::Verb>),
     /// Plans: sets of limits.
     Plans(TenantVerbs<plans::Verb>),
     /// Consumers: whom keys speak for.

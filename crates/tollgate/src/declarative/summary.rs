@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::DryRun;
 
-const SECTIONS: [&str; 6] = ["tenants", "plans", "services", "consumers", "keys", "users"];
+const SECTIONS: [&str; 7] = ["tenants", "plans", "services", "routes", "consumers", "keys", "users"];
 
 /// A line for each section that the document has: `plans: 2 created, 1 unchanged`.
 pub fn summary(applied: &Value, dry_run: DryRun) -> String {

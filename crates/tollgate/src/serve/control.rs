@@ -50,7 +50,9 @@ impl Control {
             allow_list: config.upstreams_allowed.clone(),
             admin_token: config.admin_token.as_ref().map(|token| token.as_str().to_owned()),
             last_used: Some(Box::new(move || last_used(&used))),
-            metrics: Some(Box::new(move || measured.get().map_or_else(String::new, |counters| metrics::text(counters)))),
+            metrics: Some(Box::new(move || {
+                measured.get().map_or_else(String::new, |counters| metrics::text(counters))
+            })),
         };
         let (plane, first_start) =
             ControlPlane::open(store.clone(), Arc::clone(&snapshot), Arc::clone(&counters), settings).await?;

@@ -14,7 +14,13 @@ pub fn text(counters: &Counters) -> String {
     let mut text = String::new();
     push(&mut text, "up", "gauge", "Whether the store that nodes count in can be reached.", is_up);
     push(&mut text, "losses_total", "counter", "How often it could not be any more.", store.losses());
-    push(&mut text, "answers_total", "counter", "What it was asked or told, and has answered.", store.answers());
+    push(
+        &mut text,
+        "answers_total",
+        "counter",
+        "What it was asked or told, and has answered.",
+        store.answers(),
+    );
     text
 }
 

@@ -121,12 +121,7 @@ impl RunningControl {
     }
 
     /// `others` have the same grace; `behind` comes once it is over, and before what was counted is kept.
-    async fn end(
-        self,
-        grace: Duration,
-        others: impl Future<Output = ()>,
-        behind: impl Future<Output = ()>,
-    ) {
+    async fn end(self, grace: Duration, others: impl Future<Output = ()>, behind: impl Future<Output = ()>) {
         let Self { admin, jobs, control, .. } = self;
         control.plane.end_feeds();
         let drained = async {

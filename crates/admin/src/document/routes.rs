@@ -1,0 +1,52 @@
+//! The routes of a document: compiled all at once, so that their order makes no difference.
+
+use tollgate_core::resource::Route;
+
+use super::apply::Applying;
+use super::validity::Seen;
+use crate::edit::EditError;
+
+impl Applying<'_> {
+    pub(super) async fn routes(&mut self) -> Result<(), EditError> {
+        let mut seen = Seen::new("routes");
+        let (mut routes, mut entries): (Vec<Route>, Vec<String>) = Default::default();
+        for (index, given) in self.document.routes.iter().enumerate() {
+            let entry = format!("routes[{index}]");
+            let tenant = self.tenant(&entry, given.beside.tenant.as_deref())?;
+            let spec = self.found.check_parsed(&entry, given.draft.parse())?;
+            let Some((tenant, spec)) = tenant.zip(spec) else { continue };
+            if !seen.is_first(&mut self.found, index, "name", (tenant, spec.name.clone()))? {
+                continue;
+            }
+            let written = match self.edit.read().route_by_name(tenant, &spec.name).await? {
+                None => {
+                    let created = self.edit.new_route(&mut self.references, tenant, spec).await;
+                    self.applied.routes.created += 1;
+                    self.found.check(&entry, created)?
+                }
+                Some(before) => {
+                    let before = before.value.route;
+                    let changed = self.edit.changed_route(&mut self.references, &before, spec).await;
+                    let changed = self.found.check(&entry, changed)?.flatten();
+                    match &changed {
+                        Some(_) => self.applied.routes.updated += 1,
+                        None => self.applied.routes.unchanged += 1,
+                    }
+                    changed
+                }
+            };
+            if let Some(route) = written {
+                entries.push(entry);
+                routes.push(route);
+            }
+        }
+        let misfits = self.edit.snapshot().misfits(&routes);
+        if misfits.is_empty() {
+            return self.edit.put_routes(routes);
+        }
+        for (index, problems) in misfits {
+            self.found.nest(entries.get(index).map_or("routes", String::as_str), problems)?;
+        }
+        Ok(())
+    }
+}

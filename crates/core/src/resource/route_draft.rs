@@ -1,0 +1,507 @@
+//! A route as it is written.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::Ipv6Addr;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, de};
+use smol_str::SmolStr;
+
+use super::{
+    DisplayName, DurationText, GivenServices, RouteRules, RouteSpec, RouteState, ServiceSlug, UpstreamHost,
+};
+use crate::problem::Problems;
+use crate::routing::{
+    HeaderCondition, HostPattern, Methods, PathChange, PathRewrite, PathTemplate, QueryCondition, Sticky,
+    Wanted, parse_beginning,
+};
+
+const MOST_ENTRIES: usize = 64;
+const MOST_CONDITIONS: usize = 16;
+const MOST_SERVICES: usize = 16;
+const HEAVIEST: u32 = 65_535;
+const MOST_RETRIES: u8 = 10;
+const PRIORITIES: std::ops::RangeInclusive<i32> = -1_000_000..=1_000_000;
+const LONGEST_TIMEOUT: Duration = Duration::from_hours(24);
+/// Databases have no larger integer.
+const LARGEST_BODY_LIMIT: u64 = u64::MAX / 2;
+/// What the proxy answers itself, on every host.
+const RESERVED_PATHS: [&str; 6] =
+    ["/health", "/health/live", "/health/ready", "/-/usage", "/-/token", "/.well-known/jwks.json"];
+
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RouteDraft {
+    /// Unique in the tenant; the access log tells it.
+    pub name: String,
+    /// Slug of the one service that requests go to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// Several services that share the requests; in place of `service`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub services: Option<Vec<ShareDraft>>,
+    /// What requests have in common that are to go to one of several services: `key`, `client_ip`, `header:NAME` or
+    /// `cookie:NAME`. Each goes by itself where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<String>,
+    /// Hosts such as `api.example.com`, or `*.example.com` for all below it. Where left out, the paths are within the
+    /// tenant: `/orders` is `/{tenant}/orders`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+    /// `/orders`, `/orders/*` for everything below it, `/users/{id}`, `/files/{*rest}`; any path where left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
+    /// Methods such as `GET`; any where left out. `HEAD` is a method of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<String>,
+    /// Header fields that a request must have: a value, or `true` for any.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, TextOrBool>,
+    /// Query parameters that a request must have: a value, or `true` for any.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub query: BTreeMap<String, TextOrBool>,
+    /// Of several routes that match, the one with the highest is taken; 0 where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i32>,
+    /// `true` takes what comes before `*` or `{*rest}` off the path, and all of a path without; a text, this beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strip_prefix: Option<TextOrBool>,
+    /// What the upstream gets for a path: `/internal/{id}/{rest}`, with what the route's path has captured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewrite_path: Option<String>,
+    /// The `Host` that the upstream gets; its target's own where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewrite_host: Option<String>,
+    /// Whether the upstream gets the client's `Host`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preserve_host: Option<bool>,
+    /// For a whole request, such as `"5s"`; the service's where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub timeout: Option<DurationText>,
+    /// Most times that a request is sent again, 0 to 10. Kept with the route; nothing acts on it yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u8>,
+    /// Largest request body, in bytes; the service's limit where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_body_bytes: Option<u64>,
+    /// `false`: nothing is routed by it; it keeps its hosts. `true` where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ShareDraft {
+    /// Slug of a service.
+    pub service: String,
+    /// Its share of the requests relative to the others: 1 to 65535; 1 where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+}
+
+/// A text, or `true` for what goes without one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(untagged)]
+pub enum TextOrBool {
+    Text(String),
+    Bool(bool),
+}
+
+impl RouteDraft {
+    pub fn parse(&self) -> Result<RouteSpec, Problems> {
+        let mut problems = Problems::default();
+        let name = problems.check("name", DisplayName::parse(&self.name));
+        let (services, given) = self.parse_services(&mut problems);
+        let sticky = self.sticky.as_deref().and_then(|text| problems.check("sticky", Sticky::parse(text)));
+        if sticky.is_some() && given == GivenServices::One {
+            problems.add("sticky", "goes with `services`");
+        }
+        let rules = self.parse_rules(&mut problems);
+        problems.finish(name.map(|name| RouteSpec { name, services, given, sticky, rules }))
+    }
+
+    /// What it says besides its name and its services.
+    pub fn parse_rules(&self, problems: &mut Problems) -> RouteRules {
+        let hosts = entries(&self.hosts, "hosts", problems, HostPattern::parse);
+        twice(&hosts, "hosts", problems, |one, other| one == other);
+        let paths = entries(&self.paths, "paths", problems, PathTemplate::parse);
+        twice(&paths, "paths", problems, PathTemplate::is_same);
+        if !self.hosts.is_empty() {
+            refuse_reserved(&paths, problems);
+        }
+        RouteRules {
+            state: if self.enabled == Some(false) { RouteState::Disabled } else { RouteState::Enabled },
+            path_change: self.parse_path_change(&paths, problems),
+            hosts,
+            paths,
+            methods: self.parse_methods(problems),
+            headers: conditions(&self.headers, "headers", problems, |name, wanted| {
+                HeaderCondition::parse(name, wanted)
+            }),
+            query: conditions(&self.query, "query", problems, |name, wanted| {
+                QueryCondition::parse(name, wanted)
+            }),
+            priority: self.parse_priority(problems),
+            upstream_host: self.parse_upstream_host(problems),
+            timeout: self.parse_timeout(problems),
+            retries: self.parse_retries(problems),
+            max_body_bytes: self.parse_body_limit(problems),
+        }
+    }
+
+    fn parse_services(&self, problems: &mut Problems) -> (Vec<(ServiceSlug, u32)>, GivenServices) {
+        let mut services: Vec<(ServiceSlug, u32)> = Vec::new();
+        match (&self.service, &self.services) {
+            (Some(_), Some(_)) => problems.add("service", "give either `service` or `services`"),
+            (None, None) => problems.add("service", "must name the service"),
+            (Some(slug), None) => {
+                services.extend(problems.check("service", ServiceSlug::parse(slug)).map(|slug| (slug, 1)));
+                return (services, GivenServices::One);
+            }
+            (None, Some(shares)) => {
+                if shares.is_empty() || shares.len() > MOST_SERVICES {
+                    problems.add("services", format!("must have 1 to {MOST_SERVICES} entries"));
+                }
+                for (index, share) in shares.iter().enumerate() {
+                    let weight = share.weight.unwrap_or(1);
+                    if !(1..=HEAVIEST).contains(&weight) {
+                        problems.add(format!("services[{index}].weight"), format!("must be 1 to {HEAVIEST}"));
+                    }
+                    let field = format!("services[{index}].service");
+                    let Some(slug) = problems.check(&field, ServiceSlug::parse(&share.service)) else {
+                        continue;
+                    };
+                    if services.iter().any(|(earlier, _)| *earlier == slug) {
+                        problems.add(field, "is the service of an earlier entry");
+                    }
+                    services.push((slug, weight));
+                }
+            }
+        }
+        (services, GivenServices::Several)
+    }
+
+    fn parse_methods(&self, problems: &mut Problems) -> Methods {
+        let mut methods = Methods::default();
+        for (index, name) in self.methods.iter().enumerate() {
+            problems.check(&format!("methods[{index}]"), methods.add(name));
+        }
+        if self.methods.len() > MOST_ENTRIES {
+            problems.add("methods", format!("must have at most {MOST_ENTRIES} entries"));
+        }
+        methods
+    }
+
+    fn parse_priority(&self, problems: &mut Problems) -> i32 {
+        let priority = self.priority.unwrap_or(0);
+        if !PRIORITIES.contains(&priority) {
+            problems.add("priority", format!("must be {} to {}", PRIORITIES.start(), PRIORITIES.end()));
+        }
+        priority
+    }
+
+    fn parse_path_change(&self, paths: &[PathTemplate], problems: &mut Problems) -> PathChange {
+        let (field, change) = match (&self.strip_prefix, &self.rewrite_path) {
+            (Some(TextOrBool::Text(_) | TextOrBool::Bool(true)), Some(_)) => {
+                problems.add("rewrite_path", "goes not with `strip_prefix`: it says the whole path");
+                return PathChange::Kept;
+            }
+            (Some(TextOrBool::Bool(true)), None) => ("strip_prefix", Some(PathChange::StripMatched)),
+            (Some(TextOrBool::Text(text)), None) => {
+                let beginning = parse_beginning(text);
+                let beginning =
+                    beginning.map_err(|_| "must be a path such as /api, without a slash at its end");
+                ("strip_prefix", problems.check("strip_prefix", beginning).map(PathChange::Strip))
+            }
+            (_, Some(text)) => {
+                let rewrite = problems.check("rewrite_path", PathRewrite::parse(text));
+                ("rewrite_path", rewrite.map(PathChange::Rewrite))
+            }
+            (Some(TextOrBool::Bool(false)) | None, None) => return PathChange::Kept,
+        };
+        let change = change.unwrap_or_default();
+        let any = [PathTemplate::any()];
+        let paths = if self.paths.is_empty() { &any } else { paths };
+        for template in paths {
+            if let Err(message) = change.suits(template) {
+                problems.add(field, message);
+            }
+        }
+        change
+    }
+
+    fn parse_upstream_host(&self, problems: &mut Problems) -> UpstreamHost {
+        let is_preserved = self.preserve_host == Some(true);
+        match &self.rewrite_host {
+            Some(_) if is_preserved => {
+                problems.add("rewrite_host", "goes not with `preserve_host`");
+                UpstreamHost::Preserved
+            }
+            Some(text) => problems
+                .check("rewrite_host", parse_authority(text))
+                .map_or_else(UpstreamHost::default, UpstreamHost::Rewritten),
+            None if is_preserved => UpstreamHost::Preserved,
+            None => UpstreamHost::Target,
+        }
+    }
+
+    fn parse_timeout(&self, problems: &mut Problems) -> Option<Duration> {
+        let DurationText(timeout) = self.timeout?;
+        if timeout.is_zero() || timeout > LONGEST_TIMEOUT {
+            problems.add("timeout", "must be between 1ms and 24h");
+        }
+        Some(timeout)
+    }
+
+    fn parse_retries(&self, problems: &mut Problems) -> Option<u8> {
+        if self.retries.is_some_and(|retries| retries > MOST_RETRIES) {
+            problems.add("retries", format!("must be 0 to {MOST_RETRIES}"));
+        }
+        self.retries
+    }
+
+    fn parse_body_limit(&self, problems: &mut Problems) -> Option<u64> {
+        if self.max_body_bytes.is_some_and(|bytes| bytes > LARGEST_BODY_LIMIT) {
+            problems.add("max_body_bytes", format!("must be at most {LARGEST_BODY_LIMIT}"));
+        }
+        self.max_body_bytes
+    }
+}
+
+fn entries<T, E: fmt::Display>(
+    texts: &[String],
+    field: &str,
+    problems: &mut Problems,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Vec<T> {
+    if texts.len() > MOST_ENTRIES {
+        problems.add(field, format!("must have at most {MOST_ENTRIES} entries"));
+    }
+    let entry = |(index, text): (usize, &String)| problems.check(&format!("{field}[{index}]"), parse(text));
+    texts.iter().enumerate().filter_map(entry).collect()
+}
+
+fn twice<T>(entries: &[T], field: &str, problems: &mut Problems, is_same: impl Fn(&T, &T) -> bool) {
+    for (index, entry) in entries.iter().enumerate() {
+        if entries[..index].iter().any(|earlier| is_same(earlier, entry)) {
+            problems.add(format!("{field}[{index}]"), "means the same as an earlier one");
+        }
+    }
+}
+
+fn refuse_reserved(paths: &[PathTemplate], problems: &mut Problems) {
+    for (index, path) in paths.iter().enumerate() {
+        if RESERVED_PATHS.iter().any(|reserved| path.is_exactly(reserved)) {
+            problems.add(format!("paths[{index}]"), "can't match: the gateway answers this path itself");
+        }
+    }
+}
+
+fn conditions<T, E: fmt::Display>(
+    drafts: &BTreeMap<String, TextOrBool>,
+    field: &str,
+    problems: &mut Problems,
+    parse: impl Fn(&str, Wanted) -> Result<T, E>,
+) -> Vec<T> {
+    if drafts.len() > MOST_CONDITIONS {
+        problems.add(field, format!("must have at most {MOST_CONDITIONS} entries"));
+    }
+    let mut conditions = Vec::with_capacity(drafts.len());
+    for (index, (name, given)) in drafts.iter().enumerate() {
+        let entry = format!("{field}.{name}");
+        let is_earlier = |earlier: &String| field == "headers" && earlier.eq_ignore_ascii_case(name);
+        if drafts.keys().take(index).any(is_earlier) {
+            problems.add(entry, "is the name of an earlier one: case makes no difference");
+            continue;
+        }
+        let wanted = match given {
+            TextOrBool::Text(text) => Wanted::Exactly(text.as_str().into()),
+            TextOrBool::Bool(true) => Wanted::Present,
+            TextOrBool::Bool(false) => {
+                problems.add(entry, "must be a value, or true for any");
+                continue;
+            }
+        };
+        conditions.extend(problems.check(&entry, parse(name, wanted)));
+    }
+    conditions
+}
+
+/// A host, perhaps with a port.
+fn parse_authority(text: &str) -> Result<SmolStr, &'static str> {
+    const EXPECTED: &str = "must be a host such as internal.example or internal.example:8080";
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        Some(_) | None => (text, None),
+    };
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => HostPattern::parse(host).is_ok_and(|host| host.wildcard().is_none()),
+    };
+    if is_host && port.is_none_or(is_port) { Ok(text.into()) } else { Err(EXPECTED) }
+}
+
+impl<'de> Deserialize<'de> for TextOrBool {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl de::Visitor<'_> for Either {
+            type Value = TextOrBool;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a boolean")
+            }
+            fn visit_bool<E: de::Error>(self, value: bool) -> Result<TextOrBool, E> {
+                Ok(TextOrBool::Bool(value))
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<TextOrBool, E> {
+                Ok(TextOrBool::Text(text.to_owned()))
+            }
+            // What looks like a number in YAML is meant as it stands.
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<TextOrBool, E> {
+                Ok(TextOrBool::Text(number.to_string()))
+            }
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<TextOrBool, E> {
+                Ok(TextOrBool::Text(number.to_string()))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+impl From<&RouteRules> for RouteDraft {
+    /// Without a name and services.
+    fn from(rules: &RouteRules) -> Self {
+        let texts = |texts: &[PathTemplate]| texts.iter().map(ToString::to_string).collect();
+        let wanted = |wanted: &Wanted| match wanted {
+            Wanted::Present => TextOrBool::Bool(true),
+            Wanted::Exactly(value) => TextOrBool::Text(value.to_string()),
+        };
+        let (strip_prefix, rewrite_path) = match &rules.path_change {
+            PathChange::Kept => (None, None),
+            PathChange::StripMatched => (Some(TextOrBool::Bool(true)), None),
+            PathChange::Strip(beginning) => (Some(TextOrBool::Text(beginning.to_string())), None),
+            PathChange::Rewrite(rewrite) => (None, Some(rewrite.to_string())),
+        };
+        let (rewrite_host, preserve_host) = match &rules.upstream_host {
+            UpstreamHost::Target => (None, None),
+            UpstreamHost::Preserved => (None, Some(true)),
+            UpstreamHost::Rewritten(host) => (Some(host.to_string()), None),
+        };
+        let headers = rules.headers.iter();
+        let query = rules.query.iter();
+        Self {
+            hosts: rules.hosts.iter().map(ToString::to_string).collect(),
+            paths: texts(&rules.paths),
+            methods: rules.methods.iter().map(ToOwned::to_owned).collect(),
+            headers: headers.map(|header| (header.name.to_string(), wanted(&header.wanted))).collect(),
+            query: query.map(|query| (query.name.to_string(), wanted(&query.wanted))).collect(),
+            priority: (rules.priority != 0).then_some(rules.priority),
+            strip_prefix,
+            rewrite_path,
+            rewrite_host,
+            preserve_host,
+            timeout: rules.timeout.map(DurationText),
+            retries: rules.retries,
+            max_body_bytes: rules.max_body_bytes,
+            enabled: (rules.state == RouteState::Disabled).then_some(false),
+            ..Self::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str) -> Result<RouteSpec, Vec<String>> {
+        let draft: RouteDraft = serde_json::from_str(json).unwrap();
+        draft
+            .parse()
+            .map_err(|problems| problems.into_vec().into_iter().map(|problem| problem.field).collect())
+    }
+
+    #[test]
+    fn what_is_written_parses_back() {
+        let whole = r#"{"name":"","hosts":["api.example.com","*.example.org"],"paths":["/users/{id}"],"methods":["GET"],
+            "headers":{"x-env":"canary","x-trace":true},"query":{"v":"2"},"priority":7,"rewrite_path":"/u/{id}",
+            "rewrite_host":"internal.example:81","timeout":"5s","retries":2,"max_body_bytes":9,"enabled":false}"#;
+        let draft: RouteDraft = serde_json::from_str(whole).unwrap();
+        let mut problems = Problems::default();
+        let rules = draft.parse_rules(&mut problems);
+        assert!(problems.is_empty(), "{problems}");
+        let written = RouteDraft::from(&rules);
+        let expected: serde_json::Value = serde_json::from_str(whole).unwrap();
+        assert_eq!(serde_json::to_value(&written).unwrap(), expected);
+        assert_eq!(written.parse_rules(&mut problems), rules);
+    }
+
+    #[test]
+    fn every_problem_is_named() {
+        let json = r#"{"name":" ","services":[{"service":"A"},{"service":"a","weight":0},{"service":"a"}],
+            "sticky":"mood","hosts":["a.example:80","a.example","A.example."],
+            "paths":["/a/../b","/{x}","/{y}","/health","/b//c"],"methods":["get","CONNECT"],
+            "headers":{"Authorization":"Bearer x","X-A":false,"X-B":"1","x-b":"2"},"query":{"":"1"},
+            "priority":2000000,"strip_prefix":true,"rewrite_path":"/x","rewrite_host":"a b","timeout":"0s",
+            "retries":11,"max_body_bytes":18446744073709551615}"#;
+        assert_eq!(
+            parse(json).unwrap_err(),
+            [
+                "name",
+                "services[0].service",
+                "services[1].weight",
+                "services[2].service",
+                "sticky",
+                "hosts[0]",
+                "hosts[1]",
+                "paths[0]",
+                "paths[4]",
+                "paths[1]",
+                "paths[2]",
+                "rewrite_path",
+                "methods[0]",
+                "methods[1]",
+                "headers.Authorization",
+                "headers.X-A",
+                "headers.x-b",
+                "query.",
+                "priority",
+                "rewrite_host",
+                "timeout",
+                "retries",
+                "max_body_bytes",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        for (json, field) in [
+            (r#"{"name":"a"}"#, "service"),
+            (r#"{"name":"a","service":"s","services":[{"service":"s"}]}"#, "service"),
+            (r#"{"name":"a","services":[]}"#, "services"),
+            (r#"{"name":"a","service":"s","sticky":"key"}"#, "sticky"),
+            (r#"{"name":"a","service":"s","rewrite_host":"h","preserve_host":true}"#, "rewrite_host"),
+            (r#"{"name":"a","service":"s","paths":["/a/*","/b"],"strip_prefix":"/a"}"#, "strip_prefix"),
+            (r#"{"name":"a","service":"s","paths":["/ab"],"strip_prefix":"/a"}"#, "strip_prefix"),
+            (r#"{"name":"a","service":"s","strip_prefix":"/a"}"#, "strip_prefix"),
+            (r#"{"name":"a","service":"s","strip_prefix":"/a/"}"#, "strip_prefix"),
+            (r#"{"name":"a","service":"s","paths":["/{id}","/a"],"rewrite_path":"/{id}"}"#, "rewrite_path"),
+            (r#"{"name":"a","service":"s","rewrite_path":"/a?b=1"}"#, "rewrite_path"),
+            (r#"{"name":"a","service":"s","rewrite_path":"a"}"#, "rewrite_path"),
+        ] {
+            assert_eq!(parse(json).unwrap_err(), [field], "{json}");
+        }
+        for json in [
+            r#"{"name":"a","service":"s","paths":["/a/*","/a/b","/a"],"strip_prefix":"/a"}"#,
+            r#"{"name":"a","service":"s","paths":["/health"]}"#,
+            r#"{"name":"a","service":"s","query":{"v":2},"rewrite_path":"/x","strip_prefix":false}"#,
+        ] {
+            assert!(parse(json).is_ok(), "{json}");
+        }
+    }
+}
