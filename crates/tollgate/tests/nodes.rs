@@ -95,6 +95,8 @@ fn a_node_that_was_killed_starts_from_what_it_had_saved() {
     let node = control.node("edge");
     await_status(&node, &key, 200);
     let state = node.state_file();
+    // In force first, saved after.
+    eventually("the state is saved", || state.exists());
     assert!(fs::read(&state).expect("a state").windows(key.len()).all(|window| window != key.as_bytes()));
     let stopped = node.end("KILL");
     drop(control.kill());
