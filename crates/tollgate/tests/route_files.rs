@@ -1,5 +1,7 @@
 //! Routes from declarative files and from the command line.
 
+#![allow(clippy::unwrap_used, reason = "clippy's leave for tests covers test functions alone")]
+
 mod harness;
 
 use std::fs;

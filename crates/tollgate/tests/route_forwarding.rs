@@ -1,5 +1,7 @@
 //! What a route does to the requests that it takes: path, host, time, size, and the shares of several services.
 
+#![allow(clippy::unwrap_used, reason = "clippy's leave for tests covers test functions alone")]
+
 mod harness;
 
 use std::collections::HashSet;

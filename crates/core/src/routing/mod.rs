@@ -7,6 +7,7 @@
 //! ([`hosts`]). What is done with the path that matched is in [`rewrite`], and which service of several in [`split`].
 
 mod condition;
+mod ends;
 mod host;
 mod hosts;
 mod key;
@@ -17,6 +18,7 @@ mod node;
 mod path;
 mod plain;
 mod rewrite;
+mod rules;
 mod search;
 mod split;
 mod template;

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
+use super::ends::{Ends, Entry};
 use super::key::{End, Key, PARAMETER};
 use super::label::{Head, INLINE_BYTES, common, first_segment};
 use super::literals::Literals;
@@ -63,35 +64,6 @@ impl Sums {
     pub fn most(self, other: Self) -> Self {
         Self { highest: self.highest.max(other.highest), visits: self.visits.max(other.visits) }
     }
-}
-
-/// Routes that are for what has been read, the most wanted first.
-#[derive(Debug, Clone, Default)]
-pub(super) enum Ends {
-    #[default]
-    None,
-    One(Entry),
-    Several(Box<Vec<Entry>>),
-}
-
-/// One path of a route, with what a look-up asks first.
-#[derive(Debug, Clone)]
-pub(super) struct Entry {
-    pub route: Arc<Route>,
-    pub priority: i32,
-    pub methods: u16,
-    /// Which of the route's paths.
-    pub path: u8,
-    pub kind: Kind,
-}
-
-/// How a path ends, and whether the route asks for more than that and the method.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Exact,
-    ExactAndMore,
-    Rest,
-    RestAndMore,
 }
 
 /// Why a route cannot be beside those that there are.
@@ -306,80 +278,6 @@ impl More {
         match first_segment(key) {
             [PARAMETER] => self.parameter = None,
             segment => self.literals.remove(segment, hashing),
-        }
-    }
-}
-
-impl Ends {
-    #[inline]
-    pub fn as_slice(&self) -> &[Entry] {
-        match self {
-            Self::None => &[],
-            Self::One(entry) => std::slice::from_ref(entry),
-            Self::Several(entries) => entries,
-        }
-    }
-
-    fn add(&mut self, entry: Entry) -> Result<(), Conflict> {
-        let rank = |entry: &Entry| (entry.priority, entry.route.rules.conditions());
-        let mut entries = self.as_slice().to_vec();
-        let tied = entries.iter().find(|held| {
-            held.kind.end() == entry.kind.end()
-                && rank(held) == rank(&entry)
-                && !held.route.rules.excludes(&entry.route.rules)
-        });
-        if let Some(tied) = tied {
-            return Err(Conflict::Tie(Arc::clone(&tied.route)));
-        }
-        let at = entries.iter().position(|held| rank(held) < rank(&entry)).unwrap_or(entries.len());
-        entries.insert(at, entry);
-        *self = Self::from(entries);
-        Ok(())
-    }
-
-    fn remove(&mut self, end: End, route: RouteId) {
-        let mut entries = self.as_slice().to_vec();
-        entries.retain(|held| held.kind.end() != end || held.route.id != route);
-        *self = Self::from(entries);
-    }
-}
-
-impl From<Vec<Entry>> for Ends {
-    fn from(mut entries: Vec<Entry>) -> Self {
-        match entries.len() {
-            0 => Self::None,
-            1 => entries.pop().map_or(Self::None, Self::One),
-            _ => Self::Several(Box::new(entries)),
-        }
-    }
-}
-
-impl Entry {
-    fn new(route: &Arc<Route>, path: u8, end: End) -> Self {
-        let rules = &route.rules;
-        let asks_more = !rules.headers.is_empty() || !rules.query.is_empty();
-        let kind = match (end, asks_more) {
-            (End::Exact, false) => Kind::Exact,
-            (End::Exact, true) => Kind::ExactAndMore,
-            (End::Rest, false) => Kind::Rest,
-            (End::Rest, true) => Kind::RestAndMore,
-        };
-        Self { route: Arc::clone(route), priority: rules.priority, methods: rules.methods.mask(), path, kind }
-    }
-}
-
-impl Kind {
-    pub const fn end(self) -> End {
-        match self {
-            Self::Exact | Self::ExactAndMore => End::Exact,
-            Self::Rest | Self::RestAndMore => End::Rest,
-        }
-    }
-
-    pub const fn asks_more(self) -> bool {
-        match self {
-            Self::ExactAndMore | Self::RestAndMore => true,
-            Self::Exact | Self::Rest => false,
         }
     }
 }

@@ -8,10 +8,11 @@
 //! The trie is walked in the order of specificity, so that the first that matches is the one unless a higher priority
 //! is still possible below: nodes know the highest there is.
 
+use super::ends::Entry;
 use super::hosts::Hosts;
 use super::key::{End, PARAMETER};
 use super::methods;
-use super::node::{Entry, Hashing, Node, Trie};
+use super::node::{Hashing, Node, Trie};
 use super::plain::{PathText, Written};
 use super::template::{MOST_CAPTURES, PathTemplate};
 use crate::resource::{Route, RouteRules};
@@ -119,10 +120,12 @@ fn select<'t, I: Iterator<Item = &'t Trie>>(
 fn walk<'t>(trie: &'t Trie, path: &str, visitor: &mut impl Visitor<'t>) {
     match Written::of(path) {
         Written::Plainly(text) => {
-            Walk { text, hashing: &trie.hashing, captures: Captures::default(), visitor }.visit(&trie.root, 0)
+            Walk { text, hashing: &trie.hashing, captures: Captures::default(), visitor }
+                .visit(&trie.root, 0);
         }
         Written::Otherwise(text) => {
-            Walk { text, hashing: &trie.hashing, captures: Captures::default(), visitor }.visit(&trie.root, 0)
+            Walk { text, hashing: &trie.hashing, captures: Captures::default(), visitor }
+                .visit(&trie.root, 0);
         }
     }
 }
@@ -259,43 +262,5 @@ impl<A> OtherMethods<'_, '_, A> {
         names.sort_unstable();
         names.dedup();
         names.join(", ")
-    }
-}
-
-impl RouteRules {
-    /// More of them are more specific.
-    pub(super) fn conditions(&self) -> usize {
-        usize::from(!self.methods.is_any()) + self.headers.len() + self.query.len()
-    }
-
-    /// Of a method whose bit is one of the route's.
-    fn are_met(&self, method: u16, asked: &impl Asked) -> bool {
-        self.methods.includes(method, asked.method()) && self.are_met_but_for_the_method(asked)
-    }
-
-    fn are_met_but_for_the_method(&self, asked: &impl Asked) -> bool {
-        self.headers.iter().all(|condition| condition.is_met(asked.header(condition.name.as_str())))
-            && self.query.iter().all(|condition| condition.is_met(asked.query()))
-    }
-
-    /// Whether no request meets the conditions of both.
-    pub(super) fn excludes(&self, other: &Self) -> bool {
-        let of_headers = |one: &Self, other: &Self| {
-            one.headers.iter().any(|own| {
-                other
-                    .headers
-                    .iter()
-                    .any(|others| own.name == others.name && own.wanted.excludes(&others.wanted))
-            })
-        };
-        let of_query = |one: &Self, other: &Self| {
-            one.query.iter().any(|own| {
-                other
-                    .query
-                    .iter()
-                    .any(|others| own.name == others.name && own.wanted.excludes(&others.wanted))
-            })
-        };
-        self.methods.excludes(&other.methods) || of_headers(self, other) || of_query(self, other)
     }
 }
