@@ -49,13 +49,16 @@ fn limit() -> usize {
     usize::try_from(LIMIT).expect("a small number")
 }
 
-/// Kills a node amid the load, and starts another in its place.
+/// Kills a node amid the load, and starts another in its place: it serves at once what it had saved, which may be
+/// from before the key was made.
 #[track_caller]
-fn kill_a_node(fleet: &mut Fleet, load: &Load) {
+fn kill_a_node(fleet: &mut Fleet, load: &Load, key: &str) {
     load.await_more(2_000);
     let stopped = fleet.nodes.remove(1).end("KILL");
     load.await_more(2_000);
-    fleet.nodes.push(stopped.start());
+    let node = stopped.start();
+    eventually("the key is known", || fleet.usage(&node, key).is_some());
+    fleet.nodes.push(node);
 }
 
 #[test]
@@ -63,7 +66,7 @@ fn a_gateway_that_is_killed_takes_nothing_with_it_but_what_was_under_way() {
     let (_store, mut fleet) = started();
     let key = fleet.key(LIMIT, "exact", "deny");
     let load = fleet.load(&key, ENDLESS);
-    kill_a_node(&mut fleet, &load);
+    kill_a_node(&mut fleet, &load, &key);
     load.await_status(429);
     let tally = load.stop();
     let admitted = use_up(&fleet, &key);
@@ -77,7 +80,7 @@ fn a_gateway_that_is_killed_takes_its_slices_with_it_and_no_more() {
     let (_store, mut fleet) = started();
     let key = fleet.key(LIMIT, "leased", "deny");
     let load = fleet.load(&key, ENDLESS);
-    kill_a_node(&mut fleet, &load);
+    kill_a_node(&mut fleet, &load, &key);
     load.await_status(429);
     let tally = load.stop();
     let admitted = use_up(&fleet, &key);
