@@ -4,7 +4,9 @@
 pub mod address;
 pub mod balance;
 pub mod credential;
+pub mod draws;
 pub mod feed;
+pub mod health;
 pub mod limit;
 pub mod problem;
 pub mod resource;
@@ -13,6 +15,7 @@ pub mod routing;
 pub mod snapshot;
 pub mod time;
 pub mod token;
+pub mod uptime;
 pub mod usage;
 
 pub use problem::{Problem, Problems};

@@ -31,7 +31,8 @@ pub use name::{BadName, DisplayName};
 pub use plan::{Algorithm, Anchor, Limit, LimitDraft, Plan, PlanDraft, PlanSpec};
 pub use rule::{BadPattern, PathPattern, Rule, RuleDraft};
 pub use service::{
-    HeaderName, Service, ServiceDraft, ServiceSpec, Target, TargetDraft, TargetSpec, Timeouts, TimeoutsDraft,
+    HeaderName, MOST_TARGETS, Service, ServiceDraft, ServiceSpec, Target, TargetDraft, TargetSpec, Timeouts,
+    TimeoutsDraft,
 };
 pub use service_limits::{Anonymous, AnonymousDraft, FailedRequests, ServiceLimits, ServiceLimitsDraft};
 pub use signing_key::SigningKey;

@@ -15,7 +15,8 @@ use super::{
 use crate::address::Reach;
 use crate::problem::Problems;
 
-const MOST_TARGETS: usize = 256;
+/// Of one service.
+pub const MOST_TARGETS: usize = 256;
 const HEAVIEST: u32 = 65_535;
 const DEFAULT_AUTH_HEADER: &str = "X-API-Key";
 /// Databases have no larger integer.
