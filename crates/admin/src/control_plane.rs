@@ -24,6 +24,7 @@ use crate::principal::Principal;
 use crate::sealing::SealingSecret;
 use crate::throttle::Throttle;
 use crate::token::{NoRandomness, Token, TokenKind};
+use crate::traffic::LiveTraffic;
 use crate::{api, clock};
 
 const USUAL_ROTATION: Duration = Duration::from_hours(30 * 24);
@@ -45,6 +46,8 @@ pub struct Settings {
     pub admin_token: Option<String>,
     /// Where the proxy notes which keys were used.
     pub last_used: Option<Box<dyn LastUsed>>,
+    /// The proxy of this process, where there may be one.
+    pub traffic: Option<Box<dyn LiveTraffic>>,
 }
 
 impl Settings {
@@ -57,6 +60,7 @@ impl Settings {
             allow_list: AllowList::default(),
             admin_token: None,
             last_used: None,
+            traffic: None,
         }
     }
 }
@@ -94,6 +98,7 @@ pub(crate) struct Inner {
     pub allow_list: AllowList,
     pub admin_token: KeyHash,
     pub last_used: Option<Box<dyn LastUsed>>,
+    pub traffic: Option<Box<dyn LiveTraffic>>,
     /// Held by whoever writes, from the first row to the published snapshot.
     pub turn: Arc<Mutex<()>>,
     pub passwords: Passwords,
@@ -126,6 +131,7 @@ impl ControlPlane {
             allow_list: settings.allow_list,
             admin_token,
             last_used: settings.last_used,
+            traffic: settings.traffic,
             turn: Arc::default(),
             passwords: Passwords::new(),
             throttle: Throttle::default(),

@@ -4,6 +4,7 @@
 pub mod address;
 pub mod balance;
 pub mod breaker;
+pub mod cause;
 pub mod channel;
 pub mod credential;
 pub mod draws;

@@ -34,6 +34,17 @@ pub struct ErrorRatio {
     pub window: Duration,
 }
 
+impl OutlierRules {
+    /// Five failures in a row, half a minute, half of the targets.
+    pub const DEFAULT: Self = Self {
+        consecutive: NonZeroU32::new(5),
+        ratio: None,
+        ejection: Duration::from_secs(30),
+        longest_ejection: Duration::from_mins(5),
+        most_ejected_percent: 50,
+    };
+}
+
 impl ErrorRatio {
     pub fn is_reached(&self, requests: u64, failures: u64) -> bool {
         requests >= self.minimum_requests.get().into() && failures * 100 >= requests * u64::from(self.percent)

@@ -4,7 +4,7 @@
 mod again;
 mod budget;
 
-pub use again::{Again, Backoff, Cause, Causes, Elsewhere, Failed, Replay, Retried, RetryRules, Sent};
+pub use again::{Again, Backoff, Elsewhere, Failed, Replay, RetryRules, Sent};
 pub use budget::{Budget, BudgetRules, Withdrawal};
 
 /// What is known of an attempt that failed before any byte of a final response came.

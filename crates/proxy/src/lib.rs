@@ -24,6 +24,7 @@ mod failures;
 mod gateway;
 mod identity;
 mod key_sets;
+mod live;
 mod message;
 mod rejection;
 mod session;

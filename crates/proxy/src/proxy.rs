@@ -4,12 +4,14 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tollgate_core::resource::KeyId;
+use tollgate_core::breaker::{Breaker, Reading};
+use tollgate_core::resource::{KeyId, ServiceId};
 use tollgate_core::snapshot::Snapshot;
 use tollgate_core::usage::KeyUsage;
 use tollgate_counters::LocalCounters;
@@ -106,6 +108,20 @@ impl Proxy {
     /// How keys were used since the last call.
     pub fn take_key_usage(&self) -> Vec<(KeyId, KeyUsage)> {
         self.gateway.take_key_usage()
+    }
+
+    /// A service's circuit; as it is at first where no request has come for it.
+    pub fn circuit(&self, service: ServiceId) -> Reading {
+        let live = &self.gateway.live;
+        let now = live.uptime(Instant::now());
+        live.known(service).map_or_else(|| Breaker::default().read(now), |live| live.breaker.read(now))
+    }
+
+    /// Closes a service's circuit.
+    pub fn reset_circuit(&self, service: ServiceId) {
+        if let Some(live) = self.gateway.live.known(service) {
+            live.breaker.reset();
+        }
     }
 
     /// Ends the workers, whatever they are doing, and writes the access log out.

@@ -5,8 +5,10 @@ use std::borrow::Cow;
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
-const SQLITE: [(i64, &str, &str); 1] =
-    [(1, "foundation", include_str!("../../../migrations/sqlite/0001_foundation.sql"))];
+const SQLITE: [(i64, &str, &str); 2] = [
+    (1, "foundation", include_str!("../../../migrations/sqlite/0001_foundation.sql")),
+    (5, "traffic", include_str!("../../../migrations/sqlite/0005_traffic.sql")),
+];
 
 pub(crate) fn sqlite() -> Migrator {
     let migrations = SQLITE.map(|(version, name, sql)| {

@@ -5,6 +5,7 @@
 mod auth;
 mod authenticate;
 mod body;
+mod circuits;
 mod config;
 mod consumers;
 mod feed_query;
@@ -52,6 +53,7 @@ fn routes() -> OpenApiRouter<ControlPlane> {
     OpenApiRouter::with_openapi(openapi::frame())
         .merge(tenants::routes())
         .merge(services::routes())
+        .merge(circuits::routes())
         .merge(plans::routes())
         .merge(consumers::routes())
         .merge(keys::routes())

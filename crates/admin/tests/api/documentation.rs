@@ -15,6 +15,8 @@ fn every_operation_is_documented_with_its_answers() {
         "/api/auth/me",
         "/api/auth/token",
         "/api/auth/validate",
+        "/api/circuit-breakers",
+        "/api/circuit-breakers/{id}/reset",
         "/api/config",
         "/api/config/validate",
         "/api/consumers",

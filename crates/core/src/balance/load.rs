@@ -28,6 +28,10 @@ impl<L: Deref<Target = Load>> Underway<L> {
         load.in_flight.fetch_add(1, Ordering::Relaxed);
         Self(load)
     }
+
+    pub const fn load(&self) -> &L {
+        &self.0
+    }
 }
 
 impl<L: Deref<Target = Load>> Drop for Underway<L> {

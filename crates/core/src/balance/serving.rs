@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Shares, SlowStart};
+use super::{Shares, SlowStart, TargetSet};
 use crate::health::Verdict;
 use crate::uptime::Uptime;
 
@@ -49,6 +49,8 @@ pub enum Mode {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Serving {
     pub shares: Shares,
+    /// Those that would be out, were it believed: another attempt goes to them last.
+    pub doubtful: TargetSet,
     pub mode: Mode,
     /// Time alone changes them then.
     pub valid_until: Uptime,
@@ -69,6 +71,12 @@ pub fn serving(
     let none_left = !in_duty().any(|standing| is_healthy(standing) && !standing.is_ejected(now));
     let ejections_hold = !too_many_ejected && !none_left;
     let mut valid_until = Uptime::NEVER;
+    let mut doubtful = TargetSet::NONE;
+    for (place, standing) in standings.iter().enumerate() {
+        if standing.health == Verdict::Unhealthy || standing.is_ejected(now) {
+            doubtful.insert(place);
+        }
+    }
     let shares = standings.iter().map(|standing| {
         if let Some(until) = standing.ejected_until.filter(|&until| until > now) {
             valid_until = valid_until.min(until);
@@ -89,7 +97,7 @@ pub fn serving(
     });
     let shares = Shares::new(shares);
     let is_panic = in_duty().count() > 0 && (all_unhealthy || (ejected > 0 && !ejections_hold));
-    Serving { shares, mode: if is_panic { Mode::Panic } else { Mode::Usual }, valid_until }
+    Serving { shares, doubtful, mode: if is_panic { Mode::Panic } else { Mode::Usual }, valid_until }
 }
 
 impl Standing {

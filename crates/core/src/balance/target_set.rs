@@ -28,6 +28,11 @@ impl TargetSet {
         self
     }
 
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        Self(std::array::from_fn(|word| self.0[word] | other.0[word]))
+    }
+
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }

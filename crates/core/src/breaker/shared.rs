@@ -45,18 +45,22 @@ pub struct Permit<'b> {
     breaker: &'b Breaker,
     rules: &'b BreakerRules,
     ticket: Option<Ticket>,
+    state: State,
     transition: Option<Transition>,
 }
 
 impl Breaker {
     pub fn ask<'b>(&'b self, rules: &'b BreakerRules, now: Uptime) -> Result<Permit<'b>, OpenFor> {
         let hint = self.hint();
-        let (ticket, transition) = if hint & CLOSED == 0 {
-            self.with(|machine| machine.ask(rules, now))?
-        } else {
-            (Ticket { generation: hint >> FLAG_BITS }, None)
-        };
-        Ok(Permit { breaker: self, rules, ticket: Some(ticket), transition })
+        if hint & CLOSED != 0 {
+            let ticket = Some(Ticket { generation: hint >> FLAG_BITS });
+            return Ok(Permit { breaker: self, rules, ticket, state: State::Closed, transition: None });
+        }
+        self.with(|machine| {
+            let (ticket, transition) = machine.ask(rules, now)?;
+            let (ticket, state) = (Some(ticket), machine.state());
+            Ok(Permit { breaker: self, rules, ticket, state, transition })
+        })
     }
 
     /// Closes it, whatever has happened.
@@ -96,6 +100,11 @@ impl Breaker {
 }
 
 impl Permit<'_> {
+    /// The breaker's state in which it was let through.
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
     /// Where letting this request through has changed the breaker's state.
     pub const fn transition(&self) -> Option<Transition> {
         self.transition

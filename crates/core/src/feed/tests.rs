@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::address::Reach;
+use crate::balance::Duty;
 use crate::credential::KeyHash;
 use crate::limit::Window;
 use crate::problem::Problems;
@@ -14,7 +15,7 @@ use crate::resource::{
     Algorithm, Anchor, Anonymous, BaseUrl, ClientId, Consumer, ConsumerId, DisplayName, FailedRequests,
     HeaderName, JwtIssuer, JwtIssuerSpec, Key, KeyId, KeyRouteDraft, KeyScope, Limit, PathPattern, Plan,
     PlanId, PlanSlug, RetiredHash, Rule, RuleName, Service, ServiceId, ServiceLimits, ServiceSlug,
-    SigningKey, Target, TargetId, Tenant, TenantId, TenantSlug, TimeZone, Timeouts,
+    SigningKey, Target, TargetId, Tenant, TenantId, TenantSlug, TimeZone, Timeouts, TrafficDraft,
 };
 use crate::snapshot::{Change, Snapshot};
 
@@ -60,6 +61,15 @@ fn limit(per: Window, algorithm: Algorithm, anchor: Anchor) -> Limit {
     Limit { requests: 60, per, algorithm, anchor }
 }
 
+fn traffic() -> TrafficDraft {
+    serde_json::from_str(
+        r#"{"balancer":{"algorithm":"hash","hash_on":"header:X-Session","slow_start":{"window":"1m"}},
+            "failure_on":["connect","503","5xx"],"breaker":{"error_percent":50},
+            "outlier":{"error_percent":40},"retries":{"on":["connect","5xx"]}}"#,
+    )
+    .unwrap()
+}
+
 /// Every kind of resource, every field filled.
 fn everything() -> Vec<Change> {
     let minutely = vec![limit(Window::Span { secs: 60 }, Algorithm::SlidingWindow, Anchor::Calendar)];
@@ -92,6 +102,7 @@ fn everything() -> Vec<Change> {
                 id: TargetId(Uuid::from_u128(5)),
                 url: BaseUrl::parse("https://host.example:8443/base").unwrap(),
                 weight: 3,
+                duty: Duty::Draining,
                 reach: Reach::Private,
             }],
             timeouts: Timeouts { connect: Some(Duration::from_millis(250)), ..Timeouts::default() },
@@ -123,6 +134,7 @@ fn everything() -> Vec<Change> {
                 cost_header: Some(HeaderName::parse("X-Cost").unwrap()),
                 failed: FailedRequests::Refunded,
             },
+            traffic: Box::new(traffic().parse().unwrap()),
         }),
         Change::PutConsumer(Consumer {
             id: CONSUMER,
@@ -187,7 +199,7 @@ fn what_is_sent_arrives() {
 #[test]
 fn the_bytes_are_those_of_this_format() {
     let bytes = encoded(&[Frame::Full, Frame::Changes(everything()), Frame::Commit(position(7))]);
-    assert_eq!((FORMAT, crc32fast::hash(&bytes)), (2, 2_560_823_952), "{} bytes", bytes.len());
+    assert_eq!((FORMAT, crc32fast::hash(&bytes)), (3, 1_175_730_329), "{} bytes", bytes.len());
 }
 
 #[test]

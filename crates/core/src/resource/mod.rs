@@ -18,6 +18,7 @@ mod slug;
 mod tenant;
 mod text;
 mod time_zone;
+mod traffic;
 mod url;
 mod user;
 
@@ -40,5 +41,9 @@ pub use slug::{BadSlug, ClientId, PlanSlug, RuleName, ServiceSlug, TenantSlug};
 pub use tenant::{Tenant, TenantDraft, TenantSpec};
 pub(crate) use text::parsed;
 pub use time_zone::{TimeZone, UnknownTimeZone};
+pub use traffic::{
+    Algorithm as BalancerAlgorithm, BackoffDraft, Balancer, BalancerDraft, BreakerDraft, HashOn,
+    OutlierDraft, RetriesDraft, Setting, SlowStartDraft, Traffic, TrafficDraft,
+};
 pub use url::{BadUrl, BaseUrl, Host, Scheme};
 pub use user::{Role, UserDraft, UserSpec, Username};

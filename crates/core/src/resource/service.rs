@@ -8,11 +8,13 @@ use smol_str::SmolStr;
 
 use super::jwt::{JwtIssuer, JwtIssuerDraft, JwtIssuerSpec, parse_issuers};
 use super::text::parsed;
+use super::traffic::{BalancerDraft, BreakerDraft, OutlierDraft, RetriesDraft, Traffic, TrafficDraft};
 use super::{
     AnonymousDraft, BaseUrl, DisplayName, DurationText, LimitDraft, RuleDraft, ServiceId, ServiceLimits,
     ServiceLimitsDraft, ServiceSlug, TargetId, TenantId,
 };
 use crate::address::Reach;
+use crate::balance::Duty;
 use crate::problem::Problems;
 
 /// Of one service.
@@ -38,6 +40,7 @@ pub struct Service {
     /// Whose tokens it takes beside keys.
     pub jwt: Vec<JwtIssuer>,
     pub limits: ServiceLimits,
+    pub traffic: Box<Traffic>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +48,7 @@ pub struct Target {
     pub id: TargetId,
     pub url: BaseUrl,
     pub weight: u32,
+    pub duty: Duty,
     pub reach: Reach,
 }
 
@@ -200,6 +204,22 @@ pub struct ServiceDraft {
     /// Gives the charge back where the answer is a 5xx; `false` where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refund_on_failure: Option<bool>,
+    /// Which target a request goes to; round robin where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balancer: Option<BalancerDraft>,
+    /// What counts as a failure of a target and of the service: `connect`, `reset`, `timeout`, statuses such as `503`,
+    /// classes such as `5xx`; `connect`, `reset`, `timeout` and `5xx` where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_on: Option<Vec<String>>,
+    /// The circuit breaker; the usual one where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<BreakerDraft>,
+    /// When a target that fails is left out for a while; where left out, the usual for services of several targets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outlier: Option<OutlierDraft>,
+    /// When a request that failed goes out again; where left out, the usual for services of several targets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<RetriesDraft>,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -211,6 +231,9 @@ pub struct TargetDraft {
     /// Share of the requests relative to the other targets: 1 to 65535; 1 where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
+    /// Takes no new requests; `false` where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<bool>,
 }
 
 /// Durations such as `"5s"` or `"250ms"`.
@@ -242,6 +265,7 @@ pub struct ServiceSpec {
     pub max_body_bytes: Option<u64>,
     pub jwt: Vec<JwtIssuerSpec>,
     pub limits: ServiceLimits,
+    pub traffic: Box<Traffic>,
 }
 
 /// A target before it has an identity and a reach.
@@ -249,6 +273,7 @@ pub struct ServiceSpec {
 pub struct TargetSpec {
     pub url: BaseUrl,
     pub weight: u32,
+    pub duty: Duty,
 }
 
 impl ServiceDraft {
@@ -266,8 +291,9 @@ impl ServiceDraft {
         }
         let jwt = parse_issuers(&self.jwt, &mut problems);
         let limits = problems.check_nested("", self.limits_draft().parse());
-        let spec = slug.zip(name).zip(auth_header).zip(timeouts).zip(limits).map(
-            |((((slug, name), auth_header), timeouts), limits)| ServiceSpec {
+        let traffic = problems.check_nested("", self.traffic_draft().parse());
+        let spec = slug.zip(name).zip(auth_header).zip(timeouts).zip(limits).zip(traffic).map(
+            |(((((slug, name), auth_header), timeouts), limits), traffic)| ServiceSpec {
                 slug,
                 name,
                 auth_header,
@@ -276,9 +302,20 @@ impl ServiceDraft {
                 max_body_bytes: self.max_body_bytes,
                 jwt,
                 limits,
+                traffic: Box::new(traffic),
             },
         );
         problems.finish(spec)
+    }
+
+    fn traffic_draft(&self) -> TrafficDraft {
+        TrafficDraft {
+            balancer: self.balancer.clone(),
+            failure_on: self.failure_on.clone(),
+            breaker: self.breaker.clone(),
+            outlier: self.outlier.clone(),
+            retries: self.retries.clone(),
+        }
     }
 
     fn limits_draft(&self) -> ServiceLimitsDraft {
@@ -304,7 +341,7 @@ impl ServiceDraft {
             }
             (Some(url), None) => {
                 let url = problems.check("url", BaseUrl::parse(url));
-                url.map(|url| TargetSpec { url, weight: 1 }).into_iter().collect()
+                url.map(|url| TargetSpec { url, weight: 1, duty: Duty::Serving }).into_iter().collect()
             }
             (None, Some(drafts)) => parse_target_list(drafts, problems),
         }
@@ -326,7 +363,8 @@ fn parse_target_list(drafts: &[TargetDraft], problems: &mut Problems) -> Vec<Tar
         if targets.iter().any(|earlier| earlier.url == url) {
             problems.add(field, "is the URL of an earlier target");
         }
-        targets.push(TargetSpec { url, weight });
+        let duty = if draft.drain == Some(true) { Duty::Draining } else { Duty::Serving };
+        targets.push(TargetSpec { url, weight, duty });
     }
     targets
 }
@@ -388,7 +426,8 @@ mod tests {
     #[test]
     fn every_problem_is_named() {
         let json = r#"{"slug":"A!","targets":[{"url":"ftp://x","weight":0},{"url":"http://h"},{"url":"http://h/"}],
-            "auth_header":"Host","timeouts":{"connect":"0s"},"rules":[{"name":"a","cost":0}]}"#;
+            "auth_header":"Host","timeouts":{"connect":"0s"},"rules":[{"name":"a","cost":0}],
+            "balancer":{"algorithm":"luck"}}"#;
         let problems = draft(json).parse().unwrap_err();
         assert_eq!(
             fields(&problems),
@@ -399,7 +438,8 @@ mod tests {
                 "targets[2].url",
                 "auth_header",
                 "timeouts.connect",
-                "rules[0].cost"
+                "rules[0].cost",
+                "balancer.algorithm"
             ]
         );
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{BodyRead, BudgetRules, Repeatable, Withdrawal};
+use crate::cause::{Cause, Causes};
 use crate::draws::Draws;
 use crate::uptime::micros;
 
@@ -13,28 +14,10 @@ pub struct RetryRules {
     /// Besides the first.
     pub attempts: u32,
     pub causes: Causes,
-    /// Statuses of responses that are not passed on while there is another attempt, in ascending order.
-    pub statuses: Box<[u16]>,
     pub backoff: Backoff,
     pub budget: BudgetRules,
     /// Bodies up to this size are kept, so that they can be sent again.
     pub replay_bytes: u32,
-}
-
-/// Failures without a response that are worth another attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Causes {
-    pub connect: Retried,
-    /// The connection broke before the response's head was whole.
-    pub reset: Retried,
-    /// The target did not answer in time.
-    pub timeout: Retried,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Retried {
-    Yes,
-    No,
 }
 
 /// Waits between attempts: at random, up to a bound that doubles with each ("full jitter": Brooker, Exponential backoff
@@ -43,14 +26,6 @@ pub enum Retried {
 pub struct Backoff {
     pub base: Duration,
     pub longest: Duration,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    Connect,
-    Reset,
-    Timeout,
-    Status(u16),
 }
 
 /// What is known of an attempt that failed.
@@ -106,11 +81,21 @@ pub enum Again {
 }
 
 impl RetryRules {
+    /// Two more attempts, where no connection came about or it broke.
+    pub const DEFAULT: Self = Self {
+        attempts: 2,
+        causes: Causes::RETRIED,
+        backoff: Backoff::DEFAULT,
+        budget: BudgetRules::DEFAULT,
+        replay_bytes: 64 * 1_024,
+    };
+
     /// The budget is asked last: what is not sent again takes nothing out of it.
     pub fn decide(&self, failed: &Failed, random: u64, withdraw: impl FnOnce() -> Withdrawal) -> Again {
         let is_safe = failed.sent == Sent::Nothing || failed.method == Repeatable::Idempotent;
         let has_attempts = failed.attempts <= self.attempts;
-        if !(is_safe && has_attempts && self.is_worth_it(failed.cause) && failed.body == Replay::Possible) {
+        if !(is_safe && has_attempts && self.causes.contain(failed.cause) && failed.body == Replay::Possible)
+        {
             return Again::No;
         }
         let asked_for = match failed.elsewhere {
@@ -126,16 +111,6 @@ impl RetryRules {
             Withdrawal::Granted => Again::After(wait),
             Withdrawal::Refused => Again::No,
         }
-    }
-
-    pub fn is_worth_it(&self, cause: Cause) -> bool {
-        let is_worth_it = match cause {
-            Cause::Connect => self.causes.connect,
-            Cause::Reset => self.causes.reset,
-            Cause::Timeout => self.causes.timeout,
-            Cause::Status(status) => return self.statuses.binary_search(&status).is_ok(),
-        };
-        is_worth_it == Retried::Yes
     }
 }
 
@@ -154,15 +129,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    use crate::cause::CausePattern;
+
     fn rules() -> RetryRules {
-        RetryRules {
-            attempts: 2,
-            causes: Causes { connect: Retried::Yes, reset: Retried::Yes, timeout: Retried::No },
-            statuses: [502, 503].into(),
-            backoff: Backoff::DEFAULT,
-            budget: BudgetRules::DEFAULT,
-            replay_bytes: 0,
-        }
+        let causes = ["connect", "reset", "502", "503"].map(|text| CausePattern::parse(text).unwrap());
+        RetryRules { causes: Causes::new(causes.into()), ..RetryRules::DEFAULT }
     }
 
     const RESET: Failed = Failed {

@@ -11,6 +11,7 @@ mod compiled;
 mod issuers;
 mod keys;
 mod service_limits;
+mod traffic;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub use change::Change;
 pub use compiled::{Consumer, Endpoint, Key, KeyParticulars, Plan, Service, Target};
 pub use issuers::{ForeignToken, KeySource, TokenIssuer, TokenIssuers};
 pub use service_limits::{Rule, ServiceLimits};
+pub use traffic::{Picking, Traffic};
 
 use self::keys::Keys;
 use crate::credential::KeyHash;
@@ -99,6 +101,10 @@ impl Snapshot {
 impl Tenant {
     pub fn service(&self, slug: &str) -> Option<&Service> {
         self.services.get(slug).map(Arc::as_ref)
+    }
+
+    pub fn service_by_id(&self, id: ServiceId) -> Option<&Service> {
+        self.service(self.service_slugs.get(&id)?.as_str())
     }
 
     pub fn has_service(&self, id: ServiceId) -> bool {

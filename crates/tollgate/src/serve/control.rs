@@ -3,8 +3,9 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use arc_swap::ArcSwap;
-use tollgate_admin::{ControlPlane, FirstStart, Settings};
-use tollgate_core::resource::KeyId;
+use tollgate_admin::{ControlPlane, FirstStart, LiveTraffic, Settings};
+use tollgate_core::breaker::Reading;
+use tollgate_core::resource::{KeyId, ServiceId};
 use tollgate_core::snapshot::Snapshot;
 use tollgate_core::usage::KeyUsage;
 use tollgate_counters::LocalCounters;
@@ -37,7 +38,7 @@ impl Control {
         let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
         let counters = Arc::new(LocalCounters::new());
         let proxy = ProxyCell::default();
-        let used = Arc::clone(&proxy);
+        let (used, traffic) = (Arc::clone(&proxy), OfProxy(Arc::clone(&proxy)));
         let settings = Settings {
             sealing: data_dir.sealing_secret()?,
             issuing: config.tokens.issuing.clone(),
@@ -45,6 +46,7 @@ impl Control {
             allow_list: config.upstreams_allowed.clone(),
             admin_token: config.admin_token.as_ref().map(|token| token.as_str().to_owned()),
             last_used: Some(Box::new(move || last_used(&used))),
+            traffic: Some(Box::new(traffic)),
         };
         let (plane, first_start) =
             ControlPlane::open(store.clone(), Arc::clone(&snapshot), Arc::clone(&counters), settings).await?;
@@ -71,6 +73,27 @@ impl Control {
     /// Closes the database, and gives the data directory back.
     pub async fn close(self) {
         self.store.close().await;
+    }
+}
+
+/// What the proxy knows, once it runs.
+struct OfProxy(ProxyCell);
+
+impl OfProxy {
+    fn proxy(&self) -> Option<Arc<Proxy>> {
+        self.0.get().and_then(Weak::upgrade)
+    }
+}
+
+impl LiveTraffic for OfProxy {
+    fn circuit(&self, service: ServiceId) -> Option<Reading> {
+        Some(self.proxy()?.circuit(service))
+    }
+
+    fn reset_circuit(&self, service: ServiceId) {
+        if let Some(proxy) = self.proxy() {
+            proxy.reset_circuit(service);
+        }
     }
 }
 
