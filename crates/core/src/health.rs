@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::resource::TargetId;
 use crate::time::UnixMicros;
 
 /// Results kept of a target.
@@ -46,6 +47,18 @@ impl CheckOutcome {
     pub const fn is_passed(&self) -> bool {
         matches!(self, Self::Passed(_))
     }
+}
+
+/// What is known of a target, for people.
+#[derive(Debug, Clone)]
+pub struct TargetHealth {
+    pub target: TargetId,
+    pub verdict: Verdict,
+    /// How long it is still left out for having failed.
+    pub ejected_for: Option<Duration>,
+    pub in_flight: u32,
+    /// Its checks, the newest last.
+    pub history: Vec<CheckResult>,
 }
 
 /// One target's.

@@ -18,10 +18,12 @@ mod token;
 mod worker;
 
 mod access_log;
+mod ask;
 mod client;
 mod clock;
 mod failures;
 mod gateway;
+mod health;
 mod identity;
 mod key_sets;
 mod live;

@@ -11,7 +11,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tollgate_core::breaker::{Breaker, Reading};
-use tollgate_core::resource::{KeyId, ServiceId};
+use tollgate_core::health::TargetHealth;
+use tollgate_core::resource::{KeyId, ServiceId, TenantId};
 use tollgate_core::snapshot::Snapshot;
 use tollgate_core::usage::KeyUsage;
 use tollgate_counters::LocalCounters;
@@ -19,6 +20,7 @@ use tollgate_counters::LocalCounters;
 use crate::access_log::AccessLogger;
 use crate::forward::{RootsError, connector};
 use crate::gateway::Gateway;
+use crate::health;
 use crate::settings::{AccessLog, Settings};
 use crate::worker::{self, Phase};
 
@@ -72,6 +74,7 @@ impl Proxy {
         let gateway =
             Gateway::new(settings, snapshot, counters, tls, access_log, local_addr.port(), background);
         let gateway = Arc::new(gateway);
+        gateway.background.spawn(health::run(Arc::downgrade(&gateway)));
         let (phase, watcher) = watch::channel(Phase::Serving);
         let mut workers = Vec::with_capacity(listeners.len());
         for (index, listener) in listeners.into_iter().enumerate() {
@@ -122,6 +125,22 @@ impl Proxy {
         if let Some(live) = self.gateway.live.known(service) {
             live.breaker.reset();
         }
+    }
+
+    /// What is known of a service's targets, in the order in which the service has them.
+    pub fn health(&self, tenant: TenantId, service: ServiceId) -> Vec<TargetHealth> {
+        let snapshot = self.gateway.snapshot.load();
+        let found = snapshot.tenant_by_id(tenant).and_then(|tenant| tenant.service_by_id(service));
+        let targets = found.map_or(&[][..], |service| &service.targets);
+        let live = self.gateway.live.service(tenant, service);
+        let now = self.gateway.live.uptime(Instant::now());
+        targets.iter().map(|target| live.target(target.id).read(target.id, now)).collect()
+    }
+
+    /// Asks all of a service's targets now whether they are well. What comes of it is in [`Proxy::health`] then.
+    pub fn check(&self, tenant: TenantId, service: ServiceId) -> impl Future<Output = ()> + Send + use<> {
+        let gateway = Arc::clone(&self.gateway);
+        async move { health::check_service(&gateway, tenant, service).await }
     }
 
     /// Ends the workers, whatever they are doing, and writes the access log out.

@@ -1,5 +1,6 @@
 //! Services whose targets are several, slow, wrong or gone: who gets a request, who gets the next one, and when the
 //! gateway says no by itself.
+#![allow(clippy::expect_used, reason = "clippy's leave for tests covers test functions alone")]
 
 mod harness;
 
@@ -327,11 +328,109 @@ fn what_cannot_be_is_refused_with_its_field() {
 fn an_edit_of_a_service_forgets_nothing_of_its_circuit() {
     let gateway = Gateway::start();
     let url = refusing();
-    let (tenant, key) = expose(&gateway, &[url.clone()], &json!({ "breaker": { "failures": 2 } }));
+    let (tenant, key) =
+        expose(&gateway, std::slice::from_ref(&url), &json!({ "breaker": { "failures": 2 } }));
     for _ in 0..2 {
         get(&gateway, &key).expect(502);
     }
     let service = json!({ "slug": "api", "name": "Renamed", "url": url, "breaker": { "failures": 2 } });
     gateway.admin().put(&tenant.path("services/api"), &service).expect(200);
     get(&gateway, &key).expect(503);
+}
+
+/// Answers checks and requests alike: with 200 while the gate is shut, and with 503 once it is open.
+fn failing_once(gate: &Gate) -> ScriptedUpstream {
+    let fails = gate.clone();
+    ScriptedUpstream::start(move |exchange| {
+        let status = if fails.is_open() { "503 Service Unavailable" } else { "200 OK" };
+        exchange.write(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n"))
+    })
+}
+
+fn health(gateway: &Gateway) -> Value {
+    let list = gateway.admin().get("/api/health/services?tenant=acme").expect(200);
+    list["items"][0].clone()
+}
+
+/// Checked ten times a second; a check that fails decides.
+fn checked_often() -> Value {
+    json!({ "health_check": { "path": "/up", "interval": "100ms", "healthy": 1, "unhealthy": 1 },
+        "outlier": { "enabled": false }, "retries": { "enabled": false }, "breaker": { "enabled": false } })
+}
+
+#[test]
+fn a_target_whose_checks_fail_gets_no_requests() {
+    let fails = Gate::new();
+    let (failing, well) = (failing_once(&fails), failing_once(&Gate::new()));
+    let gateway = with_one_worker();
+    let (_, key) = expose(&gateway, &[failing.url(), well.url()], &checked_often());
+    eventually("both to be found well", || health(&gateway)["status"] == "healthy");
+    fails.open();
+    eventually("one to be found unhealthy", || health(&gateway)["status"] == "degraded");
+    for _ in 0..10 {
+        get(&gateway, &key).expect(200);
+    }
+    let health = health(&gateway);
+    assert_eq!(
+        (&health["targets"][0]["status"], &health["targets"][1]["status"]),
+        (&json!("unhealthy"), &json!("healthy"))
+    );
+    assert_eq!(health["targets"][0]["last_check"]["error"], "status 503");
+    assert!(failing.requests().iter().any(|request| request.target == "/up"));
+}
+
+#[test]
+fn a_target_that_is_gone_is_found_out_and_found_again() {
+    let nginx = Nginx::start("location / { return 200 up; }");
+    let gateway = with_one_worker();
+    let (_, key) = expose(&gateway, &[refusing(), nginx.url()], &checked_often());
+    eventually("one to be found unhealthy", || health(&gateway)["status"] == "degraded");
+    for _ in 0..10 {
+        get(&gateway, &key).expect(200);
+    }
+}
+
+#[test]
+fn where_all_checks_fail_requests_go_to_all_targets() {
+    let fails = Gate::new();
+    fails.open();
+    let failing = [(); 2].map(|()| failing_once(&fails));
+    let gateway = with_one_worker();
+    let (_, key) = expose(&gateway, &[failing[0].url(), failing[1].url()], &checked_often());
+    eventually("both to be found unhealthy", || health(&gateway)["status"] == "unhealthy");
+    get(&gateway, &key).expect(503);
+}
+
+#[test]
+fn targets_are_checked_on_demand() {
+    let nginx = Nginx::start("location / { return 204; }");
+    let gateway = Gateway::start();
+    let tenant = gateway.tenant("acme");
+    tenant.service("up", &nginx.url()).service("down", &refusing());
+    let check = |service: &str| {
+        gateway
+            .admin()
+            .post(&tenant.path(&format!("services/{service}/health-check")), &json!({}))
+            .expect(200)
+    };
+    let up = check("up");
+    assert_eq!((&up["status"], &up["targets"][0]["last_check"]["status"]), (&json!("healthy"), &json!(204)));
+    assert!(up["targets"][0]["last_check"]["latency_ms"].as_f64() > Some(0.0));
+    assert_eq!(check("down")["targets"][0]["last_check"]["passed"], false);
+    let all = gateway.admin().post(&tenant.path("health/check-all"), &json!({})).expect(200);
+    assert_eq!(all["items"][0]["targets"][0]["history"].as_array().map(Vec::len), Some(2));
+    // Nothing was written of checks: what they find decides nothing.
+    let key = tenant.unlimited_key();
+    gateway.client().get("/acme/down", &[("X-API-Key", &key)]).expect(502);
+}
+
+#[test]
+fn the_example_of_balancing_is_one_that_can_be_applied() {
+    let gateway = Gateway::start();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/balancing.yaml");
+    gateway.command(&["config", "apply", file]).success();
+    let service = gateway.admin().get("/api/services/api?tenant=balanced").expect(200);
+    assert_eq!(service["balancer"]["algorithm"], "latency");
+    let again = gateway.command(&["config", "apply", file]).success().text();
+    assert_eq!(again, "tenants: 1 unchanged\nservices: 1 unchanged\nkeys: 1 unchanged\n");
 }

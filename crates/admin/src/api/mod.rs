@@ -21,6 +21,7 @@ mod plans;
 mod refusal;
 mod responses;
 mod scope;
+mod service_health;
 mod services;
 mod tenants;
 mod tokens;
@@ -54,6 +55,7 @@ fn routes() -> OpenApiRouter<ControlPlane> {
         .merge(tenants::routes())
         .merge(services::routes())
         .merge(circuits::routes())
+        .merge(service_health::routes())
         .merge(plans::routes())
         .merge(consumers::routes())
         .merge(keys::routes())

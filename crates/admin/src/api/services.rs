@@ -5,9 +5,9 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use tollgate_core::balance::Duty;
 use tollgate_core::resource::{
-    AnonymousDraft, BalancerDraft, BreakerDraft, JwtIssuerDraft, LimitDraft, OutlierDraft, RetriesDraft,
-    RuleDraft, Service, ServiceDraft, ServiceId, ServiceLimits, ServiceLimitsDraft, ServiceSlug, Target,
-    TimeoutsDraft, Traffic, TrafficDraft,
+    AnonymousDraft, BalancerDraft, BreakerDraft, HealthCheckDraft, JwtIssuerDraft, LimitDraft, OutlierDraft,
+    RetriesDraft, RuleDraft, Service, ServiceDraft, ServiceId, ServiceLimits, ServiceLimitsDraft,
+    ServiceSlug, Target, TimeoutsDraft, Traffic, TrafficDraft,
 };
 use tollgate_store::{Read, Stored};
 use utoipa::ToSchema;
@@ -77,12 +77,14 @@ pub struct TrafficView {
     breaker: Option<BreakerDraft>,
     outlier: Option<OutlierDraft>,
     retries: Option<RetriesDraft>,
+    health_check: Option<HealthCheckDraft>,
 }
 
 impl From<&Traffic> for TrafficView {
     fn from(traffic: &Traffic) -> Self {
-        let TrafficDraft { balancer, failure_on, breaker, outlier, retries } = TrafficDraft::from(traffic);
-        Self { balancer, failure_on, breaker, outlier, retries }
+        let TrafficDraft { balancer, failure_on, breaker, outlier, retries, health_check } =
+            TrafficDraft::from(traffic);
+        Self { balancer, failure_on, breaker, outlier, retries, health_check }
     }
 }
 

@@ -8,7 +8,9 @@ use smol_str::SmolStr;
 
 use super::jwt::{JwtIssuer, JwtIssuerDraft, JwtIssuerSpec, parse_issuers};
 use super::text::parsed;
-use super::traffic::{BalancerDraft, BreakerDraft, OutlierDraft, RetriesDraft, Traffic, TrafficDraft};
+use super::traffic::{
+    BalancerDraft, BreakerDraft, HealthCheckDraft, OutlierDraft, RetriesDraft, Traffic, TrafficDraft,
+};
 use super::{
     AnonymousDraft, BaseUrl, DisplayName, DurationText, LimitDraft, RuleDraft, ServiceId, ServiceLimits,
     ServiceLimitsDraft, ServiceSlug, TargetId, TenantId,
@@ -220,6 +222,9 @@ pub struct ServiceDraft {
     /// When a request that failed goes out again; where left out, the usual for services of several targets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<RetriesDraft>,
+    /// How targets are asked whether they are well; not at all where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheckDraft>,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -315,6 +320,7 @@ impl ServiceDraft {
             breaker: self.breaker.clone(),
             outlier: self.outlier.clone(),
             retries: self.retries.clone(),
+            health_check: self.health_check.clone(),
         }
     }
 

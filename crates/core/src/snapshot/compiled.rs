@@ -158,6 +158,11 @@ impl Service {
         self.traffic.as_deref().map_or(Some(USUAL), |traffic| traffic.breaker.as_ref())
     }
 
+    /// How its targets are asked whether they are well, where they are.
+    pub fn health_check(&self) -> Option<&resource::HealthCheck> {
+        self.traffic.as_deref()?.health_check.as_ref()
+    }
+
     /// What counts as a failure.
     pub fn failures(&self) -> &Causes {
         const USUAL: &Causes = &Causes::FAILURES;

@@ -79,6 +79,10 @@ impl Snapshot {
         self.tenants.get(slug).map(Arc::as_ref)
     }
 
+    pub fn tenants(&self) -> impl Iterator<Item = &Tenant> {
+        self.tenants.values().map(Arc::as_ref)
+    }
+
     pub fn tenant_by_id(&self, id: TenantId) -> Option<&Tenant> {
         self.tenants.get(self.tenant_slugs.get(&id)?).map(Arc::as_ref)
     }

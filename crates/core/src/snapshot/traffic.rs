@@ -4,7 +4,7 @@ use crate::balance::{Duty, Ring, SlowStart};
 use crate::breaker::BreakerRules;
 use crate::cause::Causes;
 use crate::outlier::OutlierRules;
-use crate::resource::{self, BalancerAlgorithm, HashOn, Setting};
+use crate::resource::{self, BalancerAlgorithm, HashOn, HealthCheck, Setting};
 use crate::retry::RetryRules;
 
 #[derive(Debug, Clone)]
@@ -16,6 +16,7 @@ pub struct Traffic {
     /// `None` where there is but one target: it would be left out for nothing.
     pub outlier: Option<OutlierRules>,
     pub retries: Option<RetryRules>,
+    pub health_check: Option<HealthCheck>,
 }
 
 #[derive(Debug, Clone)]
@@ -46,6 +47,10 @@ impl Traffic {
                 Setting::Usual => usual_retries,
                 Setting::Off => None,
                 Setting::On(rules) => Some(rules.clone()),
+            },
+            health_check: match &written.health_check {
+                Setting::Usual | Setting::Off => None,
+                Setting::On(check) => Some(check.clone()),
             },
         }))
     }

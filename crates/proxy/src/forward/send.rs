@@ -28,7 +28,7 @@ use crate::record::Record;
 use crate::rejection::Rejection;
 use crate::request::Request;
 use crate::route::Selected;
-use crate::wire::{Buffers, Pump, Stream, tunnel};
+use crate::wire::{Buffers, Pump, Side, Stream, tunnel};
 use crate::worker::Worker;
 
 /// Everything that forwarding needs of a request.
@@ -139,8 +139,9 @@ pub(crate) async fn send(
                             continue;
                         }
                         let sent = if failed.bytes_sent == 0 { Sent::Nothing } else { Sent::Something };
+                        let cause = failure.cause().filter(|_| !client_was_awaited(&failure, &attempt));
                         let stumble = Stumble::of(sent, &upload, kept_body);
-                        let wait = journey.failed(failure.cause(), stumble, Instant::now());
+                        let wait = journey.failed(cause, stumble, Instant::now());
                         wait.ok_or(Rejection::Upstream(failure))?
                     }
                 }
@@ -158,6 +159,13 @@ pub(crate) async fn send(
         write_head(forward, sides, journey.target());
         pooled = check_out(forward, journey.target());
     }
+}
+
+/// Whether the time was over while the client had not sent its body: that says nothing of the target.
+fn client_was_awaited(failure: &UpstreamFailure, attempt: &Attempt<'_>) -> bool {
+    matches!(failure, UpstreamFailure::TotalTimeout)
+        && attempt.upload_state == Upload::Flowing
+        && attempt.upload.waiting_for() == Side::Source
 }
 
 fn check_out(forward: &Forward<'_, '_>, target: &Target) -> Option<Stream> {

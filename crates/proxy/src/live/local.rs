@@ -173,12 +173,12 @@ fn derive(targets: &[Arc<TargetLive>], service: &Service, traffic: &Traffic, now
         .targets
         .iter()
         .zip(targets)
-        .map(|(target, live)| Standing {
-            weight: target.weight,
-            duty: target.duty,
-            health: Verdict::Unknown,
-            ejected_until: traffic.outlier.and_then(|_| live.ejected_until()),
-            back_since: None,
+        .map(|(target, live)| {
+            // What a check on demand has found decides nothing.
+            let (health, back_since) =
+                if traffic.health_check.is_some() { live.checked() } else { (Verdict::Unknown, None) };
+            let ejected_until = traffic.outlier.and_then(|_| live.ejected_until());
+            Standing { weight: target.weight, duty: target.duty, health, ejected_until, back_since }
         })
         .collect();
     let most_ejected_percent = traffic.outlier.map_or(0, |rules| rules.most_ejected_percent);

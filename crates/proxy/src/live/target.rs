@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use tollgate_core::balance::Load;
+use tollgate_core::health::{CheckResult, Health, TargetHealth, Thresholds, Verdict};
 use tollgate_core::outlier::{Ejection, Outcome, OutlierRules, Suspect};
+use tollgate_core::resource::TargetId;
 use tollgate_core::uptime::Uptime;
 
 #[derive(Default)]
@@ -13,6 +15,14 @@ pub(crate) struct TargetLive {
     /// Whether it has failed since its last success; written under the lock.
     is_suspected: AtomicBool,
     suspect: Mutex<Suspect>,
+    checked: Mutex<Checked>,
+}
+
+#[derive(Default)]
+struct Checked {
+    health: Health,
+    /// When it was last found well after having been unhealthy.
+    back_since: Option<Uptime>,
 }
 
 impl TargetLive {
@@ -22,6 +32,36 @@ impl TargetLive {
 
     pub fn ejected_until(&self) -> Option<Uptime> {
         self.suspect.lock().ejected_until()
+    }
+
+    /// What its checks say, and since when it has been back.
+    pub fn checked(&self) -> (Verdict, Option<Uptime>) {
+        let checked = self.checked.lock();
+        (checked.health.verdict(), checked.back_since)
+    }
+
+    /// Takes the result of a check; the new verdict where it changes that.
+    pub fn note_check(&self, result: CheckResult, thresholds: Thresholds, now: Uptime) -> Option<Verdict> {
+        let mut checked = self.checked.lock();
+        let before = checked.health.verdict();
+        let verdict = checked.health.note(result, thresholds)?;
+        if before == Verdict::Unhealthy {
+            checked.back_since = Some(now);
+        }
+        Some(verdict)
+    }
+
+    /// For people.
+    pub fn read(&self, target: TargetId, now: Uptime) -> TargetHealth {
+        let ejected_until = self.ejected_until().filter(|&until| until > now);
+        let checked = self.checked.lock();
+        TargetHealth {
+            target,
+            verdict: checked.health.verdict(),
+            ejected_for: ejected_until.map(|until| until.since(now)),
+            in_flight: self.load.in_flight(),
+            history: checked.health.history().cloned().collect(),
+        }
     }
 
     /// Takes how a request went. While all is well that is one look at what nobody writes.

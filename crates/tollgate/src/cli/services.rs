@@ -137,6 +137,7 @@ impl ResourceVerb for Verb {
             "breaker",
             "outlier",
             "retries",
+            "health_check",
         ],
     };
 

@@ -1,11 +1,14 @@
 //! The control plane of this process, on its data directory; with or without a proxy beside it.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock, Weak};
 
 use arc_swap::ArcSwap;
 use tollgate_admin::{ControlPlane, FirstStart, LiveTraffic, Settings};
 use tollgate_core::breaker::Reading;
-use tollgate_core::resource::{KeyId, ServiceId};
+use tollgate_core::health::TargetHealth;
+use tollgate_core::resource::{KeyId, ServiceId, TenantId};
 use tollgate_core::snapshot::Snapshot;
 use tollgate_core::usage::KeyUsage;
 use tollgate_counters::LocalCounters;
@@ -93,6 +96,18 @@ impl LiveTraffic for OfProxy {
     fn reset_circuit(&self, service: ServiceId) {
         if let Some(proxy) = self.proxy() {
             proxy.reset_circuit(service);
+        }
+    }
+
+    fn health(&self, tenant: TenantId, service: ServiceId) -> Option<Vec<TargetHealth>> {
+        Some(self.proxy()?.health(tenant, service))
+    }
+
+    fn check(&self, tenant: TenantId, service: ServiceId) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        match self.proxy() {
+            // The check holds no proxy: one that ends meanwhile is not kept from it.
+            Some(proxy) => Box::pin(proxy.check(tenant, service)),
+            None => Box::pin(std::future::ready(())),
         }
     }
 }

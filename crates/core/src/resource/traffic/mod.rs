@@ -2,6 +2,7 @@
 
 mod balancer;
 mod breaker;
+mod health_check;
 mod outlier;
 mod parts;
 mod retries;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use balancer::{Algorithm, Balancer, BalancerDraft, HashOn, SlowStartDraft};
 pub use breaker::BreakerDraft;
+pub use health_check::{HealthCheck, HealthCheckDraft};
 pub use outlier::OutlierDraft;
 pub use retries::{BackoffDraft, RetriesDraft};
 
@@ -27,6 +29,7 @@ pub struct Traffic {
     pub breaker: Setting<BreakerRules>,
     pub outlier: Setting<OutlierRules>,
     pub retries: Setting<RetryRules>,
+    pub health_check: Setting<HealthCheck>,
 }
 
 /// What was not written is as it is usual for the service's number of targets.
@@ -46,6 +49,7 @@ impl Default for Traffic {
             breaker: Setting::Usual,
             outlier: Setting::Usual,
             retries: Setting::Usual,
+            health_check: Setting::Usual,
         }
     }
 }
@@ -64,6 +68,8 @@ pub struct TrafficDraft {
     pub outlier: Option<OutlierDraft>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<RetriesDraft>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheckDraft>,
 }
 
 impl TrafficDraft {
@@ -81,13 +87,16 @@ impl TrafficDraft {
         let outlier = problems.check_nested("outlier", outlier);
         let retries = self.retries.as_ref().map_or_else(|| Ok(Setting::Usual), RetriesDraft::parse);
         let retries = problems.check_nested("retries", retries);
-        let traffic = balancer.zip(failures).zip(breaker).zip(outlier).zip(retries).map(
-            |((((balancer, failures), breaker), outlier), retries)| Traffic {
+        let check = self.health_check.as_ref().map_or_else(|| Ok(Setting::Usual), HealthCheckDraft::parse);
+        let check = problems.check_nested("health_check", check);
+        let traffic = balancer.zip(failures).zip(breaker).zip(outlier).zip(retries).zip(check).map(
+            |(((((balancer, failures), breaker), outlier), retries), health_check)| Traffic {
                 balancer,
                 failures,
                 breaker,
                 outlier,
                 retries,
+                health_check,
             },
         );
         problems.finish(traffic)
@@ -103,6 +112,7 @@ impl From<&Traffic> for TrafficDraft {
             breaker: traffic.breaker.written(BreakerDraft::off),
             outlier: traffic.outlier.written(OutlierDraft::off),
             retries: traffic.retries.written(RetriesDraft::off),
+            health_check: traffic.health_check.written(HealthCheckDraft::off),
         }
     }
 }

@@ -16,7 +16,9 @@ const WHOLE: &str = r#"{
     "outlier":{"consecutive":3,"error_percent":40,"minimum_requests":5,"window":"20s","ejection":"10s",
         "longest_ejection":"1m","most_ejected_percent":30},
     "retries":{"attempts":1,"on":["connect","5xx"],"backoff":{"base":"10ms","longest":"1s"},"budget_percent":10,
-        "replay_bytes":0}}"#;
+        "replay_bytes":0},
+    "health_check":{"path":"/up?deep=1","interval":"5s","timeout":"1s","expect":["204","3xx"],"healthy":1,"unhealthy":2,
+        "jitter_percent":0}}"#;
 
 #[test]
 fn what_is_written_parses_back() {
@@ -54,7 +56,9 @@ fn every_problem_is_named() {
             "breaker":{"failures":0,"recovery":"48h","probes":0,"minimum_requests":3},
             "outlier":{"consecutive":0,"window":"1s","ejection":"10m","most_ejected_percent":101},
             "retries":{"attempts":0,"on":["never"],"backoff":{"base":"1s","longest":"1ms"},"budget_percent":101,
-                "replay_bytes":9999999}}"#
+                "replay_bytes":9999999},
+            "health_check":{"path":"up","interval":"1ms","timeout":"1m","expect":["connect"],"healthy":0,
+                "jitter_percent":51}}"#
         ),
         [
             "balancer.algorithm",
@@ -75,6 +79,12 @@ fn every_problem_is_named() {
             "retries.attempts",
             "retries.backoff.longest",
             "retries.replay_bytes",
+            "health_check.path",
+            "health_check.interval",
+            "health_check.timeout",
+            "health_check.expect[0]",
+            "health_check.healthy",
+            "health_check.jitter_percent",
         ]
     );
 }
