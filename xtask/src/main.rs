@@ -1,7 +1,8 @@
-//! What a developer runs: `cargo xtask test` and `cargo xtask bench`.
+//! What a developer runs: `cargo xtask test`, `cargo xtask bench` and `cargo xtask chaos`.
 
 mod apt;
 mod bench;
+mod chaos;
 mod command;
 mod test;
 mod tools;
@@ -23,12 +24,15 @@ enum Task {
     Test(test::Args),
     /// Measure Tollgate beside its peers; a full run writes docs/benchmarks.md.
     Bench(bench::Args),
+    /// Kill, freeze, slow and restart targets under load, and show what clients see.
+    Chaos(chaos::Args),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Test(args) => test::run(&args),
         Task::Bench(args) => bench::run(&args),
+        Task::Chaos(args) => chaos::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

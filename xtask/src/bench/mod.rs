@@ -5,20 +5,20 @@
 
 mod bodies;
 mod body_upstream;
-mod client;
+pub(crate) mod client;
 mod idle;
 mod load;
 mod machine;
 mod nginx;
 mod nodes;
 mod peers;
-mod process;
+pub(crate) mod process;
 mod ready;
 mod report;
 mod requests;
 mod scale;
 mod stats;
-mod tollgate;
+pub(crate) mod tollgate;
 mod usage;
 
 use std::fs;
