@@ -1,7 +1,8 @@
-//! What a developer runs: `cargo xtask test`, `cargo xtask bench` and `cargo xtask dist`.
+//! What a developer runs: `cargo xtask test`, `cargo xtask bench`, `cargo xtask chaos` and `cargo xtask dist`.
 
 mod apt;
 mod bench;
+mod chaos;
 mod command;
 mod dist;
 mod test;
@@ -26,6 +27,8 @@ enum Task {
     Bench(bench::Args),
     /// Build the binary as it is shipped, optimised by a profile of it under load; prints where it is.
     Dist,
+    /// Kill, freeze, slow and restart targets under load, and show what clients see.
+    Chaos(chaos::Args),
 }
 
 fn main() -> ExitCode {
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Dist => dist::run(),
+        Task::Chaos(args) => chaos::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

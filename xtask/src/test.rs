@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 
-use crate::{command, tools};
+use crate::{chaos, command, tools};
 
 /// How long each fuzz target runs in the long profile.
 const FUZZ_TIME: Duration = Duration::from_mins(1);
@@ -16,7 +16,7 @@ const LONG_PROPTEST_CASES: u32 = 10_000;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// `long` tries more cases per property and fuzzes each fuzz target for a minute.
+    /// `long` tries more cases per property, fuzzes each fuzz target for a minute, and disturbs targets under load.
     #[arg(long, value_enum, default_value_t = Profile::Normal)]
     profile: Profile,
 
@@ -42,7 +42,10 @@ pub fn run(args: &Args) -> Result<()> {
     command::run(command::cargo().args(["test", "--doc", "--workspace", "--locked"]))?;
     match args.profile {
         Profile::Normal => Ok(()),
-        Profile::Long => fuzz(),
+        Profile::Long => {
+            fuzz()?;
+            chaos::run(&chaos::Args::default())
+        }
     }
 }
 

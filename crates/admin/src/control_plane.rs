@@ -29,6 +29,7 @@ use crate::reports::Reports;
 use crate::sealing::SealingSecret;
 use crate::throttle::Throttle;
 use crate::token::{NoRandomness, Token, TokenKind};
+use crate::traffic::LiveTraffic;
 use crate::{api, clock};
 
 const USUAL_ROTATION: Duration = Duration::from_hours(30 * 24);
@@ -52,6 +53,8 @@ pub struct Settings {
     pub last_used: Option<Box<dyn LastUsed>>,
     /// What `/metrics` says of this process; nothing where `None`.
     pub metrics: Option<MetricsSource>,
+    /// The proxy of this process, where there may be one.
+    pub traffic: Option<Box<dyn LiveTraffic>>,
 }
 
 /// In Prometheus' text format.
@@ -68,6 +71,7 @@ impl Settings {
             admin_token: None,
             last_used: None,
             metrics: None,
+            traffic: None,
         }
     }
 }
@@ -106,6 +110,7 @@ pub(crate) struct Inner {
     pub admin_token: KeyHash,
     pub last_used: Option<Box<dyn LastUsed>>,
     pub metrics: Option<MetricsSource>,
+    pub traffic: Option<Box<dyn LiveTraffic>>,
     /// Held by whoever writes, from the first row to the published snapshot.
     pub turn: Arc<Mutex<()>>,
     pub passwords: Passwords,
@@ -141,6 +146,7 @@ impl ControlPlane {
             admin_token,
             last_used: settings.last_used,
             metrics: settings.metrics,
+            traffic: settings.traffic,
             turn: Arc::default(),
             passwords: Passwords::new(),
             throttle: Throttle::default(),

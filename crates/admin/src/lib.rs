@@ -20,6 +20,7 @@ mod reports;
 mod sealing;
 mod throttle;
 mod token;
+mod traffic;
 
 pub use connection::{ClientCertificate, Connection};
 pub use control_plane::{ControlPlane, FirstStart, MetricsSource, OpenError, Settings};
@@ -28,3 +29,4 @@ pub use jobs::LastUsed;
 pub use principal::Principal;
 pub use sealing::SealingSecret;
 pub use token::NoRandomness;
+pub use traffic::LiveTraffic;

@@ -90,6 +90,7 @@ fn service() -> Change {
         url: BaseUrl::parse("http://upstream.example").unwrap(),
         weight: 1,
         reach: tollgate_core::address::Reach::Public,
+        duty: tollgate_core::balance::Duty::Serving,
     };
     Change::PutService(Service {
         id: SERVICE,
@@ -102,6 +103,7 @@ fn service() -> Change {
         max_body_bytes: None,
         jwt: Vec::new(),
         limits: ServiceLimits::default(),
+        traffic: Box::default(),
     })
 }
 

@@ -3,16 +3,24 @@
 
 pub mod address;
 pub mod balance;
+pub mod breaker;
+pub mod cause;
+pub mod channel;
 pub mod credential;
+pub mod draws;
 pub mod feed;
+pub mod health;
 pub mod limit;
+pub mod outlier;
 pub mod problem;
 pub mod resource;
 pub mod retry;
 pub mod routing;
 pub mod snapshot;
+pub mod tally;
 pub mod time;
 pub mod token;
+pub mod uptime;
 pub mod usage;
 
 pub use problem::{Problem, Problems};

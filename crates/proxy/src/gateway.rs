@@ -19,6 +19,7 @@ use crate::access_log::AccessLogger;
 use crate::failures::FailedCredentials;
 use crate::forward::Pools;
 use crate::key_sets::KeySets;
+use crate::live::Live;
 use crate::settings::Settings;
 
 pub(crate) struct Gateway {
@@ -34,6 +35,8 @@ pub(crate) struct Gateway {
     /// Where work is done that no worker must wait for.
     pub background: Handle,
     pub failed_credentials: FailedCredentials,
+    /// What is known of services and targets.
+    pub live: Live,
     pub via: Via,
     /// Port that clients reach the proxy at.
     pub port: u16,
@@ -110,6 +113,7 @@ impl Gateway {
             access_log,
             key_sets: KeySets::default(),
             background,
+            live: Live::default(),
             via: Via::random(),
             port,
             draining: AtomicBool::new(false),

@@ -19,12 +19,15 @@ mod usage;
 mod worker;
 
 mod access_log;
+mod ask;
 mod client;
 mod clock;
 mod failures;
 mod gateway;
+mod health;
 mod identity;
 mod key_sets;
+mod live;
 mod message;
 mod rejection;
 mod session;

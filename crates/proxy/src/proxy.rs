@@ -5,12 +5,15 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tollgate_core::resource::KeyId;
+use tollgate_core::breaker::{Breaker, Reading};
+use tollgate_core::health::TargetHealth;
+use tollgate_core::resource::{KeyId, ServiceId, TenantId};
 use tollgate_core::snapshot::Snapshot;
 use tollgate_core::usage::KeyUsage;
 use tollgate_counters::Counters;
@@ -18,6 +21,7 @@ use tollgate_counters::Counters;
 use crate::access_log::AccessLogger;
 use crate::forward::{RootsError, client_config};
 use crate::gateway::Gateway;
+use crate::health;
 use crate::settings::{AccessLog, Settings};
 use crate::worker::{self, Phase};
 
@@ -71,6 +75,7 @@ impl Proxy {
         let gateway =
             Gateway::new(settings, snapshot, counters, tls, access_log, local_addr.port(), background);
         let gateway = Arc::new(gateway);
+        gateway.background.spawn(health::run(Arc::downgrade(&gateway)));
         let (phase, watcher) = watch::channel(Phase::Serving);
         let mut workers = Vec::with_capacity(listeners.len());
         for (index, listener) in listeners.into_iter().enumerate() {
@@ -114,6 +119,36 @@ impl Proxy {
     /// How keys were used since the last call.
     pub fn take_key_usage(&self) -> Vec<(KeyId, KeyUsage)> {
         self.gateway.take_key_usage()
+    }
+
+    /// A service's circuit; as it is at first where no request has come for it.
+    pub fn circuit(&self, service: ServiceId) -> Reading {
+        let live = &self.gateway.live;
+        let now = live.uptime(Instant::now());
+        live.known(service).map_or_else(|| Breaker::default().read(now), |live| live.breaker.read(now))
+    }
+
+    /// Closes a service's circuit.
+    pub fn reset_circuit(&self, service: ServiceId) {
+        if let Some(live) = self.gateway.live.known(service) {
+            live.breaker.reset();
+        }
+    }
+
+    /// What is known of a service's targets, in the order in which the service has them.
+    pub fn health(&self, tenant: TenantId, service: ServiceId) -> Vec<TargetHealth> {
+        let snapshot = self.gateway.snapshot.load();
+        let found = snapshot.tenant_by_id(tenant).and_then(|tenant| tenant.service_by_id(service));
+        let targets = found.map_or(&[][..], |service| &service.targets);
+        let live = self.gateway.live.service(tenant, service);
+        let now = self.gateway.live.uptime(Instant::now());
+        targets.iter().map(|target| live.target(target.id).read(target.id, now)).collect()
+    }
+
+    /// Asks all of a service's targets now whether they are well. What comes of it is in [`Proxy::health`] then.
+    pub fn check(&self, tenant: TenantId, service: ServiceId) -> impl Future<Output = ()> + Send + use<> {
+        let gateway = Arc::clone(&self.gateway);
+        async move { health::check_service(&gateway, tenant, service).await }
     }
 
     /// Ends the workers, whatever they are doing, and writes the access log out.

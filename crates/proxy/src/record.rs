@@ -4,6 +4,7 @@
 use std::rc::Rc;
 use std::time::Instant;
 
+use tollgate_core::breaker::State;
 use tollgate_http1::RequestHead;
 
 use crate::authenticate::Caller;
@@ -37,6 +38,8 @@ pub(crate) struct Record<'r> {
     /// Payload of the response that went to the client.
     pub body_bytes: u64,
     pub limited: Limited,
+    /// The service's circuit, where the request came that far.
+    pub circuit: Option<State>,
     /// When the target's response began.
     pub upstream_began: Option<Instant>,
     /// When the last of the response was there to be written; the end of the request where nothing is said.
@@ -73,6 +76,7 @@ impl<'r> Record<'r> {
             status: None,
             body_bytes: 0,
             limited: Limited::No,
+            circuit: None,
             upstream_began: None,
             ended: None,
         })
@@ -124,7 +128,14 @@ impl<'r> Record<'r> {
             Limited::Yes => b"true".as_slice(),
             Limited::No => b"false",
         });
-        out.extend_from_slice(b",\"circuit\":null,\"cache\":null}\n");
+        out.extend_from_slice(b",\"circuit\":");
+        out.extend_from_slice(match self.circuit {
+            Some(State::Closed) => b"\"closed\"".as_slice(),
+            Some(State::Open) => b"\"open\"",
+            Some(State::HalfOpen) => b"\"half_open\"",
+            None => b"null",
+        });
+        out.extend_from_slice(b",\"cache\":null}\n");
     }
 
     fn write_names(&self, out: &mut Vec<u8>) {

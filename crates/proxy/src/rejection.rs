@@ -53,6 +53,10 @@ pub(crate) enum Rejection {
     Panicked,
     // The upstream's.
     NoTarget,
+    /// The service has failed too often of late.
+    CircuitOpen {
+        retry_after_secs: u64,
+    },
     Upstream(UpstreamFailure),
 }
 
@@ -223,7 +227,12 @@ impl Rejection {
             Self::NoTarget => Appearance {
                 proxy_error: Some("destination_unavailable"),
                 retry_after_secs: Some(1),
-                ..plain(503, Upstream, "The service has no target")
+                ..plain(503, Upstream, "The service has no target that takes requests")
+            },
+            Self::CircuitOpen { retry_after_secs } => Appearance {
+                proxy_error: Some("destination_unavailable"),
+                retry_after_secs: Some(*retry_after_secs),
+                ..plain(503, Upstream, "The service has failed too often: its circuit is open")
             },
             Self::Upstream(failure) => {
                 let (status, message, proxy_error) = failure.appearance();

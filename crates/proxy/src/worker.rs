@@ -12,13 +12,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
-use tollgate_core::balance::SmoothWeighted;
 use tollgate_core::resource::{KeyId, ServiceId, TenantId};
-use tollgate_core::snapshot::{Service, Snapshot, Target};
+use tollgate_core::snapshot::Snapshot;
 
 use crate::clock::Clock;
 use crate::connection;
 use crate::gateway::Gateway;
+use crate::live::LocalService;
 use crate::message::TimeTexts;
 use crate::session::{Session, SessionGuard};
 use crate::token::VerifiedTokens;
@@ -44,9 +44,9 @@ pub(crate) struct Worker {
     sessions: RefCell<Vec<Box<Session>>>,
     spare_buffers: Rc<SpareBuffers>,
     log_lines: RefCell<Vec<u8>>,
-    cursors: RefCell<Cursors>,
-    /// The revision that the cursors were last compared with.
-    cursors_revision: Cell<Option<u64>>,
+    services: RefCell<Services>,
+    /// The revision that the services were last compared with.
+    services_revision: Cell<Option<u64>>,
     /// Uses of keys, one after another: a look-up for each would cost a request two cache misses.
     /// With the second, in four bytes: until 2106.
     key_uses: RefCell<Vec<(KeyId, u32)>>,
@@ -56,7 +56,7 @@ pub(crate) struct Worker {
     random: Cell<u64>,
 }
 
-type Cursors = std::collections::HashMap<(TenantId, ServiceId), SmoothWeighted, ahash::RandomState>;
+type Services = std::collections::HashMap<ServiceId, Rc<LocalService>, ahash::RandomState>;
 
 struct CachedSnapshot {
     source: Cache<Arc<arc_swap::ArcSwap<Snapshot>>, Arc<Snapshot>>,
@@ -87,8 +87,8 @@ impl Worker {
             sessions: RefCell::default(),
             spare_buffers: Rc::default(),
             log_lines: RefCell::default(),
-            cursors: RefCell::default(),
-            cursors_revision: Cell::default(),
+            services: RefCell::default(),
+            services_revision: Cell::default(),
             key_uses: RefCell::default(),
             key_rejections: RefCell::default(),
             verified_tokens: RefCell::default(),
@@ -125,15 +125,13 @@ impl Worker {
         }
     }
 
-    /// The target for the next request of `service`.
-    pub fn pick_target<'s>(&self, tenant: TenantId, service: &'s Service) -> Option<&'s Target> {
-        if let [only] = &*service.targets {
-            return Some(only);
-        }
-        let mut cursors = self.cursors.borrow_mut();
-        let cursor = cursors.entry((tenant, service.id)).or_default();
-        let picked = cursor.pick(service.targets.iter().map(|target| target.weight))?;
-        service.targets.get(picked)
+    /// What is known of a service.
+    pub fn live(&self, tenant: TenantId, service: ServiceId) -> Rc<LocalService> {
+        let mut services = self.services.borrow_mut();
+        let live = services
+            .entry(service)
+            .or_insert_with(|| Rc::new(LocalService::new(self.gateway.live.service(tenant, service))));
+        Rc::clone(live)
     }
 
     pub fn note_use(&self, key: KeyId, now_secs: u64) {
@@ -202,13 +200,14 @@ impl Worker {
         self.hand_over_uses();
     }
 
-    /// Drops the cursors of services that are gone.
+    /// Drops what is known of services that are gone.
     fn forget_services(&self) {
         let snapshot = self.snapshot();
-        if self.cursors_revision.replace(Some(snapshot.revision())) != Some(snapshot.revision()) {
-            self.cursors.borrow_mut().retain(|&(tenant, service), _| {
-                snapshot.tenant_by_id(tenant).is_some_and(|tenant| tenant.has_service(service))
+        if self.services_revision.replace(Some(snapshot.revision())) != Some(snapshot.revision()) {
+            self.services.borrow_mut().retain(|&service, live| {
+                snapshot.tenant_by_id(live.shared.tenant).is_some_and(|tenant| tenant.has_service(service))
             });
+            self.gateway.live.forget(&snapshot);
         }
     }
 }

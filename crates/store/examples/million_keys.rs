@@ -11,7 +11,7 @@ use tollgate_core::resource::{
     Timeouts,
 };
 use tollgate_core::snapshot::{Change, Snapshot};
-use tollgate_core::{address::Reach, problem::Problems};
+use tollgate_core::{address::Reach, balance::Duty, problem::Problems};
 use tollgate_store::Store;
 use uuid::Uuid;
 
@@ -123,11 +123,18 @@ async fn fill(store: &Store, count: u32) -> Outcome<()> {
         slug: ServiceSlug::parse("api")?,
         name,
         auth_header: HeaderName::parse("X-API-Key")?,
-        targets: vec![Target { id: TargetId(Uuid::now_v7()), url, weight: 1, reach: Reach::Public }],
+        targets: vec![Target {
+            id: TargetId(Uuid::now_v7()),
+            url,
+            weight: 1,
+            duty: Duty::Serving,
+            reach: Reach::Public,
+        }],
         timeouts: Timeouts::default(),
         max_body_bytes: None,
         jwt: Vec::new(),
         limits: ServiceLimits::default(),
+        traffic: Box::default(),
     };
     let mut write = store.write(1).await?;
     write.insert_tenant(&tenant).await?;

@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite, query};
 use tollgate_core::address::Reach;
+use tollgate_core::balance::Duty;
 use tollgate_core::resource::{
     BaseUrl, DisplayName, HeaderName, JwtIssuer, JwtIssuerDraft, Service, ServiceId, ServiceSlug, Target,
-    TargetId, TenantId, Timeouts, TimeoutsDraft,
+    TargetId, TenantId, Timeouts, TimeoutsDraft, Traffic, TrafficDraft,
 };
 
 use crate::error::{Dependent, StoreError, Unique, taken};
@@ -17,7 +18,7 @@ use crate::store::{Read, Write};
 use crate::stored::Stored;
 
 /// A row for each target.
-const SELECT: &str = "SELECT s.*, t.id AS target_id, t.url, t.weight, t.reach
+const SELECT: &str = "SELECT s.*, t.id AS target_id, t.url, t.weight, t.draining, t.reach
 FROM services s JOIN targets t ON t.service_id = s.id ";
 
 impl Read {
@@ -82,8 +83,8 @@ impl Write {
         let now = integer(self.now_secs());
         query(
             "INSERT INTO services (id, tenant_id, slug, name, auth_header, timeouts, max_body_bytes,
-                                   jwt, limits, version, created_at, updated_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
+                                   jwt, limits, traffic, version, created_at, updated_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
         )
         .bind(service.id.0)
         .bind(service.tenant.0)
@@ -94,6 +95,7 @@ impl Write {
         .bind(service.max_body_bytes.map(integer))
         .bind(issuers_json(&service.jwt)?)
         .bind(service_limits_json(&service.limits)?)
+        .bind(traffic_json(&service.traffic)?)
         .bind(now)
         .bind(now)
         .execute(self.connection())
@@ -106,7 +108,7 @@ impl Write {
         let now = integer(self.now_secs());
         query(
             "UPDATE services SET slug = ?, name = ?, auth_header = ?, timeouts = ?, max_body_bytes = ?, jwt = ?,
-                                 limits = ?, version = version + 1, updated_at = ?
+                                 limits = ?, traffic = ?, version = version + 1, updated_at = ?
              WHERE id = ?",
         )
         .bind(service.slug.as_str())
@@ -116,6 +118,7 @@ impl Write {
         .bind(service.max_body_bytes.map(integer))
         .bind(issuers_json(&service.jwt)?)
         .bind(service_limits_json(&service.limits)?)
+        .bind(traffic_json(&service.traffic)?)
         .bind(now)
         .bind(service.id.0)
         .execute(self.connection())
@@ -149,13 +152,15 @@ impl Write {
     async fn insert_targets(&mut self, service: &Service) -> Result<(), StoreError> {
         for (position, target) in (0_i64..).zip(&service.targets) {
             query(
-                "INSERT INTO targets (service_id, position, id, url, weight, reach) VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO targets (service_id, position, id, url, weight, draining, reach)
+                 VALUES (?, ?, ?, ?, ?, ?, ?)",
             )
             .bind(service.id.0)
             .bind(position)
             .bind(target.id.0)
             .bind(target.url.to_string())
             .bind(target.weight)
+            .bind(target.duty == Duty::Draining)
             .bind(reach_text(target.reach))
             .execute(self.connection())
             .await?;
@@ -191,6 +196,7 @@ fn service(fields: &Fields<'_>, id: ServiceId, first: Target) -> Result<Stored<S
         max_body_bytes: fields.optional_unsigned("max_body_bytes")?,
         jwt: fields.parsed("jwt", parse_issuers)?,
         limits: fields.parsed("limits", parse_service_limits)?,
+        traffic: fields.parsed("traffic", parse_traffic)?,
     })
 }
 
@@ -199,6 +205,7 @@ fn target(fields: &Fields<'_>) -> Result<Target, StoreError> {
         id: fields.id("target_id", TargetId)?,
         url: fields.parsed("url", BaseUrl::parse)?,
         weight: fields.value("weight")?,
+        duty: if fields.value("draining")? { Duty::Draining } else { Duty::Serving },
         reach: fields.parsed("reach", parse_reach)?,
     })
 }
@@ -238,6 +245,16 @@ fn parse_issuers(json: &str) -> Result<Vec<JwtIssuer>, String> {
         issuer.parse().map(|spec| JwtIssuer { spec, reach }).map_err(|problems| problems.to_string())
     };
     columns.into_iter().map(issuer).collect()
+}
+
+fn traffic_json(traffic: &Traffic) -> Result<String, StoreError> {
+    serde_json::to_string(&TrafficDraft::from(traffic))
+        .map_err(|error| StoreError::Corrupt { table: "services", problem: error.to_string() })
+}
+
+fn parse_traffic(json: &str) -> Result<Box<Traffic>, String> {
+    let draft: TrafficDraft = serde_json::from_str(json).map_err(|error| error.to_string())?;
+    draft.parse().map(Box::new).map_err(|problems| problems.to_string())
 }
 
 fn timeouts_json(timeouts: Timeouts) -> Result<String, StoreError> {

@@ -65,7 +65,7 @@ fn every_request_leaves_one_line_with_all_the_facts() {
         "bytes": response.body.len(), "client_ip": "127.0.0.1",
         "request_id": response.header("X-Request-ID"), "tenant": "acme", "service": "api", "route": null,
         "consumer": "shop", "organization_id": "shop", "plan_tier": "basic", "key_id": created["id"],
-        "limited": false, "circuit": null, "cache": null,
+        "limited": false, "circuit": "closed", "cache": null,
     });
     let mut facts = line.as_object().expect("an object").clone();
     let timestamp = facts.remove("timestamp").expect("a timestamp");

@@ -12,7 +12,7 @@ mod machine;
 pub mod nginx;
 mod nodes;
 mod peers;
-mod process;
+pub mod process;
 mod ready;
 mod redis;
 mod report;

@@ -88,7 +88,7 @@ fn end_tree(root: u32) {
     }
 }
 
-fn signal(id: u32, signal: Signal) {
+pub fn signal(id: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw) {
         // It may have ended in the meantime, which is what is wanted.
         let _gone = kill_process(pid, signal);

@@ -5,6 +5,7 @@
 mod auth;
 mod authenticate;
 mod body;
+mod circuits;
 mod config;
 mod consumers;
 mod feed_query;
@@ -22,6 +23,7 @@ mod refusal;
 mod responses;
 mod routes;
 mod scope;
+mod service_health;
 mod services;
 mod tenants;
 mod tokens;
@@ -55,6 +57,8 @@ fn routes() -> OpenApiRouter<ControlPlane> {
         .merge(tenants::routes())
         .merge(services::routes())
         .merge(routes::routes())
+        .merge(circuits::routes())
+        .merge(service_health::routes())
         .merge(plans::routes())
         .merge(consumers::routes())
         .merge(keys::routes())

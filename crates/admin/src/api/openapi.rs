@@ -18,7 +18,7 @@ use crate::document::{KeyMaterial, TenantName};
     // Flattened into the entries of a document, where the macros do not find them.
     components(schemas(KeyMaterial, TenantName)),
     tags(
-        (name = "tenants"), (name = "services"), (name = "plans"), (name = "consumers"), (name = "keys"),
+        (name = "tenants"), (name = "services"), (name = "traffic"), (name = "plans"), (name = "consumers"), (name = "keys"),
         (name = "users"), (name = "auth"), (name = "config"), (name = "nodes"), (name = "health"),
     ),
 )]

@@ -3,9 +3,11 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
+use tollgate_core::balance::Duty;
 use tollgate_core::resource::{
-    AnonymousDraft, JwtIssuerDraft, LimitDraft, RuleDraft, Service, ServiceDraft, ServiceId, ServiceLimits,
-    ServiceLimitsDraft, ServiceSlug, Target, TimeoutsDraft,
+    AnonymousDraft, BalancerDraft, BreakerDraft, HealthCheckDraft, JwtIssuerDraft, LimitDraft, OutlierDraft,
+    RetriesDraft, RuleDraft, Service, ServiceDraft, ServiceId, ServiceLimits, ServiceLimitsDraft,
+    ServiceSlug, Target, TimeoutsDraft, Traffic, TrafficDraft,
 };
 use tollgate_store::{Read, Stored};
 use utoipa::ToSchema;
@@ -46,6 +48,8 @@ pub struct ServiceView {
     jwt: Vec<JwtIssuerDraft>,
     #[serde(flatten)]
     limits: ServiceLimitsView,
+    #[serde(flatten)]
+    traffic: TrafficView,
     version: u64,
     #[schema(format = DateTime)]
     created_at: String,
@@ -61,6 +65,27 @@ pub struct TargetView {
     id: String,
     url: String,
     weight: u32,
+    /// Whether it takes no new requests.
+    drain: bool,
+}
+
+/// How requests are spread over the targets, and what becomes of those that fail; null where it is as usual.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TrafficView {
+    balancer: Option<BalancerDraft>,
+    failure_on: Option<Vec<String>>,
+    breaker: Option<BreakerDraft>,
+    outlier: Option<OutlierDraft>,
+    retries: Option<RetriesDraft>,
+    health_check: Option<HealthCheckDraft>,
+}
+
+impl From<&Traffic> for TrafficView {
+    fn from(traffic: &Traffic) -> Self {
+        let TrafficDraft { balancer, failure_on, breaker, outlier, retries, health_check } =
+            TrafficDraft::from(traffic);
+        Self { balancer, failure_on, breaker, outlier, retries, health_check }
+    }
 }
 
 /// What a service limits by itself.
@@ -99,6 +124,7 @@ impl From<&Stored<Service>> for ServiceView {
             max_body_bytes: service.max_body_bytes,
             jwt: service.jwt.iter().map(|issuer| JwtIssuerDraft::from(&issuer.spec)).collect(),
             limits: ServiceLimitsView::from(&service.limits),
+            traffic: TrafficView::from(&*service.traffic),
             version: stored.version,
             created_at: timestamp(stored.created_at_secs),
             updated_at: timestamp(stored.updated_at_secs),
@@ -108,7 +134,12 @@ impl From<&Stored<Service>> for ServiceView {
 
 impl From<&Target> for TargetView {
     fn from(target: &Target) -> Self {
-        Self { id: target.id.to_string(), url: target.url.to_string(), weight: target.weight }
+        Self {
+            id: target.id.to_string(),
+            url: target.url.to_string(),
+            weight: target.weight,
+            drain: target.duty == Duty::Draining,
+        }
     }
 }
 
@@ -221,7 +252,7 @@ async fn delete(
 }
 
 /// By id, else by slug: a slug may look like an id.
-async fn find(read: &mut Read, scope: &Scope, name: &str) -> Result<Stored<Service>, Refusal> {
+pub(super) async fn find(read: &mut Read, scope: &Scope, name: &str) -> Result<Stored<Service>, Refusal> {
     if let Ok(id) = Uuid::try_parse(name)
         && let Some(found) = read.service(scope.tenant, ServiceId(id)).await?
     {

@@ -94,6 +94,7 @@ impl Edit {
             max_body_bytes: spec.max_body_bytes,
             jwt,
             limits: spec.limits,
+            traffic: spec.traffic,
         };
         problems.finish(Some(service))
     }
@@ -121,7 +122,7 @@ impl Edit {
         let reach = farther(reach, held.map(|held| held.reach));
         spec.url.permit(reach, self.allow_list())?;
         let id = held.map_or_else(|| TargetId(Uuid::now_v7()), |held| held.id);
-        Ok(Target { id, url: spec.url, weight: spec.weight, reach })
+        Ok(Target { id, url: spec.url, weight: spec.weight, duty: spec.duty, reach })
     }
 }
 

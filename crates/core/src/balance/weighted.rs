@@ -11,8 +11,8 @@ pub struct SmoothWeighted {
 }
 
 impl SmoothWeighted {
-    /// The index of the target to use; `None` where there is none. A changed number of targets starts the
-    /// cursor anew.
+    /// The index of the target to use; `None` where there is none. One of weight zero is left out. A changed number
+    /// of targets starts the cursor anew.
     pub fn pick(&mut self, weights: impl ExactSizeIterator<Item = u32>) -> Option<usize> {
         if self.credits.len() != weights.len() {
             self.credits = SmallVec::from_elem(0, weights.len());
@@ -20,6 +20,9 @@ impl SmoothWeighted {
         let mut total = 0;
         let mut best: Option<usize> = None;
         for (index, weight) in weights.enumerate() {
+            if weight == 0 {
+                continue;
+            }
             let weight = i64::from(weight);
             total += weight;
             self.credits[index] += weight;
@@ -31,6 +34,13 @@ impl SmoothWeighted {
             self.credits[best] -= total;
         }
         best
+    }
+
+    /// The cursor of a service whose targets have changed: for each of its places, the one that the target had before.
+    #[must_use]
+    pub fn moved(&self, before: impl IntoIterator<Item = Option<usize>>) -> Self {
+        let credit = |place: Option<usize>| place.and_then(|place| self.credits.get(place)).copied();
+        Self { credits: before.into_iter().map(|place| credit(place).unwrap_or(0)).collect() }
     }
 }
 
@@ -44,6 +54,21 @@ mod tests {
         let mut cursor = SmoothWeighted::default();
         let picks: Vec<_> = (0..7).filter_map(|_| cursor.pick([5, 1, 1].into_iter())).collect();
         assert_eq!(picks, [0, 0, 1, 0, 2, 0, 0]);
+    }
+
+    #[test]
+    fn a_target_of_weight_zero_is_left_out() {
+        let mut cursor = SmoothWeighted::default();
+        let picks: Vec<_> = (0..4).filter_map(|_| cursor.pick([0, 1, 0, 1].into_iter())).collect();
+        assert_eq!(picks, [1, 3, 1, 3]);
+    }
+
+    #[test]
+    fn targets_that_stay_keep_their_turn() {
+        let mut cursor = SmoothWeighted::default();
+        assert_eq!(cursor.pick([1, 1].into_iter()), Some(0));
+        let mut moved = cursor.moved([Some(1), None, Some(0)]);
+        assert_eq!(moved.pick([1, 1, 1].into_iter()), Some(0), "the one whose turn it was");
     }
 
     #[test]

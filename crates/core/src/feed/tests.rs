@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::frame::header;
 use super::*;
 use crate::address::Reach;
+use crate::balance::Duty;
 use crate::credential::KeyHash;
 use crate::limit::Window;
 use crate::problem::Problems;
@@ -16,7 +17,7 @@ use crate::resource::{
     FailedRequests, HeaderName, JwtIssuer, JwtIssuerSpec, Key, KeyId, KeyRouteDraft, KeyScope, KeySetUrl,
     Limit, OnUnavailable, PathPattern, Plan, PlanId, PlanSlug, RetiredHash, Route, RouteDraft, RouteId, Rule,
     RuleName, Service, ServiceId, ServiceLimits, ServiceSlug, SigningKey, Target, TargetId, Tenant, TenantId,
-    TenantSlug, TimeZone, Timeouts,
+    TenantSlug, TimeZone, Timeouts, TrafficDraft,
 };
 use crate::routing::{Split, Sticky};
 use crate::snapshot::{Change, Snapshot};
@@ -63,6 +64,16 @@ fn limit(per: Window, algorithm: Algorithm, anchor: Anchor) -> Limit {
     Limit { requests: 60, per, algorithm, anchor }
 }
 
+fn traffic() -> TrafficDraft {
+    serde_json::from_str(
+        r#"{"balancer":{"algorithm":"hash","hash_on":"header:X-Session","slow_start":{"window":"1m"}},
+            "failure_on":["connect","503","5xx"],"breaker":{"error_percent":50},
+            "outlier":{"error_percent":40},"retries":{"on":["connect","5xx"]},
+            "health_check":{"path":"/up"}}"#,
+    )
+    .unwrap()
+}
+
 /// Every kind of resource, every field filled.
 fn everything() -> Vec<Change> {
     let minutely = vec![limit(Window::Span { secs: 60 }, Algorithm::SlidingWindow, Anchor::Calendar)];
@@ -97,6 +108,7 @@ fn everything() -> Vec<Change> {
                 id: TargetId(Uuid::from_u128(5)),
                 url: BaseUrl::parse("https://host.example:8443/base").unwrap(),
                 weight: 3,
+                duty: Duty::Draining,
                 reach: Reach::Private,
             }],
             timeouts: Timeouts { connect: Some(Duration::from_millis(250)), ..Timeouts::default() },
@@ -128,6 +140,7 @@ fn everything() -> Vec<Change> {
                 cost_header: Some(HeaderName::parse("X-Cost").unwrap()),
                 failed: FailedRequests::Refunded,
             },
+            traffic: Box::new(traffic().parse().unwrap()),
         }),
         Change::PutConsumer(Consumer {
             id: CONSUMER,
@@ -210,7 +223,7 @@ fn what_is_sent_arrives() {
 #[test]
 fn the_bytes_are_those_of_this_format() {
     let bytes = encoded(&[Frame::Full, Frame::Changes(everything()), Frame::Commit(position(7))]);
-    assert_eq!((FORMAT, crc32fast::hash(&bytes)), (3, 680_967_793), "{} bytes", bytes.len());
+    assert_eq!((FORMAT, crc32fast::hash(&bytes)), (3, 2_165_146_636), "{} bytes", bytes.len());
 }
 
 #[test]

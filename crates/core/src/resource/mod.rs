@@ -23,6 +23,7 @@ mod slug;
 mod tenant;
 mod text;
 mod time_zone;
+mod traffic;
 mod url;
 mod user;
 
@@ -43,7 +44,8 @@ pub use route::{GivenServices, Route, RouteRules, RouteSpec, RouteState, Upstrea
 pub use route_draft::{RouteDraft, ShareDraft, TextOrBool};
 pub use rule::{BadPattern, PathPattern, Rule, RuleDraft};
 pub use service::{
-    HeaderName, Service, ServiceDraft, ServiceSpec, Target, TargetDraft, TargetSpec, Timeouts, TimeoutsDraft,
+    HeaderName, MOST_TARGETS, Service, ServiceDraft, ServiceSpec, Target, TargetDraft, TargetSpec, Timeouts,
+    TimeoutsDraft,
 };
 pub use service_limits::{Anonymous, AnonymousDraft, FailedRequests, ServiceLimits, ServiceLimitsDraft};
 pub use signing_key::SigningKey;
@@ -51,5 +53,9 @@ pub use slug::{BadSlug, ClientId, PlanSlug, RuleName, ServiceSlug, TenantSlug};
 pub use tenant::{Tenant, TenantDraft, TenantSpec};
 pub(crate) use text::parsed;
 pub use time_zone::{TimeZone, UnknownTimeZone};
+pub use traffic::{
+    Algorithm as BalancerAlgorithm, BackoffDraft, Balancer, BalancerDraft, BreakerDraft, HashOn, HealthCheck,
+    HealthCheckDraft, OutlierDraft, RetriesDraft, Setting, SlowStartDraft, Traffic, TrafficDraft,
+};
 pub use url::{BadUrl, BaseUrl, Host, Scheme};
 pub use user::{Role, UserDraft, UserSpec, Username};

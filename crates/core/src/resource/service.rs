@@ -8,14 +8,19 @@ use smol_str::SmolStr;
 
 use super::jwt::{JwtIssuer, JwtIssuerDraft, JwtIssuerSpec, parse_issuers};
 use super::text::parsed;
+use super::traffic::{
+    BalancerDraft, BreakerDraft, HealthCheckDraft, OutlierDraft, RetriesDraft, Traffic, TrafficDraft,
+};
 use super::{
     AnonymousDraft, BaseUrl, DisplayName, DurationText, LimitDraft, RuleDraft, ServiceId, ServiceLimits,
     ServiceLimitsDraft, ServiceSlug, TargetId, TenantId,
 };
 use crate::address::Reach;
+use crate::balance::Duty;
 use crate::problem::Problems;
 
-const MOST_TARGETS: usize = 256;
+/// Of one service.
+pub const MOST_TARGETS: usize = 256;
 const HEAVIEST: u32 = 65_535;
 const DEFAULT_AUTH_HEADER: &str = "X-API-Key";
 /// Databases have no larger integer.
@@ -37,6 +42,7 @@ pub struct Service {
     /// Whose tokens it takes beside keys.
     pub jwt: Vec<JwtIssuer>,
     pub limits: ServiceLimits,
+    pub traffic: Box<Traffic>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +50,7 @@ pub struct Target {
     pub id: TargetId,
     pub url: BaseUrl,
     pub weight: u32,
+    pub duty: Duty,
     pub reach: Reach,
 }
 
@@ -199,6 +206,25 @@ pub struct ServiceDraft {
     /// Gives the charge back where the answer is a 5xx; `false` where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refund_on_failure: Option<bool>,
+    /// Which target a request goes to; round robin where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balancer: Option<BalancerDraft>,
+    /// What counts as a failure of a target and of the service: `connect`, `reset`, `timeout`, statuses such as `503`,
+    /// classes such as `5xx`; `connect`, `reset`, `timeout` and `5xx` where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_on: Option<Vec<String>>,
+    /// The circuit breaker; the usual one where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<BreakerDraft>,
+    /// When a target that fails is left out for a while; where left out, the usual for services of several targets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outlier: Option<OutlierDraft>,
+    /// When a request that failed goes out again; where left out, the usual for services of several targets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<RetriesDraft>,
+    /// How targets are asked whether they are well; not at all where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheckDraft>,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -210,6 +236,9 @@ pub struct TargetDraft {
     /// Share of the requests relative to the other targets: 1 to 65535; 1 where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
+    /// Takes no new requests; `false` where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<bool>,
 }
 
 /// Durations such as `"5s"` or `"250ms"`.
@@ -241,6 +270,7 @@ pub struct ServiceSpec {
     pub max_body_bytes: Option<u64>,
     pub jwt: Vec<JwtIssuerSpec>,
     pub limits: ServiceLimits,
+    pub traffic: Box<Traffic>,
 }
 
 /// A target before it has an identity and a reach.
@@ -248,6 +278,7 @@ pub struct ServiceSpec {
 pub struct TargetSpec {
     pub url: BaseUrl,
     pub weight: u32,
+    pub duty: Duty,
 }
 
 impl ServiceDraft {
@@ -265,8 +296,9 @@ impl ServiceDraft {
         }
         let jwt = parse_issuers(&self.jwt, &mut problems);
         let limits = problems.check_nested("", self.limits_draft().parse());
-        let spec = slug.zip(name).zip(auth_header).zip(timeouts).zip(limits).map(
-            |((((slug, name), auth_header), timeouts), limits)| ServiceSpec {
+        let traffic = problems.check_nested("", self.traffic_draft().parse());
+        let spec = slug.zip(name).zip(auth_header).zip(timeouts).zip(limits).zip(traffic).map(
+            |(((((slug, name), auth_header), timeouts), limits), traffic)| ServiceSpec {
                 slug,
                 name,
                 auth_header,
@@ -275,9 +307,21 @@ impl ServiceDraft {
                 max_body_bytes: self.max_body_bytes,
                 jwt,
                 limits,
+                traffic: Box::new(traffic),
             },
         );
         problems.finish(spec)
+    }
+
+    fn traffic_draft(&self) -> TrafficDraft {
+        TrafficDraft {
+            balancer: self.balancer.clone(),
+            failure_on: self.failure_on.clone(),
+            breaker: self.breaker.clone(),
+            outlier: self.outlier.clone(),
+            retries: self.retries.clone(),
+            health_check: self.health_check.clone(),
+        }
     }
 
     fn limits_draft(&self) -> ServiceLimitsDraft {
@@ -303,7 +347,7 @@ impl ServiceDraft {
             }
             (Some(url), None) => {
                 let url = problems.check("url", BaseUrl::parse(url));
-                url.map(|url| TargetSpec { url, weight: 1 }).into_iter().collect()
+                url.map(|url| TargetSpec { url, weight: 1, duty: Duty::Serving }).into_iter().collect()
             }
             (None, Some(drafts)) => parse_target_list(drafts, problems),
         }
@@ -325,7 +369,8 @@ fn parse_target_list(drafts: &[TargetDraft], problems: &mut Problems) -> Vec<Tar
         if targets.iter().any(|earlier| earlier.url == url) {
             problems.add(field, "is the URL of an earlier target");
         }
-        targets.push(TargetSpec { url, weight });
+        let duty = if draft.drain == Some(true) { Duty::Draining } else { Duty::Serving };
+        targets.push(TargetSpec { url, weight, duty });
     }
     targets
 }
@@ -387,7 +432,8 @@ mod tests {
     #[test]
     fn every_problem_is_named() {
         let json = r#"{"slug":"A!","targets":[{"url":"ftp://x","weight":0},{"url":"http://h"},{"url":"http://h/"}],
-            "auth_header":"Host","timeouts":{"connect":"0s"},"rules":[{"name":"a","cost":0}]}"#;
+            "auth_header":"Host","timeouts":{"connect":"0s"},"rules":[{"name":"a","cost":0}],
+            "balancer":{"algorithm":"luck"}}"#;
         let problems = draft(json).parse().unwrap_err();
         assert_eq!(
             fields(&problems),
@@ -398,7 +444,8 @@ mod tests {
                 "targets[2].url",
                 "auth_header",
                 "timeouts.connect",
-                "rules[0].cost"
+                "rules[0].cost",
+                "balancer.algorithm"
             ]
         );
     }

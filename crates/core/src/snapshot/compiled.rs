@@ -10,7 +10,11 @@ use smol_str::SmolStr;
 
 use super::TokenIssuers;
 use super::service_limits::ServiceLimits;
+use super::traffic::Traffic;
 use crate::address::Reach;
+use crate::balance::Duty;
+use crate::breaker::BreakerRules;
+use crate::cause::Causes;
 use crate::limit::{Level, LevelLimits, Subject, SubjectLimits};
 use crate::resource::{
     self, ClientId, ConsumerId, HeaderName, Host, KeyId, PlanId, Scheme, ServiceId, ServiceSlug, TargetId,
@@ -31,6 +35,8 @@ pub struct Service {
     pub issuers: Option<Arc<TokenIssuers>>,
     /// `None` where it limits nothing by itself.
     pub limits: Option<Box<ServiceLimits>>,
+    /// `None` where it has one target and nothing about it was written.
+    pub traffic: Option<Box<Traffic>>,
 }
 
 #[derive(Debug, Clone)]
@@ -42,6 +48,7 @@ pub struct Target {
     /// Put before the path: empty, or starting with a slash and not ending with one.
     pub path_prefix: SmolStr,
     pub weight: u32,
+    pub duty: Duty,
 }
 
 /// Where connections go. Targets of different services with the same endpoint share connections.
@@ -147,6 +154,25 @@ impl Key {
     }
 }
 
+impl Service {
+    /// `None` where it was switched off.
+    pub fn breaker(&self) -> Option<&BreakerRules> {
+        const USUAL: &BreakerRules = &BreakerRules::DEFAULT;
+        self.traffic.as_deref().map_or(Some(USUAL), |traffic| traffic.breaker.as_ref())
+    }
+
+    /// How its targets are asked whether they are well, where they are.
+    pub fn health_check(&self) -> Option<&resource::HealthCheck> {
+        self.traffic.as_deref()?.health_check.as_ref()
+    }
+
+    /// What counts as a failure.
+    pub fn failures(&self) -> &Causes {
+        const USUAL: &Causes = &Causes::FAILURES;
+        self.traffic.as_deref().map_or(USUAL, |traffic| &traffic.failures)
+    }
+}
+
 impl From<&resource::Service> for Service {
     fn from(service: &resource::Service) -> Self {
         Self {
@@ -158,6 +184,7 @@ impl From<&resource::Service> for Service {
             max_body_bytes: service.max_body_bytes,
             issuers: TokenIssuers::compile(&service.jwt),
             limits: ServiceLimits::compile(service),
+            traffic: Traffic::compile(service),
         }
     }
 }
@@ -190,6 +217,7 @@ impl From<&resource::Target> for Target {
             authority: target.url.authority().into(),
             path_prefix: target.url.path_prefix().into(),
             weight: target.weight,
+            duty: target.duty,
         }
     }
 }

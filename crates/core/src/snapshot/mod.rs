@@ -13,6 +13,7 @@ mod keys;
 mod routes;
 mod service_limits;
 mod services;
+mod traffic;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub use change::Change;
 pub use compiled::{Consumer, Endpoint, Key, KeyParticulars, Plan, Service, Target};
 pub use issuers::{ForeignToken, KeySource, TokenIssuer, TokenIssuers};
 pub use service_limits::{Rule, ServiceLimits};
+pub use traffic::{Picking, Traffic};
 
 use self::keys::Keys;
 use self::services::Services;
@@ -85,6 +87,10 @@ impl Snapshot {
 
     pub fn tenant(&self, slug: &str) -> Option<&Tenant> {
         self.tenants.get(slug).map(Arc::as_ref)
+    }
+
+    pub fn tenants(&self) -> impl Iterator<Item = &Tenant> {
+        self.tenants.values().map(Arc::as_ref)
     }
 
     pub fn tenant_by_id(&self, id: TenantId) -> Option<&Tenant> {

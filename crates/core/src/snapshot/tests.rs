@@ -2,6 +2,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::address::Reach;
+use crate::balance::Duty;
 use crate::problem::Problems;
 use crate::resource::{self, BaseUrl, KeyId, PlanSlug, RetiredHash, ServiceSlug, TargetId, Timeouts};
 
@@ -33,11 +34,18 @@ fn service(number: u128, slug: &str) -> Change {
         slug: ServiceSlug::parse(slug).unwrap(),
         name: name(),
         auth_header: resource::HeaderName::parse("X-API-Key").unwrap(),
-        targets: vec![resource::Target { id: TargetId(id(9)), url, weight: 1, reach: Reach::Public }],
+        targets: vec![resource::Target {
+            id: TargetId(id(9)),
+            url,
+            weight: 1,
+            duty: Duty::Serving,
+            reach: Reach::Public,
+        }],
         timeouts: Timeouts::default(),
         max_body_bytes: None,
         jwt: Vec::new(),
         limits: resource::ServiceLimits::default(),
+        traffic: Box::default(),
     })
 }
 

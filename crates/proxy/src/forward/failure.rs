@@ -1,5 +1,7 @@
 //! What can go wrong between the gateway and a target.
 
+use tollgate_core::cause::Cause;
+
 use super::dial::DialError;
 use crate::rejection::Origin;
 
@@ -77,6 +79,24 @@ impl UpstreamFailure {
             | Self::TotalTimeout
             | Self::Protocol(_)
             | Self::HeadTooLarge => Origin::Upstream,
+        }
+    }
+
+    /// What it says of the target; `None` where it is the gateway's own matter.
+    pub const fn cause(&self) -> Option<Cause> {
+        match self {
+            Self::Dial(DialError::Exhausted(_)) => None,
+            Self::Dial(
+                DialError::Name(_)
+                | DialError::Prohibited(_)
+                | DialError::Refused(_)
+                | DialError::Unreachable(_)
+                | DialError::Tls(_)
+                | DialError::Certificate(_),
+            )
+            | Self::ConnectTimeout => Some(Cause::Connect),
+            Self::Closed | Self::Protocol(_) | Self::HeadTooLarge => Some(Cause::Reset),
+            Self::WriteTimeout | Self::FirstByteTimeout | Self::TotalTimeout => Some(Cause::Timeout),
         }
     }
 

@@ -1,8 +1,11 @@
 //! The way to a target and back.
 
+mod affinity;
 mod attempt;
 mod dial;
 mod failure;
+mod journey;
+mod kept_body;
 mod pool;
 mod relay;
 mod send;

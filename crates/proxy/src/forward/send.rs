@@ -4,10 +4,10 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tollgate_core::resource::HeaderName;
-use tollgate_core::retry::{self, BodyRead, Connection, FailedAttempt, Repeatable};
+use tollgate_core::retry::{self, BodyRead, Connection, FailedAttempt, Repeatable, Sent};
 use tollgate_core::snapshot::{Service, Snapshot, Target};
 use tollgate_http1::{
     BodyError, BodyLength, FieldId, Method, RequestHead, ResponseHead, Version, keep_alive, response_body,
@@ -16,6 +16,8 @@ use tollgate_http1::{
 use super::UpstreamFailure;
 use super::attempt::{Attempt, AttemptFailure, Consent, Deadlines, Upload};
 use super::dial::dial;
+use super::journey::{Journey, Stumble};
+use super::kept_body::{Kept, KeptBody};
 use super::relay::{Cut, Relayed};
 use crate::admit::Admitted;
 use crate::client::{Client, Progress};
@@ -26,7 +28,7 @@ use crate::record::Record;
 use crate::rejection::Rejection;
 use crate::request::Request;
 use crate::route::Selected;
-use crate::wire::{Buffers, Pump, Stream, tunnel};
+use crate::wire::{Buffers, Pump, Side, Stream, tunnel};
 use crate::worker::Worker;
 
 /// Everything that forwarding needs of a request.
@@ -68,7 +70,6 @@ pub(crate) async fn send(
     record: &mut Record<'_>,
 ) -> Result<Forwarded, Rejection> {
     let Selected { tenant, service, route, .. } = *forward.selected;
-    let target = forward.worker.pick_target(tenant.id, service).ok_or(Rejection::NoTarget)?;
     let deadlines = deadlines(forward);
     let most_body_bytes = route
         .and_then(|route| route.rules.max_body_bytes)
@@ -79,55 +80,148 @@ pub(crate) async fn send(
     {
         return Err(Rejection::BodyTooLarge);
     }
-    let mut upload = Pump::new(forward.request.body, forward.request.body, most_body_bytes);
-    write_head(forward, sides, target);
-    let mut pooled = forward.worker.gateway.pools.check_out(forward.worker.index, &target.endpoint);
+    let live = forward.worker.live(tenant.id, service.id);
+    let mut journey = Journey::begin(forward, &live, deadlines.total, record)?;
+    let kept_body = match journey.retries() {
+        None => None,
+        Some(rules) => match KeptBody::gather(forward, rules, sides, &deadlines).await? {
+            Kept::Whole(body) => Some(body),
+            Kept::None => None,
+            Kept::ClientGone => return Ok(Forwarded::Abandoned),
+        },
+    };
+    let kept_body = kept_body.as_ref();
+    let new_upload = || Pump::new(forward.request.body, forward.request.body, most_body_bytes);
+    let mut upload = new_upload();
+    write_head(forward, sides, journey.target());
+    let mut pooled = check_out(forward, journey.target());
     loop {
-        let (stream, connection) = match pooled.take() {
-            Some(stream) => (stream, Connection::Reused),
-            None => match dial_in_time(forward, sides, target, &deadlines).await? {
-                Some(stream) => (stream, Connection::Fresh),
-                None => return Ok(Forwarded::Abandoned),
-            },
-        };
-        let mut attempt = Attempt {
-            client: sides.client,
-            client_buffers: sides.client_buffers,
-            upstream: stream,
-            upstream_buffers: sides.upstream_buffers,
-            upload: &mut upload,
-            upload_state: Upload::Flowing,
-            consent: consent(forward.request.head),
-            response: sides.response,
-            parser: sides.parser,
-            client_version: forward.request.head.version,
-            limits: forward.worker.gateway.settings.limits.head,
-            hidden: hidden_field(service),
-        };
-        let began = match connection {
-            Connection::Reused => forward.received.instant,
-            Connection::Fresh => Instant::now(),
-        };
-        match attempt.response_head(&deadlines, began).await {
-            Ok(()) => return respond(forward, attempt, target, &deadlines, record).await,
-            Err(AttemptFailure::ClientGone) => return Ok(Forwarded::Abandoned),
-            Err(AttemptFailure::ClientTooSlow) => return Err(Rejection::TooSlow),
-            Err(AttemptFailure::ClientBodyTooLarge) => return Err(Rejection::BodyTooLarge),
-            Err(AttemptFailure::ClientBody(error)) => return Err(malformed_body(error)),
-            Err(AttemptFailure::Upstream(failure)) => {
-                let failed = failed_attempt(forward.request.head.method, connection, &attempt);
-                let was_closed = matches!(failure, UpstreamFailure::Closed);
-                if !(was_closed && retry::may_send_again(failed)) {
-                    return Err(Rejection::Upstream(failure));
-                }
-                sides.parser.reset();
-                if failed.bytes_sent > 0 {
-                    write_head(forward, sides, target);
-                    upload = Pump::new(forward.request.body, forward.request.body, most_body_bytes);
+        let target = journey.target();
+        let unsent = Stumble::of(Sent::Nothing, &upload, kept_body);
+        let wait = match connect(forward, sides, &mut journey, pooled.take(), unsent, &deadlines).await? {
+            Connected::ClientGone => return Ok(Forwarded::Abandoned),
+            Connected::Again(wait) => wait,
+            Connected::Over(stream, connection) => {
+                let began = journey.attempt_began(connection, forward.received.instant);
+                let mut attempt = Attempt {
+                    client: sides.client,
+                    client_buffers: sides.client_buffers,
+                    upstream: stream,
+                    upstream_buffers: sides.upstream_buffers,
+                    upload: &mut upload,
+                    upload_state: Upload::Flowing,
+                    consent: consent(forward.request.head),
+                    response: sides.response,
+                    parser: sides.parser,
+                    client_version: forward.request.head.version,
+                    limits: forward.worker.gateway.settings.limits.head,
+                    hidden: hidden_field(service),
+                };
+                match attempt.response_head(&deadlines, began).await {
+                    Ok(()) => {
+                        let now = forward.worker.clock.now();
+                        let stumble = Stumble::of(Sent::Something, attempt.upload, kept_body);
+                        match journey.answered(attempt.response, stumble, now.instant) {
+                            None => return respond(forward, attempt, target, &deadlines, record, now).await,
+                            Some(wait) => wait,
+                        }
+                    }
+                    Err(AttemptFailure::ClientGone) => return Ok(Forwarded::Abandoned),
+                    Err(AttemptFailure::ClientTooSlow) => return Err(Rejection::TooSlow),
+                    Err(AttemptFailure::ClientBodyTooLarge) => return Err(Rejection::BodyTooLarge),
+                    Err(AttemptFailure::ClientBody(error)) => return Err(malformed_body(error)),
+                    Err(AttemptFailure::Upstream(failure)) => {
+                        let failed = failed_attempt(forward.request.head.method, connection, &attempt);
+                        let was_closed = matches!(failure, UpstreamFailure::Closed);
+                        if was_closed && retry::may_send_again(failed) {
+                            sides.parser.reset();
+                            if failed.bytes_sent > 0 {
+                                write_head(forward, sides, target);
+                                upload = new_upload();
+                            }
+                            continue;
+                        }
+                        let sent = if failed.bytes_sent == 0 { Sent::Nothing } else { Sent::Something };
+                        let cause = failure.cause().filter(|_| !client_was_awaited(&failure, &attempt));
+                        let stumble = Stumble::of(sent, &upload, kept_body);
+                        let wait = journey.failed(cause, stumble, Instant::now());
+                        wait.ok_or(Rejection::Upstream(failure))?
+                    }
                 }
             }
+        };
+        if pause(forward, sides, wait).await == Paused::ClientGone {
+            return Ok(Forwarded::Abandoned);
+        }
+        if let Some(body) = kept_body {
+            body.restore(&mut sides.client_buffers.input, &upload);
+        }
+        upload = new_upload();
+        sides.upstream_buffers.clear();
+        sides.parser.reset();
+        write_head(forward, sides, journey.target());
+        pooled = check_out(forward, journey.target());
+    }
+}
+
+/// Whether the time was over while the client had not sent its body: that says nothing of the target.
+fn client_was_awaited(failure: &UpstreamFailure, attempt: &Attempt<'_>) -> bool {
+    matches!(failure, UpstreamFailure::TotalTimeout)
+        && attempt.upload_state == Upload::Flowing
+        && attempt.upload.waiting_for() == Side::Source
+}
+
+fn check_out(forward: &Forward<'_, '_>, target: &Target) -> Option<Stream> {
+    forward.worker.gateway.pools.check_out(forward.worker.index, &target.endpoint)
+}
+
+enum Connected {
+    Over(Stream, Connection),
+    /// None came about: so much later at what is then the journey's target.
+    Again(Duration),
+    ClientGone,
+}
+
+/// The pooled connection, else a new one.
+async fn connect(
+    forward: &Forward<'_, '_>,
+    sides: &mut Sides<'_>,
+    journey: &mut Journey<'_>,
+    pooled: Option<Stream>,
+    stumble: Stumble,
+    deadlines: &Deadlines,
+) -> Result<Connected, Rejection> {
+    if let Some(stream) = pooled {
+        return Ok(Connected::Over(stream, Connection::Reused));
+    }
+    match dial_in_time(forward, sides, journey.target(), deadlines).await {
+        Ok(Some(stream)) => Ok(Connected::Over(stream, Connection::Fresh)),
+        Ok(None) => Ok(Connected::ClientGone),
+        Err(failure) => {
+            let wait = journey.failed(failure.cause(), stumble, Instant::now());
+            wait.map(Connected::Again).ok_or(Rejection::Upstream(failure))
         }
     }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Paused {
+    Over,
+    ClientGone,
+}
+
+/// Between two attempts.
+async fn pause(forward: &Forward<'_, '_>, sides: &mut Sides<'_>, wait: Duration) -> Paused {
+    let deadline = Instant::now() + wait;
+    let has_body = forward.request.has_body();
+    poll_fn(|cx| {
+        // With a body on its way, reading would take it.
+        if !has_body && sides.client.poll_gone(cx, sides.client_buffers).is_ready() {
+            return Poll::Ready(Paused::ClientGone);
+        }
+        sides.client.watchdog.poll_past(cx, deadline).map(|()| Paused::Over)
+    })
+    .await
 }
 
 /// An HTTP/1.0 client's `Expect` counts for nothing and goes no further (RFC 9110 section 10.1.1).
@@ -199,15 +293,14 @@ async fn dial_in_time(
     sides: &mut Sides<'_>,
     target: &Target,
     deadlines: &Deadlines,
-) -> Result<Option<Stream>, Rejection> {
+) -> Result<Option<Stream>, UpstreamFailure> {
     // Boxed: dialling is rare, and its state would make every connection's task larger.
     let mut dialling = pin!(Box::pin(dial(&forward.worker.gateway, &target.endpoint)));
     let deadline = deadlines.nearer(Instant::now() + deadlines.connect);
     let has_body = forward.request.has_body();
     poll_fn(|cx| {
         if let Poll::Ready(outcome) = dialling.as_mut().poll(cx) {
-            let failed = |error| Rejection::Upstream(UpstreamFailure::Dial(error));
-            return Poll::Ready(outcome.map(Some).map_err(failed));
+            return Poll::Ready(outcome.map(Some).map_err(UpstreamFailure::Dial));
         }
         // With a body on its way, reading would take it; its end shows when it is read.
         if !has_body && sides.client.poll_gone(cx, sides.client_buffers).is_ready() {
@@ -215,9 +308,7 @@ async fn dial_in_time(
         }
         let timed_out = || {
             let is_total_past = deadlines.is_total_past();
-            let failure =
-                if is_total_past { UpstreamFailure::TotalTimeout } else { UpstreamFailure::ConnectTimeout };
-            Err(Rejection::Upstream(failure))
+            Err(if is_total_past { UpstreamFailure::TotalTimeout } else { UpstreamFailure::ConnectTimeout })
         };
         sides.client.watchdog.poll_past(cx, deadline).map(|()| timed_out())
     })
@@ -231,9 +322,9 @@ async fn respond(
     target: &Target,
     deadlines: &Deadlines,
     record: &mut Record<'_>,
+    began: Moment,
 ) -> Result<Forwarded, Rejection> {
     let request = forward.request;
-    let began = forward.worker.clock.now();
     record.upstream_began = Some(began.instant);
     if attempt.response.status == 101 {
         return switch_protocols(forward, attempt, record, began).await;

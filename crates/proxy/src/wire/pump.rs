@@ -102,6 +102,11 @@ impl Pump {
         self.moved_bytes
     }
 
+    /// Payload that counts as moved and still lies in the source's input.
+    pub fn held_bytes(&self) -> usize {
+        self.direct.as_ref().map_or(0, |direct| direct.left)
+    }
+
     /// Moves what can be moved now. Ready when the whole body has been written. `before_last` is called, perhaps
     /// more than once, before the last of it is.
     pub fn poll(

@@ -67,6 +67,7 @@ fn service(upstream: SocketAddr) -> resource::Service {
         id: resource::TargetId(Uuid::from_u128(2)),
         url: BaseUrl::parse(&format!("http://{upstream}")).unwrap(),
         weight: 1,
+        duty: tollgate_core::balance::Duty::Serving,
         reach: Reach::Private,
     };
     resource::Service {
@@ -80,6 +81,7 @@ fn service(upstream: SocketAddr) -> resource::Service {
         max_body_bytes: None,
         jwt: Vec::new(),
         limits: resource::ServiceLimits::default(),
+        traffic: Box::default(),
     }
 }
 
@@ -243,16 +245,17 @@ async fn nobody_is_told_that_all_requests_have_ended_while_one_may_still_begin()
 #[tokio::test]
 async fn what_is_kept_of_a_service_goes_with_the_service() {
     let worker = worker(SocketAddr::from(([127, 0, 0, 1], 9)));
-    let (tenant, gone) = (TenantId(Uuid::from_u128(1)), ServiceId(Uuid::from_u128(9)));
-    let there = (tenant, ServiceId(Uuid::from_u128(3)));
-    for key in [there, (tenant, gone), (TenantId(Uuid::from_u128(9)), there.1)] {
-        worker.cursors.borrow_mut().entry(key).or_default();
+    let [there, gone, elsewhere] = [3, 9, 10].map(|number| ServiceId(Uuid::from_u128(number)));
+    for (tenant, service) in [(TENANT, there), (TENANT, gone), (TenantId(Uuid::from_u128(9)), elsewhere)] {
+        worker.live(tenant, service);
     }
     worker.housekeeping();
-    assert_eq!(worker.cursors.borrow().keys().collect::<Vec<_>>(), [&there]);
+    assert_eq!(worker.services.borrow().keys().collect::<Vec<_>>(), [&there]);
+    let is_known = |service| worker.gateway.live.known(service).is_some();
+    assert_eq!([there, gone, elsewhere].map(is_known), [true, false, false]);
 }
 
-/// A service with two targets goes by a cell that the test holds on to: the request panics behind its admission.
+/// What is known of services is in a cell that the test holds on to: the request panics behind its admission.
 #[test]
 #[expect(clippy::await_holding_refcell_ref, reason = "this is the defect")]
 fn a_request_that_panics_gives_its_place_back() {
@@ -265,7 +268,7 @@ fn a_request_that_panics_gives_its_place_back() {
         worker.gateway.snapshot.store(Arc::new(next));
         let mut struck = client(&worker).await;
         {
-            let _held = worker.cursors.borrow_mut();
+            let _held = worker.services.borrow_mut();
             send(&mut struck, "/struck").await;
             let mut answer = String::new();
             struck.read_to_string(&mut answer).await.unwrap();

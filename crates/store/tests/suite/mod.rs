@@ -15,6 +15,7 @@ pub use signing_in::*;
 use std::num::NonZeroU32;
 
 use tollgate_core::address::Reach;
+use tollgate_core::balance::Duty;
 use tollgate_core::credential::KeyHash;
 use tollgate_core::resource::*;
 use tollgate_store::{Page, Store, Write};
@@ -74,6 +75,7 @@ pub fn service(tenant: &Tenant, slug: &str) -> Service {
         id: TargetId(Uuid::now_v7()),
         url: BaseUrl::parse(url).unwrap(),
         weight,
+        duty: Duty::Draining,
         reach,
     };
     Service {
@@ -95,6 +97,11 @@ pub fn service(tenant: &Tenant, slug: &str) -> Service {
             failed: FailedRequests::Refunded,
             ..ServiceLimits::default()
         },
+        traffic: Box::new(Traffic {
+            balancer: Balancer { algorithm: BalancerAlgorithm::Latency, slow_start: None },
+            breaker: Setting::Off,
+            ..Traffic::default()
+        }),
     }
 }
 

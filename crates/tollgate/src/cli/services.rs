@@ -132,6 +132,12 @@ impl ResourceVerb for Verb {
             "anonymous",
             "cost_header",
             "refund_on_failure",
+            "balancer",
+            "failure_on",
+            "breaker",
+            "outlier",
+            "retries",
+            "health_check",
         ],
     };
 

@@ -1,10 +1,14 @@
 //! The control plane of this process, on its data directory; with or without a proxy beside it.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock, Weak};
 
 use arc_swap::ArcSwap;
-use tollgate_admin::{ControlPlane, FirstStart, Settings};
-use tollgate_core::resource::KeyId;
+use tollgate_admin::{ControlPlane, FirstStart, LiveTraffic, Settings};
+use tollgate_core::breaker::Reading;
+use tollgate_core::health::TargetHealth;
+use tollgate_core::resource::{KeyId, ServiceId, TenantId};
 use tollgate_core::snapshot::Snapshot;
 use tollgate_core::usage::KeyUsage;
 use tollgate_counters::{Counters, LocalCounters};
@@ -40,7 +44,7 @@ impl Control {
         let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
         let counters = Arc::new(LocalCounters::new());
         let proxy = ProxyCell::default();
-        let used = Arc::clone(&proxy);
+        let (used, traffic) = (Arc::clone(&proxy), OfProxy(Arc::clone(&proxy)));
         let counting = Arc::new(OnceLock::new());
         let measured: Arc<OnceLock<Arc<Counters>>> = Arc::clone(&counting);
         let settings = Settings {
@@ -53,6 +57,7 @@ impl Control {
             metrics: Some(Box::new(move || {
                 measured.get().map_or_else(String::new, |counters| metrics::text(counters))
             })),
+            traffic: Some(Box::new(traffic)),
         };
         let (plane, first_start) =
             ControlPlane::open(store.clone(), Arc::clone(&snapshot), Arc::clone(&counters), settings).await?;
@@ -86,6 +91,39 @@ impl Control {
     /// Closes the database, and gives the data directory back.
     pub async fn close(self) {
         self.store.close().await;
+    }
+}
+
+/// What the proxy knows, once it runs.
+struct OfProxy(ProxyCell);
+
+impl OfProxy {
+    fn proxy(&self) -> Option<Arc<Proxy>> {
+        self.0.get().and_then(Weak::upgrade)
+    }
+}
+
+impl LiveTraffic for OfProxy {
+    fn circuit(&self, service: ServiceId) -> Option<Reading> {
+        Some(self.proxy()?.circuit(service))
+    }
+
+    fn reset_circuit(&self, service: ServiceId) {
+        if let Some(proxy) = self.proxy() {
+            proxy.reset_circuit(service);
+        }
+    }
+
+    fn health(&self, tenant: TenantId, service: ServiceId) -> Option<Vec<TargetHealth>> {
+        Some(self.proxy()?.health(tenant, service))
+    }
+
+    fn check(&self, tenant: TenantId, service: ServiceId) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        match self.proxy() {
+            // The check holds no proxy: one that ends meanwhile is not kept from it.
+            Some(proxy) => Box::pin(proxy.check(tenant, service)),
+            None => Box::pin(std::future::ready(())),
+        }
     }
 }
 

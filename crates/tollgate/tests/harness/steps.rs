@@ -50,6 +50,10 @@ impl Gate {
         changed.notify_all();
     }
 
+    pub fn is_open(&self) -> bool {
+        *self.0.0.lock().unwrap()
+    }
+
     /// False where the gate stays shut for [`PATIENCE`].
     pub fn wait(&self) -> bool {
         let (is_open, changed) = &*self.0;

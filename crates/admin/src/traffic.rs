@@ -1,0 +1,24 @@
+//! What the proxy of this process knows of services from how their requests went. A control plane without a proxy
+//! beside it knows nothing of that.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use tollgate_core::breaker::Reading;
+use tollgate_core::health::TargetHealth;
+use tollgate_core::resource::{ServiceId, TenantId};
+
+/// The proxy of this process.
+pub trait LiveTraffic: Send + Sync {
+    /// `None` where there is no proxy.
+    fn circuit(&self, service: ServiceId) -> Option<Reading>;
+
+    /// Closes the service's circuit.
+    fn reset_circuit(&self, service: ServiceId);
+
+    /// What is known of the service's targets, in their order; `None` where there is no proxy.
+    fn health(&self, tenant: TenantId, service: ServiceId) -> Option<Vec<TargetHealth>>;
+
+    /// Asks all of the service's targets now whether they are well.
+    fn check(&self, tenant: TenantId, service: ServiceId) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+}

@@ -1,0 +1,199 @@
+//! The state machine.
+//!
+//! Invariants:
+//! - *Closed lets all through*; open lets none; half open lets at most `probes` at once.
+//! - *Open for at least the recovery timeout*, unless it is reset.
+//! - *Only outcomes of its own time count*: what began before the last change of state is not looked at when it ends.
+//! - *A probe's place is given back once*: when it is reported, or when its permit is dropped.
+//! - *Half open ends with the first failure, or with the stated number of successes.*
+
+use std::time::Duration;
+
+use super::{BreakerRules, Trip};
+use crate::outlier::Outcome;
+use crate::tally::Tally;
+use crate::uptime::Uptime;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Closed,
+    Open,
+    HalfOpen,
+}
+
+/// What is told when it changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transition {
+    Opened,
+    HalfOpened,
+    Closed,
+}
+
+/// No request is let through; try again so much later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenFor(pub Duration);
+
+/// While half open, places come free at any moment.
+const PROBE_RETRY: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Default)]
+pub(super) struct Machine {
+    phase: Phase,
+    /// Counts the changes of state.
+    generation: u64,
+    opened: u64,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Closed { run: u32, tally: Box<Tally> },
+    Open { until: Uptime },
+    HalfOpen { under_way: u32, successes: u32 },
+}
+
+impl Default for Phase {
+    fn default() -> Self {
+        Self::Closed { run: 0, tally: Box::default() }
+    }
+}
+
+/// That a request was let through, and when. Not a guard: [`super::Permit`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ticket {
+    pub generation: u64,
+}
+
+impl Machine {
+    pub const fn state(&self) -> State {
+        match self.phase {
+            Phase::Closed { .. } => State::Closed,
+            Phase::Open { .. } => State::Open,
+            Phase::HalfOpen { .. } => State::HalfOpen,
+        }
+    }
+
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub const fn opened(&self) -> u64 {
+        self.opened
+    }
+
+    /// Closed, and without a failure since the last success.
+    pub const fn is_clean(&self) -> bool {
+        matches!(self.phase, Phase::Closed { run: 0, .. })
+    }
+
+    pub const fn failures_in_a_row(&self) -> u32 {
+        match self.phase {
+            Phase::Closed { run, .. } => run,
+            Phase::Open { .. } | Phase::HalfOpen { .. } => 0,
+        }
+    }
+
+    /// When an open one lets the first request through.
+    pub const fn open_until(&self) -> Option<Uptime> {
+        match self.phase {
+            Phase::Open { until } => Some(until),
+            Phase::Closed { .. } | Phase::HalfOpen { .. } => None,
+        }
+    }
+
+    pub fn ask(
+        &mut self,
+        rules: &BreakerRules,
+        now: Uptime,
+    ) -> Result<(Ticket, Option<Transition>), OpenFor> {
+        let transition = match &mut self.phase {
+            Phase::Closed { .. } => None,
+            Phase::Open { until } if *until > now => return Err(OpenFor(until.since(now))),
+            Phase::Open { .. } => {
+                self.enter(Phase::HalfOpen { under_way: 1, successes: 0 });
+                Some(Transition::HalfOpened)
+            }
+            Phase::HalfOpen { under_way, .. } if *under_way >= rules.probes.get() => {
+                return Err(OpenFor(PROBE_RETRY));
+            }
+            Phase::HalfOpen { under_way, .. } => {
+                *under_way += 1;
+                None
+            }
+        };
+        Ok((Ticket { generation: self.generation }, transition))
+    }
+
+    pub fn report(
+        &mut self,
+        ticket: Ticket,
+        outcome: Outcome,
+        rules: &BreakerRules,
+        now: Uptime,
+    ) -> Option<Transition> {
+        if ticket.generation != self.generation {
+            return None;
+        }
+        let next = match &mut self.phase {
+            Phase::Closed { run, tally } => {
+                let failed = outcome == Outcome::Failure;
+                *run = if failed { run.saturating_add(1) } else { 0 };
+                trips(*run, tally, failed, &rules.trip, now).then_some(Transition::Opened)
+            }
+            // Nothing is let through, so nothing of this generation ends.
+            Phase::Open { .. } => None,
+            Phase::HalfOpen { under_way, successes } => {
+                *under_way = under_way.saturating_sub(1);
+                match outcome {
+                    Outcome::Failure => Some(Transition::Opened),
+                    Outcome::Success => {
+                        *successes += 1;
+                        (*successes >= rules.successes.get()).then_some(Transition::Closed)
+                    }
+                }
+            }
+        };
+        match next {
+            Some(Transition::Opened) => {
+                self.opened += 1;
+                self.enter(Phase::Open { until: now.after(rules.recovery) });
+            }
+            Some(Transition::Closed) => self.enter(Phase::default()),
+            Some(Transition::HalfOpened) | None => {}
+        }
+        next
+    }
+
+    /// The request says nothing of the service: its client left, or it never got there.
+    pub const fn cancel(&mut self, ticket: Ticket) {
+        if ticket.generation == self.generation
+            && let Phase::HalfOpen { under_way, .. } = &mut self.phase
+        {
+            *under_way = under_way.saturating_sub(1);
+        }
+    }
+
+    pub fn reset(&mut self) {
+        self.enter(Phase::default());
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.generation += 1;
+    }
+}
+
+fn trips(run: u32, tally: &mut Tally, failed: bool, trip: &Trip, now: Uptime) -> bool {
+    let mut note = |window| {
+        tally.add([1, failed.into()], window, now);
+        tally.sums(window, now)
+    };
+    failed
+        & match trip {
+            Trip::Consecutive(most) => run >= most.get(),
+            Trip::Count { failures: most, window } => note(*window)[1] >= most.get().into(),
+            Trip::Ratio(ratio) => {
+                let [requests, failures] = note(ratio.window);
+                ratio.is_reached(requests, failures)
+            }
+        }
+}

@@ -1,0 +1,98 @@
+use super::*;
+
+fn draft(json: &str) -> TrafficDraft {
+    serde_json::from_str(json).unwrap()
+}
+
+fn fields(json: &str) -> Vec<String> {
+    draft(json).parse().unwrap_err().iter().map(|problem| problem.field.clone()).collect()
+}
+
+const WHOLE: &str = r#"{
+    "balancer":{"algorithm":"hash","hash_on":"header:X-Session","most_load_percent":150,
+        "slow_start":{"window":"1m","aggression_percent":200}},
+    "failure_on":["connect","timeout","503"],
+    "breaker":{"error_percent":50,"minimum_requests":10,"window":"30s","recovery":"5s","probes":1,"successes":2},
+    "outlier":{"consecutive":3,"error_percent":40,"minimum_requests":5,"window":"20s","ejection":"10s",
+        "longest_ejection":"1m","most_ejected_percent":30},
+    "retries":{"attempts":1,"on":["connect","5xx"],"backoff":{"base":"10ms","longest":"1s"},"budget_percent":10,
+        "replay_bytes":0},
+    "health_check":{"path":"/up?deep=1","interval":"5s","timeout":"1s","expect":["204","3xx"],"healthy":1,"unhealthy":2,
+        "jitter_percent":0}}"#;
+
+#[test]
+fn what_is_written_parses_back() {
+    let parsed = draft(WHOLE).parse().unwrap();
+    let written = TrafficDraft::from(&parsed);
+    let expected: serde_json::Value = serde_json::from_str(WHOLE).unwrap();
+    assert_eq!(serde_json::to_value(&written).unwrap(), expected);
+    assert_eq!(written.parse().unwrap(), parsed);
+}
+
+#[test]
+fn what_is_left_out_or_switched_off_stays_so() {
+    assert_eq!(draft("{}").parse().unwrap(), Traffic::default());
+    assert_eq!(serde_json::to_string(&TrafficDraft::from(&Traffic::default())).unwrap(), "{}");
+    let off = r#"{"breaker":{"enabled":false},"outlier":{"enabled":false},"retries":{"enabled":false}}"#;
+    let parsed = draft(off).parse().unwrap();
+    assert_eq!((parsed.breaker, parsed.outlier), (Setting::Off, Setting::Off));
+    assert_eq!(serde_json::to_string(&TrafficDraft::from(&parsed)).unwrap(), off);
+}
+
+#[test]
+fn what_is_empty_is_what_is_usual() {
+    let parsed = draft(r#"{"breaker":{},"outlier":{},"retries":{}}"#).parse().unwrap();
+    assert_eq!(parsed.breaker, Setting::On(BreakerRules::DEFAULT));
+    assert_eq!(parsed.outlier, Setting::On(OutlierRules::DEFAULT));
+    assert_eq!(parsed.retries, Setting::On(RetryRules::DEFAULT));
+}
+
+#[test]
+fn every_problem_is_named() {
+    assert_eq!(
+        fields(
+            r#"{"balancer":{"algorithm":"random","slow_start":{"window":"0s","aggression_percent":5}},
+            "failure_on":["connect","6xx","connect"],
+            "breaker":{"failures":0,"recovery":"48h","probes":0,"minimum_requests":3},
+            "outlier":{"consecutive":0,"window":"1s","ejection":"10m","most_ejected_percent":101},
+            "retries":{"attempts":0,"on":["never"],"backoff":{"base":"1s","longest":"1ms"},"budget_percent":101,
+                "replay_bytes":9999999},
+            "health_check":{"path":"up","interval":"1ms","timeout":"1m","expect":["connect"],"healthy":0,
+                "jitter_percent":51}}"#
+        ),
+        [
+            "balancer.algorithm",
+            "balancer.slow_start.aggression_percent",
+            "balancer.slow_start.window",
+            "failure_on[1]",
+            "failure_on[2]",
+            "breaker.failures",
+            "breaker.minimum_requests",
+            "breaker.recovery",
+            "breaker.probes",
+            "outlier.consecutive",
+            "outlier.window",
+            "outlier.most_ejected_percent",
+            "outlier.longest_ejection",
+            "retries.on[0]",
+            "retries.budget_percent",
+            "retries.attempts",
+            "retries.backoff.longest",
+            "retries.replay_bytes",
+            "health_check.path",
+            "health_check.interval",
+            "health_check.timeout",
+            "health_check.expect[0]",
+            "health_check.healthy",
+            "health_check.jitter_percent",
+        ]
+    );
+}
+
+#[test]
+fn what_contradicts_itself_is_named() {
+    assert_eq!(fields(r#"{"balancer":{"algorithm":"hash"}}"#), ["balancer.hash_on"]);
+    assert_eq!(fields(r#"{"balancer":{"hash_on":"key"}}"#), ["balancer.hash_on"]);
+    assert_eq!(fields(r#"{"balancer":{"algorithm":"hash","hash_on":"header:"}}"#), ["balancer.hash_on"]);
+    assert_eq!(fields(r#"{"breaker":{"failures":3,"error_percent":50}}"#), ["breaker.failures"]);
+}

@@ -1,0 +1,81 @@
+//! How a service's requests are spread, ready to use.
+
+use crate::balance::{Duty, Ring, SlowStart};
+use crate::breaker::BreakerRules;
+use crate::cause::Causes;
+use crate::outlier::OutlierRules;
+use crate::resource::{self, BalancerAlgorithm, HashOn, HealthCheck, Setting};
+use crate::retry::RetryRules;
+
+#[derive(Debug, Clone)]
+pub struct Traffic {
+    pub picking: Picking,
+    pub slow_start: Option<SlowStart>,
+    pub failures: Causes,
+    pub breaker: Option<BreakerRules>,
+    /// `None` where there is but one target: it would be left out for nothing.
+    pub outlier: Option<OutlierRules>,
+    pub retries: Option<RetryRules>,
+    pub health_check: Option<HealthCheck>,
+}
+
+#[derive(Debug, Clone)]
+pub enum Picking {
+    RoundRobin,
+    LeastRequests,
+    LowestLatency,
+    Ring { ring: Ring, on: HashOn, most_load_percent: u32 },
+}
+
+impl Traffic {
+    pub(super) fn compile(service: &resource::Service) -> Option<Box<Self>> {
+        let has_several_targets = service.targets.len() > 1;
+        let takes_requests = service.targets.iter().all(|target| target.duty == Duty::Serving);
+        let written = &*service.traffic;
+        if !has_several_targets && takes_requests && *written == resource::Traffic::default() {
+            return None;
+        }
+        let outlier = rules(&written.outlier, OutlierRules::DEFAULT);
+        let usual_retries = if has_several_targets { Some(RetryRules::DEFAULT) } else { None };
+        Some(Box::new(Self {
+            picking: Picking::compile(service),
+            slow_start: written.balancer.slow_start,
+            failures: written.failures.clone(),
+            breaker: rules(&written.breaker, BreakerRules::DEFAULT),
+            outlier: outlier.filter(|_| has_several_targets),
+            retries: match &written.retries {
+                Setting::Usual => usual_retries,
+                Setting::Off => None,
+                Setting::On(rules) => Some(rules.clone()),
+            },
+            health_check: match &written.health_check {
+                Setting::Usual | Setting::Off => None,
+                Setting::On(check) => Some(check.clone()),
+            },
+        }))
+    }
+}
+
+fn rules<T: Copy>(setting: &Setting<T>, usual: T) -> Option<T> {
+    match setting {
+        Setting::Usual => Some(usual),
+        Setting::Off => None,
+        Setting::On(rules) => Some(*rules),
+    }
+}
+
+impl Picking {
+    fn compile(service: &resource::Service) -> Self {
+        match &service.traffic.balancer.algorithm {
+            BalancerAlgorithm::RoundRobin => Self::RoundRobin,
+            BalancerAlgorithm::LeastRequests => Self::LeastRequests,
+            BalancerAlgorithm::Latency => Self::LowestLatency,
+            BalancerAlgorithm::Hash { on, most_load_percent } => {
+                let targets: Vec<_> =
+                    service.targets.iter().map(|target| (target.id, target.weight)).collect();
+                let ring = Ring::new(&targets);
+                Self::Ring { ring, on: on.clone(), most_load_percent: *most_load_percent }
+            }
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! An admitted request's way to a target, and on to another where that one fails: the circuit that lets it through, who
+//! is picked, and what is told of how it went.
+//!
+//! A service with one target of which nothing was written asks its breaker and no more.
+
+use std::time::{Duration, Instant};
+
+use tollgate_core::balance::TargetSet;
+use tollgate_core::breaker::{OpenFor, Permit, State, Transition};
+use tollgate_core::cause::Cause;
+use tollgate_core::outlier::{Ejection, Outcome};
+use tollgate_core::retry::{Again, Connection, Elsewhere, Failed, Repeatable, Replay, RetryRules, Sent};
+use tollgate_core::snapshot::{Picking, Service, Target, Traffic};
+use tollgate_core::uptime::Uptime;
+use tollgate_http1::ResponseHead;
+
+use super::affinity::key_of;
+use super::kept_body::KeptBody;
+use super::send::Forward;
+use crate::live::{Asked, LocalService, Picked};
+use crate::record::Record;
+use crate::rejection::Rejection;
+use crate::wire::Pump;
+use crate::worker::Worker;
+
+pub(super) struct Journey<'j> {
+    worker: &'j Worker,
+    live: &'j LocalService,
+    service: &'j Service,
+    /// Until it is told how the request went; `None` where the service has no breaker.
+    permit: Option<Permit<'j>>,
+    stage: Stage<'j>,
+}
+
+enum Stage<'j> {
+    Only(&'j Target),
+    Picked(Choice<'j>),
+}
+
+/// The target that was picked, and what is needed to pick another.
+struct Choice<'j> {
+    traffic: &'j Traffic,
+    picked: Picked<'j>,
+    tried: TargetSet,
+    attempts: u32,
+    began: Instant,
+    method: Repeatable,
+    /// When the request has to be over.
+    deadline: Option<Instant>,
+    revision: u64,
+    key: u64,
+}
+
+/// What is known of an attempt that failed, besides why.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stumble {
+    sent: Sent,
+    body: Replay,
+}
+
+impl Stumble {
+    pub fn of(sent: Sent, upload: &Pump, kept: Option<&KeptBody>) -> Self {
+        let can_be_sent_again = kept.is_some() || !upload.has_begun();
+        Self { sent, body: if can_be_sent_again { Replay::Possible } else { Replay::Impossible } }
+    }
+}
+
+impl<'j> Journey<'j> {
+    pub fn begin(
+        forward: &Forward<'j, '_>,
+        live: &'j LocalService,
+        deadline: Option<Instant>,
+        record: &mut Record<'_>,
+    ) -> Result<Self, Rejection> {
+        let worker: &'j Worker = forward.worker;
+        let service = forward.selected.service;
+        let now = worker.gateway.live.uptime(forward.received.instant);
+        let permit = match service.breaker().map(|rules| live.shared.breaker.ask(rules, now)) {
+            None => None,
+            Some(Ok(permit)) => {
+                record.circuit = Some(permit.state());
+                Some(permit)
+            }
+            Some(Err(OpenFor(wait))) => {
+                record.circuit = Some(State::Open);
+                return Err(Rejection::CircuitOpen { retry_after_secs: whole_secs(wait) });
+            }
+        };
+        if let Some(transition) = permit.as_ref().and_then(Permit::transition) {
+            tell(service, transition);
+        }
+        let stage = match service.traffic.as_deref() {
+            None => Stage::Only(service.targets.first().ok_or(Rejection::NoTarget)?),
+            Some(traffic) => Stage::Picked(Choice::first(forward, live, traffic, deadline, now)?),
+        };
+        Ok(Self { worker, live, service, permit, stage })
+    }
+
+    pub fn target(&self) -> &'j Target {
+        match &self.stage {
+            Stage::Only(target) => target,
+            Stage::Picked(choice) => choice.picked.target,
+        }
+    }
+
+    /// When the attempt over this connection began: the first goes out as soon as the request is received, where a
+    /// connection is there.
+    pub fn attempt_began(&self, connection: Connection, received: Instant) -> Instant {
+        match (connection, &self.stage) {
+            (Connection::Fresh, _) => Instant::now(),
+            (Connection::Reused, Stage::Picked(choice)) => choice.began,
+            (Connection::Reused, Stage::Only(_)) => received,
+        }
+    }
+
+    /// How failed requests go out again, where they may.
+    pub fn retries(&self) -> Option<&'j RetryRules> {
+        match &self.stage {
+            Stage::Picked(choice) => choice.traffic.retries.as_ref(),
+            Stage::Only(_) => None,
+        }
+    }
+
+    /// The head of a final response is there. Says how long to wait where it is not passed on but the request goes out
+    /// again, to what is then the target.
+    pub fn answered(&mut self, response: &ResponseHead, stumble: Stumble, now: Instant) -> Option<Duration> {
+        let cause = Cause::Status(response.status);
+        let outcome = if response.status >= 400 && self.service.failures().contain(cause) {
+            Outcome::Failure
+        } else {
+            Outcome::Success
+        };
+        self.note_at_target(outcome, now);
+        if let Some(wait) = self.again(cause, stumble, || retry_after(response), now) {
+            return Some(wait);
+        }
+        self.end(outcome, now);
+        None
+    }
+
+    /// The same where no response came.
+    pub fn failed(&mut self, cause: Option<Cause>, stumble: Stumble, now: Instant) -> Option<Duration> {
+        // What is the gateway's own matter says nothing of the service.
+        let cause = cause?;
+        let counts = self.service.failures().contain(cause);
+        if counts {
+            self.note_at_target(Outcome::Failure, now);
+        }
+        if let Some(wait) = self.again(cause, stumble, || None, now) {
+            return Some(wait);
+        }
+        if counts {
+            self.end(Outcome::Failure, now);
+        }
+        None
+    }
+
+    fn note_at_target(&self, outcome: Outcome, now: Instant) {
+        let Stage::Picked(choice) = &self.stage else { return };
+        let (target, took) = (choice.picked.live(), now.saturating_duration_since(choice.began));
+        let now = self.worker.gateway.live.uptime(now);
+        match (&choice.traffic.picking, outcome) {
+            (Picking::LowestLatency, Outcome::Success) => target.load().latency.observe(took, now),
+            (Picking::LowestLatency, Outcome::Failure) => target.load().latency.observe_failure(took, now),
+            (Picking::RoundRobin | Picking::LeastRequests | Picking::Ring { .. }, _) => {}
+        }
+        let Some(rules) = &choice.traffic.outlier else { return };
+        if let Some(Ejection { until, reason }) = target.note(outcome, rules, now) {
+            self.live.shared.targets_changed();
+            let (service, authority) = (self.service.slug.as_str(), choice.picked.target.authority.as_str());
+            let seconds = until.since(now).as_secs();
+            tracing::warn!(service, target = authority, ?reason, seconds, "a target is left out: it fails");
+        }
+    }
+
+    /// Whether it goes out again; if so, the next target is picked already.
+    fn again(
+        &mut self,
+        cause: Cause,
+        stumble: Stumble,
+        retry_after: impl FnOnce() -> Option<Duration>,
+        now: Instant,
+    ) -> Option<Duration> {
+        let Stage::Picked(choice) = &mut self.stage else { return None };
+        let rules = choice.traffic.retries.as_ref().filter(|rules| rules.causes.contain(cause))?;
+        let uptime = self.worker.gateway.live.uptime(now);
+        let tried = choice.tried.with(choice.picked.place);
+        let asked = Asked {
+            revision: choice.revision,
+            now: uptime,
+            random: self.worker.random(),
+            tried,
+            key: choice.key,
+        };
+        let next = self.live.pick(self.service, choice.traffic, &asked);
+        let failed = Failed {
+            cause,
+            method: choice.method,
+            sent: stumble.sent,
+            body: stumble.body,
+            attempts: choice.attempts,
+            retry_after: retry_after(),
+            elsewhere: if next.is_some() { Elsewhere::Yes } else { Elsewhere::No },
+            remaining: choice.deadline.map(|deadline| deadline.saturating_duration_since(now)),
+        };
+        let withdraw = || self.live.withdraw(&rules.budget, uptime);
+        match rules.decide(&failed, self.worker.random(), withdraw) {
+            Again::No => None,
+            Again::After(wait) => {
+                if let Some(next) = next {
+                    choice.picked = next;
+                    choice.tried = tried;
+                }
+                choice.attempts += 1;
+                choice.began = now + wait;
+                Some(wait)
+            }
+        }
+    }
+
+    fn end(&mut self, outcome: Outcome, now: Instant) {
+        let Some(permit) = self.permit.take() else { return };
+        if let Some(transition) = permit.report(outcome, self.worker.gateway.live.uptime(now)) {
+            tell(self.service, transition);
+        }
+    }
+}
+
+impl<'j> Choice<'j> {
+    fn first(
+        forward: &Forward<'j, '_>,
+        live: &'j LocalService,
+        traffic: &'j Traffic,
+        deadline: Option<Instant>,
+        now: Uptime,
+    ) -> Result<Self, Rejection> {
+        let service = forward.selected.service;
+        let key = match &traffic.picking {
+            Picking::Ring { on, .. } => key_of(forward, on),
+            Picking::RoundRobin | Picking::LeastRequests | Picking::LowestLatency => 0,
+        };
+        let asked = Asked {
+            revision: forward.snapshot.revision(),
+            now,
+            random: forward.worker.random(),
+            tried: TargetSet::NONE,
+            key,
+        };
+        let picked = live.pick(service, traffic, &asked).ok_or(Rejection::NoTarget)?;
+        if let Some(retries) = &traffic.retries {
+            live.deposit(&retries.budget, now);
+        }
+        let is_idempotent = forward.request.head.method.is_idempotent();
+        Ok(Self {
+            traffic,
+            picked,
+            tried: TargetSet::NONE,
+            attempts: 1,
+            began: forward.received.instant,
+            method: if is_idempotent { Repeatable::Idempotent } else { Repeatable::NotIdempotent },
+            deadline,
+            revision: asked.revision,
+            key,
+        })
+    }
+}
+
+fn tell(service: &Service, transition: Transition) {
+    let (service, id) = (service.slug.as_str(), service.id.0);
+    match transition {
+        Transition::Opened => tracing::warn!(service, %id, "a circuit opens: the service fails"),
+        Transition::HalfOpened => tracing::info!(service, %id, "a circuit is half open: some may try"),
+        Transition::Closed => tracing::info!(service, %id, "a circuit closes: the service works"),
+    }
+}
+
+/// Rounded up, and at least one.
+fn whole_secs(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
+}
+
+/// In seconds (RFC 9110 section 10.2.3). A date says when the target expects to be back by its own clock; the wait is
+/// then the backoff's.
+fn retry_after(response: &ResponseHead) -> Option<Duration> {
+    let value = response.fields.find(b"Retry-After")?;
+    std::str::from_utf8(value).ok()?.trim().parse().ok().map(Duration::from_secs)
+}

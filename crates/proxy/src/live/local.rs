@@ -1,0 +1,186 @@
+//! One service, as one worker knows it: who takes requests, whose turn it is, and what may be retried.
+
+use std::cell::RefCell;
+use std::ops::Deref;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tollgate_core::balance::{
+    Load, Serving, SmoothWeighted, Standing, TargetSet, Underway, least_requests, lowest_latency, serving,
+};
+use tollgate_core::draws::Draws;
+use tollgate_core::health::Verdict;
+use tollgate_core::resource::TargetId;
+use tollgate_core::retry::{Budget, BudgetRules, Withdrawal};
+use tollgate_core::snapshot::{Picking, Service, Target, Traffic};
+use tollgate_core::uptime::Uptime;
+
+use super::{ServiceLive, TargetLive};
+
+pub(crate) struct LocalService {
+    pub shared: Arc<ServiceLive>,
+    view: RefCell<Option<View>>,
+    budget: RefCell<Budget>,
+}
+
+/// Derived from the service as one revision has it, and from what is known of its targets.
+struct View {
+    revision: u64,
+    epoch: u64,
+    ids: Box<[TargetId]>,
+    targets: Rc<[Arc<TargetLive>]>,
+    serving: Serving,
+    cursor: SmoothWeighted,
+}
+
+/// What a pick depends on besides.
+pub(crate) struct Asked {
+    /// Of the snapshot that the service is from.
+    pub revision: u64,
+    pub now: Uptime,
+    pub random: u64,
+    /// Not to be picked again.
+    pub tried: TargetSet,
+    /// What is hashed, where the service's requests are told apart.
+    pub key: u64,
+}
+
+/// A target, which counts the request as under way there until this is dropped.
+pub(crate) struct Picked<'s> {
+    pub target: &'s Target,
+    pub place: usize,
+    underway: Underway<AtTarget>,
+}
+
+/// Counted within one thread, where the target's own count would travel between cores.
+struct AtTarget {
+    targets: Rc<[Arc<TargetLive>]>,
+    place: usize,
+}
+
+impl Deref for AtTarget {
+    type Target = Load;
+
+    fn deref(&self) -> &Load {
+        self.targets[self.place].load()
+    }
+}
+
+impl Picked<'_> {
+    pub fn live(&self) -> &TargetLive {
+        let AtTarget { targets, place } = self.underway.load();
+        &targets[*place]
+    }
+}
+
+impl LocalService {
+    pub fn new(shared: Arc<ServiceLive>) -> Self {
+        Self { shared, view: RefCell::default(), budget: RefCell::default() }
+    }
+
+    /// `None` where nobody takes requests who was not tried.
+    pub fn pick<'s>(&self, service: &'s Service, traffic: &Traffic, asked: &Asked) -> Option<Picked<'s>> {
+        let mut slot = self.view.borrow_mut();
+        let view = self.current(&mut slot, service, traffic, asked);
+        let is_another_attempt = !asked.tried.is_empty();
+        let with_doubtful = asked.tried.union(view.serving.doubtful);
+        let left_out = if is_another_attempt { with_doubtful } else { asked.tried };
+        let place = view.pick(traffic, asked, left_out);
+        let place =
+            if is_another_attempt { place.or_else(|| view.pick(traffic, asked, asked.tried)) } else { place };
+        let place = place?;
+        let target = service.targets.get(place)?;
+        let underway = Underway::begin(AtTarget { targets: Rc::clone(&view.targets), place });
+        Some(Picked { target, place, underway })
+    }
+
+    pub fn deposit(&self, rules: &BudgetRules, now: Uptime) {
+        self.budget.borrow_mut().deposit(rules, now);
+    }
+
+    pub fn withdraw(&self, rules: &BudgetRules, now: Uptime) -> Withdrawal {
+        self.budget.borrow_mut().withdraw(rules, now)
+    }
+
+    /// The view, derived anew where it no longer holds.
+    fn current<'v>(
+        &self,
+        slot: &'v mut Option<View>,
+        service: &Service,
+        traffic: &Traffic,
+        asked: &Asked,
+    ) -> &'v mut View {
+        let epoch = self.shared.epoch();
+        if let Some(view) = slot
+            && (view.revision != asked.revision
+                || view.epoch != epoch
+                || view.serving.valid_until <= asked.now)
+        {
+            view.renew(&self.shared, service, traffic, asked, epoch);
+        }
+        slot.get_or_insert_with(|| View::new(&self.shared, service, traffic, asked, epoch))
+    }
+}
+
+impl View {
+    fn new(shared: &ServiceLive, service: &Service, traffic: &Traffic, asked: &Asked, epoch: u64) -> Self {
+        let ids: Box<[TargetId]> = service.targets.iter().map(|target| target.id).collect();
+        let targets: Rc<[Arc<TargetLive>]> = ids.iter().map(|&id| shared.target(id)).collect();
+        let serving = derive(&targets, service, traffic, asked.now);
+        let cursor = SmoothWeighted::default();
+        Self { revision: asked.revision, epoch, ids, targets, serving, cursor }
+    }
+
+    fn pick(&mut self, traffic: &Traffic, asked: &Asked, left_out: TargetSet) -> Option<usize> {
+        let Self { targets, serving, cursor, .. } = self;
+        let shares = &serving.shares;
+        let load = |place: usize| targets.get(place).map(|target| target.load());
+        let mut draws = Draws::new(asked.random);
+        match &traffic.picking {
+            Picking::RoundRobin => cursor.pick(shares.without(left_out)),
+            Picking::LeastRequests => least_requests(shares, left_out, load, &mut draws),
+            Picking::LowestLatency => lowest_latency(shares, left_out, load, asked.now, &mut draws),
+            Picking::Ring { ring, most_load_percent, .. } => {
+                let in_flight = |place| load(place).map_or(0, Load::in_flight);
+                ring.pick(asked.key, shares, left_out, in_flight, *most_load_percent)
+            }
+        }
+    }
+
+    fn renew(
+        &mut self,
+        shared: &ServiceLive,
+        service: &Service,
+        traffic: &Traffic,
+        asked: &Asked,
+        epoch: u64,
+    ) {
+        if self.revision != asked.revision
+            && !self.ids.iter().eq(service.targets.iter().map(|target| &target.id))
+        {
+            let before = |target: &Target| self.ids.iter().position(|&id| id == target.id);
+            let cursor = self.cursor.moved(service.targets.iter().map(before));
+            *self = Self { cursor, ..Self::new(shared, service, traffic, asked, epoch) };
+            return;
+        }
+        self.serving = derive(&self.targets, service, traffic, asked.now);
+        (self.revision, self.epoch) = (asked.revision, epoch);
+    }
+}
+
+fn derive(targets: &[Arc<TargetLive>], service: &Service, traffic: &Traffic, now: Uptime) -> Serving {
+    let standings: Vec<_> = service
+        .targets
+        .iter()
+        .zip(targets)
+        .map(|(target, live)| {
+            // What a check on demand has found decides nothing.
+            let (health, back_since) =
+                if traffic.health_check.is_some() { live.checked() } else { (Verdict::Unknown, None) };
+            let ejected_until = traffic.outlier.and_then(|_| live.ejected_until());
+            Standing { weight: target.weight, duty: target.duty, health, ejected_until, back_since }
+        })
+        .collect();
+    let most_ejected_percent = traffic.outlier.map_or(0, |rules| rules.most_ejected_percent);
+    serving(&standings, most_ejected_percent, traffic.slow_start, now)
+}

@@ -1,0 +1,65 @@
+//! What is known of services and targets from how their requests went: breakers, ejections, loads. Keyed by their ids,
+//! so that it outlives every snapshot.
+//!
+//! Workers share [`ServiceLive`] and [`TargetLive`]; what is each worker's own is in [`LocalService`].
+
+mod local;
+mod service;
+mod target;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use ahash::RandomState;
+use parking_lot::Mutex;
+use tollgate_core::resource::{ServiceId, TenantId};
+use tollgate_core::snapshot::{Service, Snapshot};
+use tollgate_core::uptime::{Uptime, micros};
+
+pub(crate) use local::{Asked, LocalService, Picked};
+pub(crate) use service::ServiceLive;
+pub(crate) use target::TargetLive;
+
+pub(crate) struct Live {
+    started: Instant,
+    services: Mutex<HashMap<ServiceId, Arc<ServiceLive>, RandomState>>,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self { started: Instant::now(), services: Mutex::default() }
+    }
+}
+
+impl Live {
+    pub fn uptime(&self, instant: Instant) -> Uptime {
+        Uptime(micros(instant.saturating_duration_since(self.started)))
+    }
+
+    /// Made where nothing was known yet.
+    pub fn service(&self, tenant: TenantId, service: ServiceId) -> Arc<ServiceLive> {
+        let mut services = self.services.lock();
+        Arc::clone(services.entry(service).or_insert_with(|| Arc::new(ServiceLive::new(tenant))))
+    }
+
+    /// `None` where nothing is known of it: no request has come for it.
+    pub fn known(&self, service: ServiceId) -> Option<Arc<ServiceLive>> {
+        self.services.lock().get(&service).cloned()
+    }
+
+    /// Drops what is known of services and targets that are gone.
+    pub fn forget(&self, snapshot: &Snapshot) {
+        self.services.lock().retain(|&id, live| match find(snapshot, live.tenant, id) {
+            Some(service) => {
+                live.keep_targets(|target| service.targets.iter().any(|held| held.id == target));
+                true
+            }
+            None => false,
+        });
+    }
+}
+
+fn find(snapshot: &Snapshot, tenant: TenantId, service: ServiceId) -> Option<&Service> {
+    snapshot.tenant_by_id(tenant)?.service_by_id(service)
+}

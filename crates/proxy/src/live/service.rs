@@ -1,0 +1,44 @@
+//! One service, as all workers know it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ahash::RandomState;
+use parking_lot::Mutex;
+use tollgate_core::breaker::Breaker;
+use tollgate_core::resource::{TargetId, TenantId};
+
+use super::TargetLive;
+
+pub(crate) struct ServiceLive {
+    pub tenant: TenantId,
+    pub breaker: Breaker,
+    /// Counts what changes who takes requests.
+    epoch: AtomicU64,
+    targets: Mutex<HashMap<TargetId, Arc<TargetLive>, RandomState>>,
+}
+
+impl ServiceLive {
+    pub fn new(tenant: TenantId) -> Self {
+        Self { tenant, breaker: Breaker::default(), epoch: AtomicU64::new(0), targets: Mutex::default() }
+    }
+
+    /// Made where nothing was known yet.
+    pub fn target(&self, id: TargetId) -> Arc<TargetLive> {
+        Arc::clone(self.targets.lock().entry(id).or_default())
+    }
+
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Who takes requests has to be derived anew.
+    pub fn targets_changed(&self) {
+        self.epoch.fetch_add(1, Ordering::Release);
+    }
+
+    pub fn keep_targets(&self, is_kept: impl Fn(TargetId) -> bool) {
+        self.targets.lock().retain(|&id, _| is_kept(id));
+    }
+}
