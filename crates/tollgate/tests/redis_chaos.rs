@@ -1,16 +1,18 @@
 //! What four gateway processes let through, all together, while one of them or their store is killed or frozen.
 
+#![allow(clippy::expect_used, reason = "clippy's leave for tests covers test functions alone")]
+
 mod harness;
 
 use harness::{Fleet, Load, NODES, StoreProgram, StoreServer, Tally, eventually};
 
 /// The limit of these tests.
-const LIMIT: u64 = 10_000;
+const LIMIT: usize = 10_000;
 /// Requests enough for a load that goes on until it is stopped.
 const ENDLESS: usize = usize::MAX;
 /// Two slices that a node holds when it is killed, each at most this part of the limit: nobody has them until the
 /// period ends.
-const MOST_STRANDED: usize = 2 * LIMIT as usize / (2 * NODES);
+const MOST_STRANDED: usize = 2 * LIMIT / (2 * NODES);
 /// What requests that were under way may have been charged for nothing, in each loss of the store.
 const MOST_UNDER_WAY: usize = 200;
 
@@ -45,10 +47,6 @@ fn use_up(fleet: &Fleet, key: &str) -> usize {
     fleet.admitted()
 }
 
-fn limit() -> usize {
-    usize::try_from(LIMIT).expect("a small number")
-}
-
 /// Kills a node amid the load, and starts another in its place: it serves at once what it had saved, which may be
 /// from before the key was made.
 #[track_caller]
@@ -72,7 +70,7 @@ fn a_gateway_that_is_killed_takes_nothing_with_it_but_what_was_under_way() {
     let admitted = use_up(&fleet, &key);
     eprintln!("{admitted} of {LIMIT}, {tally:?}");
     // Its clients' requests were charged, and perhaps not let through.
-    assert!(admitted <= limit() && admitted + tally.lost + MOST_UNDER_WAY >= limit(), "{admitted}");
+    assert!(admitted <= LIMIT && admitted + tally.lost + MOST_UNDER_WAY >= LIMIT, "{admitted}");
 }
 
 #[test]
@@ -85,8 +83,8 @@ fn a_gateway_that_is_killed_takes_its_slices_with_it_and_no_more() {
     let tally = load.stop();
     let admitted = use_up(&fleet, &key);
     eprintln!("{admitted} of {LIMIT}, {tally:?}");
-    assert!(admitted <= limit(), "{admitted}");
-    assert!(admitted + tally.lost + MOST_UNDER_WAY + MOST_STRANDED >= limit(), "{admitted}");
+    assert!(admitted <= LIMIT, "{admitted}");
+    assert!(admitted + tally.lost + MOST_UNDER_WAY + MOST_STRANDED >= LIMIT, "{admitted}");
 }
 
 /// Freezes the store amid the load, then kills it and starts it again; gives how many came through in all.
@@ -126,8 +124,8 @@ fn never_more_than_the_limit_is_let_through_although_the_store_is_frozen_and_kil
         let admitted = all - before;
         eprintln!("{counting}: {admitted} of {LIMIT}, {tally:?}");
         assert!(tally.of(503) > 0, "{tally:?}");
-        assert!(admitted <= limit(), "{counting}: {admitted}");
-        assert!(admitted + MOST_UNDER_WAY >= limit(), "{counting}: {admitted}");
+        assert!(admitted <= LIMIT, "{counting}: {admitted}");
+        assert!(admitted + MOST_UNDER_WAY >= LIMIT, "{counting}: {admitted}");
         before = all;
     }
 }
@@ -142,10 +140,10 @@ fn shares_are_used_meanwhile_and_what_they_let_through_is_counted() {
         let admitted = all - before;
         eprintln!("{counting}: {admitted} of {LIMIT}, {tally:?}");
         assert_eq!(tally.of(503), 0, "{tally:?}");
-        assert!(admitted + MOST_UNDER_WAY >= limit(), "{counting}: {admitted}");
+        assert!(admitted + MOST_UNDER_WAY >= LIMIT, "{counting}: {admitted}");
         // Nodes do not lose and find the store all at once: one that has not found it yet lets through its share, while
         // the others have what the store knows to be left.
-        assert!(admitted <= limit() + limit() / NODES, "{counting}: {admitted}");
+        assert!(admitted <= LIMIT + LIMIT / NODES, "{counting}: {admitted}");
         before = all;
     }
 }
@@ -159,9 +157,9 @@ fn nodes_put_back_what_they_know_into_a_store_that_comes_back_empty() {
         let (all, tally) = freeze_and_kill(&mut store, &fleet, &key, StoreServer::restart_empty);
         let admitted = all - before;
         eprintln!("{counting}: {admitted} of {LIMIT}, {tally:?}");
-        assert!(admitted + MOST_UNDER_WAY >= limit(), "{counting}: {admitted}");
+        assert!(admitted + MOST_UNDER_WAY >= LIMIT, "{counting}: {admitted}");
         // What one node was granted since another heard of the subject may be let through again.
-        assert!(admitted <= limit() + limit() / 10, "{counting}: {admitted}");
+        assert!(admitted <= LIMIT + LIMIT / 10, "{counting}: {admitted}");
         before = all;
     }
 }
@@ -176,7 +174,7 @@ fn a_store_that_is_emptied_without_a_word_is_noticed() {
     for node in &fleet.nodes {
         node.await_logged("the counter store has changed");
     }
-    assert_eq!(fleet.usage(&fleet.nodes[0], &key), Some(1_000));
+    assert_eq!(fleet.nodes[0].usage(&key), Some(1_000));
     fleet.use_up(&key, 2_000);
 }
 
@@ -207,9 +205,9 @@ fn long_everything_happens_in_one_run() {
             let tally = load.stop();
             let admitted = use_up(&fleet, &key);
             eprintln!("{program:?} {counting}: {admitted} of {}, {tally:?}", 3 * LIMIT);
-            assert!(admitted <= 3 * limit(), "{program:?} {counting}: {admitted}");
+            assert!(admitted <= 3 * LIMIT, "{program:?} {counting}: {admitted}");
             let least = admitted + tally.lost + 3 * (3 * MOST_STRANDED + MOST_UNDER_WAY);
-            assert!(least >= 3 * limit(), "{program:?} {counting}: {admitted}");
+            assert!(least >= 3 * LIMIT, "{program:?} {counting}: {admitted}");
         }
     }
 }

@@ -50,8 +50,8 @@ impl Fleet {
 
     /// A key on a plan of its own: so many requests in a window that no test sees the end of.
     #[track_caller]
-    pub fn key(&self, requests: u64, counting: &str, on_unavailable: &str) -> String {
-        let limits = [exactly(requests)];
+    pub fn key(&self, requests: usize, counting: &str, on_unavailable: &str) -> String {
+        let limits = [exactly(requests.try_into().expect("a number"))];
         let slug = format!("{counting}-{on_unavailable}-{requests}");
         self.key_on(&json!({
             "slug": slug, "limits": limits, "counting": counting, "on_unavailable": on_unavailable,
@@ -65,7 +65,7 @@ impl Fleet {
         self.tenant.plan_with(plan);
         let key = self.tenant.key(slug);
         for node in &self.nodes {
-            eventually("the key is known", || self.usage(node, &key).is_some());
+            eventually("the key is known", || node.usage(&key).is_some());
         }
         key
     }
@@ -131,11 +131,5 @@ impl Fleet {
         // So were those before it.
         let asked = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
         requests - asked
-    }
-
-    /// What a node says that was used of the key's only limit.
-    pub fn usage(&self, node: &Node, key: &str) -> Option<u64> {
-        let response = node.client().get("/-/usage", &[("X-API-Key", key)]);
-        (response.status == 200).then(|| response.json()["limits"][0]["used"].as_u64().expect("a count"))
     }
 }

@@ -229,6 +229,12 @@ impl Node {
         self.client().get(path, &[("X-API-Key", key)]).status
     }
 
+    /// What it says that was used of the key's only limit; `None` where it does not know the key.
+    pub fn usage(&self, key: &str) -> Option<u64> {
+        let response = self.client().get("/-/usage", &[("X-API-Key", key)]);
+        (response.status == 200).then(|| response.json()["limits"][0]["used"].as_u64().expect("a count"))
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.proxy
     }

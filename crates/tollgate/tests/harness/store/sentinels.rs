@@ -20,7 +20,7 @@ pub struct Sentinels {
     pub master: StoreServer,
     pub replica: StoreServer,
     security: Security,
-    sentinels: Vec<Sentinel>,
+    watchers: Vec<Sentinel>,
 }
 
 struct Sentinel {
@@ -39,9 +39,9 @@ impl Sentinels {
         let replica = StoreServer::start_with(program, security.clone(), &replica_of);
         replica.await_info("replication", "master_link_status:up");
         let start = |_| Sentinel::start(program, &master, password);
-        let sentinels = (0..SENTINELS).map(start).collect();
-        let all = Self { program, master, replica, security, sentinels };
-        for sentinel in &all.sentinels {
+        let watchers = (0..SENTINELS).map(start).collect();
+        let all = Self { program, master, replica, security, watchers };
+        for sentinel in &all.watchers {
             let knows = |field: &str, value: &str| {
                 let shown = all.ask(sentinel, &["SENTINEL", "MASTER", MASTER]);
                 let lines: Vec<&str> = shown.lines().collect();
@@ -58,7 +58,7 @@ impl Sentinels {
     #[track_caller]
     pub fn current_master_port(&self) -> u16 {
         eventually_some("a master", || {
-            let shown = self.ask(&self.sentinels[0], &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER]);
+            let shown = self.ask(&self.watchers[0], &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER]);
             shown.lines().nth(1)?.parse().ok()
         })
     }
@@ -67,7 +67,7 @@ impl Sentinels {
     #[track_caller]
     pub fn await_failover(&self) {
         let port = self.replica.port().to_string();
-        for sentinel in &self.sentinels {
+        for sentinel in &self.watchers {
             eventually("the replica is the master", || {
                 let shown = self.ask(sentinel, &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER]);
                 shown.lines().nth(1) == Some(&port)
@@ -78,7 +78,7 @@ impl Sentinels {
 
     pub fn url(&self) -> String {
         let hosts: Vec<String> =
-            self.sentinels.iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port)).collect();
+            self.watchers.iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port)).collect();
         let credentials = self.security.password.map(|password| format!(":{password}@")).unwrap_or_default();
         format!("redis+sentinel://{credentials}{}/{MASTER}/0", hosts.join(","))
     }
