@@ -53,7 +53,7 @@ impl Counters {
         }
         match asking::begin(&self.local, shared, demands, cost, now) {
             Ok(decision) => Attempt::Decided(decision),
-            Err(undecided) => Attempt::Waiting(Box::new(undecided)),
+            Err(undecided) => Attempt::Waiting(undecided),
         }
     }
 

@@ -48,8 +48,8 @@ pub(crate) fn begin<'c, 's>(
     demands: &[Demand<'s>],
     cost: u64,
     now: Moment,
-) -> Result<Decision<'c>, Undecided<'c, 's>> {
-    let mut undecided = Undecided {
+) -> Result<Decision<'c>, Box<Undecided<'c, 's>>> {
+    let mut undecided = Box::new(Undecided {
         local,
         shared,
         demands: demands.into(),
@@ -57,7 +57,7 @@ pub(crate) fn begin<'c, 's>(
         cost,
         now,
         permits: local.no_permits(),
-    };
+    });
     if let Some(refused) = undecided.charge_local().or_else(|| undecided.take_places()) {
         return Ok(refused);
     }

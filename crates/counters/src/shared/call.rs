@@ -48,6 +48,10 @@ pub struct Answer {
     pub now: UnixMicros,
     /// Which of the answers it is.
     pub number: u64,
+    /// The store's incarnation in which the counts were said before; 0 where one was not there.
+    pub was_said_in: u64,
+    /// That in which they are said now.
+    pub said_in: u64,
     pub windows: SubjectWindows,
 }
 
@@ -205,8 +209,15 @@ fn state(rule: &LimitRule, counted: &Counted) -> String {
 impl Answered {
     pub fn parse(value: Value, rules: &[LimitRule], number: u64) -> Result<Self, BadAnswer> {
         let Value::Array(values) = value else { return Err(BadAnswer) };
-        let [Value::Int(code), Value::Int(admitted), Value::Int(slice), Value::Int(now), states @ ..] =
-            &*values
+        let [
+            Value::Int(code),
+            Value::Int(admitted),
+            Value::Int(slice),
+            Value::Int(now),
+            Value::Int(was_said_in),
+            Value::Int(said_in),
+            states @ ..,
+        ] = &*values
         else {
             return Err(BadAnswer);
         };
@@ -223,13 +234,9 @@ impl Answered {
                 windows.put(rule.window, counted);
             }
         }
-        Ok(Self::Done(Answer {
-            admitted: positive(admitted)?,
-            slice: positive(slice)?,
-            now,
-            number,
-            windows,
-        }))
+        let (admitted, slice) = (positive(admitted)?, positive(slice)?);
+        let (was_said_in, said_in) = (positive(was_said_in)?, positive(said_in)?);
+        Ok(Self::Done(Answer { admitted, slice, now, number, was_said_in, said_in, windows }))
     }
 }
 

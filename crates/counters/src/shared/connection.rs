@@ -15,11 +15,12 @@ use redis::{
 
 use tollgate_core::resource::{Credentials, Encryption, Host, StorePlace, StoreServer};
 
-use super::LONGEST_WAIT;
 use super::settings::StoreSettings;
 
 /// To connect, and to find out where to.
 const CONNECT: Duration = Duration::from_secs(1);
+/// For a server of a cluster to answer; whoever asks waits less long.
+const ANSWER: Duration = Duration::from_secs(10);
 /// Of single requests within a cluster, which may be sent to the wrong server first.
 const CLUSTER_RETRIES: u32 = 2;
 
@@ -51,7 +52,7 @@ impl Connection {
                     .collect::<Result<Vec<_>, _>>()?;
                 let mut builder = ClusterClientBuilder::new(servers)
                     .connection_timeout(CONNECT)
-                    .response_timeout(LONGEST_WAIT)
+                    .response_timeout(ANSWER)
                     .retries(CLUSTER_RETRIES)
                     .min_retry_wait(1)
                     .max_retry_wait(10);
@@ -121,6 +122,7 @@ impl Connection {
     }
 }
 
+#[derive(Clone, Copy)]
 enum SentinelPassword {
     None,
     OfServers,
@@ -164,8 +166,8 @@ fn sentinel(
 }
 
 fn config() -> AsyncConnectionConfig {
-    // Whoever asks waits less long; this ends what nobody waits for any more.
-    AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(Some(CONNECT))
+    // Whoever asks waits less long.
+    AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(None)
 }
 
 fn info(settings: &StoreSettings, address: ConnectionAddr) -> RedisResult<ConnectionInfo> {

@@ -11,10 +11,11 @@ use tokio::time::timeout;
 use super::call::{Amount, Answered, SCRIPT};
 use super::charged::Charged;
 use super::connection::Link;
+use super::ledger::Unused;
 use super::{About, Op, Reply, Shared, Then, Unavailable};
 
-/// A batch that takes longer is not answered any more. Whoever waits for it has gone on long before.
-const BATCH_TAKES: Duration = Duration::from_millis(500);
+/// A batch that takes longer is not answered any more. Whoever waited for it has gone on long before.
+const BATCH_TAKES: Duration = Duration::from_secs(10);
 /// Most commands in a batch.
 const BATCH: usize = 256;
 
@@ -23,20 +24,28 @@ pub async fn run(shared: Arc<Shared>, mut ops: mpsc::UnboundedReceiver<Op>) {
     let mut batch = Vec::new();
     while ops.recv_many(&mut batch, BATCH).await > 0 {
         match shared.link.load_full() {
-            Some(link) => send(&shared, &link, &mut batch).await,
-            None => batch.drain(..).for_each(|op| shared.could_not(op.about, op.then)),
+            Some(link) => {
+                let batch = std::mem::take(&mut batch);
+                let sending = tokio::spawn(send(Arc::clone(&shared), Arc::clone(&link), batch));
+                // What is answered too late for whoever waited is listened to all the same: it was charged.
+                tokio::select! {
+                    _ = sending => {}
+                    () = shared.until_lost(link.losses_before) => {}
+                }
+            }
+            None => batch.drain(..).for_each(|op| shared.was_not_sent(&op.about, op.then)),
         }
     }
 }
 
-async fn send(shared: &Arc<Shared>, link: &Link, batch: &mut Vec<Op>) {
+async fn send(shared: Arc<Shared>, link: Arc<Link>, batch: Vec<Op>) {
     let mut commands = Pipeline::with_capacity(batch.len());
     let mut waiting = Vec::with_capacity(batch.len());
-    for Op { cmd, about, then } in batch.drain(..) {
+    for Op { cmd, about, then } in batch {
         commands.add_command(cmd);
         waiting.push((about, then));
     }
-    let outcome = timeout(BATCH_TAKES, ask(link, &commands)).await;
+    let outcome = timeout(BATCH_TAKES, ask(&link, &commands)).await;
     let replies = match outcome {
         Ok(Ok(replies)) => replies,
         Ok(Err(error)) => {
@@ -51,12 +60,12 @@ async fn send(shared: &Arc<Shared>, link: &Link, batch: &mut Vec<Op>) {
     let mut replies = replies.into_iter();
     for (about, then) in waiting {
         match replies.next() {
-            Some(Ok(value)) => shared.answered(link, about, then, value),
+            Some(Ok(value)) => shared.answered(&link, about, then, value),
             Some(Err(error)) => {
                 shared.lost(link.losses_before, &error);
-                shared.could_not(about, then);
+                shared.could_not(&about, then);
             }
-            None => shared.could_not(about, then),
+            None => shared.could_not(&about, then),
         }
     }
 }
@@ -95,7 +104,7 @@ impl Shared {
             Ok(answered) => answered,
             Err(error) => {
                 self.lost(link.losses_before, &error);
-                self.could_not(about, then);
+                self.could_not(&about, then);
                 return;
             }
         };
@@ -104,7 +113,7 @@ impl Shared {
                 let units = answer.admitted * cost + answer.slice;
                 let charged = Charged { shared: Arc::clone(self), about, units, at: answer.now };
                 // Where nobody waits any more, it is given back.
-                drop(waiter.send(Ok(Reply::Done(answer, charged))));
+                drop(waiter.send(Ok(Reply::Done(Box::new((answer, charged))))));
             }
             (Then::Decide { waiter, .. }, Answered::Elsewhen(now)) => {
                 drop(waiter.send(Ok(Reply::Elsewhen(now))));
@@ -135,19 +144,35 @@ impl Shared {
         }
     }
 
-    /// The store cannot be asked.
-    fn could_not(&self, about: About, then: Then) {
+    async fn until_lost(&self, losses_before: u64) {
+        // The sender is this.
+        drop(self.losses.subscribe().wait_for(|losses| *losses > losses_before).await);
+    }
+
+    /// The store is away: what was to be given back can be given back later.
+    fn was_not_sent(&self, about: &About, then: Then) {
+        if let Then::Told(amounts) = &then
+            && let Some(&Amount::Less { units, charged_at: granted_at }) = amounts.first()
+        {
+            self.not_given_back.lock().push((about.clone(), Unused { units, granted_at }));
+            return;
+        }
+        self.could_not(about, then);
+    }
+
+    /// The store did not answer.
+    fn could_not(&self, about: &About, then: Then) {
         match then {
             Then::Decide { waiter, .. } => {
-                self.no_slice(&about);
+                self.no_slice(about);
                 drop(waiter.send(Err(Unavailable)));
             }
-            Then::Refill => self.no_slice(&about),
+            Then::Refill => self.no_slice(about),
             Then::Passed(waiter) => passed(waiter),
             Then::Told(amounts) => {
-                // What was not given back is lost until its period is over. What was to be charged is owed.
+                // What was given back, and perhaps was not heard, counts as used. What was to be charged is owed.
                 if let Some(Amount::More(units)) = amounts.first() {
-                    self.owe_again(&about, *units);
+                    self.owe_again(about, *units);
                 }
             }
         }

@@ -180,9 +180,9 @@ pub(crate) async fn look(shared: &Arc<Shared>, demands: &[Demand<'_>], now: Mome
     for ((subject, receiver), demand) in
         asked.into_iter().zip(demands.iter().filter(|demand| !is_local(demand)))
     {
-        if let Ok(Ok(Ok(Reply::Done(answer, _nothing)))) = timeout_at(deadline, receiver).await {
+        if let Ok(Ok(Ok(Reply::Done(done)))) = timeout_at(deadline, receiver).await {
             let mut shard = shared.ledgers.shard(subject).lock();
-            shard.ledger(subject, &demand.limits.rules, now.instant).note(&answer);
+            shard.ledger(subject, &demand.limits.rules, now.instant).note(&done.0);
         }
     }
 }

@@ -178,6 +178,7 @@ impl Keeping {
         let link = Arc::new(Link { connection, losses_before: self.shared.status.losses() });
         self.shared.link.store(Some(Arc::clone(&link)));
         self.shared.status.is_back();
+        self.shared.give_back_late();
         tracing::info!(nodes = self.shared.share.lock().nodes(), "the counter store is up");
         Ok(link)
     }
@@ -274,6 +275,7 @@ impl Shared {
     pub(super) fn lost(&self, losses_before: u64, why: &dyn Display) {
         if self.status.is_lost(losses_before) {
             self.link.store(None);
+            self.losses.send_replace(self.status.losses());
             tracing::warn!(error = %why, "the counter store is down: limits are counted as their plans say for that");
             self.failed.notify_one();
         }

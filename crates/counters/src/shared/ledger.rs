@@ -29,6 +29,9 @@ pub struct Ledger {
     mirror: SubjectWindows,
     /// The answer that the mirror is from.
     mirror_number: u64,
+    mirror_said_in: u64,
+    /// What the store said before it lost something, where it was asked again before this node had noticed.
+    before_loss: Option<Box<SubjectWindows>>,
     slices: SmallVec<[Slice; 2]>,
     pace: Pace,
     refused: Option<Refused>,
@@ -80,6 +83,8 @@ impl Ledger {
             rules,
             mirror: SubjectWindows::default(),
             mirror_number: 0,
+            mirror_said_in: 0,
+            before_loss: None,
             slices: SmallVec::new(),
             pace: Pace::new(now),
             refused: None,
@@ -161,8 +166,12 @@ impl Ledger {
     /// Takes over what the store says, unless it said so before what is known already.
     pub fn note(&mut self, answer: &Answer) {
         if answer.number > self.mirror_number {
+            if answer.was_said_in == 0 || answer.was_said_in > self.mirror_said_in {
+                self.keep_before_loss(answer.now);
+            }
             self.mirror.clone_from(&answer.windows);
             self.mirror_number = answer.number;
+            self.mirror_said_in = answer.said_in;
         }
     }
 
@@ -215,6 +224,33 @@ impl Ledger {
         let mirror = &self.mirror;
         self.apart
             .get_or_insert_with(|| Box::new(if mirror.is_empty() { otherwise() } else { mirror.clone() }))
+    }
+
+    /// What the store may have lost: of each limit, the larger of what is kept already and of what the mirror says. Mostly
+    /// something was only over.
+    fn keep_before_loss(&mut self, now: UnixMicros) {
+        let Self { rules, mirror, before_loss, .. } = self;
+        if mirror.is_empty() {
+            return;
+        }
+        let before = before_loss.get_or_insert_default();
+        let kept = limit::used(rules, before, now);
+        let used = limit::used(rules, mirror, now);
+        for ((rule, used), kept) in rules.iter().zip(used).zip(kept) {
+            if let Some(counted) = mirror.find(rule.window).filter(|_| used > kept) {
+                before.put(rule.window, counted.clone());
+            }
+        }
+        if before.forget_past(now) {
+            *before_loss = None;
+        }
+    }
+
+    /// What a store of this incarnation may not know any more; of several words on a limit, the largest counts.
+    pub fn take_known(&mut self, incarnation: u64) -> SmallVec<[SubjectWindows; 2]> {
+        let before = self.before_loss.take().map(|before| *before);
+        let is_from_before = self.mirror_said_in < incarnation && !self.mirror.is_empty();
+        before.into_iter().chain(is_from_before.then(|| self.mirror.clone())).collect()
     }
 
     pub const fn mirror(&self) -> &SubjectWindows {

@@ -27,13 +27,14 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tollgate_core::limit::{Calendar, Demand, LimitRule, Refusal, Share, Subject};
 use tollgate_core::time::UnixMicros;
 
 use self::call::{Amount, Answer, Caller, ServerTime};
 use self::charged::Charged;
 use self::connection::Link;
+use self::ledger::Unused;
 use self::ledgers::Ledgers;
 use crate::LocalCounters;
 
@@ -61,10 +62,14 @@ pub struct Shared {
     /// While the store can be reached.
     link: ArcSwapOption<Link>,
     failed: Notify,
+    /// How often the store was lost.
+    losses: watch::Sender<u64>,
     /// Since when, in microseconds, the store has lost nothing.
     incarnation: AtomicU64,
     /// Whether any ledger owes.
     is_owing: AtomicBool,
+    /// What the store could not be told that was not used.
+    not_given_back: Mutex<Vec<(About, Unused)>>,
 }
 
 /// Something to be asked of the store, or told.
@@ -95,7 +100,7 @@ enum Then {
 type Replied = Result<Reply, Unavailable>;
 
 enum Reply {
-    Done(Answer, Charged),
+    Done(Box<(Answer, Charged)>),
     Elsewhen(UnixMicros),
 }
 
@@ -116,8 +121,10 @@ impl Shared {
             ops,
             link: ArcSwapOption::empty(),
             failed: Notify::new(),
+            losses: watch::Sender::new(0),
             incarnation: AtomicU64::new(0),
             is_owing: AtomicBool::new(false),
+            not_given_back: Mutex::default(),
         }
     }
 

@@ -12,7 +12,8 @@
 --   put     each limit: a state that is known from before the store lost something. Of several of them the one that has
 --           used most counts, and on top of it what was charged since.
 -- Answer  0 (or 1: this clock is in another period than those sent, and nothing was done), requests let through,
---         slice, now, and the state of each limit.
+--         slice, now, the incarnation in which the states were said before (0 where one was not there) and that in which they
+--         are said now, and the state of each limit.
 --
 -- A state is kept as a letter and three numbers; then how much of what is used is from an earlier incarnation of the store,
 -- and the incarnation in which that was said.
@@ -369,8 +370,9 @@ local function read(index, text, log)
     gauge.left = gauge.requests - gauge.used
   end
   -- A node that has not noticed yet says what an earlier incarnation said; that of the state holds.
-  gauge.said_in = max(INCARNATION, said_in or 0)
-  if tag and ((said_in or 0) < INCARNATION or tag ~= gauge.kind) then
+  gauge.was_said_in = said_in or 0
+  gauge.said_in = max(INCARNATION, gauge.was_said_in)
+  if tag and (gauge.was_said_in < INCARNATION or tag ~= gauge.kind) then
     gauge.earlier = total(gauge)
   elseif tag then
     gauge.earlier = max(0, earlier - max(0, counted - total(gauge)))
@@ -395,8 +397,13 @@ for index = 1, limits do
 end
 
 local function answer(admitted, slice, tell)
-  local told = { 0, admitted, slice, now }
-  for index, gauge in ipairs(gauges) do told[4 + index] = tell(gauge) end
+  local told, said_in = { 0, admitted, slice, now, 0, 0 }, EXACT_BELOW
+  for index, gauge in ipairs(gauges) do
+    told[6 + index] = tell(gauge)
+    said_in = min(said_in, gauge.was_said_in)
+    told[6] = max(told[6], gauge.said_in)
+  end
+  told[5] = said_in
   return told
 end
 
@@ -405,7 +412,7 @@ if operation == 'take' then
   local life, divisor = tonumber(ARGV[6]), tonumber(ARGV[7])
   local left = COUNT_MOST
   for _, gauge in ipairs(gauges) do
-    if gauge.is_elsewhen then return { 1, 0, 0, now } end
+    if gauge.is_elsewhen then return { 1, 0, 0, now, 0, 0 } end
     left = min(left, gauge.left)
   end
   local admitted = min(times, max(0, floor(left / cost)))

@@ -24,13 +24,14 @@ const TAKES: Duration = Duration::from_secs(2);
 const NOBODY: Subject = Subject(Uuid::nil());
 
 impl Shared {
-    /// Tells the store everything that it said before: whichever is more counts.
+    /// Tells the store everything that it said in an earlier incarnation.
     pub(super) async fn put_back(&self, connection: &Connection) -> Result<usize, StoreError> {
+        let incarnation = self.incarnation.load(Ordering::Relaxed);
         let mut known = Vec::new();
         for shard in self.ledgers.shards() {
             for (subject, ledger) in shard.lock().all_mut() {
-                if !ledger.mirror().is_empty() {
-                    known.push((subject, Arc::clone(&ledger.rules), ledger.mirror().clone()));
+                for windows in ledger.take_known(incarnation) {
+                    known.push((subject, Arc::clone(&ledger.rules), windows));
                 }
             }
         }
@@ -66,9 +67,12 @@ impl Shared {
             });
             if let Err(error) = call_all_ok(connection, tell).await {
                 // Perhaps some of it was heard: counted twice is better than not at all.
-                taken.iter().for_each(|owed| self.still_owes(owed));
-                let untold = owing.iter().skip((index + 1) * CHUNK);
-                untold.for_each(|(subject, rules)| self.note_owing(*subject, rules, Instant::now()));
+                for owed in &taken {
+                    self.still_owes(owed);
+                }
+                for (subject, rules) in owing.iter().skip((index + 1) * CHUNK) {
+                    self.note_owing(*subject, rules, Instant::now());
+                }
                 return Err(error);
             }
         }
@@ -117,6 +121,13 @@ impl Shared {
         let left = connection.call_one(&members::leaves(name)).await;
         if let Err(error) = told.and(given).and(left.map(drop).map_err(StoreError::from)) {
             tracing::warn!(%error, "the counter store was not told everything: some of this node's slices count as used");
+        }
+    }
+
+    /// What was to be given back while the store was away.
+    pub(super) fn give_back_late(&self) {
+        for (about, unused) in std::mem::take(&mut *self.not_given_back.lock()) {
+            self.give_back(about.subject, &about.rules, [unused]);
         }
     }
 

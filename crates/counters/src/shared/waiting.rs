@@ -25,7 +25,8 @@ impl<'c> Undecided<'c, '_> {
             let mut is_asked_again = false;
             for (index, reply) in replies {
                 match reply {
-                    Ok(Reply::Done(answer, charged)) => {
+                    Ok(Reply::Done(done)) => {
+                        let (answer, charged) = *done;
                         let outcome = self.take_over(index, &answer, charged);
                         if outcome.refusal.is_some() {
                             let longest = |(_, earlier): &(usize, Outcome)| {

@@ -81,7 +81,11 @@ async fn what_an_emptied_store_admits_twice_is_what_passed_until_all_had_put_bac
     let (knows, knows_not) = (Node::start(redis.settings()).await, Node::start(redis.settings()).await);
     let limits = monthly(1_000, Counting::Exact);
     let demand = demand(subject(1), &limits);
-    assert_eq!(knows.admitted(&demand, 700).await, 700);
+    let mut known = 0;
+    // A busy machine may take the store for away, and each node keeps to its share then.
+    while known < 700 {
+        known += knows.admitted(&demand, 700 - known).await;
+    }
     redis.run(&["FLUSHALL"]);
     let mut again = 0;
     let begun = std::time::Instant::now();
