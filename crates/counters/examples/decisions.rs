@@ -4,7 +4,12 @@
 //!     redis-server --port 6399 --save '' &
 //!     cargo run --release -p tollgate-counters --example decisions -- redis://127.0.0.1:6399
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement stops at what it did not expect")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a measurement stops at what it did not expect"
+)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -65,7 +70,8 @@ fn measure(counters: &Arc<Counters>, counting: Counting) {
     for worker in workers {
         worker.join().unwrap();
     }
-    let (count, took, cpu) = (decisions.load(Ordering::Relaxed), begun.elapsed(), cpu_time() - cpu_before);
+    let (count, took, cpu) =
+        (decisions.load(Ordering::Relaxed), begun.elapsed(), cpu_time().saturating_sub(cpu_before));
     println!(
         "{:>6}: {:>9.0} decisions/s, {:>7.3} µs of CPU each in this process",
         counting.name(),

@@ -55,7 +55,7 @@ fn kill_a_node(fleet: &mut Fleet, load: &Load, key: &str) {
     let stopped = fleet.nodes.remove(1).end("KILL");
     load.await_more(2_000);
     let node = stopped.start();
-    eventually("the key is known", || fleet.usage(&node, key).is_some());
+    eventually("the key is known", || node.usage(key).is_some());
     fleet.nodes.push(node);
 }
 

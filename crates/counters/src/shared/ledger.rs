@@ -253,10 +253,6 @@ impl Ledger {
         before.into_iter().chain(is_from_before.then(|| self.mirror.clone())).collect()
     }
 
-    pub const fn mirror(&self) -> &SubjectWindows {
-        &self.mirror
-    }
-
     pub const fn mirror_mut(&mut self) -> &mut SubjectWindows {
         &mut self.mirror
     }

@@ -1,6 +1,6 @@
 //! Counting in Redis: as in process, over several nodes, and without it.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at what it did not expect")]
 
 mod agreement;
 mod losing;
