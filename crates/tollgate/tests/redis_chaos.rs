@@ -125,7 +125,9 @@ fn never_more_than_the_limit_is_let_through_although_the_store_is_frozen_and_kil
         eprintln!("{counting}: {admitted} of {LIMIT}, {tally:?}");
         assert!(tally.of(503) > 0, "{tally:?}");
         assert!(admitted <= LIMIT, "{counting}: {admitted}");
-        assert!(admitted + MOST_UNDER_WAY >= LIMIT, "{counting}: {admitted}");
+        // Slices that were on their way when the store was killed count as used.
+        let most_lost = if counting == "exact" { MOST_UNDER_WAY } else { MOST_STRANDED };
+        assert!(admitted + most_lost >= LIMIT, "{counting}: {admitted}");
         before = all;
     }
 }
@@ -140,7 +142,9 @@ fn shares_are_used_meanwhile_and_what_they_let_through_is_counted() {
         let admitted = all - before;
         eprintln!("{counting}: {admitted} of {LIMIT}, {tally:?}");
         assert_eq!(tally.of(503), 0, "{tally:?}");
-        assert!(admitted + MOST_UNDER_WAY >= LIMIT, "{counting}: {admitted}");
+        // Slices that were on their way when the store was killed count as used.
+        let most_lost = if counting == "exact" { MOST_UNDER_WAY } else { MOST_STRANDED };
+        assert!(admitted + most_lost >= LIMIT, "{counting}: {admitted}");
         // Nodes do not lose and find the store all at once: one that has not found it yet lets through its share, while
         // the others have what the store knows to be left.
         assert!(admitted <= LIMIT + LIMIT / NODES, "{counting}: {admitted}");
@@ -157,7 +161,9 @@ fn nodes_put_back_what_they_know_into_a_store_that_comes_back_empty() {
         let (all, tally) = freeze_and_kill(&mut store, &fleet, &key, StoreServer::restart_empty);
         let admitted = all - before;
         eprintln!("{counting}: {admitted} of {LIMIT}, {tally:?}");
-        assert!(admitted + MOST_UNDER_WAY >= LIMIT, "{counting}: {admitted}");
+        // Slices that were on their way when the store was killed count as used.
+        let most_lost = if counting == "exact" { MOST_UNDER_WAY } else { MOST_STRANDED };
+        assert!(admitted + most_lost >= LIMIT, "{counting}: {admitted}");
         // What one node was granted since another heard of the subject may be let through again.
         assert!(admitted <= LIMIT + LIMIT / 10, "{counting}: {admitted}");
         before = all;
