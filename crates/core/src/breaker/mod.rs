@@ -1,8 +1,10 @@
 //! The circuit breaker of a service (Nygard: Release It!, 2007): a service that fails gets no requests for a while,
 //! then a few, and all again once these succeed.
 //!
-//!     CLOSED --failures--> OPEN --recovery timeout--> HALF_OPEN --successes--> CLOSED
-//!                           ^-------------a failure------'
+//! ```text
+//! CLOSED --failures--> OPEN --recovery timeout--> HALF_OPEN --successes--> CLOSED
+//!                       ^-------------a failure------'
+//! ```
 //!
 //! [`Breaker`] is what workers share; [`machine`] decides.
 

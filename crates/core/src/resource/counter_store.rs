@@ -1,10 +1,12 @@
 //! Where nodes count together: the URL of a Redis or Valkey, of a cluster of them, or of the sentinels that know which
 //! one is the master.
 //!
-//!     redis://user:password@host:6379/0              rediss://…          over TLS
-//!     redis+unix:///run/redis.sock?db=0
-//!     redis+cluster://host-1:6379,host-2:6379        rediss+cluster://…
-//!     redis+sentinel://host-1:26379,host-2:26379/master-name/0    rediss+sentinel://…
+//! ```text
+//! redis://user:password@host:6379/0              rediss://…          over TLS
+//! redis+unix:///run/redis.sock?db=0
+//! redis+cluster://host-1:6379,host-2:6379        rediss+cluster://…
+//! redis+sentinel://host-1:26379,host-2:26379/master-name/0    rediss+sentinel://…
+//! ```
 
 use std::fmt;
 use std::path::PathBuf;
