@@ -2,6 +2,7 @@
 //! a [`Keeper`] keeps at hand. What was counted in process is kept as bytes: [`packed`].
 
 mod counters;
+mod entries;
 mod local;
 pub mod packed;
 mod shared;

@@ -4,7 +4,6 @@
 //! One with several takes the locks of all of them, in ascending order and none twice, so that two such requests
 //! never wait for each other. There are many more shards than workers, so two workers seldom meet in one.
 
-use std::collections::HashMap;
 use std::num::NonZeroU32;
 
 use ahash::RandomState;
@@ -16,12 +15,14 @@ use tollgate_core::limit::{
 };
 use tollgate_core::time::UnixMicros;
 
+use crate::entries::{Entries, Entry, Hashed};
+
 /// One for each value of the byte that picks it.
 const SHARDS: usize = 1 << u8::BITS;
 
 pub struct LocalCounters {
     shards: Box<[Shard]>,
-    /// Picks the shard; the maps inside have hashers of their own.
+    /// Of all shards.
     hasher: RandomState,
 }
 
@@ -30,15 +31,25 @@ pub struct LocalCounters {
 #[derive(Default)]
 struct Shard(Mutex<Entries>);
 
-type Entries = HashMap<Subject, Entry, RandomState>;
+/// A subject's shard, locked.
+struct Held<'c> {
+    entries: MutexGuard<'c, Entries>,
+    subject: Hashed,
+    hasher: &'c RandomState,
+}
 
-#[derive(Default)]
-struct Entry {
-    windows: SubjectWindows,
-    /// Whether it changed since it was last taken for keeping.
-    changed: bool,
-    /// Requests under way; counted where their number is limited.
-    in_flight: u32,
+impl Held<'_> {
+    fn get(&self) -> Option<&Entry> {
+        self.entries.get(self.subject)
+    }
+
+    fn get_mut(&mut self) -> Option<&mut Entry> {
+        self.entries.get_mut(self.subject)
+    }
+
+    fn entry(&mut self) -> &mut Entry {
+        self.entries.entry(self.subject, self.hasher)
+    }
 }
 
 /// What was decided on a request.
@@ -85,7 +96,7 @@ impl Permits<'_> {
 impl Drop for Permits<'_> {
     fn drop(&mut self) {
         for &subject in &self.subjects {
-            if let Some(entry) = self.counters.shard(subject).lock().get_mut(&subject) {
+            if let Some(entry) = self.counters.hold(subject).get_mut() {
                 entry.in_flight = entry.in_flight.saturating_sub(1);
             }
         }
@@ -113,8 +124,8 @@ impl LocalCounters {
         cost: u64,
         now: UnixMicros,
     ) -> Decision<'_> {
-        let mut shard = self.shard(subject).lock();
-        let entry = shard.entry(subject).or_default();
+        let mut held = self.hold(subject);
+        let entry = held.entry();
         if is_full(limits.concurrency, entry.in_flight) {
             return busy(0, limit::inspect(&limits.rules, &entry.windows, calendar, cost, now));
         }
@@ -135,18 +146,15 @@ impl LocalCounters {
     fn decide_together(&self, demands: &[Demand<'_>], cost: u64, now: UnixMicros) -> Decision<'_> {
         let mut locked = self.lock_all(demands);
         let is_busy = |(index, demand): (usize, &Demand<'_>)| {
-            let in_flight = locked.entry(index, demand.subject).map_or(0, |entry| entry.in_flight);
+            let in_flight = locked.entry(index).map_or(0, |entry| entry.in_flight);
             is_full(demand.limits.concurrency, in_flight)
         };
         if let Some(demand) = demands.iter().enumerate().position(is_busy) {
             return busy(demand, locked.inspect(demands, cost, now));
         }
         // They are taken out, because one map can't lend several of its entries at once, and put back below.
-        let mut windows: SmallVec<[SubjectWindows; 4]> = demands
-            .iter()
-            .enumerate()
-            .map(|(index, demand)| std::mem::take(&mut locked.entry_mut(index, demand.subject).windows))
-            .collect();
+        let taken = |index| std::mem::take(&mut locked.entry_mut(index).windows);
+        let mut windows: SmallVec<[SubjectWindows; 4]> = (0..demands.len()).map(taken).collect();
         let mut charges: SmallVec<[Charge<'_>; 4]> = demands
             .iter()
             .zip(&mut windows)
@@ -160,7 +168,7 @@ impl LocalCounters {
         drop(charges);
         let mut permits = self.permits();
         for (index, (demand, windows)) in demands.iter().zip(windows).enumerate() {
-            let entry = locked.entry_mut(index, demand.subject);
+            let entry = locked.entry_mut(index);
             entry.windows = windows;
             if refusal.is_none() {
                 entry.changed |= !demand.limits.rules.is_empty();
@@ -185,8 +193,8 @@ impl LocalCounters {
 
     /// A place among the requests of a subject whose limits are counted elsewhere.
     pub(crate) fn place(&self, subject: Subject, most: NonZeroU32) -> Option<Permits<'_>> {
-        let mut shard = self.shard(subject).lock();
-        let entry = shard.entry(subject).or_default();
+        let mut held = self.hold(subject);
+        let entry = held.entry();
         if is_full(Some(most), entry.in_flight) {
             return None;
         }
@@ -207,21 +215,21 @@ impl LocalCounters {
         settlement: Settlement,
         now: UnixMicros,
     ) {
-        let mut shard = self.shard(subject).lock();
-        let entry = shard.entry(subject).or_default();
+        let mut held = self.hold(subject);
+        let entry = held.entry();
         limit::settle(rules, &mut entry.windows, calendar, settlement, now);
         entry.changed = true;
     }
 
     /// What was counted here of a subject.
     pub(crate) fn windows(&self, subject: Subject) -> SubjectWindows {
-        self.shard(subject).lock().get(&subject).map(|entry| entry.windows.clone()).unwrap_or_default()
+        self.hold(subject).get().map(|entry| entry.windows.clone()).unwrap_or_default()
     }
 
     /// The same, to be counted elsewhere from now on; what was kept of it over restarts goes too.
     pub(crate) fn take_windows(&self, subject: Subject) -> SubjectWindows {
-        let mut shard = self.shard(subject).lock();
-        let Some(entry) = shard.get_mut(&subject) else { return SubjectWindows::default() };
+        let mut held = self.hold(subject);
+        let Some(entry) = held.get_mut() else { return SubjectWindows::default() };
         let taken = entry.windows.clone();
         for (window, _) in taken.iter() {
             entry.windows.put(window, Counted::Fixed { start_secs: 0, end_secs: 0, used: 0 });
@@ -233,8 +241,8 @@ impl LocalCounters {
     /// Puts back what was taken, where it could not be counted elsewhere. Nothing else was counted meanwhile, or what
     /// was is less than this.
     pub(crate) fn put_windows_back(&self, subject: Subject, windows: &SubjectWindows) {
-        let mut shard = self.shard(subject).lock();
-        let entry = shard.entry(subject).or_default();
+        let mut held = self.hold(subject);
+        let entry = held.entry();
         for (window, counted) in windows.iter() {
             entry.windows.put(window, counted.clone());
         }
@@ -245,8 +253,8 @@ impl LocalCounters {
     pub fn settle(&self, demands: &[Demand<'_>], settlement: Settlement, now: UnixMicros) -> Standings {
         let mut standings = Standings::new();
         for demand in demands {
-            let mut shard = self.shard(demand.subject).lock();
-            let entry = shard.entry(demand.subject).or_default();
+            let mut held = self.hold(demand.subject);
+            let entry = held.entry();
             let (rules, calendar) = (&demand.limits.rules, demand.calendar);
             standings.extend(limit::settle(rules, &mut entry.windows, calendar, settlement, now));
             entry.changed |= !demand.limits.rules.is_empty();
@@ -257,8 +265,7 @@ impl LocalCounters {
     /// Puts back what was kept over a restart.
     pub fn restore(&self, records: impl IntoIterator<Item = CounterRecord>) {
         for record in records {
-            let mut shard = self.shard(record.subject).lock();
-            shard.entry(record.subject).or_default().windows.put(record.window, record.counted);
+            self.hold(record.subject).entry().windows.put(record.window, record.counted);
         }
     }
 
@@ -266,7 +273,7 @@ impl LocalCounters {
     pub fn take_changed(&self) -> Vec<CounterRecord> {
         let mut records = Vec::new();
         for shard in &self.shards {
-            for (&subject, entry) in shard.0.lock().iter_mut().filter(|(_, entry)| entry.changed) {
+            for (subject, entry) in shard.0.lock().iter_mut().filter(|(_, entry)| entry.changed) {
                 entry.changed = false;
                 let record = |(window, counted): (_, &Counted)| CounterRecord {
                     subject,
@@ -282,7 +289,7 @@ impl LocalCounters {
     /// Forgets what is over, so that memory follows the subjects that are active.
     pub fn sweep(&self, now: UnixMicros) {
         for shard in &self.shards {
-            shard.0.lock().retain(|_, entry| !entry.windows.forget_past(now) || entry.in_flight > 0);
+            shard.0.lock().retain(|entry| !entry.windows.forget_past(now) || entry.in_flight > 0);
         }
     }
 
@@ -290,48 +297,53 @@ impl LocalCounters {
         Permits { counters: self, subjects: SmallVec::new() }
     }
 
-    fn shard(&self, subject: Subject) -> &Mutex<Entries> {
-        &self.shards[usize::from(self.shard_index(subject))].0
+    fn hold(&self, subject: Subject) -> Held<'_> {
+        let subject = self.hashed(subject);
+        let entries = self.shards[usize::from(subject.shard())].0.lock();
+        Held { entries, subject, hasher: &self.hasher }
     }
 
-    fn shard_index(&self, subject: Subject) -> u8 {
-        let [index, ..] = self.hasher.hash_one(subject).to_le_bytes();
-        index
+    fn hashed(&self, subject: Subject) -> Hashed {
+        Hashed::new(subject, &self.hasher)
     }
 
     /// In ascending order and none twice: whoever holds one waits only for later ones.
     fn lock_all(&self, demands: &[Demand<'_>]) -> Locked<'_> {
-        let of_demands: SmallVec<[u8; 8]> =
-            demands.iter().map(|demand| self.shard_index(demand.subject)).collect();
-        let mut indices = of_demands.clone();
+        let subjects: SmallVec<[Hashed; 8]> =
+            demands.iter().map(|demand| self.hashed(demand.subject)).collect();
+        let mut indices: SmallVec<[u8; 8]> = subjects.iter().map(|subject| subject.shard()).collect();
         indices.sort_unstable();
         indices.dedup();
         let guards = indices.iter().map(|&index| self.shards[usize::from(index)].0.lock()).collect();
-        let place = |index: &u8| indices.partition_point(|held| held < index);
-        Locked { guards, places: of_demands.iter().map(place).collect() }
+        let place = |subject: Hashed| indices.partition_point(|&held| held < subject.shard());
+        let places = subjects.iter().map(|&subject| (place(subject), subject)).collect();
+        Locked { guards, places, hasher: &self.hasher }
     }
 }
 
 /// The shards of all subjects of one request.
 struct Locked<'c> {
     guards: SmallVec<[MutexGuard<'c, Entries>; 8]>,
-    /// Which guard is that of each demand's subject.
-    places: SmallVec<[usize; 8]>,
+    /// Of each demand which guard is its subject's, and the subject.
+    places: SmallVec<[(usize, Hashed); 8]>,
+    hasher: &'c RandomState,
 }
 
 impl Locked<'_> {
-    fn entry(&self, demand: usize, subject: Subject) -> Option<&Entry> {
-        self.guards[self.places[demand]].get(&subject)
+    fn entry(&self, demand: usize) -> Option<&Entry> {
+        let (guard, subject) = self.places[demand];
+        self.guards[guard].get(subject)
     }
 
-    fn entry_mut(&mut self, demand: usize, subject: Subject) -> &mut Entry {
-        self.guards[self.places[demand]].entry(subject).or_default()
+    fn entry_mut(&mut self, demand: usize) -> &mut Entry {
+        let (guard, subject) = self.places[demand];
+        self.guards[guard].entry(subject, self.hasher)
     }
 
     fn inspect(&self, demands: &[Demand<'_>], cost: u64, now: UnixMicros) -> Outcome {
         let mut whole = Outcome { standings: Standings::new(), refusal: None };
-        for (index, &Demand { subject, limits, calendar }) in demands.iter().enumerate() {
-            let outcome = match self.entry(index, subject) {
+        for (index, &Demand { limits, calendar, .. }) in demands.iter().enumerate() {
+            let outcome = match self.entry(index) {
                 Some(entry) => limit::inspect(&limits.rules, &entry.windows, calendar, cost, now),
                 None => limit::inspect(&limits.rules, &SubjectWindows::default(), calendar, cost, now),
             };

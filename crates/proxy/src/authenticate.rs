@@ -90,7 +90,7 @@ pub(crate) fn caller<'s, 'r>(
     client: IpAddr,
     now_secs: u64,
 ) -> Result<Found<'s, 'r>, Rejection> {
-    let presented = presented(fields, selected.service.auth_header.as_str().as_bytes());
+    let presented = presented(fields, selected.service.auth_header().as_str().as_bytes());
     let Some(credential) = presented.own.or(presented.bearer) else {
         return anonymous(selected, fields, client).map(Found::Caller);
     };

@@ -117,7 +117,7 @@ pub(crate) async fn serve(
         Ok(Answer::Forwarded(Forwarded::Close)) => Next::Close,
         Ok(Answer::Forwarded(Forwarded::Abandoned)) => Next::Abandon,
         Ok(Answer::Own(reply, caller)) => {
-            record.caller = caller;
+            record.identified(caller);
             context.reply(&mut sides, &mut record, &reply, Body::Untouched, received.wall).await
         }
         Err(Refused { rejection, body, limit_lines }) => {
@@ -127,9 +127,9 @@ pub(crate) async fn serve(
                 record.limited = Limited::Yes;
             }
             if rejection.is_of_key()
-                && let Some(key) = record.caller.and_then(|caller| caller.key)
+                && let Some(key) = record.key()
             {
-                worker.note_rejection(key.id);
+                worker.note_rejection(key);
             }
             let mut reply = context.refusal(&rejection, now);
             reply.lines.extend_from_slice(&limit_lines);
@@ -187,7 +187,7 @@ impl<'x> Context<'x> {
                 caller.map_err(untouched)?
             }
         };
-        record.caller = Some(caller);
+        record.identified(Some(caller));
         if let Some(key) = caller.key {
             self.worker.note_use(key.id, now.secs());
         }

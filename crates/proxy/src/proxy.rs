@@ -139,7 +139,7 @@ impl Proxy {
     pub fn health(&self, tenant: TenantId, service: ServiceId) -> Vec<TargetHealth> {
         let snapshot = self.gateway.snapshot.load();
         let found = snapshot.tenant_by_id(tenant).and_then(|tenant| tenant.service_by_id(service));
-        let targets = found.map_or(&[][..], |service| &service.targets);
+        let targets = found.map_or(&[][..], |service| &*service.targets);
         let live = self.gateway.live.service(tenant, service);
         let now = self.gateway.live.uptime(Instant::now());
         targets.iter().map(|target| live.target(target.id).read(target.id, now)).collect()

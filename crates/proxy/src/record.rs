@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use tollgate_core::breaker::State;
+use tollgate_core::resource::KeyId;
 use tollgate_http1::RequestHead;
 
 use crate::authenticate::Caller;
@@ -32,7 +33,9 @@ pub(crate) struct Record<'r> {
     client_ip: &'r str,
     request_id: &'r RequestId,
     pub selected: Option<Selected<'r, 'r>>,
-    pub caller: Option<Caller<'r>>,
+    caller: Option<Caller<'r>>,
+    /// The caller's, as it was when the caller was found: by the end of the request the key itself has left the cache.
+    key: Option<KeyId>,
     /// Of the response that the client was sent.
     pub status: Option<u16>,
     /// Payload of the response that went to the client.
@@ -73,6 +76,7 @@ impl<'r> Record<'r> {
             request_id,
             selected: None,
             caller: None,
+            key: None,
             status: None,
             body_bytes: 0,
             limited: Limited::No,
@@ -80,6 +84,15 @@ impl<'r> Record<'r> {
             upstream_began: None,
             ended: None,
         })
+    }
+
+    pub fn identified(&mut self, caller: Option<Caller<'r>>) {
+        self.caller = caller;
+        self.key = caller.and_then(|caller| caller.key).map(|key| key.id);
+    }
+
+    pub const fn key(&self) -> Option<KeyId> {
+        self.key
     }
 
     fn final_status(&self) -> u16 {
@@ -156,11 +169,11 @@ impl<'r> Record<'r> {
         push_plain(out, b",\"organization_id\":", self.caller.and(consumer.or(tenant)));
         push_plain(out, b",\"plan_tier\":", plan);
         out.extend_from_slice(b",\"key_id\":");
-        match self.caller.and_then(|caller| caller.key) {
+        match self.key {
             Some(key) => {
                 out.push(b'"');
                 let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
-                out.extend_from_slice(key.id.0.hyphenated().encode_lower(&mut text).as_bytes());
+                out.extend_from_slice(key.0.hyphenated().encode_lower(&mut text).as_bytes());
                 out.push(b'"');
             }
             None => out.extend_from_slice(b"null"),

@@ -113,7 +113,7 @@ impl<'s, 'r> Selecting<'_, 's, 'r> {
     fn credential(&self, tenant: &Tenant, route: &Route) -> Option<u64> {
         let services = route.split.shares.iter().filter_map(|(id, _)| tenant.service_by_id(*id));
         let mut credentials = services.filter_map(|service| {
-            authenticate::credential(&self.request.head.fields, service.auth_header.as_str().as_bytes())
+            authenticate::credential(&self.request.head.fields, service.auth_header().as_str().as_bytes())
         });
         let hash = KeyHash::of(credentials.next()?);
         Some(match self.snapshot.key(&hash) {

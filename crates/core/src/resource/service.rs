@@ -22,7 +22,6 @@ use crate::problem::Problems;
 /// Of one service.
 pub const MOST_TARGETS: usize = 256;
 const HEAVIEST: u32 = 65_535;
-const DEFAULT_AUTH_HEADER: &str = "X-API-Key";
 /// Databases have no larger integer.
 const LARGEST_BODY_LIMIT: u64 = u64::MAX / 2;
 const LONGEST_TIMEOUT: Duration = Duration::from_hours(24);
@@ -80,6 +79,9 @@ pub enum BadHeaderName {
 }
 
 impl HeaderName {
+    /// In which a service finds keys where nothing else is said.
+    pub const USUAL: Self = Self(SmolStr::new_static("X-API-Key"));
+
     pub fn parse(text: &str) -> Result<Self, BadHeaderName> {
         /// A credential in one of these would be lost, break the message, or get where none may: these are the
         /// fields that the proxy reads, passes on and logs as what they are.
@@ -288,8 +290,8 @@ impl ServiceDraft {
         let fallback = slug.as_ref().map(ServiceSlug::as_str);
         let name = DisplayName::given_or(&mut problems, self.name.as_deref(), fallback);
         let targets = self.parse_targets(&mut problems);
-        let auth_header = self.auth_header.as_deref().unwrap_or(DEFAULT_AUTH_HEADER);
-        let auth_header = problems.check("auth_header", HeaderName::parse(auth_header));
+        let auth_header = self.auth_header.as_deref().map_or(Ok(HeaderName::USUAL), HeaderName::parse);
+        let auth_header = problems.check("auth_header", auth_header);
         let timeouts = problems.check_nested("timeouts", self.timeouts.parse());
         if self.max_body_bytes.is_some_and(|bytes| bytes > LARGEST_BODY_LIMIT) {
             problems.add("max_body_bytes", format!("must be at most {LARGEST_BODY_LIMIT}"));

@@ -1,65 +1,11 @@
 //! The compiled form of each resource: what a request needs of it, ready to use.
 
-use std::hint::black_box;
 use std::net::IpAddr;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-use smol_str::SmolStr;
-
-use super::TokenIssuers;
-use super::service_limits::ServiceLimits;
-use super::traffic::Traffic;
-use crate::address::Reach;
-use crate::balance::Duty;
-use crate::breaker::BreakerRules;
-use crate::cause::Causes;
 use crate::limit::{Level, LevelLimits, Subject, SubjectLimits};
-use crate::resource::{
-    self, ClientId, ConsumerId, HeaderName, Host, KeyId, PlanId, Scheme, ServiceId, ServiceSlug, TargetId,
-    TenantId, Timeouts,
-};
-
-#[derive(Debug, Clone)]
-pub struct Service {
-    pub id: ServiceId,
-    pub slug: ServiceSlug,
-    pub auth_header: HeaderName,
-    /// A single one, which is the usual, lies in the service itself: no pointer to follow to it.
-    pub targets: SmallVec<[Target; 1]>,
-    /// Apart, as few services have any.
-    pub timeouts: Option<Box<Timeouts>>,
-    pub max_body_bytes: Option<u64>,
-    /// Whose tokens it takes beside keys.
-    pub issuers: Option<Arc<TokenIssuers>>,
-    /// `None` where it limits nothing by itself.
-    pub limits: Option<Box<ServiceLimits>>,
-    /// `None` where it has one target and nothing about it was written.
-    pub traffic: Option<Box<Traffic>>,
-}
-
-#[derive(Debug, Clone)]
-pub struct Target {
-    pub id: TargetId,
-    pub endpoint: Endpoint,
-    /// Value of the `Host` field that the target is sent.
-    pub authority: SmolStr,
-    /// Put before the path: empty, or starting with a slash and not ending with one.
-    pub path_prefix: SmolStr,
-    pub weight: u32,
-    pub duty: Duty,
-}
-
-/// Where connections go. Targets of different services with the same endpoint share connections.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Endpoint {
-    pub scheme: Scheme,
-    pub host: Host,
-    pub port: u16,
-    /// Part of the identity: a connection that one reach permits must not serve another.
-    pub reach: Reach,
-}
+use crate::resource::{self, ClientId, ConsumerId, KeyId, PlanId, ServiceId, TenantId};
 
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -151,74 +97,6 @@ impl Key {
     /// Its own limits, besides its plan's.
     pub fn limits(&self) -> Option<&SubjectLimits> {
         self.particulars.as_ref()?.limits.as_deref()
-    }
-}
-
-impl Service {
-    /// `None` where it was switched off.
-    pub fn breaker(&self) -> Option<&BreakerRules> {
-        const USUAL: &BreakerRules = &BreakerRules::DEFAULT;
-        self.traffic.as_deref().map_or(Some(USUAL), |traffic| traffic.breaker.as_ref())
-    }
-
-    /// How its targets are asked whether they are well, where they are.
-    pub fn health_check(&self) -> Option<&resource::HealthCheck> {
-        self.traffic.as_deref()?.health_check.as_ref()
-    }
-
-    /// What counts as a failure.
-    pub fn failures(&self) -> &Causes {
-        const USUAL: &Causes = &Causes::FAILURES;
-        self.traffic.as_deref().map_or(USUAL, |traffic| &traffic.failures)
-    }
-}
-
-impl From<&resource::Service> for Service {
-    fn from(service: &resource::Service) -> Self {
-        Self {
-            id: service.id,
-            slug: service.slug.clone(),
-            auth_header: service.auth_header.clone(),
-            targets: service.targets.iter().map(Target::from).collect(),
-            timeouts: (service.timeouts != Timeouts::default()).then(|| Box::new(service.timeouts)),
-            max_body_bytes: service.max_body_bytes,
-            issuers: TokenIssuers::compile(&service.jwt),
-            limits: ServiceLimits::compile(service),
-            traffic: Traffic::compile(service),
-        }
-    }
-}
-
-impl Service {
-    /// Reads a little of every part, so that all that a request needs of the service comes from memory at once while
-    /// the caller is looked up, and not part by part as it is needed.
-    pub fn fetch_ahead(&self) {
-        let target = self.targets.first();
-        black_box((
-            target.map(|target| {
-                (target.weight, target.endpoint.port, target.authority.len(), target.path_prefix.len())
-            }),
-            self.auth_header.as_str().len(),
-            self.limits.is_some(),
-        ));
-    }
-}
-
-impl From<&resource::Target> for Target {
-    fn from(target: &resource::Target) -> Self {
-        Self {
-            id: target.id,
-            endpoint: Endpoint {
-                scheme: target.url.scheme(),
-                host: target.url.host().clone(),
-                port: target.url.port(),
-                reach: target.reach,
-            },
-            authority: target.url.authority().into(),
-            path_prefix: target.url.path_prefix().into(),
-            weight: target.weight,
-            duty: target.duty,
-        }
     }
 }
 

@@ -11,6 +11,7 @@ mod compiled;
 mod issuers;
 mod keys;
 mod routes;
+mod service;
 mod service_limits;
 mod services;
 mod traffic;
@@ -22,8 +23,9 @@ use imbl::GenericHashMap;
 use imbl::shared_ptr::DefaultSharedPtr;
 
 pub use change::Change;
-pub use compiled::{Consumer, Endpoint, Key, KeyParticulars, Plan, Service, Target};
+pub use compiled::{Consumer, Key, KeyParticulars, Plan};
 pub use issuers::{ForeignToken, KeySource, TokenIssuer, TokenIssuers};
+pub use service::{Endpoint, Service, Target, Targets};
 pub use service_limits::{Rule, ServiceLimits};
 pub use traffic::{Picking, Traffic};
 

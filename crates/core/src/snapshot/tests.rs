@@ -95,7 +95,7 @@ fn what_is_put_is_found() {
     assert_eq!(snapshot.revision(), 7);
     let service = snapshot.tenant("acme").unwrap().service("api").unwrap();
     assert_eq!(&*service.targets[0].authority, "host:8080");
-    assert_eq!(&*service.targets[0].path_prefix, "/base");
+    assert_eq!(service.targets[0].path_prefix(), "/base");
     assert_eq!(snapshot.key(&KeyHash::of(b"secret")).unwrap().id, KeyId(id(4)));
     assert!(snapshot.key(&KeyHash::of(b"other")).is_none());
 }

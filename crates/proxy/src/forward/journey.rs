@@ -1,14 +1,18 @@
 //! An admitted request's way to a target, and on to another where that one fails: the circuit that lets it through, who
 //! is picked, and what is told of how it went.
 //!
-//! A service with one target of which nothing was written asks its breaker and no more.
+//! A service with one target of which nothing was written, and that never failed, is asked for nothing at all.
 
+use std::cell::OnceCell;
+use std::mem;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use tollgate_core::balance::TargetSet;
-use tollgate_core::breaker::{OpenFor, Permit, State, Transition};
+use tollgate_core::breaker::{Breaker, BreakerRules, OpenFor, Permit, State, Transition, Trip};
 use tollgate_core::cause::Cause;
 use tollgate_core::outlier::{Ejection, Outcome};
+use tollgate_core::resource::TenantId;
 use tollgate_core::retry::{Again, Connection, Elsewhere, Failed, Repeatable, Replay, RetryRules, Sent};
 use tollgate_core::snapshot::{Picking, Service, Target, Traffic};
 use tollgate_core::uptime::Uptime;
@@ -20,16 +24,27 @@ use super::send::Forward;
 use crate::live::{Asked, LocalService, Picked};
 use crate::record::Record;
 use crate::rejection::Rejection;
+use crate::route::Selected;
 use crate::wire::Pump;
 use crate::worker::Worker;
 
 pub(super) struct Journey<'j> {
     worker: &'j Worker,
-    live: &'j LocalService,
+    /// What is known of the service, looked up once something asks for it.
+    live: &'j OnceCell<Rc<LocalService>>,
+    tenant: TenantId,
     service: &'j Service,
-    /// Until it is told how the request went; `None` where the service has no breaker.
-    permit: Option<Permit<'j>>,
+    circuit: Circuit<'j>,
     stage: Stage<'j>,
+}
+
+enum Circuit<'j> {
+    /// The service has no breaker, or it was told how the request went.
+    Nothing,
+    /// Closed, with nothing against the service.
+    Spotless(&'j BreakerRules),
+    /// Until the breaker is told how the request went.
+    Asked(Permit<'j>),
 }
 
 enum Stage<'j> {
@@ -39,6 +54,7 @@ enum Stage<'j> {
 
 /// The target that was picked, and what is needed to pick another.
 struct Choice<'j> {
+    live: &'j LocalService,
     traffic: &'j Traffic,
     picked: Picked<'j>,
     tried: TargetSet,
@@ -68,32 +84,27 @@ impl Stumble {
 impl<'j> Journey<'j> {
     pub fn begin(
         forward: &Forward<'j, '_>,
-        live: &'j LocalService,
+        live: &'j OnceCell<Rc<LocalService>>,
         deadline: Option<Instant>,
         record: &mut Record<'_>,
     ) -> Result<Self, Rejection> {
         let worker: &'j Worker = forward.worker;
-        let service = forward.selected.service;
+        let Selected { tenant, service, .. } = *forward.selected;
         let now = worker.gateway.live.uptime(forward.received.instant);
-        let permit = match service.breaker().map(|rules| live.shared.breaker.ask(rules, now)) {
-            None => None,
-            Some(Ok(permit)) => {
-                record.circuit = Some(permit.state());
-                Some(permit)
+        let look = || live.get_or_init(|| worker.live(tenant.id, service.id));
+        let circuit = match service.breaker() {
+            None => Circuit::Nothing,
+            Some(rules) if is_spotless(worker, service, rules) => {
+                record.circuit = Some(State::Closed);
+                Circuit::Spotless(rules)
             }
-            Some(Err(OpenFor(wait))) => {
-                record.circuit = Some(State::Open);
-                return Err(Rejection::CircuitOpen { retry_after_secs: whole_secs(wait) });
-            }
+            Some(rules) => Circuit::Asked(ask(&look().shared.breaker, rules, service, now, record)?),
         };
-        if let Some(transition) = permit.as_ref().and_then(Permit::transition) {
-            tell(service, transition);
-        }
         let stage = match service.traffic.as_deref() {
             None => Stage::Only(service.targets.first().ok_or(Rejection::NoTarget)?),
-            Some(traffic) => Stage::Picked(Choice::first(forward, live, traffic, deadline, now)?),
+            Some(traffic) => Stage::Picked(Choice::first(forward, look(), traffic, deadline, now)?),
         };
-        Ok(Self { worker, live, service, permit, stage })
+        Ok(Self { worker, live, tenant: tenant.id, service, circuit, stage })
     }
 
     pub fn target(&self) -> &'j Target {
@@ -166,7 +177,7 @@ impl<'j> Journey<'j> {
         }
         let Some(rules) = &choice.traffic.outlier else { return };
         if let Some(Ejection { until, reason }) = target.note(outcome, rules, now) {
-            self.live.shared.targets_changed();
+            choice.live.shared.targets_changed();
             let (service, authority) = (self.service.slug.as_str(), choice.picked.target.authority.as_str());
             let seconds = until.since(now).as_secs();
             tracing::warn!(service, target = authority, ?reason, seconds, "a target is left out: it fails");
@@ -192,7 +203,7 @@ impl<'j> Journey<'j> {
             tried,
             key: choice.key,
         };
-        let next = self.live.pick(self.service, choice.traffic, &asked);
+        let next = choice.live.pick(self.service, choice.traffic, &asked);
         let failed = Failed {
             cause,
             method: choice.method,
@@ -203,7 +214,7 @@ impl<'j> Journey<'j> {
             elsewhere: if next.is_some() { Elsewhere::Yes } else { Elsewhere::No },
             remaining: choice.deadline.map(|deadline| deadline.saturating_duration_since(now)),
         };
-        let withdraw = || self.live.withdraw(&rules.budget, uptime);
+        let withdraw = || choice.live.withdraw(&rules.budget, uptime);
         match rules.decide(&failed, self.worker.random(), withdraw) {
             Again::No => None,
             Again::After(wait) => {
@@ -219,11 +230,48 @@ impl<'j> Journey<'j> {
     }
 
     fn end(&mut self, outcome: Outcome, now: Instant) {
-        let Some(permit) = self.permit.take() else { return };
-        if let Some(transition) = permit.report(outcome, self.worker.gateway.live.uptime(now)) {
+        let now = self.worker.gateway.live.uptime(now);
+        let transition = match mem::replace(&mut self.circuit, Circuit::Nothing) {
+            Circuit::Nothing => None,
+            Circuit::Spotless(rules) => {
+                if outcome == Outcome::Success && is_spotless(self.worker, self.service, rules) {
+                    return;
+                }
+                // One that has opened meanwhile was told enough.
+                let live = self.live.get_or_init(|| self.worker.live(self.tenant, self.service.id));
+                let permit = live.shared.breaker.ask(rules, now);
+                permit.ok().and_then(|permit| permit.report(outcome, now))
+            }
+            Circuit::Asked(permit) => permit.report(outcome, now),
+        };
+        if let Some(transition) = transition {
             tell(self.service, transition);
         }
     }
+}
+
+/// Whether the service's breaker is as it is at first, so that neither asking it nor telling it of a success does
+/// anything. One that counts within a window counts successes as well.
+fn is_spotless(worker: &Worker, service: &Service, rules: &BreakerRules) -> bool {
+    matches!(rules.trip, Trip::Consecutive(_)) && worker.gateway.live.is_unknown(service.id)
+}
+
+fn ask<'j>(
+    breaker: &'j Breaker,
+    rules: &'j BreakerRules,
+    service: &Service,
+    now: Uptime,
+    record: &mut Record<'_>,
+) -> Result<Permit<'j>, Rejection> {
+    let permit = breaker.ask(rules, now).map_err(|OpenFor(wait)| {
+        record.circuit = Some(State::Open);
+        Rejection::CircuitOpen { retry_after_secs: whole_secs(wait) }
+    })?;
+    record.circuit = Some(permit.state());
+    if let Some(transition) = permit.transition() {
+        tell(service, transition);
+    }
+    Ok(permit)
 }
 
 impl<'j> Choice<'j> {
@@ -252,6 +300,7 @@ impl<'j> Choice<'j> {
         }
         let is_idempotent = forward.request.head.method.is_idempotent();
         Ok(Self {
+            live,
             traffic,
             picked,
             tried: TargetSet::NONE,

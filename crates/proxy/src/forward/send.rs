@@ -1,5 +1,6 @@
 //! Sends an admitted request to a target and the response back.
 
+use std::cell::OnceCell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
@@ -69,18 +70,18 @@ pub(crate) async fn send(
     sides: &mut Sides<'_>,
     record: &mut Record<'_>,
 ) -> Result<Forwarded, Rejection> {
-    let Selected { tenant, service, route, .. } = *forward.selected;
+    let Selected { service, route, .. } = *forward.selected;
     let deadlines = deadlines(forward);
     let most_body_bytes = route
         .and_then(|route| route.rules.max_body_bytes)
-        .or(service.max_body_bytes)
+        .or_else(|| service.max_body_bytes())
         .or(forward.worker.gateway.settings.limits.max_body_bytes);
     if let (BodyLength::Exact(length), Some(most)) = (forward.request.body, most_body_bytes)
         && length > most
     {
         return Err(Rejection::BodyTooLarge);
     }
-    let live = forward.worker.live(tenant.id, service.id);
+    let live = OnceCell::new();
     let mut journey = Journey::begin(forward, &live, deadlines.total, record)?;
     let kept_body = match journey.retries() {
         None => None,
@@ -274,7 +275,7 @@ fn deadlines(forward: &Forward<'_, '_>) -> Deadlines {
         total: None,
     };
     let mut total = defaults.total;
-    if let Some(of_service) = forward.selected.service.timeouts.as_deref() {
+    if let Some(of_service) = forward.selected.service.timeouts() {
         deadlines.connect = of_service.connect.unwrap_or(deadlines.connect);
         deadlines.first_byte = of_service.first_byte.unwrap_or(deadlines.first_byte);
         deadlines.idle = of_service.idle.unwrap_or(deadlines.idle);
@@ -341,7 +342,7 @@ async fn respond(
     write_client_head(forward, &mut attempt, to, persistence, began);
     record.status = Some(attempt.response.status);
     attempt.client.progress = Progress::Answering;
-    let mut download = Pump::new(from, to, None).hiding(hidden_field(forward.selected.service));
+    let mut download = Pump::new(from, to, None).hiding(attempt.hidden);
     let (relayed, ended) = attempt.relay(&mut download, forward.admitted, deadlines, began.instant).await;
     record.body_bytes = download.moved_bytes();
     record.ended = Some(forward.worker.clock.note(ended));
@@ -381,7 +382,7 @@ fn write_client_head(
         persistence,
         version: forward.request.head.version,
         limits: settled.as_ref().unwrap_or(forward.admitted.limits()),
-        hidden: hidden_field(forward.selected.service),
+        hidden: attempt.hidden,
         request_id: forward.request_id,
         now: now.wall,
         times: &forward.worker.times,

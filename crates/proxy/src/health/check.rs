@@ -30,7 +30,9 @@ pub(super) async fn check(
 async fn status(gateway: &Gateway, target: &Target, check: &HealthCheck) -> Result<u16, AskError> {
     let request = format!(
         "GET {}{} HTTP/1.1\r\nHost: {}\r\nUser-Agent: tollgate-health\r\nAccept: */*\r\nConnection: close\r\n\r\n",
-        target.path_prefix, check.path, target.authority
+        target.path_prefix(),
+        check.path,
+        target.authority
     );
     Ok(ask(gateway, &target.endpoint, &request).await?.head.status)
 }

@@ -64,7 +64,7 @@ impl Due {
         let before = std::mem::take(&mut self.next);
         for tenant in snapshot.tenants() {
             for service in tenant.services().filter(|service| service.health_check().is_some()) {
-                for target in &service.targets {
+                for target in &*service.targets {
                     let subject = Subject { tenant: tenant.id, service: service.id, target: target.id };
                     self.next.insert(subject, before.get(&subject).copied().unwrap_or(now));
                 }

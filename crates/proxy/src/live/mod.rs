@@ -3,6 +3,7 @@
 //!
 //! Workers share [`ServiceLive`] and [`TargetLive`]; what is each worker's own is in [`LocalService`].
 
+mod known;
 mod local;
 mod service;
 mod target;
@@ -21,14 +22,17 @@ pub(crate) use local::{Asked, LocalService, Picked};
 pub(crate) use service::ServiceLive;
 pub(crate) use target::TargetLive;
 
+use self::known::Known;
+
 pub(crate) struct Live {
     started: Instant,
     services: Mutex<HashMap<ServiceId, Arc<ServiceLive>, RandomState>>,
+    known: Known,
 }
 
 impl Default for Live {
     fn default() -> Self {
-        Self { started: Instant::now(), services: Mutex::default() }
+        Self { started: Instant::now(), services: Mutex::default(), known: Known::default() }
     }
 }
 
@@ -40,10 +44,17 @@ impl Live {
     /// Made where nothing was known yet.
     pub fn service(&self, tenant: TenantId, service: ServiceId) -> Arc<ServiceLive> {
         let mut services = self.services.lock();
+        self.known.add(service);
         Arc::clone(services.entry(service).or_insert_with(|| Arc::new(ServiceLive::new(tenant))))
     }
 
-    /// `None` where nothing is known of it: no request has come for it.
+    /// Whether nothing is known of a service: it never failed, and nobody asked after its targets. `false` where that
+    /// can only be said by looking.
+    pub fn is_unknown(&self, service: ServiceId) -> bool {
+        !self.known.may_contain(service)
+    }
+
+    /// `None` where nothing is known of it.
     pub fn known(&self, service: ServiceId) -> Option<Arc<ServiceLive>> {
         self.services.lock().get(&service).cloned()
     }

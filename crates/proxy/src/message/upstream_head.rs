@@ -26,7 +26,7 @@ pub(crate) fn write_request(out: &mut Vec<u8>, head: &UpstreamHead<'_>) {
     let fields = &request.head.fields;
     let mut writer = HeadWriter::request(out, request.head.method_name(), target_parts(head));
     writer.field(b"Host", host(head));
-    let header = &selected.service.auth_header;
+    let header = selected.service.auth_header();
     let has_nominations = nominates_any(fields);
     writer.fields(fields, |field| {
         let is_dropped = has_nominations && is_dropped_by_nomination(fields, field.id, field.name)
@@ -79,7 +79,7 @@ fn host<'x>(head: &UpstreamHead<'x>) -> &'x [u8] {
 
 /// The target's own path before the rest of the request's.
 fn target_parts<'x>(head: &UpstreamHead<'x>) -> [&'x [u8]; 3] {
-    let prefix = head.target.path_prefix.as_bytes();
+    let prefix = head.target.path_prefix().as_bytes();
     let rest = head.selected.rest.as_bytes();
     let rest = if prefix.is_empty() && rest.is_empty() { b"/" } else { rest };
     [prefix, rest, head.request.query]
