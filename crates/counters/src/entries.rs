@@ -4,6 +4,10 @@ use ahash::RandomState;
 use hashbrown::HashTable;
 use tollgate_core::limit::{Subject, SubjectWindows};
 
+/// Many more than workers; not so many that the memory which each has of its own, and every request looks at, falls out of
+/// the cache.
+pub(crate) const SHARDS: usize = 64;
+
 #[derive(Default)]
 pub(crate) struct Entry {
     pub windows: SubjectWindows,
@@ -34,8 +38,9 @@ impl Hashed {
 
     /// Of bits that the table below uses neither for the bucket nor for its tag.
     pub const fn shard(self) -> u8 {
+        const LAST: u8 = SHARDS.to_le_bytes()[0] - 1;
         let [.., shard, _] = self.hash.to_le_bytes();
-        shard
+        shard & LAST
     }
 }
 

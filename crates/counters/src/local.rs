@@ -15,10 +15,7 @@ use tollgate_core::limit::{
 };
 use tollgate_core::time::UnixMicros;
 
-use crate::entries::{Entries, Entry, Hashed};
-
-/// One for each value of the byte that picks it.
-const SHARDS: usize = 1 << u8::BITS;
+use crate::entries::{Entries, Entry, Hashed, SHARDS};
 
 pub struct LocalCounters {
     shards: Box<[Shard]>,
