@@ -4,6 +4,7 @@
 pub mod address;
 pub mod balance;
 pub mod credential;
+pub mod event;
 pub mod feed;
 pub mod limit;
 pub mod problem;
@@ -14,5 +15,6 @@ pub mod snapshot;
 pub mod time;
 pub mod token;
 pub mod usage;
+pub mod webhook;
 
 pub use problem::{Problem, Problems};

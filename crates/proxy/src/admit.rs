@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::net::IpAddr;
 
 use smallvec::SmallVec;
-use tollgate_core::limit::{Calendar, Demand, Level, LimitRule, Settlement, Standing, Standings};
+use tollgate_core::limit::{Calendar, Demand, Level, LimitRule, Settled, Settlement, Standing, Standings};
 use tollgate_core::resource::FailedRequests;
 use tollgate_core::snapshot::ServiceLimits;
 use tollgate_core::time::UnixMicros;
@@ -12,6 +12,7 @@ use tollgate_counters::{Decision, LocalCounters, Permits, Verdict};
 use tollgate_http1::ResponseHead;
 
 use crate::authenticate::Caller;
+use crate::crossings::Crossings;
 use crate::message::TimeTexts;
 use crate::rejection::{RateLimited, Rejection};
 use crate::route::Selected;
@@ -21,6 +22,7 @@ pub(crate) struct Admitted<'s> {
     pub caller: Caller<'s>,
     limits: Limits<'s>,
     counters: &'s LocalCounters,
+    crossings: &'s Crossings,
     cost: u64,
     charged_at: UnixMicros,
     /// Of the service, where it has any: what a request costs in the end.
@@ -116,8 +118,12 @@ impl<'s> Admitted<'s> {
         }
         let settlement = Settlement { charged: self.cost, charged_at: self.charged_at, actual };
         let demands = self.limits.demands.clone();
-        let standings = self.counters.settle(&demands, settlement, now);
-        Some(Limits { demands, standings })
+        let Settled { standings, crossed } = self.counters.settle(&demands, settlement, now);
+        let limits = Limits { demands, standings };
+        if let Some(costs) = self.costs {
+            self.crossings.note(&crossed, &limits, &self.caller, costs.service(), now);
+        }
+        Some(limits)
     }
 }
 
@@ -133,17 +139,20 @@ fn parse_cost(value: &[u8]) -> Option<u64> {
 pub(crate) fn check<'s>(
     asked: &Asked<'_, 's>,
     counters: &'s LocalCounters,
+    crossings: &'s Crossings,
     now: UnixMicros,
     times: &TimeTexts,
 ) -> Result<Admitted<'s>, Rejection> {
     let (demands, cost) = demands(asked);
-    let Decision { standings, verdict } = counters.decide(&demands, cost, now);
+    let Decision { standings, verdict, crossed } = counters.decide(&demands, cost, now);
     let limits = Limits { demands, standings };
+    crossings.note(&crossed, &limits, &asked.caller, asked.selected.service.id, now);
     match verdict {
         Verdict::Admitted(permits) => Ok(Admitted {
             caller: asked.caller,
             limits,
             counters,
+            crossings,
             cost,
             charged_at: now,
             costs: asked.selected.service.limits.as_deref(),
@@ -180,11 +189,17 @@ fn demands_of_caller<'s>(caller: &Caller<'s>) -> Demands<'s> {
     demands
 }
 
-/// Where the caller stands with the limits that are its own wherever it calls, charging nothing.
-pub(crate) fn inspect<'s>(caller: &Caller<'s>, counters: &LocalCounters, now: UnixMicros) -> Limits<'s> {
+/// Where the caller stands with the limits that are its own wherever it calls, and what it has used of each, beyond it
+/// too; charges nothing.
+pub(crate) fn inspect<'s>(
+    caller: &Caller<'s>,
+    counters: &LocalCounters,
+    now: UnixMicros,
+) -> (Limits<'s>, Vec<u64>) {
     let demands = demands_of_caller(caller);
     let standings = counters.inspect(&demands, now).standings;
-    Limits { demands, standings }
+    let used = counters.used(&demands, now);
+    (Limits { demands, standings }, used)
 }
 
 #[cfg(test)]

@@ -182,7 +182,9 @@ impl<'x> Context<'x> {
         let method = self.head.method_name();
         authenticate::permit(&caller, &selected, method, client).map_err(untouched)?;
         let asked = Asked { caller, selected: &selected, method, client };
-        let admitted = admit::check(&asked, &gateway.counters, now, &self.worker.times).map_err(untouched)?;
+        let (counters, crossings) = (&*gateway.counters, &gateway.crossings);
+        let admitted =
+            admit::check(&asked, counters, crossings, now, &self.worker.times).map_err(untouched)?;
         let forward = Forward {
             worker: self.worker,
             snapshot: self.snapshot,

@@ -16,6 +16,7 @@ use tollgate_counters::LocalCounters;
 use tollgate_http1::Version;
 
 use crate::access_log::AccessLogger;
+use crate::crossings::Crossings;
 use crate::failures::FailedCredentials;
 use crate::forward::Pools;
 use crate::key_sets::KeySets;
@@ -33,6 +34,8 @@ pub(crate) struct Gateway {
     /// Where work is done that no worker must wait for.
     pub background: Handle,
     pub failed_credentials: FailedCredentials,
+    /// Thresholds of limits that were reached.
+    pub crossings: Crossings,
     pub via: Via,
     /// Port that clients reach the proxy at.
     pub port: u16,
@@ -109,6 +112,7 @@ impl Gateway {
             access_log,
             key_sets: KeySets::default(),
             background,
+            crossings: Crossings::default(),
             via: Via::random(),
             port,
             draining: AtomicBool::new(false),

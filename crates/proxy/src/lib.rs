@@ -20,6 +20,7 @@ mod worker;
 mod access_log;
 mod client;
 mod clock;
+mod crossings;
 mod failures;
 mod gateway;
 mod identity;

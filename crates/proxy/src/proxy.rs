@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tollgate_core::event::LimitCrossed;
 use tollgate_core::resource::KeyId;
 use tollgate_core::snapshot::Snapshot;
 use tollgate_core::usage::KeyUsage;
@@ -106,6 +107,11 @@ impl Proxy {
     /// How keys were used since the last call.
     pub fn take_key_usage(&self) -> Vec<(KeyId, KeyUsage)> {
         self.gateway.take_key_usage()
+    }
+
+    /// Thresholds of limits that were reached since the last call.
+    pub fn take_crossings(&self) -> Vec<LimitCrossed> {
+        self.gateway.crossings.take()
     }
 
     /// Ends the workers, whatever they are doing, and writes the access log out.

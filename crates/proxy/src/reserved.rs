@@ -84,8 +84,8 @@ pub(crate) fn answer<'s>(
                 }
             };
             authenticate::permit_here(&caller, origin.client)?;
-            let limits = admit::inspect(&caller, &gateway.counters, now);
-            Ok((usage_reply(&caller, &limits, now, &worker.times), Some(caller)))
+            let (limits, used) = admit::inspect(&caller, &gateway.counters, now);
+            Ok((usage_reply(&caller, &limits, &used, now, &worker.times), Some(caller)))
         }
         Reserved::Token => {
             let (caller, key, key_hash) = authenticate::caller_with_key(snapshot, fields, now.secs())?;
@@ -133,14 +133,20 @@ fn status_reply(status: u16, word: &str) -> Reply {
 }
 
 /// Where the caller stands with each of its limits.
-fn usage_reply(caller: &Caller<'_>, limits: &Limits<'_>, now: UnixMicros, times: &TimeTexts) -> Reply {
+fn usage_reply(
+    caller: &Caller<'_>,
+    limits: &Limits<'_>,
+    used: &[u64],
+    now: UnixMicros,
+    times: &TimeTexts,
+) -> Reply {
     let mut body = Vec::with_capacity(512);
     body.extend_from_slice(b"{\"tenant\":");
     push_json_string(&mut body, caller.tenant.slug.as_str().as_bytes());
     push_plain(&mut body, b",\"consumer\":", caller.consumer.map(|consumer| consumer.client_id.as_str()));
     push_plain(&mut body, b",\"plan\":", caller.plan.map(|plan| plan.slug.as_str()));
     body.extend_from_slice(b",\"limits\":[");
-    for (index, (level, rule, standing)) in limits.rules().enumerate() {
+    for (index, ((level, rule, standing), &used)) in limits.rules().zip(used).enumerate() {
         if index > 0 {
             body.push(b',');
         }
@@ -151,7 +157,7 @@ fn usage_reply(caller: &Caller<'_>, limits: &Limits<'_>, now: UnixMicros, times:
         body.extend_from_slice(b",\"limit\":");
         push_number(&mut body, rule.requests);
         body.extend_from_slice(b",\"used\":");
-        push_number(&mut body, rule.used(standing));
+        push_number(&mut body, used);
         body.extend_from_slice(b",\"remaining\":");
         push_number(&mut body, standing.remaining);
         body.extend_from_slice(b",\"reset_at\":\"");

@@ -3,7 +3,9 @@
 use smallvec::SmallVec;
 
 use super::gauge::Gauge;
+use super::threshold::{Crossed, Use};
 use super::{Calendar, LimitRule, SubjectWindows};
+use crate::resource::Overage;
 use crate::time::UnixMicros;
 
 /// One subject's part in a decision.
@@ -32,6 +34,8 @@ pub struct Outcome {
     pub standings: Standings,
     /// `None`: the request is let through, and charged to every limit.
     pub refusal: Option<Refusal>,
+    /// The thresholds that the charge has reached.
+    pub crossed: Crossed,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +62,13 @@ pub struct Settlement {
     pub actual: u64,
 }
 
+/// What a correction has led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    pub standings: Standings,
+    pub crossed: Crossed,
+}
+
 /// Decides on one request that costs `cost`, and charges it to all subjects where all let it through. No subject
 /// may be in several of the charges.
 pub fn decide(charges: &mut [Charge<'_>], cost: u64, now: UnixMicros) -> Outcome {
@@ -67,17 +78,25 @@ pub fn decide(charges: &mut [Charge<'_>], cost: u64, now: UnixMicros) -> Outcome
         judge(charge.rules, charge.windows, charge.calendar, cost, now, &mut gauges, &mut refusal);
     }
     let mut standings = Standings::new();
+    let mut crossed = Crossed::new();
     let mut gauges = gauges.iter_mut();
     for Charge { rules, windows, .. } in charges {
         for (rule, gauge) in rules.iter().zip(&mut gauges) {
             if refusal.is_none() {
-                gauge.charge(cost);
+                if rule.is_watched() {
+                    let before = gauge.used();
+                    gauge.charge(cost);
+                    let (after, period_end_secs) = (gauge.used(), gauge.period_end_secs(rule, now));
+                    crossed.extend(rule.crossings(standings.len(), Use { before, after, period_end_secs }));
+                } else {
+                    gauge.charge(cost);
+                }
                 windows.update(rule.window, |stored| gauge.counted(stored));
             }
             standings.push(gauge.standing());
         }
     }
-    Outcome { standings, refusal }
+    Outcome { standings, refusal, crossed }
 }
 
 /// Where a subject stands, and whether a request that costs `cost` would be let through; charges nothing.
@@ -91,7 +110,18 @@ pub fn inspect(
     let mut gauges = Gauges::new();
     let mut refusal = None;
     judge(rules, windows, calendar, cost, now, &mut gauges, &mut refusal);
-    Outcome { standings: gauges.iter().map(Gauge::standing).collect(), refusal }
+    let standings = gauges.iter().map(Gauge::standing).collect();
+    Outcome { standings, refusal, crossed: Crossed::new() }
+}
+
+/// What a subject has used of each limit, as far as it has not come back; beyond the limit too.
+pub fn used<'a>(
+    rules: &'a [LimitRule],
+    windows: &'a SubjectWindows,
+    calendar: Calendar<'a>,
+    now: UnixMicros,
+) -> impl Iterator<Item = u64> {
+    rules.iter().map(move |rule| Gauge::read(rule, windows.find(rule.window), calendar, 1, now).used())
 }
 
 /// Charges one subject what a request cost beyond its charge, over the limit too: it was used. What it cost less is
@@ -102,14 +132,19 @@ pub fn settle(
     calendar: Calendar<'_>,
     settlement: Settlement,
     now: UnixMicros,
-) -> Standings {
-    let settle_one = |rule: &LimitRule| {
+) -> Settled {
+    let mut settled = Settled { standings: Standings::new(), crossed: Crossed::new() };
+    for (index, rule) in rules.iter().enumerate() {
         let read = |windows: &SubjectWindows| Gauge::read(rule, windows.find(rule.window), calendar, 1, now);
         let gauge = read(windows);
+        let before = gauge.used();
         windows.update(rule.window, |stored| gauge.settled(settlement, stored));
-        read(windows).standing()
-    };
-    rules.iter().map(settle_one).collect()
+        let gauge = read(windows);
+        let (after, period_end_secs) = (gauge.used(), gauge.period_end_secs(rule, now));
+        settled.crossed.extend(rule.crossings(index, Use { before, after, period_end_secs }));
+        settled.standings.push(gauge.standing());
+    }
+    settled
 }
 
 type Gauges = SmallVec<[Gauge; 4]>;
@@ -128,6 +163,7 @@ fn judge(
     for rule in rules {
         let gauge = Gauge::read(rule, windows.find(rule.window), calendar, cost, now);
         if let Some(retry_after_micros) = gauge.refusal(cost, now)
+            && rule.overage == Overage::Deny
             && refusal.is_none_or(|earlier| earlier.retry_after_micros < retry_after_micros)
         {
             *refusal = Some(Refusal { rule: gauges.len(), retry_after_micros });

@@ -2,11 +2,14 @@
 
 use std::num::NonZeroU32;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Calendar, LimitRule, Subject};
 use crate::resource::{Limit, RuleName};
 
 /// Whose limits they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Level {
     /// A plan's: counted for the consumer that is spoken for, else for the key.
     Plan,
@@ -42,6 +45,8 @@ impl Level {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LevelLimits {
     pub level: Level,
+    /// Of the rule whose limits they are.
+    pub rule: Option<RuleName>,
     /// Each of a window of its own.
     pub rules: Box<[LimitRule]>,
     /// Most requests at once.
@@ -66,7 +71,8 @@ impl LevelLimits {
 
     /// A rule's: `rule-search-minute`.
     pub fn of_rule(name: &RuleName, limits: &[Limit]) -> Self {
-        Self::prefixed(Level::Rule, limits, &format!("{}-{name}", Level::Rule.name()))
+        let limits = Self::prefixed(Level::Rule, limits, &format!("{}-{name}", Level::Rule.name()));
+        Self { rule: Some(name.clone()), ..limits }
     }
 
     fn prefixed(level: Level, limits: &[Limit], prefix: &str) -> Self {
@@ -81,7 +87,7 @@ impl LevelLimits {
         } else {
             format!("{POLICY}{}{STANDINGS}", policies.join(", "))
         };
-        Self { level, policy_line: policy_line.into(), rules, concurrency }
+        Self { level, rule: None, policy_line: policy_line.into(), rules, concurrency }
     }
 
     /// Whether they limit nothing.

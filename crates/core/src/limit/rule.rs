@@ -6,8 +6,9 @@ use super::decision::Standing;
 use super::fixed_window::FixedWindow;
 use super::sliding_log::SlidingLog;
 use super::sliding_window::SlidingWindow;
+use super::threshold::{self, Threshold};
 use super::token_bucket::TokenBucket;
-use crate::resource::{Algorithm, Anchor, Limit};
+use crate::resource::{Algorithm, Anchor, Limit, Overage};
 use crate::time::UnixMicros;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,9 @@ pub struct LimitRule {
     /// `limit_type` of a refusal, and the name in `RateLimit-Policy`: `minute`.
     pub name: Box<str>,
     pub headers: RuleHeaders,
+    /// Ascending; few limits have any.
+    pub thresholds: Box<[Threshold]>,
+    pub overage: Overage,
 }
 
 /// The constant parts of the fields that state this limit, as HTTP/1.1 writes them.
@@ -38,11 +42,7 @@ impl LimitRule {
     /// What was used of this limit, as far as it has not come back: a full bucket that holds more or less than the limit's
     /// requests is unused all the same.
     pub const fn used(&self, standing: Standing) -> u64 {
-        let most_at_once = match self.algorithm {
-            Algorithm::TokenBucket { burst } => burst,
-            Algorithm::FixedWindow | Algorithm::SlidingWindow | Algorithm::SlidingLog => self.requests,
-        };
-        most_at_once.saturating_sub(standing.remaining)
+        self.algorithm.most_at_once(self.requests).saturating_sub(standing.remaining)
     }
 
     pub fn compile(limit: &Limit) -> Self {
@@ -65,6 +65,8 @@ impl LimitRule {
             anchor: limit.anchor,
             name: name.into(),
             headers,
+            thresholds: threshold::compile(&limit.thresholds, limit.most_at_once()),
+            overage: limit.overage,
         }
     }
 

@@ -37,4 +37,5 @@ ids! {
     /// Stays the same when the key is rotated.
     KeyId
     UserId
+    WebhookId
 }
