@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, mpsc};
+use tokio_rustls::TlsConnector;
 use tollgate_core::Problems;
 use tollgate_core::address::AllowList;
 use tollgate_core::credential::KeyHash;
@@ -24,6 +25,7 @@ use crate::principal::Principal;
 use crate::sealing::SealingSecret;
 use crate::throttle::Throttle;
 use crate::token::{NoRandomness, Token, TokenKind};
+use crate::webhooks::{CrossingSource, Outbox, Untold};
 use crate::{api, clock};
 
 const USUAL_ROTATION: Duration = Duration::from_hours(30 * 24);
@@ -45,11 +47,15 @@ pub struct Settings {
     pub admin_token: Option<String>,
     /// Where the proxy notes which keys were used.
     pub last_used: Option<Box<dyn LastUsed>>,
+    /// Where the proxy notes which thresholds of limits were reached.
+    pub crossings: Option<CrossingSource>,
+    /// For webhooks at `https` URLs.
+    pub webhook_tls: TlsConnector,
 }
 
 impl Settings {
     /// The usual ones.
-    pub fn new(sealing: SealingSecret) -> Self {
+    pub fn new(sealing: SealingSecret, webhook_tls: TlsConnector) -> Self {
         Self {
             sealing,
             issuing: Issuing::default(),
@@ -57,6 +63,8 @@ impl Settings {
             allow_list: AllowList::default(),
             admin_token: None,
             last_used: None,
+            crossings: None,
+            webhook_tls,
         }
     }
 }
@@ -94,6 +102,10 @@ pub(crate) struct Inner {
     pub allow_list: AllowList,
     pub admin_token: KeyHash,
     pub last_used: Option<Box<dyn LastUsed>>,
+    pub crossings: Option<CrossingSource>,
+    pub webhook_tls: TlsConnector,
+    pub untold: Mutex<Untold>,
+    pub outbox: Outbox,
     /// Held by whoever writes, from the first row to the published snapshot.
     pub turn: Arc<Mutex<()>>,
     pub passwords: Passwords,
@@ -126,6 +138,10 @@ impl ControlPlane {
             allow_list: settings.allow_list,
             admin_token,
             last_used: settings.last_used,
+            crossings: settings.crossings,
+            webhook_tls: settings.webhook_tls,
+            untold: Mutex::default(),
+            outbox: Outbox::default(),
             turn: Arc::default(),
             passwords: Passwords::new(),
             throttle: Throttle::default(),

@@ -18,6 +18,7 @@ mod principal;
 mod sealing;
 mod throttle;
 mod token;
+mod webhooks;
 
 pub use control_plane::{ControlPlane, FirstStart, OpenError, Settings};
 pub use document::{Applied, ApplyError, Document, Tally};
@@ -25,3 +26,4 @@ pub use jobs::LastUsed;
 pub use principal::Principal;
 pub use sealing::SealingSecret;
 pub use token::NoRandomness;
+pub use webhooks::CrossingSource;

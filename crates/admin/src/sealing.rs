@@ -1,5 +1,5 @@
-//! How private keys are kept: sealed with a secret that is never in the database, so that a copy of the database
-//! signs nothing.
+//! How private keys and webhooks' secrets are kept: sealed with a secret that is never in the database, so that a copy
+//! of the database signs nothing.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::hmac;
@@ -14,6 +14,22 @@ pub struct SealingSecret([u8; 32]);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it was not sealed with this secret")]
 pub struct NotOpened;
+
+/// What is sealed: each has a key of its own, so that none is taken for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sealed {
+    SigningKey,
+    WebhookSecret,
+}
+
+impl Sealed {
+    const fn purpose(self) -> &'static [u8] {
+        match self {
+            Self::SigningKey => b"tollgate: signing keys",
+            Self::WebhookSecret => b"tollgate: webhook secrets",
+        }
+    }
+}
 
 impl SealingSecret {
     pub const BYTES: usize = 32;
@@ -31,28 +47,28 @@ impl SealingSecret {
     }
 
     /// AES-256-GCM under a random nonce, which comes first; `name` is bound to it.
-    pub(crate) fn seal(&self, name: &str, secret: [u8; 32]) -> Result<Vec<u8>, NoRandomness> {
+    pub(crate) fn seal(&self, what: Sealed, name: &str, secret: &[u8]) -> Result<Vec<u8>, NoRandomness> {
         let mut sealed = secret.to_vec();
         let nonce = self
-            .key()
+            .key(what)
             .and_then(|key| key.seal_in_place_append_tag(Aad::from(name), &mut sealed).ok())
             .ok_or(NoRandomness)?;
         Ok([nonce.as_ref().as_slice(), &sealed].concat())
     }
 
-    pub(crate) fn open(&self, name: &str, sealed: &[u8]) -> Result<[u8; 32], NotOpened> {
+    pub(crate) fn open(&self, what: Sealed, name: &str, sealed: &[u8]) -> Result<Vec<u8>, NotOpened> {
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_LEN>().ok_or(NotOpened)?;
         let mut sealed = sealed.to_vec();
-        let key = self.key().ok_or(NotOpened)?;
+        let key = self.key(what).ok_or(NotOpened)?;
         let nonce = Nonce::assume_unique_for_key(*nonce);
         let opened = key.open_in_place(nonce, Aad::from(name), &mut sealed).map_err(|_| NotOpened)?;
-        <[u8; 32]>::try_from(&*opened).map_err(|_| NotOpened)
+        Ok(opened.to_vec())
     }
 
     /// A key for this one purpose.
-    fn key(&self) -> Option<RandomizedNonceKey> {
+    fn key(&self, what: Sealed) -> Option<RandomizedNonceKey> {
         let base = hmac::Key::new(hmac::HMAC_SHA256, &self.0);
-        let derived = hmac::sign(&base, b"tollgate: signing keys");
+        let derived = hmac::sign(&base, what.purpose());
         RandomizedNonceKey::new(&AES_256_GCM, derived.as_ref()).ok()
     }
 }
@@ -64,17 +80,19 @@ mod tests {
     #[test]
     fn only_what_was_sealed_under_the_name_with_the_secret_opens() {
         let secret = SealingSecret::from_bytes([1; 32]);
-        let sealed = secret.seal("one", [7; 32]).unwrap();
-        assert_eq!(secret.open("one", &sealed), Ok([7; 32]));
-        assert_ne!(secret.seal("one", [7; 32]).unwrap(), sealed);
+        let what = Sealed::SigningKey;
+        let sealed = secret.seal(what, "one", &[7; 32]).unwrap();
+        assert_eq!(secret.open(what, "one", &sealed), Ok(vec![7; 32]));
+        assert_ne!(secret.seal(what, "one", &[7; 32]).unwrap(), sealed);
         assert!(!sealed.windows(8).any(|bytes| bytes == [7; 8]));
-        assert_eq!(secret.open("two", &sealed), Err(NotOpened));
-        assert_eq!(SealingSecret::from_bytes([2; 32]).open("one", &sealed), Err(NotOpened));
+        assert_eq!(secret.open(what, "two", &sealed), Err(NotOpened));
+        assert_eq!(secret.open(Sealed::WebhookSecret, "one", &sealed), Err(NotOpened));
+        assert_eq!(SealingSecret::from_bytes([2; 32]).open(what, "one", &sealed), Err(NotOpened));
         for at in [0, 12, sealed.len() - 1] {
             let mut changed = sealed.clone();
             changed[at] ^= 1;
-            assert_eq!(secret.open("one", &changed), Err(NotOpened));
+            assert_eq!(secret.open(what, "one", &changed), Err(NotOpened));
         }
-        assert_eq!(secret.open("one", &sealed[..11]), Err(NotOpened));
+        assert_eq!(secret.open(what, "one", &sealed[..11]), Err(NotOpened));
     }
 }

@@ -9,7 +9,9 @@
 
 mod consumers;
 mod counters;
+mod deliveries;
 mod error;
+mod events;
 mod keys;
 mod limits;
 mod load;
@@ -26,9 +28,12 @@ mod store;
 mod stored;
 mod tenants;
 mod users;
+mod webhooks;
 
 pub use consumers::ConsumerRecord;
+pub use deliveries::{Attempt, DeliveryRecord, DeliveryState};
 pub use error::{Dependent, OpenError, StoreError, Unique};
+pub use events::{EventRecord, Kept};
 pub use keys::KeyRecord;
 pub use node_tokens::NodeTokenRecord;
 pub use page::{Page, Paged};
@@ -37,3 +42,4 @@ pub use signing_keys::SealedKey;
 pub use store::{Read, Store, Write};
 pub use stored::Stored;
 pub use users::UserRecord;
+pub use webhooks::WebhookRecord;

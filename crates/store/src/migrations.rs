@@ -5,8 +5,10 @@ use std::borrow::Cow;
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
-const SQLITE: [(i64, &str, &str); 1] =
-    [(1, "foundation", include_str!("../../../migrations/sqlite/0001_foundation.sql"))];
+const SQLITE: [(i64, &str, &str); 2] = [
+    (1, "foundation", include_str!("../../../migrations/sqlite/0001_foundation.sql")),
+    (3, "soft_limits", include_str!("../../../migrations/sqlite/0003_soft_limits.sql")),
+];
 
 pub(crate) fn sqlite() -> Migrator {
     let migrations = SQLITE.map(|(version, name, sql)| {

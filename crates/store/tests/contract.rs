@@ -40,6 +40,9 @@ contract! {
     signing_keys_come_and_go
     node_tokens_are_listed_until_they_are_revoked
     every_revision_has_an_epoch_of_its_own
+    webhooks_are_their_tenants
+    an_event_is_kept_once_with_what_is_to_be_sent_of_it
+    a_delivery_waits_until_it_was_delivered_or_tried_enough
     lapsed_values_are_found_and_forgotten
     a_reading_sees_one_state
 }

@@ -7,9 +7,12 @@ mod authenticate;
 mod body;
 mod config;
 mod consumers;
+mod deliveries;
+mod events;
 mod feed_query;
 mod health;
 mod keys;
+mod kind_query;
 mod node;
 mod node_tokens;
 mod nodes;
@@ -26,6 +29,7 @@ mod tokens;
 mod users;
 mod version;
 mod view;
+mod webhooks;
 
 use axum::Router;
 use axum::http::{Method, Uri};
@@ -59,6 +63,9 @@ fn routes() -> OpenApiRouter<ControlPlane> {
         .merge(auth::routes())
         .merge(tokens::routes())
         .merge(config::routes())
+        .merge(events::routes())
+        .merge(webhooks::routes())
+        .merge(deliveries::routes())
         .merge(node_tokens::routes())
         .merge(nodes::routes())
         .merge(node::routes())

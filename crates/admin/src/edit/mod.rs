@@ -8,6 +8,7 @@ mod services;
 mod signing_keys;
 mod tenants;
 mod users;
+mod webhooks;
 
 use std::sync::Arc;
 

@@ -8,13 +8,17 @@ use uuid::Uuid;
 
 use super::{Edit, EditError};
 use crate::clock;
-use crate::sealing::SealingSecret;
+use crate::sealing::{NotOpened, Sealed, SealingSecret};
 use crate::token::random_bits;
 
 /// The keys of the database that the secret opens. One that it does not open is as good as lost: its tokens are
 /// refused, and the next rotation drops it.
 pub async fn sealed_keys(store: &Store, sealing: &SealingSecret) -> Result<Vec<Change>, StoreError> {
-    let open = |key: SealedKey| match sealing.open(&key.key_id, &key.sealed_seed) {
+    let opened = |key: &SealedKey| {
+        let seed = sealing.open(Sealed::SigningKey, &key.key_id, &key.sealed_seed)?;
+        <[u8; 32]>::try_from(seed).map_err(|_| NotOpened)
+    };
+    let open = |key: SealedKey| match opened(&key) {
         Ok(seed) => {
             let SealedKey { key_id, signs_from_secs, .. } = key;
             Some(Change::PutSigningKey(SigningKey { key_id, seed, signs_from_secs }))
@@ -48,7 +52,7 @@ impl Edit {
         if let Some(signs_from_secs) = due.add_from_secs {
             let key_id: Box<str> = Uuid::now_v7().to_string().into();
             let seed = random_bits()?;
-            let sealed_seed = self.plane.sealing.seal(&key_id, seed)?;
+            let sealed_seed = self.plane.sealing.seal(Sealed::SigningKey, &key_id, &seed)?;
             let sealed = SealedKey { key_id: key_id.clone(), sealed_seed, signs_from_secs };
             self.write.insert_signing_key(&sealed).await?;
             changes.push(Change::PutSigningKey(SigningKey { key_id, seed, signs_from_secs }));

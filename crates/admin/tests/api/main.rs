@@ -17,3 +17,4 @@ mod services;
 mod tenants;
 mod usage;
 mod users;
+mod webhooks;

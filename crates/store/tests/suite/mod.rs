@@ -3,10 +3,12 @@
 mod limits;
 mod resources;
 mod signing_in;
+mod webhooks;
 
 pub use limits::*;
 pub use resources::*;
 pub use signing_in::*;
+pub use webhooks::*;
 
 use std::num::NonZeroU32;
 

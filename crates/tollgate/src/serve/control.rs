@@ -2,8 +2,12 @@
 
 use std::sync::{Arc, OnceLock, Weak};
 
+use anyhow::Context;
 use arc_swap::ArcSwap;
+use rustls::ClientConfig;
+use tokio_rustls::TlsConnector;
 use tollgate_admin::{ControlPlane, FirstStart, Settings};
+use tollgate_core::event::LimitCrossed;
 use tollgate_core::resource::KeyId;
 use tollgate_core::snapshot::Snapshot;
 use tollgate_core::usage::KeyUsage;
@@ -24,7 +28,7 @@ pub struct Control {
     proxy: ProxyCell,
 }
 
-/// The proxy, once it runs: the control plane asks it which keys were used.
+/// The proxy, once it runs: the control plane asks it which keys were used, and which thresholds were reached.
 type ProxyCell = Arc<OnceLock<Weak<Proxy>>>;
 
 impl Control {
@@ -37,7 +41,7 @@ impl Control {
         let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
         let counters = Arc::new(LocalCounters::new());
         let proxy = ProxyCell::default();
-        let used = Arc::clone(&proxy);
+        let (used, crossed) = (Arc::clone(&proxy), Arc::clone(&proxy));
         let settings = Settings {
             sealing: data_dir.sealing_secret()?,
             issuing: config.tokens.issuing.clone(),
@@ -45,6 +49,8 @@ impl Control {
             allow_list: config.upstreams_allowed.clone(),
             admin_token: config.admin_token.as_ref().map(|token| token.as_str().to_owned()),
             last_used: Some(Box::new(move || last_used(&used))),
+            crossings: Some(Box::new(move || crossings(&crossed))),
+            webhook_tls: webhook_tls()?,
         };
         let (plane, first_start) =
             ControlPlane::open(store.clone(), Arc::clone(&snapshot), Arc::clone(&counters), settings).await?;
@@ -62,7 +68,7 @@ impl Control {
         Shared { snapshot: Arc::clone(&self.snapshot), counters: Arc::clone(&self.counters) }
     }
 
-    /// From here on, the proxy is asked which keys were used.
+    /// From here on, the proxy is asked what it has noted.
     pub fn attach(&self, proxy: &Arc<Proxy>) {
         // A process starts one proxy, so the cell is empty.
         drop(self.proxy.set(Arc::downgrade(proxy)));
@@ -76,4 +82,16 @@ impl Control {
 
 fn last_used(proxy: &OnceLock<Weak<Proxy>>) -> Vec<(KeyId, KeyUsage)> {
     proxy.get().and_then(Weak::upgrade).map(|proxy| proxy.take_key_usage()).unwrap_or_default()
+}
+
+fn crossings(proxy: &OnceLock<Weak<Proxy>>) -> Vec<LimitCrossed> {
+    proxy.get().and_then(Weak::upgrade).map(|proxy| proxy.take_crossings()).unwrap_or_default()
+}
+
+/// Receivers are anybody's: they are verified against the system's authorities.
+fn webhook_tls() -> anyhow::Result<TlsConnector> {
+    let roots = tollgate_proxy::roots(None).context("the system's certificates cannot be read")?;
+    let mut tls = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsConnector::from(Arc::new(tls)))
 }

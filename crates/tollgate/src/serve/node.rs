@@ -13,7 +13,7 @@ use tokio_rustls::TlsConnector;
 use tollgate_core::feed::NodeName;
 use tollgate_core::snapshot::Snapshot;
 use tollgate_counters::LocalCounters;
-use tollgate_node::{Link, Node, NodeToken, Settings};
+use tollgate_node::{Facts, Link, Node, NodeToken, Settings};
 use tollgate_proxy::{Proxy, Shared};
 
 use super::data_dir::DataDir;
@@ -43,9 +43,16 @@ pub fn run(config: &Config, token: Option<&str>, format: LogFormat) -> Result<()
         let node = Node::open(settings, Arc::clone(&snapshot), Arc::clone(&counters))?;
         let access_log = config.access_log.clone().unwrap_or(AccessLog::Stdout);
         let proxy = start_proxy(config, Shared { snapshot, counters }, access_log)?;
-        let used = Arc::downgrade(&proxy);
-        let key_usage = move || used.upgrade().map(|proxy| proxy.take_key_usage()).unwrap_or_default();
-        let node = Part::start(|stopped| node.run(Box::new(key_usage), stopped));
+        let (used, crossed) = (Arc::downgrade(&proxy), Arc::downgrade(&proxy));
+        let facts = Facts {
+            key_usage: Box::new(move || {
+                used.upgrade().map(|proxy| proxy.take_key_usage()).unwrap_or_default()
+            }),
+            crossings: Box::new(move || {
+                crossed.upgrade().map(|proxy| proxy.take_crossings()).unwrap_or_default()
+            }),
+        };
+        let node = Part::start(|stopped| node.run(facts, stopped));
 
         while signals.next().await == Asked::Reopen {
             proxy.reopen_access_log();
