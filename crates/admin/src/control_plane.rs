@@ -8,6 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use axum::serve::Listener;
 use tokio::sync::{Mutex, mpsc};
+use tokio_rustls::TlsConnector;
 use tollgate_core::Problems;
 use tollgate_core::address::AllowList;
 use tollgate_core::credential::KeyHash;
@@ -30,6 +31,7 @@ use crate::sealing::SealingSecret;
 use crate::throttle::Throttle;
 use crate::token::{NoRandomness, Token, TokenKind};
 use crate::traffic::LiveTraffic;
+use crate::webhooks::{CrossingSource, Outbox, Untold};
 use crate::{api, clock};
 
 const USUAL_ROTATION: Duration = Duration::from_hours(30 * 24);
@@ -55,6 +57,10 @@ pub struct Settings {
     pub metrics: Option<MetricsSource>,
     /// The proxy of this process, where there may be one.
     pub traffic: Option<Box<dyn LiveTraffic>>,
+    /// Where the proxy notes which thresholds of limits were reached.
+    pub crossings: Option<CrossingSource>,
+    /// For webhooks at `https` URLs.
+    pub webhook_tls: TlsConnector,
 }
 
 /// In Prometheus' text format.
@@ -62,7 +68,7 @@ pub type MetricsSource = Box<dyn Fn() -> String + Send + Sync>;
 
 impl Settings {
     /// The usual ones.
-    pub fn new(sealing: SealingSecret) -> Self {
+    pub fn new(sealing: SealingSecret, webhook_tls: TlsConnector) -> Self {
         Self {
             sealing,
             issuing: Issuing::default(),
@@ -72,6 +78,8 @@ impl Settings {
             last_used: None,
             metrics: None,
             traffic: None,
+            crossings: None,
+            webhook_tls,
         }
     }
 }
@@ -111,6 +119,10 @@ pub(crate) struct Inner {
     pub last_used: Option<Box<dyn LastUsed>>,
     pub metrics: Option<MetricsSource>,
     pub traffic: Option<Box<dyn LiveTraffic>>,
+    pub crossings: Option<CrossingSource>,
+    pub webhook_tls: TlsConnector,
+    pub untold: Mutex<Untold>,
+    pub outbox: Outbox,
     /// Held by whoever writes, from the first row to the published snapshot.
     pub turn: Arc<Mutex<()>>,
     pub passwords: Passwords,
@@ -147,6 +159,10 @@ impl ControlPlane {
             last_used: settings.last_used,
             metrics: settings.metrics,
             traffic: settings.traffic,
+            crossings: settings.crossings,
+            webhook_tls: settings.webhook_tls,
+            untold: Mutex::default(),
+            outbox: Outbox::default(),
             turn: Arc::default(),
             passwords: Passwords::new(),
             throttle: Throttle::default(),

@@ -1,4 +1,5 @@
-//! What happens without anybody asking: keeping counts and last uses, and forgetting what is over.
+//! What happens without anybody asking: keeping counts, last uses and events, sending webhooks, and forgetting what is
+//! over.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -14,13 +15,19 @@ use tollgate_store::StoreError;
 use crate::clock;
 use crate::control_plane::{ControlPlane, Inner};
 use crate::edit::{self, Edit, EditError};
+use crate::webhooks;
 
 const PERSIST_EVERY: Duration = Duration::from_secs(3);
+/// Somebody may be waiting to be told.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
 /// A run of a node that was not heard for so long is not heard any more.
 const NODE_RUN_SECS: u64 = 30 * 86_400;
 /// The use of a key in steady use is kept this often: it is right to the minute.
 const USE_EVERY_SECS: u64 = 60;
+
+/// Longer than any period, so that nothing is told twice in one.
+const EVENTS_KEPT_SECS: u64 = 40 * 86_400;
 
 /// Where uses of keys are noted between two persists.
 pub trait LastUsed: Send + Sync {
@@ -76,13 +83,16 @@ impl ControlPlane {
         }
     }
 
-    /// Persists every few seconds and sweeps every minute, until `shutdown`; then persists once more.
+    /// Persists every few seconds, sweeps every minute and sends webhooks, until `shutdown`; then persists once more.
     pub async fn run_jobs(&self, shutdown: impl Future<Output = ()>) {
         let mut persist = interval(PERSIST_EVERY);
         let mut sweep = interval_at(Instant::now() + SWEEP_EVERY, SWEEP_EVERY);
+        let mut tell = interval(TELL_EVERY);
         persist.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tell.set_missed_tick_behavior(MissedTickBehavior::Delay);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        tokio::pin!(shutdown);
+        let sending = webhooks::send(self);
+        tokio::pin!(shutdown, sending);
         loop {
             tokio::select! {
                 biased;
@@ -91,9 +101,12 @@ impl ControlPlane {
                     self.persist().await;
                     self.rotate_if_due().await;
                 }
+                _ = tell.tick() => self.take_crossings().await,
                 _ = sweep.tick() => self.sweep().await,
+                () = &mut sending => {}
             }
         }
+        self.take_crossings().await;
         self.keep(Uses::All).await;
     }
 
@@ -168,6 +181,7 @@ async fn sweep_store(plane: &ControlPlane) -> Result<(), EditError> {
     edit.write().merge_counters(clock::now()).await?;
     edit.write().delete_expired_sessions().await?;
     edit.write().forget_node_runs(clock::now_secs().saturating_sub(NODE_RUN_SECS)).await?;
+    edit.write().delete_events_before(clock::now_secs().saturating_sub(EVENTS_KEPT_SECS)).await?;
     edit.drop_lapsed_values().await?;
     edit.commit().await
 }

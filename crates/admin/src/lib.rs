@@ -21,6 +21,7 @@ mod sealing;
 mod throttle;
 mod token;
 mod traffic;
+mod webhooks;
 
 pub use connection::{ClientCertificate, Connection};
 pub use control_plane::{ControlPlane, FirstStart, MetricsSource, OpenError, Settings};
@@ -30,3 +31,4 @@ pub use principal::Principal;
 pub use sealing::SealingSecret;
 pub use token::NoRandomness;
 pub use traffic::LiveTraffic;
+pub use webhooks::CrossingSource;

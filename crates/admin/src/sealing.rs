@@ -1,5 +1,5 @@
-//! How private keys, and changes that may hold some, are kept: sealed with a secret that is never in the database, so
-//! that a copy of the database signs nothing.
+//! How private keys, webhooks' secrets, and changes that may hold some, are kept: sealed with a secret that is never in
+//! the database, so that a copy of the database signs nothing.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::hmac;
@@ -15,6 +15,7 @@ pub struct SealingSecret([u8; 32]);
 pub(crate) enum Sealed {
     SigningKey,
     FeedStep,
+    WebhookSecret,
 }
 
 impl Sealed {
@@ -22,6 +23,7 @@ impl Sealed {
         match self {
             Self::SigningKey => b"tollgate: signing keys",
             Self::FeedStep => b"tollgate: feed log",
+            Self::WebhookSecret => b"tollgate: webhook secrets",
         }
     }
 }
@@ -89,7 +91,9 @@ mod tests {
         assert_ne!(seal(), sealed);
         assert!(!sealed.windows(8).any(|bytes| bytes == [7; 8]));
         assert_eq!(open(&secret, "two", &sealed), Err(NotOpened));
-        assert_eq!(secret.open(Sealed::FeedStep, "one", &sealed), Err(NotOpened));
+        for other in [Sealed::FeedStep, Sealed::WebhookSecret] {
+            assert_eq!(secret.open(other, "one", &sealed), Err(NotOpened));
+        }
         assert_eq!(open(&SealingSecret::from_bytes([2; 32]), "one", &sealed), Err(NotOpened));
         for at in [0, 12, sealed.len() - 1] {
             let mut changed = sealed.clone();

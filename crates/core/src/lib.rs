@@ -8,6 +8,7 @@ pub mod cause;
 pub mod channel;
 pub mod credential;
 pub mod draws;
+pub mod event;
 pub mod feed;
 pub mod health;
 pub mod limit;
@@ -22,5 +23,6 @@ pub mod time;
 pub mod token;
 pub mod uptime;
 pub mod usage;
+pub mod webhook;
 
 pub use problem::{Problem, Problems};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tollgate_core::limit::{Demand, Settlement, Standings};
+use tollgate_core::limit::{Crossed, Demand, Settled, Settlement, Standings};
 use tollgate_core::time::UnixMicros;
 
 use crate::shared::{Shared, StoreStatus, Undecided, asking, here};
@@ -72,17 +72,28 @@ impl Counters {
         }
     }
 
+    /// What the subjects have used of each limit, beyond it too, as far as this node knows; charges nothing.
+    pub fn used(&self, demands: &[Demand<'_>], now: Moment) -> Vec<u64> {
+        match &self.shared {
+            None => self.local.used(demands, now.wall),
+            Some(shared) => shared.used_of_all(&self.local, demands, now),
+        }
+    }
+
     /// Corrects what a request that was let through was charged to these subjects; gives where they stand then.
-    pub fn settle(&self, demands: &[Demand<'_>], settlement: Settlement, now: Moment) -> Standings {
+    pub fn settle(&self, demands: &[Demand<'_>], settlement: Settlement, now: Moment) -> Settled {
         let Some(shared) = &self.shared else { return self.local.settle(demands, settlement, now.wall) };
-        let settle = |demand: &Demand<'_>| {
-            if here::is_local(demand) {
+        let mut whole = Settled { standings: Standings::new(), crossed: Crossed::new() };
+        for demand in demands {
+            let Settled { standings, crossed } = if here::is_local(demand) {
                 self.local.settle(std::slice::from_ref(demand), settlement, now.wall)
             } else {
                 shared.settle(demand, settlement, now)
-            }
-        };
-        demands.iter().flat_map(settle).collect()
+            };
+            whole.crossed.append(whole.standings.len(), &crossed);
+            whole.standings.extend(standings);
+        }
+        whole
     }
 
     /// How the shared store is, where there is one.

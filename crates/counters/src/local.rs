@@ -10,8 +10,8 @@ use ahash::RandomState;
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::{SmallVec, smallvec};
 use tollgate_core::limit::{
-    self, Calendar, Charge, Counted, CounterRecord, Demand, LimitRule, Outcome, Refusal, Settlement,
-    Standings, Subject, SubjectWindows,
+    self, Calendar, Charge, Counted, CounterRecord, Crossed, Demand, LimitRule, Outcome, Refusal, Settled,
+    Settlement, Standings, Subject, SubjectWindows,
 };
 use tollgate_core::time::UnixMicros;
 
@@ -55,6 +55,8 @@ pub struct Decision<'c> {
     /// One standing a limit, in the order of the demands and of their rules.
     pub standings: Standings,
     pub verdict: Verdict<'c>,
+    /// The thresholds that the charge has reached, their rules counted through all demands.
+    pub crossed: Crossed,
 }
 
 #[must_use]
@@ -109,7 +111,11 @@ impl LocalCounters {
     /// or none is charged. The demands' subjects differ.
     pub fn decide(&self, demands: &[Demand<'_>], cost: u64, now: UnixMicros) -> Decision<'_> {
         match demands {
-            [] => Decision { standings: Standings::new(), verdict: Verdict::Admitted(self.permits()) },
+            [] => Decision {
+                standings: Standings::new(),
+                verdict: Verdict::Admitted(self.permits()),
+                crossed: Crossed::new(),
+            },
             [only] => self.decide_one(*only, cost, now),
             several => self.decide_together(several, cost, now),
         }
@@ -127,9 +133,9 @@ impl LocalCounters {
             return busy(0, limit::inspect(&limits.rules, &entry.windows, calendar, cost, now));
         }
         let charge = Charge { rules: &limits.rules, windows: &mut entry.windows, calendar };
-        let Outcome { standings, refusal } = limit::decide(&mut [charge], cost, now);
+        let Outcome { standings, refusal, crossed } = limit::decide(&mut [charge], cost, now);
         if let Some(refusal) = refusal {
-            return Decision { standings, verdict: Verdict::Limited(refusal) };
+            return Decision { standings, verdict: Verdict::Limited(refusal), crossed };
         }
         entry.changed |= !limits.rules.is_empty();
         let mut permits = self.permits();
@@ -137,7 +143,7 @@ impl LocalCounters {
             entry.in_flight += 1;
             permits.subjects.push(subject);
         }
-        Decision { standings, verdict: Verdict::Admitted(permits) }
+        Decision { standings, verdict: Verdict::Admitted(permits), crossed }
     }
 
     fn decide_together(&self, demands: &[Demand<'_>], cost: u64, now: UnixMicros) -> Decision<'_> {
@@ -161,7 +167,7 @@ impl LocalCounters {
                 calendar: demand.calendar,
             })
             .collect();
-        let Outcome { standings, refusal } = limit::decide(&mut charges, cost, now);
+        let Outcome { standings, refusal, crossed } = limit::decide(&mut charges, cost, now);
         drop(charges);
         let mut permits = self.permits();
         for (index, (demand, windows)) in demands.iter().zip(windows).enumerate() {
@@ -176,7 +182,7 @@ impl LocalCounters {
             }
         }
         let verdict = refusal.map_or(Verdict::Admitted(permits), Verdict::Limited);
-        Decision { standings, verdict }
+        Decision { standings, verdict, crossed }
     }
 
     /// Where the subjects stand; charges nothing.
@@ -246,17 +252,31 @@ impl LocalCounters {
         entry.changed |= !windows.is_empty();
     }
 
+    /// What the subjects have used of each limit, beyond it too; charges nothing.
+    pub fn used(&self, demands: &[Demand<'_>], now: UnixMicros) -> Vec<u64> {
+        let mut used = Vec::new();
+        for &Demand { subject, limits, .. } in demands {
+            match self.hold(subject).get() {
+                Some(entry) => used.extend(limit::used(&limits.rules, &entry.windows, now)),
+                None => used.extend(limits.rules.iter().map(|_| 0)),
+            }
+        }
+        used
+    }
+
     /// Corrects what a request that was let through was charged to these subjects; gives where they stand then.
-    pub fn settle(&self, demands: &[Demand<'_>], settlement: Settlement, now: UnixMicros) -> Standings {
-        let mut standings = Standings::new();
+    pub fn settle(&self, demands: &[Demand<'_>], settlement: Settlement, now: UnixMicros) -> Settled {
+        let mut whole = Settled { standings: Standings::new(), crossed: Crossed::new() };
         for demand in demands {
             let mut held = self.hold(demand.subject);
             let entry = held.entry();
             let (rules, calendar) = (&demand.limits.rules, demand.calendar);
-            standings.extend(limit::settle(rules, &mut entry.windows, calendar, settlement, now));
+            let settled = limit::settle(rules, &mut entry.windows, calendar, settlement, now);
             entry.changed |= !demand.limits.rules.is_empty();
+            whole.crossed.append(whole.standings.len(), &settled.crossed);
+            whole.standings.extend(settled.standings);
         }
-        standings
+        whole
     }
 
     /// Puts back what was kept over a restart.
@@ -338,7 +358,7 @@ impl Locked<'_> {
     }
 
     fn inspect(&self, demands: &[Demand<'_>], cost: u64, now: UnixMicros) -> Outcome {
-        let mut whole = Outcome { standings: Standings::new(), refusal: None };
+        let mut whole = Outcome { standings: Standings::new(), refusal: None, crossed: Crossed::new() };
         for (index, &Demand { limits, calendar, .. }) in demands.iter().enumerate() {
             let outcome = match self.entry(index) {
                 Some(entry) => limit::inspect(&limits.rules, &entry.windows, calendar, cost, now),
@@ -355,8 +375,8 @@ impl Locked<'_> {
 }
 
 /// A limit that refuses as well lasts longer, and is what the caller is told.
-fn busy<'c>(demand: usize, Outcome { standings, refusal }: Outcome) -> Decision<'c> {
-    Decision { standings, verdict: refusal.map_or(Verdict::Busy { demand }, Verdict::Limited) }
+fn busy<'c>(demand: usize, Outcome { standings, refusal, crossed }: Outcome) -> Decision<'c> {
+    Decision { standings, verdict: refusal.map_or(Verdict::Busy { demand }, Verdict::Limited), crossed }
 }
 
 const fn is_full(concurrency: Option<NonZeroU32>, in_flight: u32) -> bool {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 
 use proptest::prelude::*;
-use tollgate_core::limit::{Calendar, Demand, LevelLimits, Settlement, Subject};
+use tollgate_core::limit::{Calendar, Crossed, Demand, LevelLimits, Settlement, Subject};
 use tollgate_core::resource::LimitDraft;
 use tollgate_core::time::UnixMicros;
 use tollgate_counters::{LocalCounters, Permits, Verdict};
@@ -199,7 +199,7 @@ fn what_is_settled_is_charged_and_given_back_to_all_subjects() {
     assert!(counters.decide(&demands, 5, NOW).verdict.is_admitted());
     let settle = |actual| {
         let settlement = Settlement { charged: 5, charged_at: NOW, actual };
-        let standings = counters.settle(&demands, settlement, NOW);
+        let standings = counters.settle(&demands, settlement, NOW).standings;
         standings.iter().map(|standing| standing.remaining).collect::<Vec<_>>()
     };
     assert_eq!(settle(8), [2, 12, 22]);
@@ -207,6 +207,28 @@ fn what_is_settled_is_charged_and_given_back_to_all_subjects() {
     assert_eq!(settle(500), [0, 0, 0]);
     assert!(!is_admitted(&counters, &demands));
     assert_eq!(counters.take_changed().len(), 3, "it is kept over a restart");
+}
+
+#[test]
+fn thresholds_are_told_with_the_charge_that_reaches_them_and_by_whose_rule() {
+    let counters = LocalCounters::new();
+    let watched = |requests, per: &str, thresholds: &[u32]| {
+        let thresholds = thresholds.to_vec();
+        LimitDraft { requests, per: per.into(), thresholds, ..LimitDraft::default() }.parse().unwrap()
+    };
+    let first = LevelLimits::of_plan(&[watched(10, "day", &[]), watched(10, "month", &[50, 80])], None);
+    let second = LevelLimits::of_plan(&[watched(20, "month", &[50])], None);
+    let demands = [demand(subject(1), &first), demand(subject(2), &second)];
+    let told = |crossed: Crossed| -> Vec<_> {
+        crossed.iter().map(|crossing| (crossing.rule, crossing.percent, crossing.used)).collect()
+    };
+    assert_eq!(told(counters.decide(&demands, 4, NOW).crossed), []);
+    assert_eq!(told(counters.decide(&demands[..1], 1, NOW).crossed), [(1, 50, 5)]);
+    let settlement = Settlement { charged: 4, charged_at: NOW, actual: 11 };
+    assert_eq!(told(counters.settle(&demands, settlement, NOW).crossed), [(1, 80, 12), (2, 50, 11)]);
+    assert_eq!(told(counters.decide(&demands, 1, NOW).crossed), [], "what is refused reaches nothing");
+    assert_eq!(counters.used(&demands, NOW), [12, 12, 11]);
+    assert_eq!(counters.used(&[demand(subject(3), &first)], NOW), [0, 0]);
 }
 
 fn permits(verdict: Verdict<'_>) -> Option<Permits<'_>> {

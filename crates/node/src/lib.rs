@@ -4,6 +4,7 @@
 
 mod backoff;
 mod counts;
+mod crossings;
 mod feed;
 mod link;
 mod node;
@@ -12,4 +13,4 @@ mod saved;
 mod uses;
 
 pub use link::{Link, NodeToken};
-pub use node::{KeyUsageSource, Node, OpenError, Settings};
+pub use node::{Facts, Node, OpenError, Settings};

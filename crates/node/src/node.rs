@@ -10,6 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, interval_at};
+use tollgate_core::event::LimitCrossed;
 use tollgate_core::feed::{NodeName, Position};
 use tollgate_core::resource::KeyId;
 use tollgate_core::snapshot::Snapshot;
@@ -35,8 +36,13 @@ pub struct Settings {
     pub directory: PathBuf,
 }
 
-/// How keys were used since the last call.
-pub type KeyUsageSource = Box<dyn Fn() -> Vec<(KeyId, KeyUsage)> + Send + Sync>;
+/// What the proxy has noted for the control plane; each call gives what came since the last.
+pub struct Facts {
+    /// How keys were used.
+    pub key_usage: Box<dyn Fn() -> Vec<(KeyId, KeyUsage)> + Send + Sync>,
+    /// Thresholds of limits that were reached.
+    pub crossings: Box<dyn Fn() -> Vec<LimitCrossed> + Send + Sync>,
+}
 
 pub struct Node {
     settings: Arc<Settings>,
@@ -80,11 +86,11 @@ impl Node {
 
     /// Follows the control plane, reports to it and keeps what is counted, until `shutdown`; then keeps and
     /// reports once more.
-    pub async fn run(self, key_usage: KeyUsageSource, shutdown: impl Future<Output = ()>) {
+    pub async fn run(self, facts: Facts, shutdown: impl Future<Output = ()>) {
         let Self { settings, snapshot, counters, position, saver, mut counts } = self;
         let revision = position.map_or(0, |position| position.revision);
         let progress = watch::Sender::new(Progress { revision, full_syncs: 0, changes: 0 });
-        let mut reporter = Reporter::new(Arc::clone(&settings), progress.subscribe(), key_usage);
+        let mut reporter = Reporter::new(Arc::clone(&settings), progress.subscribe(), facts);
         let mut follower = Follower::new(settings, snapshot, position, saver, progress);
         let following = tokio::spawn(async move {
             follower.follow().await;

@@ -1,4 +1,5 @@
-//! Reporting to the control plane: which revision is in force, as soon as it is, and how keys were used.
+//! Reporting to the control plane: which revision is in force, as soon as it is, how keys were
+//! used, and which thresholds of limits were reached.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,13 +7,15 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::timeout;
+use tollgate_core::event::LimitCrossed;
 use tollgate_core::resource::KeyId;
 use tollgate_core::usage::KeyUsage;
 use uuid::Uuid;
 
 use crate::counts;
+use crate::crossings::Crossings;
 use crate::link::{Connection, LinkError};
-use crate::node::{KeyUsageSource, Settings};
+use crate::node::{Facts, Settings};
 use crate::uses::{Batch, Uses, Which};
 
 /// At the latest; sooner where something has come into force.
@@ -32,8 +35,9 @@ pub struct Progress {
 pub struct Reporter {
     settings: Arc<Settings>,
     progress: watch::Receiver<Progress>,
-    key_usage: KeyUsageSource,
+    facts: Facts,
     uses: Uses,
+    crossings: Crossings,
     /// Of this process, for the numbers of its batches.
     session: Uuid,
 }
@@ -48,6 +52,7 @@ struct Status<'s> {
     session: Uuid,
     number: u64,
     key_uses: Vec<KeyUse>,
+    limits_crossed: &'s [LimitCrossed],
 }
 
 #[derive(Serialize)]
@@ -66,12 +71,9 @@ enum Said {
 }
 
 impl Reporter {
-    pub fn new(
-        settings: Arc<Settings>,
-        progress: watch::Receiver<Progress>,
-        key_usage: KeyUsageSource,
-    ) -> Self {
-        Self { settings, progress, key_usage, uses: Uses::default(), session: Uuid::now_v7() }
+    pub fn new(settings: Arc<Settings>, progress: watch::Receiver<Progress>, facts: Facts) -> Self {
+        let (uses, crossings) = (Uses::default(), Crossings::default());
+        Self { settings, progress, facts, uses, crossings, session: Uuid::now_v7() }
     }
 
     /// For good: a report that fails is made up for by the next.
@@ -99,8 +101,8 @@ impl Reporter {
         };
         match timeout(LAST_REPORT, reports).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the last uses of keys did not reach the control plane"),
-            Err(_) => tracing::warn!("the last uses of keys did not reach the control plane in time"),
+            Ok(Err(error)) => tracing::warn!(%error, "what was counted last did not reach the control plane"),
+            Err(_) => tracing::warn!("what was counted last did not reach the control plane in time"),
         }
     }
 
@@ -110,7 +112,8 @@ impl Reporter {
         connection: &mut Option<Connection<'s>>,
         which: Which,
     ) -> Result<Said, LinkError> {
-        self.uses.note((self.key_usage)());
+        self.uses.note((self.facts.key_usage)());
+        self.crossings.note((self.facts.crossings)());
         if connection.as_ref().is_some_and(Connection::is_closed) {
             *connection = None;
         }
@@ -129,12 +132,15 @@ impl Reporter {
             session: self.session,
             number: *number,
             key_uses: used.iter().map(KeyUse::from).collect(),
+            limits_crossed: self.crossings.next(),
         };
-        let said = if used.is_empty() { Said::All } else { Said::Part };
+        let is_all = used.is_empty() && status.limits_crossed.is_empty();
+        let said = if is_all { Said::All } else { Said::Part };
         // Numbers and plain texts always serialise.
         let body = serde_json::to_vec(&status).unwrap_or_default();
         connection.post("/api/node/status", body).await?;
         self.uses.told();
+        self.crossings.told();
         Ok(said)
     }
 }

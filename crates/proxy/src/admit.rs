@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::net::IpAddr;
 
 use smallvec::SmallVec;
-use tollgate_core::limit::{Calendar, Demand, Level, LimitRule, Settlement, Standing, Standings};
+use tollgate_core::limit::{Calendar, Demand, Level, LimitRule, Settled, Settlement, Standing, Standings};
 use tollgate_core::resource::FailedRequests;
 use tollgate_core::snapshot::ServiceLimits;
 use tollgate_core::time::UnixMicros;
@@ -13,6 +13,7 @@ use tollgate_http1::ResponseHead;
 
 use crate::authenticate::Caller;
 use crate::clock::Moment;
+use crate::crossings::Crossings;
 use crate::message::TimeTexts;
 use crate::rejection::{RateLimited, Rejection};
 use crate::route::Selected;
@@ -22,6 +23,7 @@ pub(crate) struct Admitted<'s> {
     pub caller: Caller<'s>,
     limits: Limits<'s>,
     counters: &'s Counters,
+    crossings: &'s Crossings,
     cost: u64,
     charged_at: UnixMicros,
     /// Of the service, where it has any: what a request costs in the end.
@@ -117,8 +119,12 @@ impl<'s> Admitted<'s> {
         }
         let settlement = Settlement { charged: self.cost, charged_at: self.charged_at, actual };
         let demands = self.limits.demands.clone();
-        let standings = self.counters.settle(&demands, settlement, now.into());
-        Some(Limits { demands, standings })
+        let Settled { standings, crossed } = self.counters.settle(&demands, settlement, now.into());
+        let limits = Limits { demands, standings };
+        if let Some(costs) = self.costs {
+            self.crossings.note(&crossed, &limits, &self.caller, costs.service(), now.wall);
+        }
+        Some(limits)
     }
 }
 
@@ -137,6 +143,7 @@ pub(crate) struct Check<'a, 's> {
     demands: Demands<'s>,
     cost: u64,
     counters: &'s Counters,
+    crossings: &'s Crossings,
     now: Moment,
     times: &'a TimeTexts,
 }
@@ -151,12 +158,13 @@ pub(crate) enum Checked<'a, 's> {
 pub(crate) fn check<'a, 's>(
     asked: &'a Asked<'a, 's>,
     counters: &'s Counters,
+    crossings: &'s Crossings,
     now: Moment,
     times: &'a TimeTexts,
 ) -> Checked<'a, 's> {
     let (demands, cost) = demands(asked);
     let attempt = counters.decide(&demands, cost, now.into());
-    let check = Check { asked, demands, cost, counters, now, times };
+    let check = Check { asked, demands, cost, counters, crossings, now, times };
     match attempt {
         Attempt::Decided(decision) => Checked::Decided(check.decided(decision)),
         Attempt::Waiting(undecided) => Checked::Waiting(check, undecided),
@@ -171,14 +179,16 @@ impl<'s> Check<'_, 's> {
     }
 
     fn decided(self, decision: Decision<'s>) -> Result<Admitted<'s>, Rejection> {
-        let Self { asked, demands, cost, counters, now: Moment { wall: now, .. }, times } = self;
-        let Decision { standings, verdict } = decision;
+        let Self { asked, demands, cost, counters, crossings, now: Moment { wall: now, .. }, times } = self;
+        let Decision { standings, verdict, crossed } = decision;
         let limits = Limits { demands, standings };
+        crossings.note(&crossed, &limits, &asked.caller, asked.selected.service.id, now);
         match verdict {
             Verdict::Admitted(permits) => Ok(Admitted {
                 caller: asked.caller,
                 limits,
                 counters,
+                crossings,
                 cost,
                 charged_at: now,
                 costs: asked.selected.service.limits.as_deref(),
@@ -224,10 +234,11 @@ pub(crate) fn demands_everywhere<'s>(caller: &Caller<'s>) -> Demands<'s> {
     demands
 }
 
-/// Where the subjects stand, charging nothing.
-pub(crate) fn inspect<'s>(demands: Demands<'s>, counters: &Counters, now: Moment) -> Limits<'s> {
+/// Where the subjects stand, and what they have used of each limit, beyond it too; charges nothing.
+pub(crate) fn inspect<'s>(demands: Demands<'s>, counters: &Counters, now: Moment) -> (Limits<'s>, Vec<u64>) {
     let standings = counters.inspect(&demands, now.into());
-    Limits { demands, standings }
+    let used = counters.used(&demands, now.into());
+    (Limits { demands, standings }, used)
 }
 
 #[cfg(test)]

@@ -194,7 +194,9 @@ impl<'x> Context<'x> {
         let method = self.head.method_name();
         authenticate::permit(&caller, &selected, method, client).map_err(untouched)?;
         let asked = Asked { caller, selected: &selected, method, client };
-        let admitted = match admit::check(&asked, &gateway.counters, self.received, &self.worker.times) {
+        let (counters, crossings) = (&*gateway.counters, &gateway.crossings);
+        let checked = admit::check(&asked, counters, crossings, self.received, &self.worker.times);
+        let admitted = match checked {
             Checked::Decided(outcome) => outcome,
             // Boxed, so that requests which do not wait carry no room for it.
             Checked::Waiting(check, undecided) => Box::pin(check.wait(undecided)).await,

@@ -16,6 +16,7 @@ use tollgate_counters::Counters;
 use tollgate_http1::Version;
 
 use crate::access_log::AccessLogger;
+use crate::crossings::Crossings;
 use crate::failures::FailedCredentials;
 use crate::forward::Pools;
 use crate::key_sets::KeySets;
@@ -37,6 +38,8 @@ pub(crate) struct Gateway {
     pub failed_credentials: FailedCredentials,
     /// What is known of services and targets.
     pub live: Live,
+    /// Thresholds of limits that were reached.
+    pub crossings: Crossings,
     pub via: Via,
     /// Port that clients reach the proxy at.
     pub port: u16,
@@ -114,6 +117,7 @@ impl Gateway {
             key_sets: KeySets::default(),
             background,
             live: Live::default(),
+            crossings: Crossings::default(),
             via: Via::random(),
             port,
             draining: AtomicBool::new(false),

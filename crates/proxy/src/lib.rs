@@ -22,6 +22,7 @@ mod access_log;
 mod ask;
 mod client;
 mod clock;
+mod crossings;
 mod failures;
 mod gateway;
 mod health;

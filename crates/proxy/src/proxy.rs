@@ -12,6 +12,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tollgate_core::breaker::{Breaker, Reading};
+use tollgate_core::event::LimitCrossed;
 use tollgate_core::health::TargetHealth;
 use tollgate_core::resource::{KeyId, ServiceId, TenantId};
 use tollgate_core::snapshot::Snapshot;
@@ -119,6 +120,11 @@ impl Proxy {
     /// How keys were used since the last call.
     pub fn take_key_usage(&self) -> Vec<(KeyId, KeyUsage)> {
         self.gateway.take_key_usage()
+    }
+
+    /// Thresholds of limits that were reached since the last call.
+    pub fn take_crossings(&self) -> Vec<LimitCrossed> {
+        self.gateway.crossings.take()
     }
 
     /// A service's circuit; as it is at first where no request has come for it.

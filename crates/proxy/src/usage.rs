@@ -32,10 +32,10 @@ pub(crate) fn reply(
 ) -> Result<Reply, Rejection> {
     let service = asked_service(caller, asked.query)?;
     let now = asked.now;
-    let everywhere = admit::inspect(admit::demands_everywhere(caller), counters, now);
+    let (everywhere, used) = admit::inspect(admit::demands_everywhere(caller), counters, now);
     let (names, demands): (Vec<_>, _) =
         service.into_iter().flat_map(|service| demands(service, caller, asked.client)).unzip();
-    let of_service = admit::inspect(demands, counters, now);
+    let (of_service, used_of_service) = admit::inspect(demands, counters, now);
     let mut body = Vec::with_capacity(1_024);
     body.extend_from_slice(b"{\"tenant\":");
     push_json_string(&mut body, caller.tenant.slug.as_str().as_bytes());
@@ -43,11 +43,11 @@ pub(crate) fn reply(
     push_plain(&mut body, b",\"plan\":", caller.plan.map(|plan| plan.slug.as_str()));
     push_plain(&mut body, b",\"service\":", service.map(|service| service.slug.as_str()));
     body.extend_from_slice(b",\"limits\":[");
-    for (level, rule, standing) in everywhere.rules() {
-        push_limit(&mut body, level, None, rule, standing);
+    for (limit, used) in everywhere.rules().zip(used) {
+        push_limit(&mut body, None, limit, used);
     }
-    for (name, (level, rule, standing)) in named(&names, &of_service) {
-        push_limit(&mut body, level, name, rule, standing);
+    for ((name, limit), used) in named(&names, &of_service).zip(used_of_service) {
+        push_limit(&mut body, name, limit, used);
     }
     body.extend_from_slice(b"]}");
     let mut reply = Reply::json(200, body);
@@ -104,10 +104,9 @@ fn named<'l, 's>(
 
 fn push_limit(
     body: &mut Vec<u8>,
-    level: Level,
     name: Option<&RuleName>,
-    rule: &LimitRule,
-    standing: Standing,
+    (level, rule, standing): (Level, &LimitRule, Standing),
+    used: u64,
 ) {
     if !body.ends_with(b"[") {
         body.push(b',');
@@ -123,7 +122,7 @@ fn push_limit(
     body.extend_from_slice(b",\"limit\":");
     push_number(body, rule.requests);
     body.extend_from_slice(b",\"used\":");
-    push_number(body, rule.used(standing));
+    push_number(body, used);
     body.extend_from_slice(b",\"remaining\":");
     push_number(body, standing.remaining);
     body.extend_from_slice(b",\"reset_at\":\"");

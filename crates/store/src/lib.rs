@@ -9,7 +9,9 @@
 
 mod consumers;
 mod counters;
+mod deliveries;
 mod error;
+mod events;
 mod feed_log;
 mod keys;
 mod limits;
@@ -29,9 +31,12 @@ mod store;
 mod stored;
 mod tenants;
 mod users;
+mod webhooks;
 
 pub use consumers::ConsumerRecord;
+pub use deliveries::{Attempt, DeliveryRecord, DeliveryState};
 pub use error::{Dependent, OpenError, StoreError, Unique};
+pub use events::{EventRecord, Kept};
 pub use feed_log::SealedStep;
 pub use keys::KeyRecord;
 pub use node_reports::Heard;
@@ -43,3 +48,4 @@ pub use signing_keys::SealedKey;
 pub use store::{Read, Store, Write};
 pub use stored::Stored;
 pub use users::UserRecord;
+pub use webhooks::WebhookRecord;

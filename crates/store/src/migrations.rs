@@ -5,11 +5,12 @@ use std::borrow::Cow;
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
-const SQLITE: [(i64, &str, &str); 4] = [
+const SQLITE: [(i64, &str, &str); 5] = [
     (1, "foundation", include_str!("../../../migrations/sqlite/0001_foundation.sql")),
     (2, "counting", include_str!("../../../migrations/sqlite/0002_counting.sql")),
     (4, "routes", include_str!("../../../migrations/sqlite/0004_routes.sql")),
     (5, "traffic", include_str!("../../../migrations/sqlite/0005_traffic.sql")),
+    (6, "soft_limits", include_str!("../../../migrations/sqlite/0006_soft_limits.sql")),
 ];
 
 pub(crate) fn sqlite() -> Migrator {

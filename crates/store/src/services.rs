@@ -210,14 +210,14 @@ fn target(fields: &Fields<'_>) -> Result<Target, StoreError> {
     })
 }
 
-const fn reach_text(reach: Reach) -> &'static str {
+pub(crate) const fn reach_text(reach: Reach) -> &'static str {
     match reach {
         Reach::Public => "public",
         Reach::Private => "private",
     }
 }
 
-fn parse_reach(text: &str) -> Result<Reach, &'static str> {
+pub(crate) fn parse_reach(text: &str) -> Result<Reach, &'static str> {
     match text {
         "public" => Ok(Reach::Public),
         "private" => Ok(Reach::Private),

@@ -42,6 +42,9 @@ contract! {
     a_report_of_a_node_is_heard_once
     the_last_changes_are_kept_in_order_until_they_are_forgotten
     every_revision_has_an_epoch_of_its_own
+    webhooks_are_their_tenants
+    an_event_is_kept_once_with_what_is_to_be_sent_of_it
+    a_delivery_waits_until_it_was_delivered_or_tried_enough
     lapsed_values_are_found_and_forgotten
     routes_are_read_back_and_edited
     a_service_of_a_route_stays_unless_its_tenant_goes

@@ -8,9 +8,12 @@ mod body;
 mod circuits;
 mod config;
 mod consumers;
+mod deliveries;
+mod events;
 mod feed_query;
 mod health;
 mod keys;
+mod kind_query;
 mod metrics;
 mod node;
 mod node_tokens;
@@ -30,6 +33,7 @@ mod tokens;
 mod users;
 mod version;
 mod view;
+mod webhooks;
 
 use axum::Router;
 use axum::http::{Method, Uri};
@@ -66,6 +70,9 @@ fn routes() -> OpenApiRouter<ControlPlane> {
         .merge(auth::routes())
         .merge(tokens::routes())
         .merge(config::routes())
+        .merge(events::routes())
+        .merge(webhooks::routes())
+        .merge(deliveries::routes())
         .merge(node_tokens::routes())
         .merge(nodes::routes())
         .merge(node::routes())

@@ -13,6 +13,7 @@ use futures_util::stream;
 use serde::Deserialize;
 use tollgate_core::Problems;
 use tollgate_core::credential::KeyHash;
+use tollgate_core::event::LimitCrossed;
 use tollgate_core::feed::NodeName;
 use tollgate_core::resource::KeyId;
 use tollgate_core::usage::KeyUsage;
@@ -119,6 +120,10 @@ struct StatusDraft {
     /// Of `key_uses`, ascending within a session: what was taken under a number is not taken again.
     number: u64,
     key_uses: Vec<KeyUseDraft>,
+    /// Thresholds of limits that were reached. Each is kept once, however often it is told.
+    #[serde(default)]
+    #[schema(value_type = Vec<Object>)]
+    limits_crossed: Vec<LimitCrossed>,
 }
 
 /// How a key was used on a node, since the number before.
@@ -145,13 +150,25 @@ async fn status(
     Node(lease): Node,
     Json(draft): Json<StatusDraft>,
 ) -> Result<StatusCode, Refusal> {
-    let StatusDraft { node, mut version, revision, full_syncs, changes, session, number, key_uses } = draft;
+    let StatusDraft {
+        node,
+        mut version,
+        revision,
+        full_syncs,
+        changes,
+        session,
+        number,
+        key_uses,
+        limits_crossed,
+    } = draft;
     let name = NodeName::parse(&node).map_err(|error| Problems::one("node", error.to_string()))?;
     version.truncate(version.floor_char_boundary(LONGEST_VERSION));
     let report = NodeReport { version, revision, full_syncs, changes };
     let now_secs = clock::now_secs();
     let used: Vec<_> = key_uses.into_iter().map(|draft| draft.usage(now_secs)).collect();
     plane.0.nodes.report(&lease, &name, report);
+    // A node that is told of a failure tells everything again, and nothing of it counts twice.
+    plane.keep_crossings(&limits_crossed).await?;
     if !used.is_empty() {
         reports::keep(&plane.0, KeyUses { token: lease.token(), session, number, used }).await?;
     }

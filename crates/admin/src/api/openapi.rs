@@ -19,7 +19,7 @@ use crate::document::{KeyMaterial, TenantName};
     components(schemas(KeyMaterial, TenantName)),
     tags(
         (name = "tenants"), (name = "services"), (name = "traffic"), (name = "plans"), (name = "consumers"), (name = "keys"),
-        (name = "users"), (name = "auth"), (name = "config"), (name = "nodes"), (name = "health"),
+        (name = "users"), (name = "auth"), (name = "config"), (name = "events"), (name = "webhooks"), (name = "nodes"), (name = "health"),
     ),
 )]
 struct Frame;

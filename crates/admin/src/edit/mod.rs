@@ -9,6 +9,7 @@ mod services;
 mod signing_keys;
 mod tenants;
 mod users;
+mod webhooks;
 
 use std::sync::Arc;
 

@@ -134,7 +134,7 @@ enum BadKeyUrl {
     InClear,
 }
 
-fn farther(author: Reach, held: Option<Reach>) -> Reach {
+pub(super) fn farther(author: Reach, held: Option<Reach>) -> Reach {
     match (author, held) {
         (Reach::Private, _) | (Reach::Public, Some(Reach::Private)) => Reach::Private,
         (Reach::Public, Some(Reach::Public) | None) => Reach::Public,

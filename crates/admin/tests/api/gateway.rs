@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use tokio_rustls::{TlsConnector, rustls};
 use tollgate_admin::{ControlPlane, FirstStart, SealingSecret, Settings};
 use tollgate_core::credential::KeyHash;
 use tollgate_core::snapshot::{Key, Snapshot};
@@ -44,7 +45,17 @@ pub struct Answer {
 
 /// As where the operator says nothing.
 pub fn unconfigured() -> Settings {
-    Settings::new(SealingSecret::from_bytes([1; 32]))
+    Settings::new(SealingSecret::from_bytes([1; 32]), trusting_nobody())
+}
+
+fn trusting_nobody() -> TlsConnector {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    TlsConnector::from(Arc::new(config))
 }
 
 pub fn settings() -> Settings {

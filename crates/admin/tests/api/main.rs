@@ -19,3 +19,4 @@ mod signing_keys;
 mod tenants;
 mod usage;
 mod users;
+mod webhooks;

@@ -13,13 +13,19 @@ fn limits_that_cannot_be_are_refused_at_their_field() {
         (json!({ "requests": 5, "per": "hour", "algorithm": "sliding_log", "burst": 9 }), "burst"),
         (json!({ "requests": 5, "per": "hour", "anchor": "subscription" }), "anchor"),
         (json!({ "requests": 5, "per": "day", "anchor": "birthday" }), "anchor"),
+        (json!({ "requests": 5, "per": "hour", "overage": "allow", "algorithm": "token_bucket" }), "overage"),
+        (json!({ "requests": 5, "per": "day", "overage": "some" }), "overage"),
+        (json!({ "requests": 5, "per": "day", "thresholds": [80, 0] }), "thresholds[1]"),
+        (json!({ "requests": 5, "per": "day", "thresholds": [80, "90"] }), "thresholds[1]"),
+        (json!({ "requests": 5, "per": "5s", "thresholds": [80] }), "thresholds"),
     ] {
         let plan = json!({ "slug": "plan", "limits": [{ "requests": 1, "per": "second" }, limit] });
         assert_eq!(acme.post("/api/plans", &plan).refused(422), [format!("limits[1].{field}")]);
     }
     let limits = json!([
         { "requests": 10_000, "per": "hour", "algorithm": "sliding_log" },
-        { "requests": 5, "per": "month", "algorithm": "fixed_window", "anchor": "subscription" },
+        { "requests": 5, "per": "month", "algorithm": "fixed_window", "anchor": "subscription",
+          "thresholds": [80, 100], "overage": "allow" },
     ]);
     let made = acme.post("/api/plans", &json!({ "slug": "plan", "limits": limits })).expect(201);
     assert_eq!(made["limits"], limits);

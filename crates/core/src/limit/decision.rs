@@ -3,7 +3,9 @@
 use smallvec::SmallVec;
 
 use super::gauge::{self, Gauge};
+use super::threshold::{Crossed, Use};
 use super::{Calendar, LimitRule, SubjectWindows};
+use crate::resource::Overage;
 use crate::time::UnixMicros;
 
 /// One subject's part in a decision.
@@ -32,6 +34,8 @@ pub struct Outcome {
     pub standings: Standings,
     /// `None`: the request is let through, and charged to every limit.
     pub refusal: Option<Refusal>,
+    /// The thresholds that the charge has reached.
+    pub crossed: Crossed,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +62,13 @@ pub struct Settlement {
     pub actual: u64,
 }
 
+/// What a correction has led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    pub standings: Standings,
+    pub crossed: Crossed,
+}
+
 /// Decides on one request that costs `cost`, and charges it to all subjects where all let it through. No subject
 /// may be in several of the charges.
 pub fn decide(charges: &mut [Charge<'_>], cost: u64, now: UnixMicros) -> Outcome {
@@ -73,17 +84,25 @@ pub(super) fn decide_at(charges: &mut [Charge<'_>], asked: u64, charged: u64, no
         judge(charge.rules, charge.windows, charge.calendar, asked, now, &mut gauges, &mut refusal);
     }
     let mut standings = Standings::new();
+    let mut crossed = Crossed::new();
     let mut gauges = gauges.iter_mut();
     for Charge { rules, windows, .. } in charges {
         for (rule, gauge) in rules.iter().zip(&mut gauges) {
             if refusal.is_none() {
-                gauge.charge(charged);
+                if rule.is_watched() {
+                    let before = gauge.used();
+                    gauge.charge(charged);
+                    let (after, period_end_secs) = (gauge.used(), gauge.period_end_secs(rule, now));
+                    crossed.extend(rule.crossings(standings.len(), Use { before, after, period_end_secs }));
+                } else {
+                    gauge.charge(charged);
+                }
                 windows.update(rule.window, |stored| gauge.counted(stored));
             }
             standings.push(gauge.standing());
         }
     }
-    Outcome { standings, refusal }
+    Outcome { standings, refusal, crossed }
 }
 
 /// Where a subject stands, and whether a request that costs `cost` would be let through; charges nothing.
@@ -97,7 +116,8 @@ pub fn inspect(
     let mut gauges = Gauges::new();
     let mut refusal = None;
     judge(rules, windows, calendar, cost, now, &mut gauges, &mut refusal);
-    Outcome { standings: gauges.iter().map(Gauge::standing).collect(), refusal }
+    let standings = gauges.iter().map(Gauge::standing).collect();
+    Outcome { standings, refusal, crossed: Crossed::new() }
 }
 
 /// Charges one subject what a request cost beyond its charge, over the limit too: it was used. What it cost less is
@@ -108,17 +128,24 @@ pub fn settle(
     calendar: Calendar<'_>,
     settlement: Settlement,
     now: UnixMicros,
-) -> Standings {
-    let settle_one = |rule: &LimitRule| {
+) -> Settled {
+    let mut settled = Settled { standings: Standings::new(), crossed: Crossed::new() };
+    for (index, rule) in rules.iter().enumerate() {
         let read = |windows: &SubjectWindows| Gauge::read(rule, windows.find(rule.window), calendar, 1, now);
         let gauge = read(windows);
+        let before = rule.is_watched().then(|| gauge.used());
         windows.update(rule.window, |stored| gauge.settled(settlement, stored));
-        read(windows).standing()
-    };
-    rules.iter().map(settle_one).collect()
+        let gauge = read(windows);
+        if let Some(before) = before {
+            let (after, period_end_secs) = (gauge.used(), gauge.period_end_secs(rule, now));
+            settled.crossed.extend(rule.crossings(index, Use { before, after, period_end_secs }));
+        }
+        settled.standings.push(gauge.standing());
+    }
+    settled
 }
 
-/// What a subject has used of each limit, as far as it counts now.
+/// What a subject has used of each limit, as far as it counts now; beyond the limit too.
 pub fn used(rules: &[LimitRule], windows: &SubjectWindows, now: UnixMicros) -> SmallVec<[u64; 4]> {
     rules.iter().map(|rule| gauge::used(rule, windows.find(rule.window), now)).collect()
 }
@@ -139,6 +166,7 @@ fn judge(
     for rule in rules {
         let gauge = Gauge::read(rule, windows.find(rule.window), calendar, cost, now);
         if let Some(retry_after_micros) = gauge.refusal(cost, now)
+            && rule.overage == Overage::Deny
             && refusal.is_none_or(|earlier| earlier.retry_after_micros < retry_after_micros)
         {
             *refusal = Some(Refusal { rule: gauges.len(), retry_after_micros });

@@ -20,6 +20,14 @@ impl FixedWindow {
         Self { requests, nominal_micros, period, used }
     }
 
+    pub const fn used(&self) -> u64 {
+        self.used
+    }
+
+    pub const fn end_secs(&self) -> u64 {
+        self.period.end_secs
+    }
+
     pub const fn admits(&self, cost: u64) -> bool {
         self.used.saturating_add(cost) <= self.requests
     }

@@ -79,6 +79,25 @@ impl Gauge {
         }
     }
 
+    /// What was used, as far as it has not come back; beyond the limit too.
+    pub fn used(&self) -> u64 {
+        match self {
+            Self::Bucket(bucket) => bucket.used(),
+            Self::Fixed(window) => window.used(),
+            Self::Sliding(window) => window.used(),
+            Self::Log(log) => log.used(),
+        }
+    }
+
+    /// The end of the period that is counted now.
+    pub fn period_end_secs(&self, rule: &LimitRule, now: UnixMicros) -> u64 {
+        match self {
+            Self::Fixed(window) => window.end_secs(),
+            Self::Sliding(window) => window.end_secs(),
+            Self::Bucket(_) | Self::Log(_) => Period::aligned(rule.window.nominal_secs(), now).end_secs,
+        }
+    }
+
     pub fn standing(&self) -> Standing {
         match self {
             Self::Bucket(bucket) => bucket.standing(),

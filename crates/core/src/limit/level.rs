@@ -3,11 +3,14 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Calendar, LimitRule, Subject};
 use crate::resource::{Counting, Limit, OnUnavailable, RuleName};
 
 /// Whose limits they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Level {
     /// A plan's: counted for the consumer that is spoken for, else for the key.
     Plan,
@@ -43,6 +46,8 @@ impl Level {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LevelLimits {
     pub level: Level,
+    /// Of the rule whose limits they are.
+    pub rule: Option<RuleName>,
     /// A plan says where it is counted; the other levels have the default.
     pub counting: Counting,
     pub on_unavailable: OnUnavailable,
@@ -70,7 +75,8 @@ impl LevelLimits {
 
     /// A rule's: `rule-search-minute`.
     pub fn of_rule(name: &RuleName, limits: &[Limit]) -> Self {
-        Self::prefixed(Level::Rule, limits, &format!("{}-{name}", Level::Rule.name()))
+        let limits = Self::prefixed(Level::Rule, limits, &format!("{}-{name}", Level::Rule.name()));
+        Self { rule: Some(name.clone()), ..limits }
     }
 
     fn prefixed(level: Level, limits: &[Limit], prefix: &str) -> Self {
@@ -87,6 +93,7 @@ impl LevelLimits {
         };
         Self {
             level,
+            rule: None,
             counting: Counting::default(),
             on_unavailable: OnUnavailable::default(),
             policy_line: policy_line.into(),

@@ -13,18 +13,20 @@ mod share;
 mod sliding_log;
 mod sliding_window;
 mod subject;
+mod threshold;
 mod token_bucket;
 mod window;
 mod windows;
 
 pub use calendar::Calendar;
 pub use decision::{
-    Charge, Outcome, Refusal, Settlement, Standing, Standings, decide, inspect, settle, used,
+    Charge, Outcome, Refusal, Settled, Settlement, Standing, Standings, decide, inspect, settle, used,
 };
 pub use level::{Demand, Level, LevelLimits, SubjectLimits};
 pub use rule::{LimitRule, RuleHeaders};
 pub use share::{Share, decide_share};
 pub use sliding_log::Log;
 pub use subject::Subject;
+pub use threshold::{Crossed, Crossing, Threshold};
 pub use window::{BadWindow, Counted, RequestMicros, Window};
 pub use windows::{CounterRecord, SubjectWindows};

@@ -6,8 +6,9 @@ use super::decision::Standing;
 use super::fixed_window::FixedWindow;
 use super::sliding_log::SlidingLog;
 use super::sliding_window::SlidingWindow;
+use super::threshold::{self, Threshold};
 use super::token_bucket::TokenBucket;
-use crate::resource::{Algorithm, Anchor, Limit};
+use crate::resource::{Algorithm, Anchor, Limit, Overage};
 use crate::time::UnixMicros;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,9 @@ pub struct LimitRule {
     /// `limit_type` of a refusal, and the name in `RateLimit-Policy`: `minute`.
     pub name: Box<str>,
     pub headers: RuleHeaders,
+    /// Ascending; few limits have any.
+    pub thresholds: Box<[Threshold]>,
+    pub overage: Overage,
 }
 
 /// The constant parts of the fields that state this limit, as HTTP/1.1 writes them.
@@ -43,10 +47,7 @@ impl LimitRule {
 
     /// What an unused limit lets through at one instant.
     pub const fn most_at_once(&self) -> u64 {
-        match self.algorithm {
-            Algorithm::TokenBucket { burst } => burst,
-            Algorithm::FixedWindow | Algorithm::SlidingWindow | Algorithm::SlidingLog => self.requests,
-        }
+        self.algorithm.most_at_once(self.requests)
     }
 
     pub fn compile(limit: &Limit) -> Self {
@@ -69,6 +70,8 @@ impl LimitRule {
             anchor: limit.anchor,
             name: name.into(),
             headers,
+            thresholds: threshold::compile(&limit.thresholds, limit.most_at_once()),
+            overage: limit.overage,
         }
     }
 

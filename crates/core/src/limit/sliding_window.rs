@@ -44,6 +44,10 @@ impl SlidingWindow {
         }
     }
 
+    pub const fn end_secs(&self) -> u64 {
+        self.end_secs
+    }
+
     /// Rounded up.
     pub fn used(&self) -> u64 {
         u64::try_from(self.weighted().div_ceil(u128::from(self.window_micros))).unwrap_or(u64::MAX)

@@ -8,13 +8,15 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
 
 use crate::resource::{ConsumerId, KeyId, RuleName, ServiceId, TenantId};
 
 /// Who is counted by one level of limits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Subject(pub Uuid);
 
 impl From<KeyId> for Subject {

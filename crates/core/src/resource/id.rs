@@ -38,4 +38,5 @@ ids! {
     /// Stays the same when the key is rotated.
     KeyId
     UserId
+    WebhookId
 }

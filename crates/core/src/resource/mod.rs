@@ -20,12 +20,14 @@ mod service;
 mod service_limits;
 mod signing_key;
 mod slug;
+mod soft_limit;
 mod tenant;
 mod text;
 mod time_zone;
 mod traffic;
 mod url;
 mod user;
+mod webhook;
 
 pub use consumer::{Consumer, ConsumerDraft, ConsumerSpec};
 pub use counter_store::{
@@ -33,7 +35,7 @@ pub use counter_store::{
 };
 pub use counting::{Counting, OnUnavailable};
 pub use duration::{BadDuration, DurationText, format_duration, parse_duration};
-pub use id::{ConsumerId, KeyId, PlanId, RouteId, ServiceId, TargetId, TenantId, UserId};
+pub use id::{ConsumerId, KeyId, PlanId, RouteId, ServiceId, TargetId, TenantId, UserId, WebhookId};
 pub use jwt::{JwtIssuer, JwtIssuerDraft, JwtIssuerSpec};
 pub use key::{Key, KeyDraft, KeySpec, RetiredHash};
 pub use key_scope::{KeyRoute, KeyRouteDraft, KeyScope, KeyScopeDraft, PermittedPath};
@@ -50,6 +52,7 @@ pub use service::{
 pub use service_limits::{Anonymous, AnonymousDraft, FailedRequests, ServiceLimits, ServiceLimitsDraft};
 pub use signing_key::SigningKey;
 pub use slug::{BadSlug, ClientId, PlanSlug, RuleName, ServiceSlug, TenantSlug};
+pub use soft_limit::{Overage, Thresholds};
 pub use tenant::{Tenant, TenantDraft, TenantSpec};
 pub(crate) use text::parsed;
 pub use time_zone::{TimeZone, UnknownTimeZone};
@@ -59,3 +62,4 @@ pub use traffic::{
 };
 pub use url::{BadUrl, BaseUrl, Host, Scheme};
 pub use user::{Role, UserDraft, UserSpec, Username};
+pub use webhook::{BadWebhookUrl, Webhook, WebhookDraft, WebhookSpec, WebhookUrl};

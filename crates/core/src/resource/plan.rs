@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Counting, DisplayName, OnUnavailable, PlanId, PlanSlug, TenantId};
+use super::{Counting, DisplayName, OnUnavailable, Overage, PlanId, PlanSlug, TenantId, Thresholds};
 use crate::limit::Window;
 use crate::problem::Problems;
 
@@ -34,12 +34,14 @@ pub struct Plan {
     pub on_unavailable: OnUnavailable,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limit {
     pub requests: u64,
     pub per: Window,
     pub algorithm: Algorithm,
     pub anchor: Anchor,
+    pub thresholds: Thresholds,
+    pub overage: Overage,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,14 +102,22 @@ pub struct LimitDraft {
     /// Size of the bucket; `requests` where left out. Token buckets alone have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub burst: Option<u64>,
-    /// `token_bucket` (what durations have where left out), `fixed_window` (what `day` and `month` have),
-    /// `sliding_window` or `sliding_log`.
+    /// `token_bucket` (what durations have where left out), `fixed_window` (what `day` and `month` have, and what may
+    /// be gone over), `sliding_window` or `sliding_log`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub algorithm: Option<String>,
     /// Of a `day` or `month`: `calendar` (where left out), or `subscription`, to count it from when the consumer's or
     /// the key's subscription began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anchor: Option<String>,
+    /// Percent of the limit, 1 to 1000, at most 8: an event is raised when so much was used, once a period. None
+    /// where left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub thresholds: Vec<u32>,
+    /// Of a `fixed_window`: `deny` (where left out) refuses requests beyond the limit, `allow` lets them through and
+    /// counts them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overage: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,19 +207,29 @@ impl LimitDraft {
             problems.add("requests", format!("must be at most {MOST_LOGGED_REQUESTS} in a sliding_log"));
         }
         let anchor = problems.check("anchor", self.anchor(per));
-        let limit = per.zip(algorithm).zip(anchor).map(|((per, algorithm), anchor)| Limit {
-            requests: self.requests,
-            per,
-            algorithm,
-            anchor,
-        });
+        let thresholds = Thresholds::parse(&self.thresholds, per, &mut problems);
+        let overage = problems.check("overage", Overage::parse(self.overage.as_deref()));
+        // It is its period that a use beyond the limit is counted in.
+        if overage == Some(Overage::Allow) && algorithm.is_some_and(|known| known != Algorithm::FixedWindow) {
+            problems.add("overage", "only a fixed_window, which days and months are, can be gone over");
+        }
+        let limit =
+            per.zip(algorithm).zip(anchor).zip(overage).map(|(((per, algorithm), anchor), overage)| Limit {
+                requests: self.requests,
+                per,
+                algorithm,
+                anchor,
+                thresholds,
+                overage,
+            });
         problems.finish(limit)
     }
 
     /// Where the period is wrong itself, it has no say in what is right here.
     fn algorithm(&self, per: Option<Window>) -> Result<Algorithm, &'static str> {
         let is_calendar = per.is_some_and(Window::is_calendar);
-        let usual = if is_calendar { FIXED_WINDOW } else { TOKEN_BUCKET };
+        let is_soft = Overage::parse(self.overage.as_deref()) == Ok(Overage::Allow);
+        let usual = if is_calendar || is_soft { FIXED_WINDOW } else { TOKEN_BUCKET };
         let bucket = Algorithm::TokenBucket { burst: self.burst.unwrap_or(self.requests) };
         let algorithm = match self.algorithm.as_deref().unwrap_or(usual) {
             TOKEN_BUCKET => bucket,
@@ -246,6 +266,14 @@ impl Algorithm {
         }
     }
 
+    /// What a limit of so many requests has at most.
+    pub const fn most_at_once(self, requests: u64) -> u64 {
+        match self {
+            Self::TokenBucket { burst } => burst,
+            Self::FixedWindow | Self::SlidingWindow | Self::SlidingLog => requests,
+        }
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Self::TokenBucket { .. } => TOKEN_BUCKET,
@@ -277,6 +305,8 @@ impl From<&Limit> for LimitDraft {
             burst,
             algorithm: Some(limit.algorithm.name().to_owned()),
             anchor: limit.per.is_calendar().then(|| limit.anchor.name().to_owned()),
+            thresholds: limit.thresholds.percents().map(u32::from).collect(),
+            overage: limit.overage.written().map(str::to_owned),
         }
     }
 }
@@ -315,6 +345,8 @@ mod tests {
             burst: Some(0),
             algorithm: Some("leaky".into()),
             anchor: Some("birthday".into()),
+            thresholds: vec![0],
+            overage: Some("perhaps".into()),
         };
         let problems = plan(vec![limit(5, "minute"), odd, limit(6, "60s")]).parse().unwrap_err();
         let fields: Vec<_> = problems.iter().map(|problem| problem.field.as_str()).collect();
@@ -326,6 +358,8 @@ mod tests {
                 "limits[1].burst",
                 "limits[1].algorithm",
                 "limits[1].anchor",
+                "limits[1].thresholds[0]",
+                "limits[1].overage",
                 "limits[2].per"
             ]
         );

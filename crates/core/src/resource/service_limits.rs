@@ -71,10 +71,10 @@ impl ServiceLimitsDraft {
         let mut problems = Problems::default();
         let limits = ServiceLimits {
             all: parse_limits("limits", &self.limits, Subscribed::No, &mut problems),
-            per_ip: parse_limits("ip_limits", &self.ip_limits, Subscribed::No, &mut problems),
+            per_ip: parse_address_limits("ip_limits", &self.ip_limits, &mut problems),
             rules: self.parse_rules(&mut problems),
             anonymous: self.anonymous.as_ref().map(|anonymous| Anonymous {
-                limits: parse_limits("anonymous.limits", &anonymous.limits, Subscribed::No, &mut problems),
+                limits: parse_address_limits("anonymous.limits", &anonymous.limits, &mut problems),
             }),
             cost_header: self
                 .cost_header
@@ -103,6 +103,19 @@ impl ServiceLimitsDraft {
         }
         rules
     }
+}
+
+/// Limits of whoever calls from an address. Nobody is told of them: there are as many addresses as a stranger likes.
+fn parse_address_limits(field: &str, drafts: &[LimitDraft], problems: &mut Problems) -> Vec<Limit> {
+    for (index, draft) in drafts.iter().enumerate() {
+        if !draft.thresholds.is_empty() {
+            problems.add(
+                format!("{field}[{index}].thresholds"),
+                "only limits of plans, keys, rules, services and tenants have thresholds",
+            );
+        }
+    }
+    parse_limits(field, drafts, Subscribed::No, problems)
 }
 
 impl From<&ServiceLimits> for ServiceLimitsDraft {
@@ -149,7 +162,7 @@ mod tests {
     #[test]
     fn every_problem_is_named() {
         let json = r#"{"limits":[{"requests":1,"per":"day"},{"requests":2,"per":"day"}],
-            "ip_limits":[{"requests":0,"per":"minute"},{"requests":1,"per":"day","anchor":"subscription"}],
+            "ip_limits":[{"requests":0,"per":"minute"},{"requests":1,"per":"day","anchor":"subscription","thresholds":[80]}],
             "rules":[{"name":"a"},{"name":"a"},{"name":"b","paths":["x"]}],
             "anonymous":{"limits":[{"requests":1,"per":"never"}]},"cost_header":"Date"}"#;
         let draft: ServiceLimitsDraft = serde_json::from_str(json).unwrap();
@@ -159,6 +172,7 @@ mod tests {
             fields,
             [
                 "limits[1].per",
+                "ip_limits[1].thresholds",
                 "ip_limits[0].requests",
                 "ip_limits[1].anchor",
                 "rules[1].name",

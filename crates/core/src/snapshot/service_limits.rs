@@ -52,6 +52,10 @@ impl ServiceLimits {
         }))
     }
 
+    pub const fn service(&self) -> ServiceId {
+        self.service
+    }
+
     /// The rule for a request, whose path is as the service sees it.
     pub fn rule(&self, method: &[u8], path: &str) -> Option<&Rule> {
         self.rules.iter().find(|rule| rule.is_for(method, path))

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use tollgate_core::limit::{self, Calendar, Charge, Demand, LimitRule, Settlement, Subject, SubjectWindows};
+use tollgate_core::limit::{
+    self, Calendar, Charge, Crossed, Demand, LimitRule, Settlement, Subject, SubjectWindows,
+};
 use tollgate_core::resource::{Counting, OnUnavailable};
 use tollgate_core::time::UnixMicros;
 
@@ -30,7 +32,7 @@ impl Shared {
             OnUnavailable::Deny => Decided::Unavailable,
             OnUnavailable::Allow => {
                 self.owe(demand, cost, server_now, now.instant);
-                Decided::Apart(self.inspect(demand, 1, now.wall).standings)
+                Decided::Apart(self.inspect(demand, 1, now.wall).standings, Crossed::new())
             }
             OnUnavailable::Local => self.decide_share(demand, cost, now),
         }
@@ -56,7 +58,7 @@ impl Shared {
             return Decided::ApartRefused(outcome);
         }
         self.owe(demand, cost, server_now, now.instant);
-        Decided::Apart(outcome.standings)
+        Decided::Apart(outcome.standings, outcome.crossed)
     }
 
     /// Notes what the store is to be told of once it is back.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use smallvec::SmallVec;
-use tollgate_core::limit::{Demand, Outcome, Refusal, Settlement, Standings};
+use tollgate_core::limit::{Crossed, Demand, Outcome, Refusal, Settlement, Standings};
 use tollgate_core::time::UnixMicros;
 
 use super::Shared;
@@ -29,7 +29,7 @@ pub struct Undecided<'c, 's> {
 
 pub(super) enum Part {
     Open { extra: u64 },
-    Charged { by: By, standings: Standings },
+    Charged { by: By, standings: Standings, crossed: Crossed },
 }
 
 /// Where a demand was charged.
@@ -80,14 +80,16 @@ impl<'c> Undecided<'c, '_> {
             return None;
         }
         let demands: SmallVec<[Demand<'_>; 4]> = of.iter().map(|&index| self.demands[index]).collect();
-        let Decision { standings, verdict } = self.local.decide(&demands, self.cost, self.now.wall);
+        let Decision { standings, verdict, crossed } = self.local.decide(&demands, self.cost, self.now.wall);
         match verdict {
             Verdict::Admitted(permits) => {
                 self.permits.join(permits);
-                let mut standings = standings.into_iter();
+                let mut first = 0;
                 for &index in &of {
-                    let own = standings.by_ref().take(self.demands[index].limits.rules.len()).collect();
-                    self.parts[index] = Part::Charged { by: By::Local, standings: own };
+                    let rules = first..first + self.demands[index].limits.rules.len();
+                    first = rules.end;
+                    let (standings, crossed) = (standings[rules.clone()].into(), crossed.of_rules(rules));
+                    self.parts[index] = Part::Charged { by: By::Local, standings, crossed };
                 }
                 None
             }
@@ -97,8 +99,8 @@ impl<'c> Undecided<'c, '_> {
                     let rules = self.demands[index].limits.rules.len();
                     if rule < rules {
                         let refusal = Some(Refusal { rule, retry_after_micros });
-                        let standings = self.stand(index).standings;
-                        return Some(self.refused(index, Outcome { standings, refusal }));
+                        let outcome = Outcome { refusal, ..self.stand(index) };
+                        return Some(self.refused(index, outcome));
                     }
                     rule -= rules;
                 }
@@ -134,9 +136,10 @@ impl<'c> Undecided<'c, '_> {
     pub(super) fn note(&mut self, index: usize, decided: Decided) -> Option<Decision<'c>> {
         self.parts[index] = match decided {
             Decided::FromSlice(granted_at) => {
-                Part::Charged { by: By::Slice(granted_at), standings: self.stand(index).standings }
+                let standings = self.stand(index).standings;
+                Part::Charged { by: By::Slice(granted_at), standings, crossed: Crossed::new() }
             }
-            Decided::Apart(standings) => Part::Charged { by: By::Apart, standings },
+            Decided::Apart(standings, crossed) => Part::Charged { by: By::Apart, standings, crossed },
             Decided::Ask { extra } => Part::Open { extra },
             Decided::Refused(outcome) => {
                 let refusal = Some(outcome.refusal.unwrap_or(NEARLY));
@@ -153,9 +156,10 @@ impl<'c> Undecided<'c, '_> {
     }
 
     pub(super) fn admitted(mut self) -> Decision<'c> {
-        let mut standings = Standings::new();
+        let (mut standings, mut crossed) = (Standings::new(), Crossed::new());
         for part in std::mem::take(&mut self.parts) {
-            if let Part::Charged { by, standings: own } = part {
+            if let Part::Charged { by, standings: own, crossed: own_crossed } = part {
+                crossed.append(standings.len(), &own_crossed);
                 standings.extend(own);
                 if let By::Store(charged) = by {
                     charged.keep();
@@ -163,7 +167,7 @@ impl<'c> Undecided<'c, '_> {
             }
         }
         let permits = std::mem::replace(&mut self.permits, self.local.no_permits());
-        Decision { standings, verdict: Verdict::Admitted(permits) }
+        Decision { standings, verdict: Verdict::Admitted(permits), crossed }
     }
 
     pub(super) fn refused(&mut self, index: usize, outcome: Outcome) -> Decision<'c> {
@@ -174,7 +178,7 @@ impl<'c> Undecided<'c, '_> {
         let mut standings = self.all_stand();
         let own = standings.iter_mut().skip(before);
         own.zip(outcome.standings).for_each(|(standing, own)| *standing = own);
-        Decision { standings, verdict: Verdict::Limited(refusal) }
+        Decision { standings, verdict: Verdict::Limited(refusal), crossed: Crossed::new() }
     }
 
     /// A limit that refuses as well lasts longer, and is what the caller is told.
@@ -185,12 +189,13 @@ impl<'c> Undecided<'c, '_> {
             let outcome = self.stand(index);
             return self.refused(index, outcome);
         }
-        Decision { standings: self.all_stand(), verdict: Verdict::Busy { demand } }
+        let standings = self.all_stand();
+        Decision { standings, verdict: Verdict::Busy { demand }, crossed: Crossed::new() }
     }
 
     pub(super) fn unavailable(&mut self) -> Decision<'c> {
         self.give_back();
-        Decision { standings: self.all_stand(), verdict: Verdict::Unavailable }
+        Decision { standings: self.all_stand(), verdict: Verdict::Unavailable, crossed: Crossed::new() }
     }
 
     fn all_stand(&self) -> Standings {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tollgate_core::limit::{self, Demand, LimitRule, Settlement, Standings, Subject, SubjectWindows};
+use tollgate_core::limit::{self, Crossed, Demand, LimitRule, Settled, Settlement, Subject, SubjectWindows};
 use tollgate_core::time::UnixMicros;
 
 use super::call::{Amount, Periods};
@@ -43,7 +43,7 @@ impl Drop for Charged {
 
 impl Shared {
     /// Corrects what a request was charged; gives where the subject stands then, as far as this node knows.
-    pub fn settle(&self, demand: &Demand<'_>, settlement: Settlement, now: Moment) -> Standings {
+    pub fn settle(&self, demand: &Demand<'_>, settlement: Settlement, now: Moment) -> Settled {
         let server_now = self.server_time(now.wall);
         let charged_at = self.server_time(settlement.charged_at);
         let settlement = Settlement { charged_at, ..settlement };
@@ -52,7 +52,8 @@ impl Shared {
             if settlement.actual > settlement.charged {
                 self.note_owing(demand.subject, &demand.limits.rules, now.instant);
             }
-            return self.inspect(demand, 1, now.wall).standings;
+            let standings = self.inspect(demand, 1, now.wall).standings;
+            return Settled { standings, crossed: Crossed::new() };
         }
         let rules = &demand.limits.rules;
         let amount = match settlement.actual.checked_sub(settlement.charged) {
@@ -62,11 +63,11 @@ impl Shared {
         // Before the store is told: its answer takes the place of what is known here.
         let mut shard = self.ledgers.shard(demand.subject).lock();
         let ledger = shard.ledger(demand.subject, rules, now.instant);
-        limit::settle(rules, ledger.mirror_mut(), demand.calendar, settlement, server_now);
+        let settled = limit::settle(rules, ledger.mirror_mut(), demand.calendar, settlement, server_now);
         let standings = ledger.inspect(rules, demand.calendar, 1, server_now).standings;
         drop(shard);
         self.adjust(demand.subject, rules, Periods::Now(demand.calendar, server_now), amount, server_now);
-        standings
+        Settled { standings, crossed: settled.crossed }
     }
 
     /// Gives back what was charged and not used.

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
-use tollgate_core::limit::{self, Demand, LimitRule, Outcome, Standings, SubjectWindows};
+use tollgate_core::limit::{self, Crossed, Demand, LimitRule, Outcome, Standings, SubjectWindows};
 use tollgate_core::resource::Counting;
 use tollgate_core::time::UnixMicros;
 
@@ -21,7 +22,7 @@ pub enum Decided {
         extra: u64,
     },
     /// The store cannot be reached, and the request is let through for now.
-    Apart(Standings),
+    Apart(Standings, Crossed),
     ApartRefused(Outcome),
     Unavailable,
 }
@@ -47,7 +48,7 @@ pub(crate) fn decide_one<'c>(
         return None;
     }
     let standings = shared.spend_in_hand(demand, cost, now)?;
-    Some(Decision { standings, verdict: Verdict::Admitted(local.no_permits()) })
+    Some(Decision { standings, verdict: Verdict::Admitted(local.no_permits()), crossed: Crossed::new() })
 }
 
 impl Shared {
@@ -129,6 +130,31 @@ impl Shared {
             }
         };
         demands.iter().flat_map(stand).collect()
+    }
+
+    /// What a subject has used of each limit, as far as this node knows; beyond it too.
+    fn used(&self, demand: &Demand<'_>, now: UnixMicros) -> SmallVec<[u64; 4]> {
+        let (rules, now) = (&demand.limits.rules, self.server_time(now));
+        let shard = self.ledgers.shard(demand.subject).lock();
+        match shard.find(demand.subject) {
+            Some(ledger) => match &ledger.apart {
+                Some(apart) => limit::used(rules, apart, now),
+                None => ledger.used(rules, now),
+            },
+            None => SmallVec::from_elem(0, rules.len()),
+        }
+    }
+
+    /// The same of all demands, wherever they are counted.
+    pub fn used_of_all(&self, local: &LocalCounters, demands: &[Demand<'_>], now: Moment) -> Vec<u64> {
+        let used = |demand: &Demand<'_>| {
+            if is_local(demand) {
+                local.used(std::slice::from_ref(demand), now.wall).into()
+            } else {
+                self.used(demand, now.wall)
+            }
+        };
+        demands.iter().flat_map(used).collect()
     }
 
     /// Puts back a slice's units, or gives them back where the slice is gone.

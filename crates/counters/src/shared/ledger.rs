@@ -211,11 +211,24 @@ impl Ledger {
         now: UnixMicros,
     ) -> Outcome {
         let mut outcome = limit::inspect(rules, &self.mirror, calendar, cost, now);
-        let left: u64 = self.slices.iter().map(|slice| slice.left).sum();
+        let left = self.in_hand();
         for (rule, standing) in rules.iter().zip(&mut outcome.standings) {
             standing.remaining = standing.remaining.saturating_add(left).min(rule.most_at_once());
         }
         outcome
+    }
+
+    /// What the subject has used of each limit, as far as this node knows; beyond it too.
+    pub fn used(&self, rules: &[LimitRule], now: UnixMicros) -> SmallVec<[u64; 4]> {
+        let mut used = limit::used(rules, &self.mirror, now);
+        let left = self.in_hand();
+        used.iter_mut().for_each(|used| *used = used.saturating_sub(left));
+        used
+    }
+
+    /// Of all slices.
+    fn in_hand(&self) -> u64 {
+        self.slices.iter().map(|slice| slice.left).sum()
     }
 
     /// What is counted while the store cannot be reached: it goes on from what the store said last, or from what else is

@@ -6,7 +6,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
-use tollgate_core::limit::{self, Demand, Outcome};
+use tollgate_core::limit::{self, Crossed, Demand, Outcome};
 use tollgate_core::resource::Counting;
 
 use super::asking::{By, NEARLY, Part, Undecided};
@@ -134,7 +134,8 @@ impl<'c> Undecided<'c, '_> {
                 outcome.standings = ledger.inspect(rules, demand.calendar, self.cost, answer.now).standings;
             }
             let standings = outcome.standings.clone();
-            self.parts[index] = Part::Charged { by: By::Store(charged), standings };
+            let by = By::Store(charged);
+            self.parts[index] = Part::Charged { by, standings, crossed: Crossed::new() };
         }
         if ledger.has_slices() {
             shard.holds(demand.subject);

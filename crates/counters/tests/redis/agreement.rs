@@ -28,7 +28,7 @@ fn any_limit() -> impl Strategy<Value = LimitDraft> {
                 per: format!("{secs}s"),
                 burst: (algorithm == "token_bucket").then_some(if requests > 40 { requests } else { burst }),
                 algorithm: Some(algorithm.into()),
-                anchor: None,
+                ..LimitDraft::default()
             }
         });
     let calendar = (any_requests(), prop::sample::select(vec!["day", "month"]))
@@ -109,8 +109,8 @@ impl Both<'_> {
         let demand = demand(subject(self.number), limits);
         let demands: &[Demand<'_>] = std::slice::from_ref(&demand);
         let moment = Moment { wall, instant: Instant::now() };
-        let expected = self.local.settle(demands, settlement, wall);
-        let before_hand = self.node.counters.settle(demands, settlement, moment);
+        let expected = self.local.settle(demands, settlement, wall).standings;
+        let before_hand = self.node.counters.settle(demands, settlement, moment).standings;
         for ((rule, before_hand), expected) in limits.rules.iter().zip(before_hand).zip(&expected) {
             if rule.algorithm == Algorithm::SlidingLog {
                 // This node does not know when each request was let through.

@@ -5,12 +5,14 @@ mod nodes;
 mod resources;
 mod routes;
 mod signing_in;
+mod webhooks;
 
 pub use limits::*;
 pub use nodes::*;
 pub use resources::*;
 pub use routes::*;
 pub use signing_in::*;
+pub use webhooks::*;
 
 use std::num::NonZeroU32;
 

@@ -30,6 +30,8 @@ pub fn run(command: Command, options: &Options) -> Result<()> {
         Command::Plans(verbs) => verbs.run(options),
         Command::Consumers(verbs) => verbs.run(options),
         Command::Keys(verbs) => verbs.run(options),
+        Command::Webhooks(verbs) => verbs.run(options),
+        Command::Events(verbs) => verbs.run(options),
         Command::NodeTokens(verbs) => verbs.run(options),
         Command::Nodes(verbs) => verbs.run(options),
         Command::Config(verbs) => match verbs.verb {

@@ -1,4 +1,4 @@
-//! A limit as a flag: `5/minute`, `1000/minute:burst=500`.
+//! A limit as a flag: `5/minute`, `1000/minute:burst=500`, `10000/month:thresholds=80+100:overage=allow`.
 
 use serde_json::{Value, json};
 
@@ -12,13 +12,23 @@ pub fn limit(text: &str) -> Result<Value, String> {
     for part in parts {
         match part.split_once('=') {
             Some(("burst", burst)) => limit["burst"] = number(burst)?.into(),
-            Some((field @ ("algorithm" | "anchor"), name)) => limit[field] = name.into(),
+            Some(("thresholds", percents)) => {
+                let percents: Result<Vec<u64>, String> = percents.split('+').map(percent).collect();
+                limit["thresholds"] = percents?.into();
+            }
+            Some((field @ ("algorithm" | "anchor" | "overage"), name)) => limit[field] = name.into(),
             Some(_) | None => {
-                return Err(format!("{part:?} is none of burst=N, algorithm=NAME, anchor=NAME"));
+                return Err(format!(
+                    "{part:?} is none of burst=N, algorithm=NAME, anchor=NAME, thresholds=N+N, overage=NAME"
+                ));
             }
         }
     }
     Ok(limit)
+}
+
+fn percent(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("{text:?} is not a whole number of percent"))
 }
 
 #[cfg(test)]
@@ -34,7 +44,9 @@ mod tests {
         );
         let anchored = json!({"requests": 9, "per": "month", "anchor": "subscription"});
         assert_eq!(limit("9/month:anchor=subscription"), Ok(anchored));
-        for bad in ["5", "five/minute", "5/minute:20", "5/minute:burst=x", ""] {
+        let soft = json!({"requests": 9, "per": "day", "thresholds": [80, 100], "overage": "allow"});
+        assert_eq!(limit("9/day:thresholds=80+100:overage=allow"), Ok(soft));
+        for bad in ["5", "five/minute", "5/minute:20", "5/minute:burst=x", "5/day:thresholds=80,100", ""] {
             assert!(limit(bad).is_err(), "{bad}");
         }
     }

@@ -2,6 +2,7 @@
 
 mod consumers;
 mod dispatch;
+mod events;
 mod fields;
 mod keys;
 mod limit;
@@ -14,6 +15,7 @@ mod server;
 mod services;
 mod tenants;
 mod users;
+mod webhooks;
 
 use std::path::PathBuf;
 
@@ -74,6 +76,10 @@ pub enum Command {
     Consumers(TenantVerbs<consumers::Verb>),
     /// API keys.
     Keys(TenantVerbs<keys::Verb>),
+    /// Where events are sent.
+    Webhooks(TenantVerbs<webhooks::Verb>),
+    /// What has happened: thresholds of limits that were reached.
+    Events(TenantVerbs<events::Verb>),
     /// Tokens that proxy nodes present to the control plane.
     NodeTokens(Verbs<node_tokens::Verb>),
     /// Proxy nodes, and where they stand.

@@ -46,7 +46,7 @@ pub struct Flags {
         value_name = "LIMIT",
         value_parser = limit,
         help = "A limit, once for each: 5/minute, 1000/minute:burst=500, 10/10s:algorithm=sliding_window, \
-                100/month:anchor=subscription; periods are second, minute, hour, day, month, or a duration"
+                100/month:anchor=subscription, 100/month:thresholds=80+100:overage=allow; periods are second, minute, hour, day, month, or a duration"
     )]
     limit: Vec<Value>,
     /// Most requests that a caller may have under way at once.

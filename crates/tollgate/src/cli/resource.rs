@@ -56,14 +56,26 @@ impl Session<'_> {
     }
 
     pub fn list(&self, page: PageFlags) -> Result<()> {
-        let mut call = self.call(Method::GET, self.resource.path.to_owned());
+        self.list_of(self.resource.path, self.resource.columns, page, None)
+    }
+
+    /// Another list than the resource's own, or a part of it.
+    pub fn list_of(
+        &self,
+        path: &str,
+        columns: &[&str],
+        page: PageFlags,
+        filter: Option<(&'static str, String)>,
+    ) -> Result<()> {
+        let mut call = self.call(Method::GET, path.to_owned());
+        call.query.extend(filter);
         call.query.extend(page.limit.map(|limit| ("limit", limit.to_string())));
         call.query.extend(page.cursor.map(|cursor| ("cursor", cursor)));
         let answer = self.api.call(call)?;
         if self.json {
             output::line(&answer.body.to_string());
         } else {
-            output::text(&remote::page(&answer.body, self.resource.columns));
+            output::text(&remote::page(&answer.body, columns));
         }
         Ok(())
     }
@@ -116,8 +128,9 @@ impl Session<'_> {
         if self.json {
             output::line(&answer.body.to_string());
         } else {
-            // A new key or token is what its reader has come for.
-            output::text(&remote::record(&answer.body, &[&["key", "token"], self.resource.columns].concat()));
+            // A new key, token or secret is what its reader has come for.
+            let columns = [&["key", "token", "secret"], self.resource.columns].concat();
+            output::text(&remote::record(&answer.body, &columns));
         }
     }
 

@@ -55,7 +55,13 @@ fn cell(value: &Value) -> String {
                     value.map(|value| format!(":{name}={value}")).unwrap_or_default()
                 };
                 let (algorithm, anchor) = (option("algorithm", usual), option("anchor", "calendar"));
-                format!("{requests}/{per}{burst}{algorithm}{anchor}")
+                let thresholds = value["thresholds"].as_array().filter(|percents| !percents.is_empty());
+                let thresholds = thresholds.map(|percents| {
+                    let percents: Vec<String> = percents.iter().map(cell).collect();
+                    format!(":thresholds={}", percents.join("+"))
+                });
+                let (thresholds, overage) = (thresholds.unwrap_or_default(), option("overage", "deny"));
+                format!("{requests}/{per}{burst}{algorithm}{anchor}{thresholds}{overage}")
             } else {
                 let field = |(name, value): (&String, &Value)| format!("{name}={}", cell(value));
                 let shown = fields.iter().filter(|(_, value)| !value.is_null()).map(field);
@@ -103,10 +109,11 @@ mod tests {
                 {"requests": 7, "per": "10s", "algorithm": "fixed_window"},
                 {"requests": 8, "per": "2h", "algorithm": "sliding_log"},
                 {"requests": 9, "per": "day", "algorithm": "fixed_window", "anchor": "subscription"},
-                {"requests": 100, "per": "month", "algorithm": "fixed_window", "anchor": "calendar"}],
+                {"requests": 100, "per": "month", "algorithm": "fixed_window", "anchor": "calendar",
+                 "thresholds": [80, 100], "overage": "allow"}],
             "targets": [{"url": "http://a"}, {"url": "http://b", "weight": 3}]});
         let expected = "slug     p\nlimits   5/minute, 1000/hour:burst=9, 7/10s:algorithm=fixed_window, \
-                        8/2h:algorithm=sliding_log, 9/day:anchor=subscription, 100/month\n\
+                        8/2h:algorithm=sliding_log, 9/day:anchor=subscription, 100/month:thresholds=80+100:overage=allow\n\
                         targets  http://a, http://b=3\n";
         assert_eq!(record(&body, &["slug"]), expected);
     }

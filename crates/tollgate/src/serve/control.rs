@@ -4,9 +4,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock, Weak};
 
+use anyhow::Context;
 use arc_swap::ArcSwap;
+use rustls::ClientConfig;
+use tokio_rustls::TlsConnector;
 use tollgate_admin::{ControlPlane, FirstStart, LiveTraffic, Settings};
 use tollgate_core::breaker::Reading;
+use tollgate_core::event::LimitCrossed;
 use tollgate_core::health::TargetHealth;
 use tollgate_core::resource::{KeyId, ServiceId, TenantId};
 use tollgate_core::snapshot::Snapshot;
@@ -31,7 +35,7 @@ pub struct Control {
     proxy: ProxyCell,
 }
 
-/// The proxy, once it runs: the control plane asks it which keys were used.
+/// The proxy, once it runs: the control plane asks it which keys were used, and which thresholds were reached.
 type ProxyCell = Arc<OnceLock<Weak<Proxy>>>;
 
 impl Control {
@@ -44,7 +48,8 @@ impl Control {
         let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
         let counters = Arc::new(LocalCounters::new());
         let proxy = ProxyCell::default();
-        let (used, traffic) = (Arc::clone(&proxy), OfProxy(Arc::clone(&proxy)));
+        let (used, crossed) = (Arc::clone(&proxy), Arc::clone(&proxy));
+        let traffic = OfProxy(Arc::clone(&proxy));
         let counting = Arc::new(OnceLock::new());
         let measured: Arc<OnceLock<Arc<Counters>>> = Arc::clone(&counting);
         let settings = Settings {
@@ -54,6 +59,8 @@ impl Control {
             allow_list: config.upstreams_allowed.clone(),
             admin_token: config.admin_token.as_ref().map(|token| token.as_str().to_owned()),
             last_used: Some(Box::new(move || last_used(&used))),
+            crossings: Some(Box::new(move || crossings(&crossed))),
+            webhook_tls: webhook_tls()?,
             metrics: Some(Box::new(move || {
                 measured.get().map_or_else(String::new, |counters| metrics::text(counters))
             })),
@@ -82,7 +89,7 @@ impl Control {
         Arc::clone(&self.counters)
     }
 
-    /// From here on, the proxy is asked which keys were used.
+    /// From here on, the proxy is asked what it has noted.
     pub fn attach(&self, proxy: &Arc<Proxy>) {
         // A process starts one proxy, so the cell is empty.
         drop(self.proxy.set(Arc::downgrade(proxy)));
@@ -129,4 +136,16 @@ impl LiveTraffic for OfProxy {
 
 fn last_used(proxy: &OnceLock<Weak<Proxy>>) -> Vec<(KeyId, KeyUsage)> {
     proxy.get().and_then(Weak::upgrade).map(|proxy| proxy.take_key_usage()).unwrap_or_default()
+}
+
+fn crossings(proxy: &OnceLock<Weak<Proxy>>) -> Vec<LimitCrossed> {
+    proxy.get().and_then(Weak::upgrade).map(|proxy| proxy.take_crossings()).unwrap_or_default()
+}
+
+/// Receivers are anybody's: they are verified against the system's authorities.
+fn webhook_tls() -> anyhow::Result<TlsConnector> {
+    let roots = tollgate_proxy::roots(None).context("the system's certificates cannot be read")?;
+    let mut tls = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsConnector::from(Arc::new(tls)))
 }

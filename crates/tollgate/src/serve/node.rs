@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tollgate_core::feed::NodeName;
 use tollgate_core::snapshot::Snapshot;
 use tollgate_counters::LocalCounters;
-use tollgate_node::{Link, Node, NodeToken, Settings};
+use tollgate_node::{Facts, Link, Node, NodeToken, Settings};
 use tollgate_proxy::{Proxy, Shared};
 
 use super::counting::Counting;
@@ -45,9 +45,16 @@ pub fn run(config: &Config, token: Option<&str>, format: LogFormat) -> Result<()
         let counting = Counting::start(config, counters).await?;
         let counters = Arc::clone(&counting.counters);
         let proxy = start_proxy(config, Shared { snapshot, counters }, access_log)?;
-        let used = Arc::downgrade(&proxy);
-        let key_usage = move || used.upgrade().map(|proxy| proxy.take_key_usage()).unwrap_or_default();
-        let node = Part::start(|stopped| node.run(Box::new(key_usage), stopped));
+        let (used, crossed) = (Arc::downgrade(&proxy), Arc::downgrade(&proxy));
+        let facts = Facts {
+            key_usage: Box::new(move || {
+                used.upgrade().map(|proxy| proxy.take_key_usage()).unwrap_or_default()
+            }),
+            crossings: Box::new(move || {
+                crossed.upgrade().map(|proxy| proxy.take_crossings()).unwrap_or_default()
+            }),
+        };
+        let node = Part::start(|stopped| node.run(facts, stopped));
 
         let mut renewals = Renewals::new(config, log);
         renewals.add(Renewal::of_proxy(&proxy));

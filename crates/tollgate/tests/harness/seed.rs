@@ -87,6 +87,11 @@ impl Tenant {
         self.admin.with_token(session["token"].as_str().expect("a token"))
     }
 
+    /// The same tenant as somebody else calls it, at a gateway that was started again, say.
+    pub fn at(&self, admin: Admin) -> Self {
+        Self { admin, ..self.clone() }
+    }
+
     /// The path of something of this tenant's, for other calls.
     pub fn path(&self, of: &str) -> String {
         format!("/api/{of}?tenant={}", self.slug)

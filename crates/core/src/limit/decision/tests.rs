@@ -266,3 +266,4 @@ fn a_log_forgets_what_is_past_as_it_goes() {
 
 mod model;
 mod subjects;
+mod thresholds;

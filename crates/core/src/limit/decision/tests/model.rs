@@ -3,13 +3,15 @@
 use super::decide_alone as decide;
 use super::*;
 use crate::limit::inspect;
-use crate::resource::{Algorithm, Limit};
+use crate::resource::{Algorithm, Limit, Overage, Thresholds};
 
 /// All requests that were let through, with their costs, oldest first.
 type History = Vec<(UnixMicros, u64)>;
 
 fn limit_rule(requests: u64, per: Window, algorithm: Algorithm) -> LimitRule {
-    LimitRule::compile(&Limit { requests, per, algorithm, anchor: Anchor::default() })
+    let anchor = Anchor::default();
+    let (thresholds, overage) = (Thresholds::default(), Overage::default());
+    LimitRule::compile(&Limit { requests, per, algorithm, anchor, thresholds, overage })
 }
 
 fn any_algorithm() -> impl Strategy<Value = Algorithm> {
