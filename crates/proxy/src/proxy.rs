@@ -12,6 +12,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tollgate_core::breaker::{Breaker, Reading};
+use tollgate_core::channel;
 use tollgate_core::health::TargetHealth;
 use tollgate_core::resource::{KeyId, ServiceId, TenantId};
 use tollgate_core::snapshot::Snapshot;
@@ -143,6 +144,13 @@ impl Proxy {
         let live = self.gateway.live.service(tenant, service);
         let now = self.gateway.live.uptime(Instant::now());
         targets.iter().map(|target| live.target(target.id).read(target.id, now)).collect()
+    }
+
+    /// How many requests a service has and how many wait; `None` where it has as many as come.
+    pub fn channel(&self, tenant: TenantId, service: ServiceId) -> Option<channel::Reading> {
+        let snapshot = self.gateway.snapshot.load();
+        let rules = snapshot.tenant_by_id(tenant)?.service_by_id(service)?.channel()?;
+        Some(self.gateway.live.service(tenant, service).queue.read(rules))
     }
 
     /// Asks all of a service's targets now whether they are well. What comes of it is in [`Proxy::health`] then.

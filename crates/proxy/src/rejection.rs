@@ -57,6 +57,10 @@ pub(crate) enum Rejection {
     CircuitOpen {
         retry_after_secs: u64,
     },
+    /// The service has as many requests as it may have, and as many wait.
+    ChannelFull {
+        retry_after_secs: u64,
+    },
     Upstream(UpstreamFailure),
 }
 
@@ -233,6 +237,11 @@ impl Rejection {
                 proxy_error: Some("destination_unavailable"),
                 retry_after_secs: Some(*retry_after_secs),
                 ..plain(503, Upstream, "The service has failed too often: its circuit is open")
+            },
+            Self::ChannelFull { retry_after_secs } => Appearance {
+                proxy_error: Some("connection_limit_reached"),
+                retry_after_secs: Some(*retry_after_secs),
+                ..plain(503, Gateway, "The service has all the requests it may have, and too many wait")
             },
             Self::Upstream(failure) => {
                 let (status, message, proxy_error) = failure.appearance();

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use ahash::RandomState;
 
-use super::{ChannelRules, Concurrency, Gradient};
+use super::{ChannelRules, Concurrency, Gradient, Reading};
 use crate::uptime::{Uptime, micros};
 
 /// Who requests are of. Derived from the consumer, else the key, else the client's address.
@@ -81,6 +81,10 @@ impl Channel {
 
     pub const fn queued(&self) -> u32 {
         self.queued
+    }
+
+    pub fn read(&self, rules: &ChannelRules) -> Reading {
+        Reading { limit: self.limit(rules), in_flight: self.in_flight, queued: self.queued }
     }
 
     pub fn limit(&self, rules: &ChannelRules) -> u32 {

@@ -3,6 +3,7 @@
 use crate::balance::{Duty, Ring, SlowStart};
 use crate::breaker::BreakerRules;
 use crate::cause::Causes;
+use crate::channel::ChannelRules;
 use crate::outlier::OutlierRules;
 use crate::resource::{self, BalancerAlgorithm, HashOn, HealthCheck, Setting};
 use crate::retry::RetryRules;
@@ -17,6 +18,7 @@ pub struct Traffic {
     pub outlier: Option<OutlierRules>,
     pub retries: Option<RetryRules>,
     pub health_check: Option<HealthCheck>,
+    pub channel: Option<ChannelRules>,
 }
 
 #[derive(Debug, Clone)]
@@ -51,6 +53,10 @@ impl Traffic {
             health_check: match &written.health_check {
                 Setting::Usual | Setting::Off => None,
                 Setting::On(check) => Some(check.clone()),
+            },
+            channel: match written.channel {
+                Setting::Usual | Setting::Off => None,
+                Setting::On(rules) => Some(rules),
             },
         }))
     }

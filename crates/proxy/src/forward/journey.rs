@@ -30,6 +30,8 @@ pub(super) struct Journey<'j> {
     /// Until it is told how the request went; `None` where the service has no breaker.
     permit: Option<Permit<'j>>,
     stage: Stage<'j>,
+    /// When this attempt began.
+    began: Instant,
 }
 
 enum Stage<'j> {
@@ -43,7 +45,6 @@ struct Choice<'j> {
     picked: Picked<'j>,
     tried: TargetSet,
     attempts: u32,
-    began: Instant,
     method: Repeatable,
     /// When the request has to be over.
     deadline: Option<Instant>,
@@ -69,12 +70,13 @@ impl<'j> Journey<'j> {
     pub fn begin(
         forward: &Forward<'j, '_>,
         live: &'j LocalService,
+        began: Instant,
         deadline: Option<Instant>,
         record: &mut Record<'_>,
     ) -> Result<Self, Rejection> {
         let worker: &'j Worker = forward.worker;
         let service = forward.selected.service;
-        let now = worker.gateway.live.uptime(forward.received.instant);
+        let now = worker.gateway.live.uptime(began);
         let permit = match service.breaker().map(|rules| live.shared.breaker.ask(rules, now)) {
             None => None,
             Some(Ok(permit)) => {
@@ -93,7 +95,7 @@ impl<'j> Journey<'j> {
             None => Stage::Only(service.targets.first().ok_or(Rejection::NoTarget)?),
             Some(traffic) => Stage::Picked(Choice::first(forward, live, traffic, deadline, now)?),
         };
-        Ok(Self { worker, live, service, permit, stage })
+        Ok(Self { worker, live, service, permit, stage, began })
     }
 
     pub fn target(&self) -> &'j Target {
@@ -103,13 +105,16 @@ impl<'j> Journey<'j> {
         }
     }
 
-    /// When the attempt over this connection began: the first goes out as soon as the request is received, where a
-    /// connection is there.
-    pub fn attempt_began(&self, connection: Connection, received: Instant) -> Instant {
-        match (connection, &self.stage) {
-            (Connection::Fresh, _) => Instant::now(),
-            (Connection::Reused, Stage::Picked(choice)) => choice.began,
-            (Connection::Reused, Stage::Only(_)) => received,
+    /// The attempt begins only now: what came before was the client's time.
+    pub const fn begins_at(&mut self, now: Instant) {
+        self.began = now;
+    }
+
+    /// When the attempt over this connection began.
+    pub fn attempt_began(&self, connection: Connection) -> Instant {
+        match connection {
+            Connection::Fresh => Instant::now(),
+            Connection::Reused => self.began,
         }
     }
 
@@ -157,7 +162,7 @@ impl<'j> Journey<'j> {
 
     fn note_at_target(&self, outcome: Outcome, now: Instant) {
         let Stage::Picked(choice) = &self.stage else { return };
-        let (target, took) = (choice.picked.live(), now.saturating_duration_since(choice.began));
+        let (target, took) = (choice.picked.live(), now.saturating_duration_since(self.began));
         let now = self.worker.gateway.live.uptime(now);
         match (&choice.traffic.picking, outcome) {
             (Picking::LowestLatency, Outcome::Success) => target.load().latency.observe(took, now),
@@ -212,7 +217,7 @@ impl<'j> Journey<'j> {
                     choice.tried = tried;
                 }
                 choice.attempts += 1;
-                choice.began = now + wait;
+                self.began = now + wait;
                 Some(wait)
             }
         }
@@ -256,7 +261,6 @@ impl<'j> Choice<'j> {
             picked,
             tried: TargetSet::NONE,
             attempts: 1,
-            began: forward.received.instant,
             method: if is_idempotent { Repeatable::Idempotent } else { Repeatable::NotIdempotent },
             deadline,
             revision: asked.revision,
@@ -275,7 +279,7 @@ fn tell(service: &Service, transition: Transition) {
 }
 
 /// Rounded up, and at least one.
-fn whole_secs(wait: Duration) -> u64 {
+pub(super) fn whole_secs(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 

@@ -7,6 +7,7 @@ mod failure;
 mod journey;
 mod kept_body;
 mod pool;
+mod queue;
 mod relay;
 mod send;
 mod tls;

@@ -18,6 +18,7 @@ use super::attempt::{Attempt, AttemptFailure, Consent, Deadlines, Upload};
 use super::dial::dial;
 use super::journey::{Journey, Stumble};
 use super::kept_body::{Kept, KeptBody};
+use super::queue::{Entry, enter};
 use super::relay::{Cut, Relayed};
 use crate::admit::Admitted;
 use crate::client::{Client, Progress};
@@ -81,11 +82,18 @@ pub(crate) async fn send(
         return Err(Rejection::BodyTooLarge);
     }
     let live = forward.worker.live(tenant.id, service.id);
-    let mut journey = Journey::begin(forward, &live, deadlines.total, record)?;
+    let (place, began) = match enter(forward, sides, &live, &deadlines).await? {
+        Entry::Open { place, at } => (place, at),
+        Entry::ClientGone => return Ok(Forwarded::Abandoned),
+    };
+    let mut journey = Journey::begin(forward, &live, began, deadlines.total, record)?;
     let kept_body = match journey.retries() {
         None => None,
         Some(rules) => match KeptBody::gather(forward, rules, sides, &deadlines).await? {
-            Kept::Whole(body) => Some(body),
+            Kept::Whole(body) => {
+                journey.begins_at(Instant::now());
+                Some(body)
+            }
             Kept::None => None,
             Kept::ClientGone => return Ok(Forwarded::Abandoned),
         },
@@ -102,7 +110,7 @@ pub(crate) async fn send(
             Connected::ClientGone => return Ok(Forwarded::Abandoned),
             Connected::Again(wait) => wait,
             Connected::Over(stream, connection) => {
-                let began = journey.attempt_began(connection, forward.received.instant);
+                let began = journey.attempt_began(connection);
                 let mut attempt = Attempt {
                     client: sides.client,
                     client_buffers: sides.client_buffers,
@@ -121,6 +129,9 @@ pub(crate) async fn send(
                     Ok(()) => {
                         let now = forward.worker.clock.now();
                         let stumble = Stumble::of(Sent::Something, attempt.upload, kept_body);
+                        if let Some(place) = place.as_ref().filter(|_| attempt.response.status < 500) {
+                            place.answered_in(now.instant.saturating_duration_since(began));
+                        }
                         match journey.answered(attempt.response, stumble, now.instant) {
                             None => return respond(forward, attempt, target, &deadlines, record, now).await,
                             Some(wait) => wait,

@@ -4,6 +4,7 @@
 //! Workers share [`ServiceLive`] and [`TargetLive`]; what is each worker's own is in [`LocalService`].
 
 mod local;
+mod queue;
 mod service;
 mod target;
 
@@ -18,6 +19,7 @@ use tollgate_core::snapshot::{Service, Snapshot};
 use tollgate_core::uptime::{Uptime, micros};
 
 pub(crate) use local::{Asked, LocalService, Picked};
+pub(crate) use queue::{Entered, Place};
 pub(crate) use service::ServiceLive;
 pub(crate) use target::TargetLive;
 

@@ -10,10 +10,12 @@ use tollgate_core::breaker::Breaker;
 use tollgate_core::resource::{TargetId, TenantId};
 
 use super::TargetLive;
+use super::queue::Queue;
 
 pub(crate) struct ServiceLive {
     pub tenant: TenantId,
     pub breaker: Breaker,
+    pub queue: Queue,
     /// Counts what changes who takes requests.
     epoch: AtomicU64,
     targets: Mutex<HashMap<TargetId, Arc<TargetLive>, RandomState>>,
@@ -21,7 +23,13 @@ pub(crate) struct ServiceLive {
 
 impl ServiceLive {
     pub fn new(tenant: TenantId) -> Self {
-        Self { tenant, breaker: Breaker::default(), epoch: AtomicU64::new(0), targets: Mutex::default() }
+        Self {
+            tenant,
+            breaker: Breaker::default(),
+            queue: Queue::default(),
+            epoch: AtomicU64::new(0),
+            targets: Mutex::default(),
+        }
     }
 
     /// Made where nothing was known yet.

@@ -138,6 +138,7 @@ impl ResourceVerb for Verb {
             "outlier",
             "retries",
             "health_check",
+            "channel",
         ],
     };
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use arc_swap::ArcSwap;
 use tollgate_admin::{ControlPlane, FirstStart, LiveTraffic, Settings};
 use tollgate_core::breaker::Reading;
+use tollgate_core::channel;
 use tollgate_core::health::TargetHealth;
 use tollgate_core::resource::{KeyId, ServiceId, TenantId};
 use tollgate_core::snapshot::Snapshot;
@@ -116,6 +117,10 @@ impl LiveTraffic for OfProxy {
 
     fn health(&self, tenant: TenantId, service: ServiceId) -> Option<Vec<TargetHealth>> {
         Some(self.proxy()?.health(tenant, service))
+    }
+
+    fn channel(&self, tenant: TenantId, service: ServiceId) -> Option<channel::Reading> {
+        self.proxy()?.channel(tenant, service)
     }
 
     fn check(&self, tenant: TenantId, service: ServiceId) -> Pin<Box<dyn Future<Output = ()> + Send>> {

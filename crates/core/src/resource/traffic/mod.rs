@@ -2,6 +2,7 @@
 
 mod balancer;
 mod breaker;
+mod channel;
 mod health_check;
 mod outlier;
 mod parts;
@@ -11,12 +12,14 @@ use serde::{Deserialize, Serialize};
 
 pub use balancer::{Algorithm, Balancer, BalancerDraft, HashOn, SlowStartDraft};
 pub use breaker::BreakerDraft;
+pub use channel::{AdaptiveDraft, ChannelDraft};
 pub use health_check::{HealthCheck, HealthCheckDraft};
 pub use outlier::OutlierDraft;
 pub use retries::{BackoffDraft, RetriesDraft};
 
 use crate::breaker::BreakerRules;
 use crate::cause::{CausePattern, Causes};
+use crate::channel::ChannelRules;
 use crate::outlier::OutlierRules;
 use crate::problem::Problems;
 use crate::retry::RetryRules;
@@ -30,6 +33,7 @@ pub struct Traffic {
     pub outlier: Setting<OutlierRules>,
     pub retries: Setting<RetryRules>,
     pub health_check: Setting<HealthCheck>,
+    pub channel: Setting<ChannelRules>,
 }
 
 /// What was not written is as it is usual for the service's number of targets.
@@ -50,6 +54,7 @@ impl Default for Traffic {
             outlier: Setting::Usual,
             retries: Setting::Usual,
             health_check: Setting::Usual,
+            channel: Setting::Usual,
         }
     }
 }
@@ -70,6 +75,8 @@ pub struct TrafficDraft {
     pub retries: Option<RetriesDraft>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheckDraft>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<ChannelDraft>,
 }
 
 impl TrafficDraft {
@@ -89,16 +96,18 @@ impl TrafficDraft {
         let retries = problems.check_nested("retries", retries);
         let check = self.health_check.as_ref().map_or_else(|| Ok(Setting::Usual), HealthCheckDraft::parse);
         let check = problems.check_nested("health_check", check);
-        let traffic = balancer.zip(failures).zip(breaker).zip(outlier).zip(retries).zip(check).map(
-            |(((((balancer, failures), breaker), outlier), retries), health_check)| Traffic {
-                balancer,
-                failures,
-                breaker,
-                outlier,
-                retries,
-                health_check,
-            },
-        );
+        let channel = self.channel.as_ref().map_or_else(|| Ok(Setting::Usual), ChannelDraft::parse);
+        let channel = problems.check_nested("channel", channel);
+        let traffic = balancer
+            .zip(failures)
+            .zip(breaker)
+            .zip(outlier)
+            .zip(retries)
+            .zip(check)
+            .zip(channel)
+            .map(|((((((balancer, failures), breaker), outlier), retries), health_check), channel)| {
+                Traffic { balancer, failures, breaker, outlier, retries, health_check, channel }
+            });
         problems.finish(traffic)
     }
 }
@@ -113,6 +122,7 @@ impl From<&Traffic> for TrafficDraft {
             outlier: traffic.outlier.written(OutlierDraft::off),
             retries: traffic.retries.written(RetriesDraft::off),
             health_check: traffic.health_check.written(HealthCheckDraft::off),
+            channel: traffic.channel.written(ChannelDraft::off),
         }
     }
 }
