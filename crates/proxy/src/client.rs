@@ -57,7 +57,7 @@ impl Client {
 
     /// Ready when the client has closed the connection behind what still waits in the socket. That stays
     /// there, so the socket itself reports nothing more.
-    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let closing = match &mut self.closing {
             Some(closing) => closing,
             none => match self.stream.duplicate() {

@@ -23,6 +23,7 @@ use crate::access_log::AccessLogger;
 use crate::forward::{RootsError, client_config};
 use crate::gateway::Gateway;
 use crate::health;
+use crate::live::ServiceLive;
 use crate::settings::{AccessLog, Settings};
 use crate::worker::{self, Phase};
 
@@ -151,6 +152,16 @@ impl Proxy {
         let snapshot = self.gateway.snapshot.load();
         let rules = snapshot.tenant_by_id(tenant)?.service_by_id(service)?.channel()?;
         Some(self.gateway.live.service(tenant, service).queue.read(rules))
+    }
+
+    /// The same of every service that has had requests and a bound of them.
+    pub fn channels(&self) -> Vec<(ServiceId, channel::Reading)> {
+        let snapshot = self.gateway.snapshot.load();
+        let read = |(id, live): (ServiceId, Arc<ServiceLive>)| {
+            let rules = snapshot.tenant_by_id(live.tenant)?.service_by_id(id)?.channel()?;
+            Some((id, live.queue.read(rules)))
+        };
+        self.gateway.live.each().into_iter().filter_map(read).collect()
     }
 
     /// Asks all of a service's targets now whether they are well. What comes of it is in [`Proxy::health`] then.

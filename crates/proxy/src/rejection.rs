@@ -61,6 +61,10 @@ pub(crate) enum Rejection {
     ChannelFull {
         retry_after_secs: u64,
     },
+    /// The service had no place for the request in time.
+    QueuedTooLong {
+        retry_after_secs: u64,
+    },
     Upstream(UpstreamFailure),
 }
 
@@ -242,6 +246,15 @@ impl Rejection {
                 proxy_error: Some("connection_limit_reached"),
                 retry_after_secs: Some(*retry_after_secs),
                 ..plain(503, Gateway, "The service has all the requests it may have, and too many wait")
+            },
+            Self::QueuedTooLong { retry_after_secs } => Appearance {
+                proxy_error: Some("connection_limit_reached"),
+                retry_after_secs: Some(*retry_after_secs),
+                ..plain(
+                    503,
+                    Gateway,
+                    "The service has all the requests it may have, and the wait was too long",
+                )
             },
             Self::Upstream(failure) => {
                 let (status, message, proxy_error) = failure.appearance();

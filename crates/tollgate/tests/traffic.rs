@@ -6,6 +6,7 @@ mod harness;
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
+use std::time::Duration;
 
 use harness::{EchoUpstream, Echoed, Gate, Gateway, Nginx, ScriptedUpstream, Step, Tenant, eventually};
 use serde_json::{Value, json};
@@ -314,6 +315,8 @@ fn what_cannot_be_is_refused_with_its_field() {
         (json!({ "breaker": { "failures": 0 } }), "breaker.failures"),
         (json!({ "outlier": { "ejection": "1h", "longest_ejection": "1m" } }), "outlier.longest_ejection"),
         (json!({ "retries": { "on": ["sometimes"] } }), "retries.on[0]"),
+        (json!({ "channel": { "concurrency": 0 } }), "channel.concurrency"),
+        (json!({ "channel": { "concurrency": 2, "adaptive": {} } }), "channel.concurrency"),
         (json!({ "targets": [{ "url": "http://h", "weight": 0 }] }), "targets[0].weight"),
         (json!({ "targets": [], "balancer": { "algorithm": "hash", "hash_on": "key" } }), "targets"),
     ] {
@@ -435,87 +438,25 @@ fn the_example_of_balancing_is_one_that_can_be_applied() {
     assert_eq!(again, "tenants: 1 unchanged\nservices: 1 unchanged\nkeys: 1 unchanged\n");
 }
 
-/// An upstream that holds every request until the gate opens, and the service with this channel to it.
-fn channelled(gate: &Gate, channel: &Value) -> (Gateway, ScriptedUpstream, Tenant) {
-    let steps = [vec![Step::Await(gate.clone())], Step::respond("200 OK", "at last")].concat();
-    let held = ScriptedUpstream::script(steps);
-    let gateway = Gateway::builder().arg("--workers").arg("2").start();
-    let (tenant, _) = expose(&gateway, &[held.url()], &json!({ "channel": channel }));
-    (gateway, held, tenant)
-}
-
-fn sending(gateway: &Gateway, path: &str, key: &str) -> harness::RawClient {
-    let mut client = gateway.client();
-    client.send(format!("GET /acme/api/{path} HTTP/1.1\r\nHost: g\r\nX-API-Key: {key}\r\n\r\n"));
-    client
-}
-
-#[track_caller]
-fn await_channel(gateway: &Gateway, in_flight: u32, queued: u32) {
-    eventually("the requests to be in the channel", || {
-        let channel = &health(gateway)["channel"];
-        channel["in_flight"] == in_flight && channel["queued"] == queued
-    });
-}
-
 #[test]
-fn so_many_requests_at_once_then_so_many_wait_then_none_is_let_in() {
-    let gate = Gate::new();
-    let channel = json!({ "concurrency": 2, "queue": 3, "longest_wait": "1m" });
-    let (gateway, held, tenant) = channelled(&gate, &channel);
-    let key = tenant.unlimited_key();
-    let mut waiting: Vec<_> = (0..5).map(|_| sending(&gateway, "early", &key)).collect();
-    await_channel(&gateway, 2, 3);
-    let refused = get(&gateway, &key).expect(503);
-    assert_eq!(refused.header("Proxy-Status"), Some("tollgate; error=connection_limit_reached"));
-    assert!(refused.header("Retry-After").is_some());
-    assert_eq!(held.requests().len(), 2);
-    // One that leaves makes room.
-    drop(waiting.pop());
-    await_channel(&gateway, 2, 2);
-    gate.open();
-    for client in &mut waiting {
-        client.read_response().expect(200);
-    }
-    await_channel(&gateway, 0, 0);
-}
-
-#[test]
-fn a_noisy_key_makes_way_for_a_quiet_one() {
-    let gate = Gate::new();
-    let channel = json!({ "concurrency": 1, "queue": 3, "longest_wait": "1m" });
-    let (gateway, _held, tenant) = channelled(&gate, &channel);
-    let [noisy, quiet] = [(); 2].map(|()| tenant.unlimited_key());
-    let mut waiting: Vec<_> = (0..4).map(|_| sending(&gateway, "noisy", &noisy)).collect();
-    await_channel(&gateway, 1, 3);
-    let mut client = sending(&gateway, "quiet", &quiet);
-    gateway.await_logged(|line| line["status"] == 503 && line["path"] == "/acme/api/noisy");
-    gate.open();
-    client.read_response().expect(200);
-    let statuses: Vec<_> = waiting.iter_mut().map(|client| client.read_response().status).collect();
-    assert_eq!(statuses.iter().filter(|&&status| status == 503).count(), 1, "{statuses:?}");
-}
-
-#[test]
-fn who_has_waited_long_enough_is_told_so() {
-    let gate = Gate::new();
-    let (gateway, held, tenant) = channelled(&gate, &json!({ "concurrency": 1, "longest_wait": "300ms" }));
-    let key = tenant.unlimited_key();
-    let mut first = sending(&gateway, "first", &key);
-    eventually("the request at the target", || held.requests().len() == 1);
-    get(&gateway, &key).expect(503);
-    gate.open();
-    first.read_response().expect(200);
-    get(&gateway, &key).expect(200);
-}
-
-#[test]
-fn an_adaptive_limit_lets_requests_through() {
-    let gate = Gate::new();
-    gate.open();
-    let (gateway, _held, tenant) = channelled(&gate, &json!({ "adaptive": {} }));
-    let key = tenant.unlimited_key();
-    for _ in 0..30 {
+fn a_slow_client_is_not_held_against_the_target() {
+    let quick = ScriptedUpstream::responding("quick");
+    let slow_steps =
+        [vec![Step::Pause(Duration::from_millis(300))], Step::respond("200 OK", "slow")].concat();
+    let slow = ScriptedUpstream::script(slow_steps);
+    let gateway = with_one_worker();
+    let (_, key) =
+        expose(&gateway, &[slow.url(), quick.url()], &json!({ "balancer": { "algorithm": "latency" } }));
+    for _ in 0..2 {
         get(&gateway, &key).expect(200);
     }
+    assert_eq!((slow.requests().len(), quick.requests().len()), (1, 1), "who is not known is tried");
+    let mut client = gateway.client();
+    client
+        .send(format!("PUT /acme/api HTTP/1.1\r\nHost: g\r\nX-API-Key: {key}\r\nContent-Length: 4\r\n\r\n"));
+    // The time itself is what is tested: longer than the slow target takes.
+    std::thread::sleep(Duration::from_millis(900));
+    client.send("body");
+    assert_eq!(client.read_response().expect(200).text(), "quick");
+    assert_eq!(get(&gateway, &key).expect(200).text(), "quick");
 }

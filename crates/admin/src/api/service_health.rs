@@ -48,6 +48,8 @@ pub struct ChannelView {
     in_flight: u32,
     /// Those that wait for a place.
     queued: u32,
+    /// Refused since the process has started.
+    refused: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -103,8 +105,12 @@ impl ServiceHealthView {
         let status = HealthStatus::of_all(&targets);
         let channel =
             plane.0.traffic.as_ref().and_then(|traffic| traffic.channel(service.tenant, service.id));
-        let channel =
-            channel.map(|Reading { limit, in_flight, queued }| ChannelView { limit, in_flight, queued });
+        let channel = channel.map(|Reading { limit, in_flight, queued, refused }| ChannelView {
+            limit,
+            in_flight,
+            queued,
+            refused,
+        });
         Self { id: service.id.to_string(), service: service.slug.to_string(), status, channel, targets }
     }
 }

@@ -30,6 +30,8 @@ pub struct Reading {
     pub limit: u32,
     pub in_flight: u32,
     pub queued: u32,
+    /// Refused so far: there was no room to wait, or no place in time.
+    pub refused: u64,
 }
 
 /// Most requests at once.

@@ -53,6 +53,7 @@ pub struct Full {
 pub struct Channel {
     in_flight: u32,
     queued: u32,
+    refused: u64,
     last_ticket: u64,
     flows: HashMap<Flow, Waiting, RandomState>,
     /// The flows that wait, each once: the first has its turn.
@@ -84,7 +85,8 @@ impl Channel {
     }
 
     pub fn read(&self, rules: &ChannelRules) -> Reading {
-        Reading { limit: self.limit(rules), in_flight: self.in_flight, queued: self.queued }
+        let &Self { in_flight, queued, refused, .. } = self;
+        Reading { limit: self.limit(rules), in_flight, queued, refused }
     }
 
     pub fn limit(&self, rules: &ChannelRules) -> u32 {
@@ -104,6 +106,7 @@ impl Channel {
         let full = Full { retry_after: self.retry_after(rules) };
         let mut evicted = None;
         if self.queued >= rules.most_queued {
+            self.refused += 1;
             let own = self.flows.get(&flow).map_or(0, |waiting| waiting.requests.len());
             match self.evict_from_longest(own) {
                 Some(ticket) => evicted = Some((ticket, full)),
@@ -186,8 +189,14 @@ impl Channel {
         }
     }
 
+    /// Refuses a request that has waited long enough; it gives up besides.
+    pub fn refuse_late(&mut self, rules: &ChannelRules) -> Full {
+        self.refused += 1;
+        Full { retry_after: self.retry_after(rules) }
+    }
+
     /// How long a request that comes now would have to wait, from how long places are held.
-    pub fn retry_after(&self, rules: &ChannelRules) -> Duration {
+    fn retry_after(&self, rules: &ChannelRules) -> Duration {
         let ahead = f64::from(self.queued + 1) / f64::from(self.limit(rules).max(1));
         Duration::from_secs_f64(ahead * self.mean_micros / 1e6).min(LONGEST_RETRY_AFTER)
     }

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tollgate_core::channel::{ChannelRules, Flow, Full};
 
@@ -58,16 +58,24 @@ async fn wait<'q>(
                 called.map(|place| Entry::Open { place: Some(place), at: Instant::now() }).map_err(refused),
             );
         }
-        // With a body on its way, reading would take it; its end shows when it is read.
-        if !has_body && sides.client.poll_gone(cx, sides.client_buffers).is_ready() {
+        // Of a body on its way nothing is read before there is somewhere to send it.
+        let gone = if has_body {
+            sides.client.poll_closed(cx)
+        } else {
+            sides.client.poll_gone(cx, sides.client_buffers)
+        };
+        if gone.is_ready() {
             return Poll::Ready(Ok(Entry::ClientGone));
         }
-        sides.client.watchdog.poll_past(cx, deadline).map(|()| Err(refused(queue.full(rules))))
+        sides.client.watchdog.poll_past(cx, deadline).map(|()| {
+            let Full { retry_after } = queue.refuse_late(rules);
+            Err(Rejection::QueuedTooLong { retry_after_secs: whole_secs(retry_after) })
+        })
     })
     .await
 }
 
 fn refused(full: Full) -> Rejection {
     let Full { retry_after } = full;
-    Rejection::ChannelFull { retry_after_secs: whole_secs(retry_after.max(Duration::from_secs(1))) }
+    Rejection::ChannelFull { retry_after_secs: whole_secs(retry_after) }
 }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use tollgate_core::cause::Cause;
 use tollgate_core::resource::HeaderName;
 use tollgate_core::retry::{self, BodyRead, Connection, FailedAttempt, Repeatable, Sent};
 use tollgate_core::snapshot::{Service, Snapshot, Target};
@@ -19,7 +20,7 @@ use super::dial::dial;
 use super::journey::{Journey, Stumble};
 use super::kept_body::{Kept, KeptBody};
 use super::queue::{Entry, enter};
-use super::relay::{Cut, Relayed};
+use super::relay::{Cut, Held, Relayed};
 use crate::admit::Admitted;
 use crate::client::{Client, Progress};
 use crate::clock::Moment;
@@ -70,33 +71,19 @@ pub(crate) async fn send(
     sides: &mut Sides<'_>,
     record: &mut Record<'_>,
 ) -> Result<Forwarded, Rejection> {
-    let Selected { tenant, service, route, .. } = *forward.selected;
+    let Selected { tenant, service, .. } = *forward.selected;
     let deadlines = deadlines(forward);
-    let most_body_bytes = route
-        .and_then(|route| route.rules.max_body_bytes)
-        .or(service.max_body_bytes)
-        .or(forward.worker.gateway.settings.limits.max_body_bytes);
-    if let (BodyLength::Exact(length), Some(most)) = (forward.request.body, most_body_bytes)
-        && length > most
-    {
-        return Err(Rejection::BodyTooLarge);
-    }
+    let most_body_bytes = most_body_bytes(forward)?;
     let live = forward.worker.live(tenant.id, service.id);
     let (place, began) = match enter(forward, sides, &live, &deadlines).await? {
         Entry::Open { place, at } => (place, at),
         Entry::ClientGone => return Ok(Forwarded::Abandoned),
     };
     let mut journey = Journey::begin(forward, &live, began, deadlines.total, record)?;
-    let kept_body = match journey.retries() {
-        None => None,
-        Some(rules) => match KeptBody::gather(forward, rules, sides, &deadlines).await? {
-            Kept::Whole(body) => {
-                journey.begins_at(Instant::now());
-                Some(body)
-            }
-            Kept::None => None,
-            Kept::ClientGone => return Ok(Forwarded::Abandoned),
-        },
+    let kept_body = match keep_body(forward, sides, &mut journey, &deadlines).await? {
+        Kept::Whole(body) => Some(body),
+        Kept::None => None,
+        Kept::ClientGone => return Ok(Forwarded::Abandoned),
     };
     let kept_body = kept_body.as_ref();
     let new_upload = || Pump::new(forward.request.body, forward.request.body, most_body_bytes);
@@ -133,7 +120,11 @@ pub(crate) async fn send(
                             place.answered_in(now.instant.saturating_duration_since(began));
                         }
                         match journey.answered(attempt.response, stumble, now.instant) {
-                            None => return respond(forward, attempt, target, &deadlines, record, now).await,
+                            None => {
+                                let held = Held { admitted: forward.admitted, place: place.as_ref() };
+                                return respond(forward, attempt, target, &held, &deadlines, record, now)
+                                    .await;
+                            }
                             Some(wait) => wait,
                         }
                     }
@@ -154,8 +145,12 @@ pub(crate) async fn send(
                         }
                         let sent = if failed.bytes_sent == 0 { Sent::Nothing } else { Sent::Something };
                         let cause = failure.cause().filter(|_| !client_was_awaited(&failure, &attempt));
-                        let stumble = Stumble::of(sent, &upload, kept_body);
-                        let wait = journey.failed(cause, stumble, Instant::now());
+                        let (stumble, now) = (Stumble::of(sent, &upload, kept_body), Instant::now());
+                        // That it took so long at least is worth knowing.
+                        if let Some(place) = place.as_ref().filter(|_| cause == Some(Cause::Timeout)) {
+                            place.answered_in(now.saturating_duration_since(began));
+                        }
+                        let wait = journey.failed(cause, stumble, now);
                         wait.ok_or(Rejection::Upstream(failure))?
                     }
                 }
@@ -173,6 +168,36 @@ pub(crate) async fn send(
         write_head(forward, sides, journey.target());
         pooled = check_out(forward, journey.target());
     }
+}
+
+/// Largest body that the request may have, unless it says by itself that its own is larger.
+fn most_body_bytes(forward: &Forward<'_, '_>) -> Result<Option<u64>, Rejection> {
+    let Selected { service, route, .. } = *forward.selected;
+    let most = route.and_then(|route| route.rules.max_body_bytes).or(service.max_body_bytes).or(forward
+        .worker
+        .gateway
+        .settings
+        .limits
+        .max_body_bytes);
+    match (forward.request.body, most) {
+        (BodyLength::Exact(length), Some(most)) if length > most => Err(Rejection::BodyTooLarge),
+        (_, most) => Ok(most),
+    }
+}
+
+/// The body, where the request may go out again and it has to be there for that.
+async fn keep_body(
+    forward: &Forward<'_, '_>,
+    sides: &mut Sides<'_>,
+    journey: &mut Journey<'_>,
+    deadlines: &Deadlines,
+) -> Result<Kept, Rejection> {
+    let Some(rules) = journey.retries() else { return Ok(Kept::None) };
+    let kept = KeptBody::gather(forward, rules, sides, deadlines).await?;
+    if let Kept::Whole(_) = kept {
+        journey.begins_at(Instant::now());
+    }
+    Ok(kept)
 }
 
 /// Whether the time was over while the client had not sent its body: that says nothing of the target.
@@ -331,6 +356,7 @@ async fn respond(
     forward: &Forward<'_, '_>,
     mut attempt: Attempt<'_>,
     target: &Target,
+    held: &Held<'_, '_, '_>,
     deadlines: &Deadlines,
     record: &mut Record<'_>,
     began: Moment,
@@ -353,7 +379,7 @@ async fn respond(
     record.status = Some(attempt.response.status);
     attempt.client.progress = Progress::Answering;
     let mut download = Pump::new(from, to, None).hiding(hidden_field(forward.selected.service));
-    let (relayed, ended) = attempt.relay(&mut download, forward.admitted, deadlines, began.instant).await;
+    let (relayed, ended) = attempt.relay(&mut download, held, deadlines, began.instant).await;
     record.body_bytes = download.moved_bytes();
     record.ended = Some(forward.worker.clock.note(ended));
     let reusable =

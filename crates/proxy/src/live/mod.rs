@@ -50,6 +50,11 @@ impl Live {
         self.services.lock().get(&service).cloned()
     }
 
+    /// Every service of which something is known.
+    pub fn each(&self) -> Vec<(ServiceId, Arc<ServiceLive>)> {
+        self.services.lock().iter().map(|(&id, live)| (id, Arc::clone(live))).collect()
+    }
+
     /// Drops what is known of services and targets that are gone.
     pub fn forget(&self, snapshot: &Snapshot) {
         self.services.lock().retain(|&id, live| match find(snapshot, live.tenant, id) {

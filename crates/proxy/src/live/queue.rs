@@ -40,6 +40,7 @@ pub(crate) struct Place<'q> {
     rules: &'q ChannelRules,
     since: Instant,
     latency: Cell<Option<Duration>>,
+    is_held: Cell<bool>,
 }
 
 /// One of the requests that wait. Dropped, it waits no longer.
@@ -85,8 +86,8 @@ impl Queue {
     }
 
     /// What a request is told that has waited long enough.
-    pub fn full(&self, rules: &ChannelRules) -> Full {
-        Full { retry_after: self.0.lock().channel.retry_after(rules) }
+    pub fn refuse_late(&self, rules: &ChannelRules) -> Full {
+        self.0.lock().channel.refuse_late(rules)
     }
 }
 
@@ -104,20 +105,28 @@ impl State {
 
 impl<'q> Place<'q> {
     fn new(queue: &'q Queue, rules: &'q ChannelRules) -> Self {
-        Self { queue, rules, since: Instant::now(), latency: Cell::default() }
+        Self { queue, rules, since: Instant::now(), latency: Cell::default(), is_held: Cell::new(true) }
     }
 
     /// How long the service took to answer: what an adaptive limit learns from.
     pub fn answered_in(&self, latency: Duration) {
         self.latency.set(Some(latency));
     }
+
+    /// Gives it to the next that waits, once.
+    pub fn release(&self) {
+        if !self.is_held.replace(false) {
+            return;
+        }
+        let mut state = self.queue.0.lock();
+        state.channel.leave(self.since.elapsed(), self.latency.get(), self.rules);
+        state.call(self.rules);
+    }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let mut state = self.queue.0.lock();
-        state.channel.leave(self.since.elapsed(), self.latency.get(), self.rules);
-        state.call(self.rules);
+        self.release();
     }
 }
 

@@ -17,7 +17,7 @@ use tollgate_proxy::{Proxy, Shared};
 use tollgate_store::Store;
 
 use super::data_dir::{DataDir, DatabaseFile};
-use super::metrics;
+use super::{load_metrics, metrics};
 use crate::config::{ADMIN_TOKEN, Config};
 
 pub struct Control {
@@ -46,6 +46,7 @@ impl Control {
         let counters = Arc::new(LocalCounters::new());
         let proxy = ProxyCell::default();
         let (used, traffic) = (Arc::clone(&proxy), OfProxy(Arc::clone(&proxy)));
+        let carried = OfProxy(Arc::clone(&proxy));
         let counting = Arc::new(OnceLock::new());
         let measured: Arc<OnceLock<Arc<Counters>>> = Arc::clone(&counting);
         let settings = Settings {
@@ -56,7 +57,11 @@ impl Control {
             admin_token: config.admin_token.as_ref().map(|token| token.as_str().to_owned()),
             last_used: Some(Box::new(move || last_used(&used))),
             metrics: Some(Box::new(move || {
-                measured.get().map_or_else(String::new, |counters| metrics::text(counters))
+                let mut text = measured.get().map_or_else(String::new, |counters| metrics::text(counters));
+                if let Some(proxy) = carried.proxy() {
+                    load_metrics::push(&mut text, &proxy);
+                }
+                text
             })),
             traffic: Some(Box::new(traffic)),
         };

@@ -1,0 +1,39 @@
+//! What the proxy of this process carries, in Prometheus' text format. Services are named by their ids: monitoring asks
+//! without a token, and names are their tenants'.
+
+use std::fmt::Write as _;
+
+use tollgate_core::channel::Reading;
+use tollgate_proxy::Proxy;
+
+pub fn push(text: &mut String, proxy: &Proxy) {
+    let channels = proxy.channels();
+    let mut push = |name: &str, kind: &str, help: &str, value: fn(&Reading) -> u64| {
+        if !channels.is_empty() {
+            begin(text, name, kind, help);
+        }
+        for (service, reading) in &channels {
+            let (service, value) = (service.0, value(reading));
+            let _infallible = writeln!(text, "{name}{{service=\"{service}\"}} {value}");
+        }
+    };
+    push("tollgate_channel_limit", "gauge", "Most requests of a service at once, as it is now.", |channel| {
+        channel.limit.into()
+    });
+    push("tollgate_channel_in_flight", "gauge", "Requests that a service with a channel has.", |channel| {
+        channel.in_flight.into()
+    });
+    push("tollgate_channel_queued", "gauge", "Requests that wait for a place.", |channel| {
+        channel.queued.into()
+    });
+    push(
+        "tollgate_channel_refused_total",
+        "counter",
+        "Requests for which there was none in time.",
+        |channel| channel.refused,
+    );
+}
+
+fn begin(text: &mut String, name: &str, kind: &str, help: &str) {
+    let _infallible = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+}
