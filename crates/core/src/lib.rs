@@ -10,6 +10,7 @@ pub mod credential;
 pub mod draws;
 pub mod feed;
 pub mod health;
+pub mod hedge;
 pub mod limit;
 pub mod outlier;
 pub mod problem;

@@ -164,6 +164,12 @@ impl Proxy {
         self.gateway.live.each().into_iter().filter_map(read).collect()
     }
 
+    /// Second copies that went out for late requests, and those that answered first, of every service that had any.
+    pub fn hedges(&self) -> Vec<(ServiceId, (u64, u64))> {
+        let counts = self.gateway.live.each().into_iter().map(|(id, live)| (id, live.hedges.read()));
+        counts.filter(|(_, (sent, _))| *sent > 0).collect()
+    }
+
     /// Asks all of a service's targets now whether they are well. What comes of it is in [`Proxy::health`] then.
     pub fn check(&self, tenant: TenantId, service: ServiceId) -> impl Future<Output = ()> + Send + use<> {
         let gateway = Arc::clone(&self.gateway);

@@ -22,7 +22,7 @@ use crate::live::LocalService;
 use crate::message::TimeTexts;
 use crate::session::{Session, SessionGuard};
 use crate::token::VerifiedTokens;
-use crate::wire::SpareBuffers;
+use crate::wire::{Buffers, SpareBuffers};
 
 /// Log lines leave the worker when this many bytes have gathered, and at every tick.
 const LOG_BLOCK_BYTES: usize = 128 * 1_024;
@@ -115,6 +115,10 @@ impl Worker {
 
     pub fn new_session(&self) -> Session {
         Session::new(&self.spare_buffers)
+    }
+
+    pub fn new_buffers(&self) -> Buffers {
+        Buffers::new(&self.spare_buffers)
     }
 
     pub fn take_back(&self, mut session: Box<Session>) {

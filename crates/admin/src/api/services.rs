@@ -5,9 +5,9 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use tollgate_core::balance::Duty;
 use tollgate_core::resource::{
-    AnonymousDraft, BalancerDraft, BreakerDraft, ChannelDraft, HealthCheckDraft, JwtIssuerDraft, LimitDraft,
-    OutlierDraft, RetriesDraft, RuleDraft, Service, ServiceDraft, ServiceId, ServiceLimits,
-    ServiceLimitsDraft, ServiceSlug, Target, TimeoutsDraft, Traffic, TrafficDraft,
+    AnonymousDraft, BalancerDraft, BreakerDraft, ChannelDraft, HealthCheckDraft, HedgingDraft,
+    JwtIssuerDraft, LimitDraft, OutlierDraft, RetriesDraft, RuleDraft, Service, ServiceDraft, ServiceId,
+    ServiceLimits, ServiceLimitsDraft, ServiceSlug, Target, TimeoutsDraft, Traffic, TrafficDraft,
 };
 use tollgate_store::{Read, Stored};
 use utoipa::ToSchema;
@@ -79,13 +79,14 @@ pub struct TrafficView {
     retries: Option<RetriesDraft>,
     health_check: Option<HealthCheckDraft>,
     channel: Option<ChannelDraft>,
+    hedging: Option<HedgingDraft>,
 }
 
 impl From<&Traffic> for TrafficView {
     fn from(traffic: &Traffic) -> Self {
-        let TrafficDraft { balancer, failure_on, breaker, outlier, retries, health_check, channel } =
+        let TrafficDraft { balancer, failure_on, breaker, outlier, retries, health_check, channel, hedging } =
             TrafficDraft::from(traffic);
-        Self { balancer, failure_on, breaker, outlier, retries, health_check, channel }
+        Self { balancer, failure_on, breaker, outlier, retries, health_check, channel, hedging }
     }
 }
 

@@ -99,8 +99,7 @@ impl Channel {
     }
 
     pub fn arrive(&mut self, flow: Flow, cost: u32, rules: &ChannelRules, now: Uptime) -> Arrived {
-        if self.in_flight < self.limit(rules) && self.queued == 0 {
-            self.in_flight += 1;
+        if self.take_spare(rules) {
             return Arrived::Go;
         }
         let full = Full { retry_after: self.retry_after(rules) };
@@ -122,6 +121,15 @@ impl Channel {
         waiting.requests.push_back((ticket, cost.max(1)));
         self.queued += 1;
         Arrived::Queued { ticket, until: now.after(rules.longest_wait), evicted }
+    }
+
+    /// A place that nobody waits for, if there is one.
+    pub fn take_spare(&mut self, rules: &ChannelRules) -> bool {
+        let is_spare = self.in_flight < self.limit(rules) && self.queued == 0;
+        if is_spare {
+            self.in_flight += 1;
+        }
+        is_spare
     }
 
     /// A request has ended. `latency` is that of a success: it is what an adaptive limit learns from.

@@ -55,8 +55,8 @@ pub(crate) use text::parsed;
 pub use time_zone::{TimeZone, UnknownTimeZone};
 pub use traffic::{
     AdaptiveDraft, Algorithm as BalancerAlgorithm, BackoffDraft, Balancer, BalancerDraft, BreakerDraft,
-    ChannelDraft, HashOn, HealthCheck, HealthCheckDraft, OutlierDraft, RetriesDraft, Setting, SlowStartDraft,
-    Traffic, TrafficDraft,
+    ChannelDraft, HashOn, HealthCheck, HealthCheckDraft, HedgingDraft, OutlierDraft, RetriesDraft, Setting,
+    SlowStartDraft, Traffic, TrafficDraft,
 };
 pub use url::{BadUrl, BaseUrl, Host, Scheme};
 pub use user::{Role, UserDraft, UserSpec, Username};

@@ -4,6 +4,7 @@ use crate::balance::{Duty, Ring, SlowStart};
 use crate::breaker::BreakerRules;
 use crate::cause::Causes;
 use crate::channel::ChannelRules;
+use crate::hedge::HedgeRules;
 use crate::outlier::OutlierRules;
 use crate::resource::{self, BalancerAlgorithm, HashOn, HealthCheck, Setting};
 use crate::retry::RetryRules;
@@ -19,6 +20,7 @@ pub struct Traffic {
     pub retries: Option<RetryRules>,
     pub health_check: Option<HealthCheck>,
     pub channel: Option<ChannelRules>,
+    pub hedging: Option<HedgeRules>,
 }
 
 #[derive(Debug, Clone)]
@@ -53,6 +55,10 @@ impl Traffic {
             health_check: match &written.health_check {
                 Setting::Usual | Setting::Off => None,
                 Setting::On(check) => Some(check.clone()),
+            },
+            hedging: match written.hedging {
+                Setting::Usual | Setting::Off => None,
+                Setting::On(rules) => Some(rules),
             },
             channel: match written.channel {
                 Setting::Usual | Setting::Off => None,

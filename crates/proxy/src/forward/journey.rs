@@ -3,6 +3,8 @@
 //!
 //! A service with one target of which nothing was written asks its breaker and no more.
 
+mod hedging;
+
 use std::time::{Duration, Instant};
 
 use tollgate_core::balance::TargetSet;
@@ -13,6 +15,8 @@ use tollgate_core::retry::{Again, Connection, Elsewhere, Failed, Repeatable, Rep
 use tollgate_core::snapshot::{Picking, Service, Target, Traffic};
 use tollgate_core::uptime::Uptime;
 use tollgate_http1::ResponseHead;
+
+pub(super) use hedging::Hedged;
 
 use super::affinity::key_of;
 use super::kept_body::KeptBody;
@@ -162,7 +166,12 @@ impl<'j> Journey<'j> {
 
     fn note_at_target(&self, outcome: Outcome, now: Instant) {
         let Stage::Picked(choice) = &self.stage else { return };
-        let (target, took) = (choice.picked.live(), now.saturating_duration_since(self.began));
+        self.note_at(&choice.picked, self.began, outcome, now);
+    }
+
+    fn note_at(&self, picked: &Picked<'_>, began: Instant, outcome: Outcome, now: Instant) {
+        let Stage::Picked(choice) = &self.stage else { return };
+        let (target, took) = (picked.live(), now.saturating_duration_since(began));
         let now = self.worker.gateway.live.uptime(now);
         match (&choice.traffic.picking, outcome) {
             (Picking::LowestLatency, Outcome::Success) => target.load().latency.observe(took, now),
@@ -172,7 +181,7 @@ impl<'j> Journey<'j> {
         let Some(rules) = &choice.traffic.outlier else { return };
         if let Some(Ejection { until, reason }) = target.note(outcome, rules, now) {
             self.live.shared.targets_changed();
-            let (service, authority) = (self.service.slug.as_str(), choice.picked.target.authority.as_str());
+            let (service, authority) = (self.service.slug.as_str(), picked.target.authority.as_str());
             let seconds = until.since(now).as_secs();
             tracing::warn!(service, target = authority, ?reason, seconds, "a target is left out: it fails");
         }

@@ -4,6 +4,7 @@ mod affinity;
 mod attempt;
 mod dial;
 mod failure;
+mod hedge;
 mod journey;
 mod kept_body;
 mod pool;

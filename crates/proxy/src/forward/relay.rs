@@ -2,7 +2,9 @@
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use tollgate_core::cause::Cause;
 
 use super::attempt::{Attempt, Deadlines, Upload};
 use crate::admit::Admitted;
@@ -35,6 +37,20 @@ pub(super) struct Held<'h, 's, 'q> {
 }
 
 impl Held<'_, '_, '_> {
+    /// An adaptive limit learns from how long the service took.
+    pub fn note_answer(&self, status: u16, took: Duration) {
+        if let Some(place) = self.place.filter(|_| status < 500) {
+            place.answered_in(took);
+        }
+    }
+
+    /// That it took so long at least is worth knowing as well.
+    pub fn note_failure(&self, cause: Option<Cause>, took: Duration) {
+        if let Some(place) = self.place.filter(|_| cause == Some(Cause::Timeout)) {
+            place.answered_in(took);
+        }
+    }
+
     fn release(&self) {
         self.admitted.release();
         if let Some(place) = self.place {

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use tollgate_core::cause::Cause;
 use tollgate_core::resource::HeaderName;
 use tollgate_core::retry::{self, BodyRead, Connection, FailedAttempt, Repeatable, Sent};
 use tollgate_core::snapshot::{Service, Snapshot, Target};
@@ -17,6 +16,7 @@ use tollgate_http1::{
 use super::UpstreamFailure;
 use super::attempt::{Attempt, AttemptFailure, Consent, Deadlines, Upload};
 use super::dial::dial;
+use super::hedge;
 use super::journey::{Journey, Stumble};
 use super::kept_body::{Kept, KeptBody};
 use super::queue::{Entry, enter};
@@ -86,6 +86,7 @@ pub(crate) async fn send(
         Kept::ClientGone => return Ok(Forwarded::Abandoned),
     };
     let kept_body = kept_body.as_ref();
+    let held = Held { admitted: forward.admitted, place: place.as_ref() };
     let new_upload = || Pump::new(forward.request.body, forward.request.body, most_body_bytes);
     let mut upload = new_upload();
     write_head(forward, sides, journey.target());
@@ -112,16 +113,18 @@ pub(crate) async fn send(
                     limits: forward.worker.gateway.settings.limits.head,
                     hidden: hidden_field(service),
                 };
-                match attempt.response_head(&deadlines, began).await {
+                let head = hedge::response_head(forward, &mut attempt, &mut journey, &deadlines, began);
+                match head.await {
                     Ok(()) => {
                         let now = forward.worker.clock.now();
                         let stumble = Stumble::of(Sent::Something, attempt.upload, kept_body);
-                        if let Some(place) = place.as_ref().filter(|_| attempt.response.status < 500) {
-                            place.answered_in(now.instant.saturating_duration_since(began));
-                        }
+                        held.note_answer(
+                            attempt.response.status,
+                            now.instant.saturating_duration_since(began),
+                        );
                         match journey.answered(attempt.response, stumble, now.instant) {
                             None => {
-                                let held = Held { admitted: forward.admitted, place: place.as_ref() };
+                                let target = journey.target();
                                 return respond(forward, attempt, target, &held, &deadlines, record, now)
                                     .await;
                             }
@@ -146,10 +149,7 @@ pub(crate) async fn send(
                         let sent = if failed.bytes_sent == 0 { Sent::Nothing } else { Sent::Something };
                         let cause = failure.cause().filter(|_| !client_was_awaited(&failure, &attempt));
                         let (stumble, now) = (Stumble::of(sent, &upload, kept_body), Instant::now());
-                        // That it took so long at least is worth knowing.
-                        if let Some(place) = place.as_ref().filter(|_| cause == Some(Cause::Timeout)) {
-                            place.answered_in(now.saturating_duration_since(began));
-                        }
+                        held.note_failure(cause, now.saturating_duration_since(began));
                         let wait = journey.failed(cause, stumble, now);
                         wait.ok_or(Rejection::Upstream(failure))?
                     }
@@ -207,7 +207,7 @@ fn client_was_awaited(failure: &UpstreamFailure, attempt: &Attempt<'_>) -> bool 
         && attempt.upload.waiting_for() == Side::Source
 }
 
-fn check_out(forward: &Forward<'_, '_>, target: &Target) -> Option<Stream> {
+pub(super) fn check_out(forward: &Forward<'_, '_>, target: &Target) -> Option<Stream> {
     forward.worker.gateway.pools.check_out(forward.worker.index, &target.endpoint)
 }
 
@@ -287,7 +287,11 @@ fn failed_attempt(method: Method, connection: Connection, attempt: &Attempt<'_>)
 }
 
 fn write_head(forward: &Forward<'_, '_>, sides: &mut Sides<'_>, target: &Target) {
-    sides.upstream_buffers.clear_output();
+    write_head_to(forward, sides.upstream_buffers, target);
+}
+
+pub(super) fn write_head_to(forward: &Forward<'_, '_>, buffers: &mut Buffers, target: &Target) {
+    buffers.clear_output();
     let head = UpstreamHead {
         gateway: &forward.worker.gateway,
         snapshot: forward.snapshot,
@@ -298,7 +302,7 @@ fn write_head(forward: &Forward<'_, '_>, sides: &mut Sides<'_>, target: &Target)
         origin: forward.origin,
         request_id: forward.request_id,
     };
-    write_request(sides.upstream_buffers.output(), &head);
+    write_request(buffers.output(), &head);
 }
 
 fn deadlines(forward: &Forward<'_, '_>) -> Deadlines {

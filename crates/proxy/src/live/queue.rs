@@ -81,6 +81,11 @@ impl Queue {
         }
     }
 
+    /// A place that nobody waits for, if there is one.
+    pub fn spare<'q>(&'q self, rules: &'q ChannelRules) -> Option<Place<'q>> {
+        self.0.lock().channel.take_spare(rules).then(|| Place::new(self, rules))
+    }
+
     pub fn read(&self, rules: &ChannelRules) -> Reading {
         self.0.lock().channel.read(rules)
     }

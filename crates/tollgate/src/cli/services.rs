@@ -139,6 +139,7 @@ impl ResourceVerb for Verb {
             "retries",
             "health_check",
             "channel",
+            "hedging",
         ],
     };
 

@@ -7,6 +7,11 @@ use tollgate_core::channel::Reading;
 use tollgate_proxy::Proxy;
 
 pub fn push(text: &mut String, proxy: &Proxy) {
+    push_channels(text, proxy);
+    push_hedges(text, proxy);
+}
+
+fn push_channels(text: &mut String, proxy: &Proxy) {
     let channels = proxy.channels();
     let mut push = |name: &str, kind: &str, help: &str, value: fn(&Reading) -> u64| {
         if !channels.is_empty() {
@@ -32,6 +37,21 @@ pub fn push(text: &mut String, proxy: &Proxy) {
         "Requests for which there was none in time.",
         |channel| channel.refused,
     );
+}
+
+fn push_hedges(text: &mut String, proxy: &Proxy) {
+    let hedges = proxy.hedges();
+    let mut push = |name: &str, help: &str, value: fn(&(u64, u64)) -> u64| {
+        if !hedges.is_empty() {
+            begin(text, name, "counter", help);
+        }
+        for (service, counts) in &hedges {
+            let (service, value) = (service.0, value(counts));
+            let _infallible = writeln!(text, "{name}{{service=\"{service}\"}} {value}");
+        }
+    };
+    push("tollgate_hedges_sent_total", "Second copies of late requests.", |&(sent, _)| sent);
+    push("tollgate_hedges_won_total", "Those of them that answered first.", |&(_, won)| won);
 }
 
 fn begin(text: &mut String, name: &str, kind: &str, help: &str) {
