@@ -24,6 +24,7 @@ use crate::forward::{RootsError, client_config};
 use crate::gateway::Gateway;
 use crate::health;
 use crate::live::ServiceLive;
+use crate::room::RoomReading;
 use crate::settings::{AccessLog, Settings};
 use crate::worker::{self, Phase};
 
@@ -168,6 +169,11 @@ impl Proxy {
     pub fn hedges(&self) -> Vec<(ServiceId, (u64, u64))> {
         let counts = self.gateway.live.each().into_iter().map(|(id, live)| (id, live.hedges.read()));
         counts.filter(|(_, (sent, _))| *sent > 0).collect()
+    }
+
+    /// How much of its room the node uses.
+    pub fn room(&self) -> RoomReading {
+        self.gateway.room.read()
     }
 
     /// Asks all of a service's targets now whether they are well. What comes of it is in [`Proxy::health`] then.

@@ -7,8 +7,19 @@ use tollgate_core::channel::Reading;
 use tollgate_proxy::Proxy;
 
 pub fn push(text: &mut String, proxy: &Proxy) {
+    push_room(text, proxy);
     push_channels(text, proxy);
     push_hedges(text, proxy);
+}
+
+fn push_room(text: &mut String, proxy: &Proxy) {
+    let room = proxy.room();
+    let mut push = |name: &str, kind: &str, help: &str, value: u64| {
+        begin(text, name, kind, help);
+        let _infallible = writeln!(text, "{name} {value}");
+    };
+    push("tollgate_proxy_connections", "gauge", "Clients' connections.", room.connections);
+    push("tollgate_proxy_overloaded_total", "counter", "Requests refused for want of room.", room.refused);
 }
 
 fn push_channels(text: &mut String, proxy: &Proxy) {
