@@ -165,3 +165,41 @@ fn a_first_copy_that_fails_leaves_the_second_to_answer() {
         assert_eq!(client.read_response().expect(200).text(), "well");
     }
 }
+
+/// Both targets hold the request, whose time is over long after a second copy would have gone out.
+fn held_in_vain(fields: &Value) -> (Gateway, [ScriptedUpstream; 2], String) {
+    let gate = Gate::new();
+    let upstreams = ["first", "second"].map(|name| holding(&gate, name));
+    let mut all = json!({ "hedging": { "delay": "10ms" }, "timeouts": { "total": "400ms" } });
+    for (name, value) in fields.as_object().expect("fields") {
+        all[name] = value.clone();
+    }
+    let (gateway, tenant) = expose([&upstreams[0], &upstreams[1]], &all);
+    let key = tenant.unlimited_key();
+    get(&gateway, "/acme/api/held", &key).expect(504);
+    (gateway, upstreams, key)
+}
+
+#[test]
+fn both_copies_end_with_the_request_s_time() {
+    let (gateway, [first, second], _) = held_in_vain(&json!({}));
+    assert_eq!((first.requests().len(), second.requests().len()), (1, 1));
+    assert_eq!(metric(&gateway, "tollgate_hedges_sent_total"), Some(1));
+    assert_eq!(metric(&gateway, "tollgate_hedges_won_total"), Some(0));
+}
+
+#[test]
+fn a_second_copy_needs_a_place_of_its_own() {
+    let (_gateway, [first, second], _) = held_in_vain(&json!({ "channel": { "concurrency": 1 } }));
+    assert_eq!(requests([&first, &second]), 1);
+}
+
+#[test]
+fn a_circuit_that_is_half_open_is_tried_with_one_copy() {
+    let breaker = json!({ "failure_on": ["timeout"], "breaker": { "failures": 1, "recovery": "1s" } });
+    let (gateway, [first, second], key) = held_in_vain(&breaker);
+    assert_eq!(requests([&first, &second]), 2);
+    get(&gateway, "/acme/api/held", &key).expect(503);
+    eventually("a request to be let through", || get(&gateway, "/acme/api/held", &key).status == 504);
+    assert_eq!(requests([&first, &second]), 3);
+}
