@@ -109,6 +109,14 @@ impl<'j> Journey<'j> {
         }
     }
 
+    /// The target that was picked among several, with the request that counts as under way there.
+    pub fn picked(&self) -> Option<&Picked<'j>> {
+        match &self.stage {
+            Stage::Picked(choice) => Some(&choice.picked),
+            Stage::Only(_) => None,
+        }
+    }
+
     /// The attempt begins only now: what came before was the client's time.
     pub const fn begins_at(&mut self, now: Instant) {
         self.began = now;

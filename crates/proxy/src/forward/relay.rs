@@ -8,7 +8,7 @@ use tollgate_core::cause::Cause;
 
 use super::attempt::{Attempt, Deadlines, Upload};
 use crate::admit::Admitted;
-use crate::live::Place;
+use crate::live::{Picked, Place};
 use crate::wire::Pump;
 
 /// How a response whose head was sent ended.
@@ -34,6 +34,8 @@ pub(super) struct Held<'h, 's, 'q> {
     pub admitted: &'h Admitted<'s>,
     /// `None` where the service has as many requests as come.
     pub place: Option<&'h Place<'q>>,
+    /// `None` before the response is passed on, and where there is nothing to pick.
+    pub picked: Option<&'h Picked<'q>>,
 }
 
 impl Held<'_, '_, '_> {
@@ -55,6 +57,9 @@ impl Held<'_, '_, '_> {
         self.admitted.release();
         if let Some(place) = self.place {
             place.release();
+        }
+        if let Some(picked) = self.picked {
+            picked.end();
         }
     }
 }

@@ -86,7 +86,7 @@ pub(crate) async fn send(
         Kept::ClientGone => return Ok(Forwarded::Abandoned),
     };
     let kept_body = kept_body.as_ref();
-    let held = Held { admitted: forward.admitted, place: place.as_ref() };
+    let held = Held { admitted: forward.admitted, place: place.as_ref(), picked: None };
     let new_upload = || Pump::new(forward.request.body, forward.request.body, most_body_bytes);
     let mut upload = new_upload();
     write_head(forward, sides, journey.target());
@@ -125,6 +125,7 @@ pub(crate) async fn send(
                         match journey.answered(attempt.response, stumble, now.instant) {
                             None => {
                                 let target = journey.target();
+                                let held = Held { picked: journey.picked(), ..held };
                                 return respond(forward, attempt, target, &held, &deadlines, record, now)
                                     .await;
                             }
