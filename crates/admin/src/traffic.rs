@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use tollgate_core::breaker::Reading;
+use tollgate_core::channel;
 use tollgate_core::health::TargetHealth;
 use tollgate_core::resource::{ServiceId, TenantId};
 
@@ -18,6 +19,9 @@ pub trait LiveTraffic: Send + Sync {
 
     /// What is known of the service's targets, in their order; `None` where there is no proxy.
     fn health(&self, tenant: TenantId, service: ServiceId) -> Option<Vec<TargetHealth>>;
+
+    /// How many requests the service has and how many wait; `None` where it has as many as come.
+    fn channel(&self, tenant: TenantId, service: ServiceId) -> Option<channel::Reading>;
 
     /// Asks all of the service's targets now whether they are well.
     fn check(&self, tenant: TenantId, service: ServiceId) -> Pin<Box<dyn Future<Output = ()> + Send>>;

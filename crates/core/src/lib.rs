@@ -11,6 +11,7 @@ pub mod draws;
 pub mod event;
 pub mod feed;
 pub mod health;
+pub mod hedge;
 pub mod limit;
 pub mod outlier;
 pub mod problem;

@@ -9,6 +9,7 @@ use std::time::Instant;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
+use crate::room::Standing;
 use crate::watchdog::Watchdog;
 use crate::wire::{Buffers, READ_BYTES, Stream};
 
@@ -19,6 +20,7 @@ pub(crate) struct Client {
     pub stream: Stream,
     pub watchdog: Watchdog,
     pub progress: Progress,
+    pub standing: Standing,
     /// A second handle of the socket, to watch for its end while it is not read.
     closing: Option<TcpStream>,
 }
@@ -32,8 +34,9 @@ pub(crate) enum Progress {
 }
 
 impl Client {
-    pub fn new(stream: Stream) -> Self {
-        Self { stream, watchdog: Watchdog::default(), progress: Progress::Unanswered, closing: None }
+    pub fn new(stream: Stream, standing: Standing) -> Self {
+        let progress = Progress::Unanswered;
+        Self { stream, watchdog: Watchdog::default(), progress, standing, closing: None }
     }
 
     /// Forgets the last exchange.
@@ -57,7 +60,7 @@ impl Client {
 
     /// Ready when the client has closed the connection behind what still waits in the socket. That stays
     /// there, so the socket itself reports nothing more.
-    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let closing = match &mut self.closing {
             Some(closing) => closing,
             none => match self.stream.duplicate() {
@@ -117,7 +120,8 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_leaves_is_noticed_behind_all_that_it_sent() {
         let (mut sending, accepted) = connection().await;
-        let (mut client, mut buffers) = (Client::new(Stream::Plain(accepted)), Buffers::default());
+        let (mut client, mut buffers) =
+            (Client::new(Stream::Plain(accepted), Standing::Within), Buffers::default());
         sending.write_all(&vec![b'x'; READ_AHEAD_BYTES + READ_BYTES]).await.unwrap();
         let mut sending = Some(sending);
         let mut polls = 0;

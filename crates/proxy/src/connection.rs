@@ -15,6 +15,7 @@ use crate::exchange::{self, Next};
 use crate::identity::{Peer, RequestId};
 use crate::message::{Persistence, write_rejection, write_reply};
 use crate::rejection::Rejection;
+use crate::room::{ConnectionPlace, Standing};
 use crate::session::Session;
 use crate::wire::{READ_BYTES, Stream};
 use crate::worker::Worker;
@@ -26,16 +27,24 @@ const BUSY: Duration = Duration::from_secs(1);
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 4 * 1_024 * 1_024;
 
+/// Of a connection beyond the bound, for which others may be waiting.
+const SURPLUS_HEAD: Duration = Duration::from_secs(1);
+
 pub(crate) fn spawn(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
+    let Some(place) = ConnectionPlace::take(worker) else { return };
     // Small responses must not wait for acknowledgements; where it fails the next write will tell.
     drop(stream.set_nodelay(true));
     let peer = Peer::new(peer.ip(), worker.gateway.port, &worker.gateway.settings.trusted_proxies);
-    tokio::task::spawn_local(run(Rc::clone(worker), Client::new(Stream::Plain(stream)), peer));
+    let client = Client::new(Stream::Plain(stream), place.standing);
+    tokio::task::spawn_local(run(Rc::clone(worker), client, peer, place));
 }
 
-async fn run(worker: Rc<Worker>, mut client: Client, peer: Peer) {
+async fn run(worker: Rc<Worker>, mut client: Client, peer: Peer, place: ConnectionPlace) {
     let timeouts = worker.gateway.settings.timeouts;
-    let mut idle = timeouts.head;
+    let mut idle = match place.standing {
+        Standing::Within => timeouts.head,
+        Standing::Surplus => timeouts.head.min(SURPLUS_HEAD),
+    };
     while wait_for_request(&mut client, Instant::now() + idle).await == Waited::Readable {
         // Boxed, so that a connection that idles holds no memory for what it may do one day; and once for as
         // long as it is busy, so that no request pays for it.
@@ -178,7 +187,7 @@ mod tests {
     async fn assert_is_reset(progress: Progress) {
         let (mut receiving, accepted) = connection().await;
         let worker = worker(SocketAddr::from(([127, 0, 0, 1], 9)));
-        let mut client = Client::new(Stream::Plain(accepted));
+        let mut client = Client::new(Stream::Plain(accepted), Standing::Within);
         client.progress = progress;
         let mut session = worker.session();
         if progress == Progress::Unanswered {

@@ -20,6 +20,7 @@ use crate::record::{Limited, Record};
 use crate::rejection::Rejection;
 use crate::request::{Examined, Request};
 use crate::reserved::{self, Reserved};
+use crate::room::{RequestPlace, Standing};
 use crate::route::{Selected, Selecting};
 use crate::session::Session;
 use crate::wire::Buffers;
@@ -105,7 +106,9 @@ pub(crate) async fn serve(
     let Some(mut record) = Record::begin(worker, received, head, &origin, request_id) else {
         return Next::Abandon;
     };
-    let context = Context { worker, snapshot: &snapshot, head, origin: &origin, request_id, received };
+    let standing = client.standing;
+    let context =
+        Context { worker, snapshot: &snapshot, head, origin: &origin, request_id, received, standing };
     let mut sides =
         Sides { client, client_buffers, upstream_buffers: upstream, response, parser: response_parser };
     let answer = match unreadable {
@@ -146,6 +149,7 @@ struct Context<'x> {
     origin: &'x Origin<'x>,
     request_id: &'x RequestId,
     received: Moment,
+    standing: Standing,
 }
 
 impl<'x> Context<'x> {
@@ -174,6 +178,10 @@ impl<'x> Context<'x> {
                     .map_err(untouched)?;
             return Ok(Answer::Own(reply, caller));
         }
+        let Some(_place) = self.take_place() else {
+            gateway.room.note_refused();
+            return Err(untouched(Rejection::Overloaded));
+        };
         let (fields, client) = (&self.head.fields, self.origin.client);
         let selecting = Selecting { worker: self.worker, snapshot: self.snapshot, request: &request, client };
         let selected = selecting.select(rewritten).map_err(untouched)?;
@@ -232,9 +240,19 @@ impl<'x> Context<'x> {
         token::caller(self.worker, self.snapshot, selected, &self.head.fields, token, now_secs).await
     }
 
+    /// Held until the request is answered; `None` where the node has no room for it.
+    fn take_place(&self) -> Option<RequestPlace<'x>> {
+        match self.standing {
+            Standing::Within => RequestPlace::take(self.worker),
+            Standing::Surplus => None,
+        }
+    }
+
     /// Whether the client's connection may outlive a response whose request was read to its end.
     fn persistence(&self) -> Persistence {
-        if keep_alive(self.head.version, &self.head.fields) && !self.worker.gateway.is_draining() {
+        let is_within = self.standing == Standing::Within;
+        if is_within && keep_alive(self.head.version, &self.head.fields) && !self.worker.gateway.is_draining()
+        {
             Persistence::KeepAlive
         } else {
             Persistence::Close

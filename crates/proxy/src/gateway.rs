@@ -21,6 +21,7 @@ use crate::failures::FailedCredentials;
 use crate::forward::Pools;
 use crate::key_sets::KeySets;
 use crate::live::Live;
+use crate::room::Room;
 use crate::settings::Settings;
 
 pub(crate) struct Gateway {
@@ -40,6 +41,7 @@ pub(crate) struct Gateway {
     pub live: Live,
     /// Thresholds of limits that were reached.
     pub crossings: Crossings,
+    pub room: Room,
     pub via: Via,
     /// Port that clients reach the proxy at.
     pub port: u16,
@@ -109,6 +111,7 @@ impl Gateway {
         Self {
             pools: Pools::new(workers, settings.upstream_idle_connections),
             failed_credentials: FailedCredentials::new(settings.failures_per_minute),
+            room: Room::new(settings.limits.max_requests, settings.limits.max_connections, workers),
             settings,
             snapshot,
             counters,

@@ -13,6 +13,7 @@ mod forward;
 mod record;
 mod request;
 mod reserved;
+mod room;
 mod route;
 mod token;
 mod usage;
@@ -37,4 +38,5 @@ mod wire;
 
 pub use forward::{RootsError, roots};
 pub use proxy::{Proxy, Shared, StartError};
+pub use room::RoomReading;
 pub use settings::{AccessLog, Limits, Settings, Timeouts};

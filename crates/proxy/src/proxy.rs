@@ -12,6 +12,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tollgate_core::breaker::{Breaker, Reading};
+use tollgate_core::channel;
 use tollgate_core::event::LimitCrossed;
 use tollgate_core::health::TargetHealth;
 use tollgate_core::resource::{KeyId, ServiceId, TenantId};
@@ -23,6 +24,8 @@ use crate::access_log::AccessLogger;
 use crate::forward::{RootsError, client_config};
 use crate::gateway::Gateway;
 use crate::health;
+use crate::live::ServiceLive;
+use crate::room::RoomReading;
 use crate::settings::{AccessLog, Settings};
 use crate::worker::{self, Phase};
 
@@ -149,6 +152,34 @@ impl Proxy {
         let live = self.gateway.live.service(tenant, service);
         let now = self.gateway.live.uptime(Instant::now());
         targets.iter().map(|target| live.target(target.id).read(target.id, now)).collect()
+    }
+
+    /// How many requests a service has and how many wait; `None` where it has as many as come.
+    pub fn channel(&self, tenant: TenantId, service: ServiceId) -> Option<channel::Reading> {
+        let snapshot = self.gateway.snapshot.load();
+        let rules = snapshot.tenant_by_id(tenant)?.service_by_id(service)?.channel()?;
+        Some(self.gateway.live.service(tenant, service).queue.read(rules))
+    }
+
+    /// The same of every service that has had requests and a bound of them.
+    pub fn channels(&self) -> Vec<(ServiceId, channel::Reading)> {
+        let snapshot = self.gateway.snapshot.load();
+        let read = |(id, live): (ServiceId, Arc<ServiceLive>)| {
+            let rules = snapshot.tenant_by_id(live.tenant)?.service_by_id(id)?.channel()?;
+            Some((id, live.queue.read(rules)))
+        };
+        self.gateway.live.each().into_iter().filter_map(read).collect()
+    }
+
+    /// Second copies that went out for late requests, and those that answered first, of every service that had any.
+    pub fn hedges(&self) -> Vec<(ServiceId, (u64, u64))> {
+        let counts = self.gateway.live.each().into_iter().map(|(id, live)| (id, live.hedges.read()));
+        counts.filter(|(_, (sent, _))| *sent > 0).collect()
+    }
+
+    /// How much of its room the node uses.
+    pub fn room(&self) -> RoomReading {
+        self.gateway.room.read()
     }
 
     /// Asks all of a service's targets now whether they are well. What comes of it is in [`Proxy::health`] then.

@@ -42,6 +42,8 @@ pub(crate) enum Rejection {
     ConsumerNotAllowed,
     RateLimited(Box<RateLimited>),
     // The gateway's.
+    /// The node has all the requests or connections that it may.
+    Overloaded,
     /// Nothing is known yet of what there is to serve.
     NotStarted,
     NoPlan,
@@ -55,6 +57,14 @@ pub(crate) enum Rejection {
     NoTarget,
     /// The service has failed too often of late.
     CircuitOpen {
+        retry_after_secs: u64,
+    },
+    /// The service has as many requests as it may have, and as many wait.
+    ChannelFull {
+        retry_after_secs: u64,
+    },
+    /// The service had no place for the request in time.
+    QueuedTooLong {
         retry_after_secs: u64,
     },
     Upstream(UpstreamFailure),
@@ -94,6 +104,7 @@ pub(crate) struct Appearance {
 
 /// Requests end at any moment, so that trying again soon may do.
 const CONCURRENCY_RETRY_SECS: u64 = 1;
+const OVERLOADED_RETRY_SECS: u64 = 1;
 
 impl RateLimited {
     pub fn by_limit(limits: &Limits<'_>, refusal: Refusal, now: UnixMicros, times: &TimeTexts) -> Rejection {
@@ -165,6 +176,11 @@ impl Rejection {
             proxy_error: None,
             retry_after_secs: None,
         };
+        let full = |retry_after_secs, message| Appearance {
+            proxy_error: Some("connection_limit_reached"),
+            retry_after_secs: Some(retry_after_secs),
+            ..plain(503, Gateway, message)
+        };
         match self {
             Self::Malformed(what) => {
                 Appearance { message: format!("Malformed request: {what}").into(), ..plain(400, Client, "") }
@@ -203,6 +219,7 @@ impl Rejection {
                 retry_after_secs: Some(limited.retry_after_secs),
                 ..plain(429, Client, "")
             },
+            Self::Overloaded => full(OVERLOADED_RETRY_SECS, "This node is overloaded"),
             Self::NotStarted => Appearance {
                 retry_after_secs: Some(1),
                 ..plain(503, Gateway, "This node has not heard from its control plane yet")
@@ -234,6 +251,13 @@ impl Rejection {
                 retry_after_secs: Some(*retry_after_secs),
                 ..plain(503, Upstream, "The service has failed too often: its circuit is open")
             },
+            Self::ChannelFull { retry_after_secs } => {
+                full(*retry_after_secs, "The service has all the requests it may have, and too many wait")
+            }
+            Self::QueuedTooLong { retry_after_secs } => full(
+                *retry_after_secs,
+                "The service has all the requests it may have, and the wait was too long",
+            ),
             Self::Upstream(failure) => {
                 let (status, message, proxy_error) = failure.appearance();
                 Appearance { proxy_error: Some(proxy_error), ..plain(status, failure.origin(), message) }

@@ -73,6 +73,10 @@ pub struct Limits {
     pub head: HeadLimits,
     /// Largest request body of services that set none of their own; unlimited where `None`.
     pub max_body_bytes: Option<u64>,
+    /// Clients' connections; unlimited where `None`.
+    pub max_connections: Option<usize>,
+    /// Requests at once, tunnels among them; unlimited where `None`.
+    pub max_requests: Option<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -20,9 +20,10 @@ use crate::connection;
 use crate::gateway::Gateway;
 use crate::live::LocalService;
 use crate::message::TimeTexts;
+use crate::room::Hand;
 use crate::session::{Session, SessionGuard};
 use crate::token::VerifiedTokens;
-use crate::wire::SpareBuffers;
+use crate::wire::{Buffers, SpareBuffers};
 
 /// Log lines leave the worker when this many bytes have gathered, and at every tick.
 const LOG_BLOCK_BYTES: usize = 128 * 1_024;
@@ -38,6 +39,8 @@ pub(crate) struct Worker {
     pub index: usize,
     pub gateway: Arc<Gateway>,
     pub clock: Clock,
+    /// Places for requests.
+    pub hand: Hand,
     pub times: TimeTexts,
     snapshot: RefCell<CachedSnapshot>,
     #[expect(clippy::vec_box, reason = "a session is large: its box goes back and forth, not its bytes")]
@@ -82,6 +85,7 @@ impl Worker {
             index,
             gateway,
             clock: Clock::new(),
+            hand: Hand::default(),
             times: TimeTexts::default(),
             snapshot: RefCell::new(CachedSnapshot { source, current }),
             sessions: RefCell::default(),
@@ -115,6 +119,10 @@ impl Worker {
 
     pub fn new_session(&self) -> Session {
         Session::new(&self.spare_buffers)
+    }
+
+    pub fn new_buffers(&self) -> Buffers {
+        Buffers::new(&self.spare_buffers)
     }
 
     pub fn take_back(&self, mut session: Box<Session>) {

@@ -6,6 +6,7 @@ mod harness;
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
+use std::time::Duration;
 
 use harness::{EchoUpstream, Echoed, Gate, Gateway, Nginx, ScriptedUpstream, Step, Tenant, eventually};
 use serde_json::{Value, json};
@@ -314,6 +315,8 @@ fn what_cannot_be_is_refused_with_its_field() {
         (json!({ "breaker": { "failures": 0 } }), "breaker.failures"),
         (json!({ "outlier": { "ejection": "1h", "longest_ejection": "1m" } }), "outlier.longest_ejection"),
         (json!({ "retries": { "on": ["sometimes"] } }), "retries.on[0]"),
+        (json!({ "channel": { "concurrency": 0 } }), "channel.concurrency"),
+        (json!({ "channel": { "concurrency": 2, "adaptive": {} } }), "channel.concurrency"),
         (json!({ "targets": [{ "url": "http://h", "weight": 0 }] }), "targets[0].weight"),
         (json!({ "targets": [], "balancer": { "algorithm": "hash", "hash_on": "key" } }), "targets"),
     ] {
@@ -433,4 +436,27 @@ fn the_example_of_balancing_is_one_that_can_be_applied() {
     assert_eq!(service["balancer"]["algorithm"], "latency");
     let again = gateway.command(&["config", "apply", file]).success().text();
     assert_eq!(again, "tenants: 1 unchanged\nservices: 1 unchanged\nkeys: 1 unchanged\n");
+}
+
+#[test]
+fn a_slow_client_is_not_held_against_the_target() {
+    let quick = ScriptedUpstream::responding("quick");
+    let slow_steps =
+        [vec![Step::Pause(Duration::from_millis(300))], Step::respond("200 OK", "slow")].concat();
+    let slow = ScriptedUpstream::script(slow_steps);
+    let gateway = with_one_worker();
+    let (_, key) =
+        expose(&gateway, &[slow.url(), quick.url()], &json!({ "balancer": { "algorithm": "latency" } }));
+    for _ in 0..2 {
+        get(&gateway, &key).expect(200);
+    }
+    assert_eq!((slow.requests().len(), quick.requests().len()), (1, 1), "who is not known is tried");
+    let mut client = gateway.client();
+    client
+        .send(format!("PUT /acme/api HTTP/1.1\r\nHost: g\r\nX-API-Key: {key}\r\nContent-Length: 4\r\n\r\n"));
+    // The time itself is what is tested: longer than the slow target takes.
+    std::thread::sleep(Duration::from_millis(900));
+    client.send("body");
+    assert_eq!(client.read_response().expect(200).text(), "quick");
+    assert_eq!(get(&gateway, &key).expect(200).text(), "quick");
 }

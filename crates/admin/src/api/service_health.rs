@@ -3,6 +3,7 @@
 use axum::extract::State;
 use futures_util::stream::{self, StreamExt};
 use serde::Serialize;
+use tollgate_core::channel::Reading;
 use tollgate_core::health::{CheckOutcome, CheckResult, TargetHealth, Verdict};
 use tollgate_core::resource::{Service, Target};
 use tollgate_store::Page;
@@ -34,7 +35,21 @@ pub struct ServiceHealthView {
     /// Its slug.
     service: String,
     status: HealthStatus,
+    /// Null where the service has as many requests as come.
+    channel: Option<ChannelView>,
     targets: Vec<TargetHealthView>,
+}
+
+/// How many requests a service has.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ChannelView {
+    /// Most at once, as it is now.
+    limit: u32,
+    in_flight: u32,
+    /// Those that wait for a place.
+    queued: u32,
+    /// Refused since the process has started.
+    refused: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -88,7 +103,15 @@ impl ServiceHealthView {
             .map(|target| TargetHealthView::new(target, known.iter().find(|known| known.target == target.id)))
             .collect();
         let status = HealthStatus::of_all(&targets);
-        Self { id: service.id.to_string(), service: service.slug.to_string(), status, targets }
+        let channel =
+            plane.0.traffic.as_ref().and_then(|traffic| traffic.channel(service.tenant, service.id));
+        let channel = channel.map(|Reading { limit, in_flight, queued, refused }| ChannelView {
+            limit,
+            in_flight,
+            queued,
+            refused,
+        });
+        Self { id: service.id.to_string(), service: service.slug.to_string(), status, channel, targets }
     }
 }
 

@@ -5,9 +5,9 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use tollgate_core::balance::Duty;
 use tollgate_core::resource::{
-    AnonymousDraft, BalancerDraft, BreakerDraft, HealthCheckDraft, JwtIssuerDraft, LimitDraft, OutlierDraft,
-    RetriesDraft, RuleDraft, Service, ServiceDraft, ServiceId, ServiceLimits, ServiceLimitsDraft,
-    ServiceSlug, Target, TimeoutsDraft, Traffic, TrafficDraft,
+    AnonymousDraft, BalancerDraft, BreakerDraft, ChannelDraft, HealthCheckDraft, HedgingDraft,
+    JwtIssuerDraft, LimitDraft, OutlierDraft, RetriesDraft, RuleDraft, Service, ServiceDraft, ServiceId,
+    ServiceLimits, ServiceLimitsDraft, ServiceSlug, Target, TimeoutsDraft, Traffic, TrafficDraft,
 };
 use tollgate_store::{Read, Stored};
 use utoipa::ToSchema;
@@ -78,13 +78,15 @@ pub struct TrafficView {
     outlier: Option<OutlierDraft>,
     retries: Option<RetriesDraft>,
     health_check: Option<HealthCheckDraft>,
+    channel: Option<ChannelDraft>,
+    hedging: Option<HedgingDraft>,
 }
 
 impl From<&Traffic> for TrafficView {
     fn from(traffic: &Traffic) -> Self {
-        let TrafficDraft { balancer, failure_on, breaker, outlier, retries, health_check } =
+        let TrafficDraft { balancer, failure_on, breaker, outlier, retries, health_check, channel, hedging } =
             TrafficDraft::from(traffic);
-        Self { balancer, failure_on, breaker, outlier, retries, health_check }
+        Self { balancer, failure_on, breaker, outlier, retries, health_check, channel, hedging }
     }
 }
 

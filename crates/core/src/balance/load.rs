@@ -1,5 +1,6 @@
 //! What a target has to do.
 
+use std::cell::Cell;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -19,23 +20,33 @@ impl Load {
     }
 }
 
-/// A request under way at a target, until it is dropped.
+/// A request under way at a target, until it is over there or dropped.
 #[derive(Debug)]
-pub struct Underway<L: Deref<Target = Load>>(L);
+pub struct Underway<L: Deref<Target = Load>> {
+    load: L,
+    is_over: Cell<bool>,
+}
 
 impl<L: Deref<Target = Load>> Underway<L> {
     pub fn begin(load: L) -> Self {
         load.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self(load)
+        Self { load, is_over: Cell::new(false) }
     }
 
     pub const fn load(&self) -> &L {
-        &self.0
+        &self.load
+    }
+
+    /// The target has done its part.
+    pub fn end(&self) {
+        if !self.is_over.replace(true) {
+            self.load.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
 impl<L: Deref<Target = Load>> Drop for Underway<L> {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.end();
     }
 }

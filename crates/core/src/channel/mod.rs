@@ -23,6 +23,17 @@ pub struct ChannelRules {
     pub longest_wait: Duration,
 }
 
+/// What people see of a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// Most requests at once, as it is now.
+    pub limit: u32,
+    pub in_flight: u32,
+    pub queued: u32,
+    /// Refused so far: there was no room to wait, or no place in time.
+    pub refused: u64,
+}
+
 /// Most requests at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Concurrency {

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use ahash::RandomState;
 
-use super::{ChannelRules, Concurrency, Gradient};
+use super::{ChannelRules, Concurrency, Gradient, Reading};
 use crate::uptime::{Uptime, micros};
 
 /// Who requests are of. Derived from the consumer, else the key, else the client's address.
@@ -53,6 +53,7 @@ pub struct Full {
 pub struct Channel {
     in_flight: u32,
     queued: u32,
+    refused: u64,
     last_ticket: u64,
     flows: HashMap<Flow, Waiting, RandomState>,
     /// The flows that wait, each once: the first has its turn.
@@ -83,6 +84,11 @@ impl Channel {
         self.queued
     }
 
+    pub fn read(&self, rules: &ChannelRules) -> Reading {
+        let &Self { in_flight, queued, refused, .. } = self;
+        Reading { limit: self.limit(rules), in_flight, queued, refused }
+    }
+
     pub fn limit(&self, rules: &ChannelRules) -> u32 {
         match &rules.concurrency {
             Concurrency::Fixed(limit) => limit.get(),
@@ -93,13 +99,13 @@ impl Channel {
     }
 
     pub fn arrive(&mut self, flow: Flow, cost: u32, rules: &ChannelRules, now: Uptime) -> Arrived {
-        if self.in_flight < self.limit(rules) && self.queued == 0 {
-            self.in_flight += 1;
+        if self.take_spare(rules) {
             return Arrived::Go;
         }
         let full = Full { retry_after: self.retry_after(rules) };
         let mut evicted = None;
         if self.queued >= rules.most_queued {
+            self.refused += 1;
             let own = self.flows.get(&flow).map_or(0, |waiting| waiting.requests.len());
             match self.evict_from_longest(own) {
                 Some(ticket) => evicted = Some((ticket, full)),
@@ -115,6 +121,15 @@ impl Channel {
         waiting.requests.push_back((ticket, cost.max(1)));
         self.queued += 1;
         Arrived::Queued { ticket, until: now.after(rules.longest_wait), evicted }
+    }
+
+    /// A place that nobody waits for, if there is one.
+    pub fn take_spare(&mut self, rules: &ChannelRules) -> bool {
+        let is_spare = self.in_flight < self.limit(rules) && self.queued == 0;
+        if is_spare {
+            self.in_flight += 1;
+        }
+        is_spare
     }
 
     /// A request has ended. `latency` is that of a success: it is what an adaptive limit learns from.
@@ -182,8 +197,14 @@ impl Channel {
         }
     }
 
+    /// Refuses a request that has waited long enough; it gives up besides.
+    pub fn refuse_late(&mut self, rules: &ChannelRules) -> Full {
+        self.refused += 1;
+        Full { retry_after: self.retry_after(rules) }
+    }
+
     /// How long a request that comes now would have to wait, from how long places are held.
-    pub fn retry_after(&self, rules: &ChannelRules) -> Duration {
+    fn retry_after(&self, rules: &ChannelRules) -> Duration {
         let ahead = f64::from(self.queued + 1) / f64::from(self.limit(rules).max(1));
         Duration::from_secs_f64(ahead * self.mean_micros / 1e6).min(LONGEST_RETRY_AFTER)
     }

@@ -34,6 +34,7 @@ fn so_many_go_at_once_then_so_many_wait_then_none_is_let_in() {
     channel.leave(HELD, None, &rules);
     assert_eq!(channel.call(&rules), Some(waiting));
     assert_eq!(channel.call(&rules), None);
+    assert_eq!(channel.read(&rules), Reading { limit: 2, in_flight: 2, queued: 0, refused: 1 });
 }
 
 #[test]

@@ -57,8 +57,9 @@ pub use tenant::{Tenant, TenantDraft, TenantSpec};
 pub(crate) use text::parsed;
 pub use time_zone::{TimeZone, UnknownTimeZone};
 pub use traffic::{
-    Algorithm as BalancerAlgorithm, BackoffDraft, Balancer, BalancerDraft, BreakerDraft, HashOn, HealthCheck,
-    HealthCheckDraft, OutlierDraft, RetriesDraft, Setting, SlowStartDraft, Traffic, TrafficDraft,
+    AdaptiveDraft, Algorithm as BalancerAlgorithm, BackoffDraft, Balancer, BalancerDraft, BreakerDraft,
+    ChannelDraft, HashOn, HealthCheck, HealthCheckDraft, HedgingDraft, OutlierDraft, RetriesDraft, Setting,
+    SlowStartDraft, Traffic, TrafficDraft,
 };
 pub use url::{BadUrl, BaseUrl, Host, Scheme};
 pub use user::{Role, UserDraft, UserSpec, Username};

@@ -9,7 +9,8 @@ use smol_str::SmolStr;
 use super::jwt::{JwtIssuer, JwtIssuerDraft, JwtIssuerSpec, parse_issuers};
 use super::text::parsed;
 use super::traffic::{
-    BalancerDraft, BreakerDraft, HealthCheckDraft, OutlierDraft, RetriesDraft, Traffic, TrafficDraft,
+    BalancerDraft, BreakerDraft, ChannelDraft, HealthCheckDraft, HedgingDraft, OutlierDraft, RetriesDraft,
+    Traffic, TrafficDraft,
 };
 use super::{
     AnonymousDraft, BaseUrl, DisplayName, DurationText, LimitDraft, RuleDraft, ServiceId, ServiceLimits,
@@ -227,6 +228,12 @@ pub struct ServiceDraft {
     /// How targets are asked whether they are well; not at all where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheckDraft>,
+    /// How many requests it has at once, and how many wait; as many as come where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<ChannelDraft>,
+    /// When a second copy of a GET or HEAD goes to another target; never where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hedging: Option<HedgingDraft>,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -323,6 +330,8 @@ impl ServiceDraft {
             outlier: self.outlier.clone(),
             retries: self.retries.clone(),
             health_check: self.health_check.clone(),
+            channel: self.channel.clone(),
+            hedging: self.hedging.clone(),
         }
     }
 

@@ -16,6 +16,7 @@ use crate::address::Reach;
 use crate::balance::Duty;
 use crate::breaker::BreakerRules;
 use crate::cause::Causes;
+use crate::channel::ChannelRules;
 use crate::resource::{self, HeaderName, Host, Scheme, ServiceId, ServiceSlug, TargetId, Timeouts};
 
 /// In the order in which it is read, what is seldom read last.
@@ -105,6 +106,11 @@ impl Service {
     /// How its targets are asked whether they are well, where they are.
     pub fn health_check(&self) -> Option<&resource::HealthCheck> {
         self.traffic.as_deref()?.health_check.as_ref()
+    }
+
+    /// How many requests it has at once, where there is a bound.
+    pub fn channel(&self) -> Option<&ChannelRules> {
+        self.traffic.as_deref()?.channel.as_ref()
     }
 
     /// What counts as a failure.

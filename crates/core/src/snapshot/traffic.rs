@@ -3,6 +3,8 @@
 use crate::balance::{Duty, Ring, SlowStart};
 use crate::breaker::BreakerRules;
 use crate::cause::Causes;
+use crate::channel::ChannelRules;
+use crate::hedge::HedgeRules;
 use crate::outlier::OutlierRules;
 use crate::resource::{self, BalancerAlgorithm, HashOn, HealthCheck, Setting};
 use crate::retry::RetryRules;
@@ -17,6 +19,8 @@ pub struct Traffic {
     pub outlier: Option<OutlierRules>,
     pub retries: Option<RetryRules>,
     pub health_check: Option<HealthCheck>,
+    pub channel: Option<ChannelRules>,
+    pub hedging: Option<HedgeRules>,
 }
 
 #[derive(Debug, Clone)]
@@ -51,6 +55,14 @@ impl Traffic {
             health_check: match &written.health_check {
                 Setting::Usual | Setting::Off => None,
                 Setting::On(check) => Some(check.clone()),
+            },
+            hedging: match written.hedging {
+                Setting::Usual | Setting::Off => None,
+                Setting::On(rules) => Some(rules),
+            },
+            channel: match written.channel {
+                Setting::Usual | Setting::Off => None,
+                Setting::On(rules) => Some(rules),
             },
         }))
     }

@@ -195,7 +195,10 @@ impl Attempt<'_> {
             if input.is_empty() {
                 return Ok(false);
             }
-            let Some(bytes) = self.parser.parse(input, &self.limits, self.response).map_err(head_failure)?
+            let Some(bytes) = self
+                .parser
+                .parse(input, &self.limits, self.response)
+                .map_err(|error| AttemptFailure::Upstream(head_failure(error)))?
             else {
                 return Ok(false);
             };
@@ -233,11 +236,11 @@ impl Attempt<'_> {
     }
 }
 
-fn head_failure(error: HeadError) -> AttemptFailure {
-    AttemptFailure::Upstream(match error {
+pub(super) fn head_failure(error: HeadError) -> UpstreamFailure {
+    match error {
         HeadError::RequestLineTooLong | HeadError::HeadTooLarge | HeadError::TooManyFields => {
             UpstreamFailure::HeadTooLarge
         }
         HeadError::Malformed(what) => UpstreamFailure::Protocol(what),
-    })
+    }
 }

@@ -3,39 +3,39 @@
 //!
 //! A service with one target of which nothing was written, and that never failed, is asked for nothing at all.
 
-use std::cell::OnceCell;
+mod hedging;
+
 use std::mem;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use tollgate_core::balance::TargetSet;
 use tollgate_core::breaker::{Breaker, BreakerRules, OpenFor, Permit, State, Transition, Trip};
 use tollgate_core::cause::Cause;
 use tollgate_core::outlier::{Ejection, Outcome};
-use tollgate_core::resource::TenantId;
 use tollgate_core::retry::{Again, Connection, Elsewhere, Failed, Repeatable, Replay, RetryRules, Sent};
 use tollgate_core::snapshot::{Picking, Service, Target, Traffic};
 use tollgate_core::uptime::Uptime;
 use tollgate_http1::ResponseHead;
 
+pub(super) use hedging::Hedged;
+
 use super::affinity::key_of;
 use super::kept_body::KeptBody;
 use super::send::Forward;
-use crate::live::{Asked, LocalService, Picked};
+use crate::live::{Asked, LocalService, Lookup, Picked};
 use crate::record::Record;
 use crate::rejection::Rejection;
-use crate::route::Selected;
 use crate::wire::Pump;
 use crate::worker::Worker;
 
 pub(super) struct Journey<'j> {
     worker: &'j Worker,
-    /// What is known of the service, looked up once something asks for it.
-    live: &'j OnceCell<Rc<LocalService>>,
-    tenant: TenantId,
+    live: &'j Lookup<'j>,
     service: &'j Service,
     circuit: Circuit<'j>,
     stage: Stage<'j>,
+    /// When this attempt began.
+    began: Instant,
 }
 
 enum Circuit<'j> {
@@ -59,7 +59,6 @@ struct Choice<'j> {
     picked: Picked<'j>,
     tried: TargetSet,
     attempts: u32,
-    began: Instant,
     method: Repeatable,
     /// When the request has to be over.
     deadline: Option<Instant>,
@@ -81,30 +80,40 @@ impl Stumble {
     }
 }
 
+impl Circuit<'_> {
+    const fn state(&self) -> Option<State> {
+        match self {
+            Self::Nothing => None,
+            Self::Spotless(_) => Some(State::Closed),
+            Self::Asked(permit) => Some(permit.state()),
+        }
+    }
+}
+
 impl<'j> Journey<'j> {
     pub fn begin(
         forward: &Forward<'j, '_>,
-        live: &'j OnceCell<Rc<LocalService>>,
+        live: &'j Lookup<'j>,
+        began: Instant,
         deadline: Option<Instant>,
         record: &mut Record<'_>,
     ) -> Result<Self, Rejection> {
         let worker: &'j Worker = forward.worker;
-        let Selected { tenant, service, .. } = *forward.selected;
-        let now = worker.gateway.live.uptime(forward.received.instant);
-        let look = || live.get_or_init(|| worker.live(tenant.id, service.id));
+        let service = forward.selected.service;
+        let now = worker.gateway.live.uptime(began);
         let circuit = match service.breaker() {
             None => Circuit::Nothing,
             Some(rules) if is_spotless(worker, service, rules) => {
                 record.circuit = Some(State::Closed);
                 Circuit::Spotless(rules)
             }
-            Some(rules) => Circuit::Asked(ask(&look().shared.breaker, rules, service, now, record)?),
+            Some(rules) => Circuit::Asked(ask(&live.get().shared.breaker, rules, service, now, record)?),
         };
         let stage = match service.traffic.as_deref() {
             None => Stage::Only(service.targets.first().ok_or(Rejection::NoTarget)?),
-            Some(traffic) => Stage::Picked(Choice::first(forward, look(), traffic, deadline, now)?),
+            Some(traffic) => Stage::Picked(Choice::first(forward, live.get(), traffic, deadline, now)?),
         };
-        Ok(Self { worker, live, tenant: tenant.id, service, circuit, stage })
+        Ok(Self { worker, live, service, circuit, stage, began })
     }
 
     pub fn target(&self) -> &'j Target {
@@ -114,13 +123,24 @@ impl<'j> Journey<'j> {
         }
     }
 
-    /// When the attempt over this connection began: the first goes out as soon as the request is received, where a
-    /// connection is there.
-    pub fn attempt_began(&self, connection: Connection, received: Instant) -> Instant {
-        match (connection, &self.stage) {
-            (Connection::Fresh, _) => Instant::now(),
-            (Connection::Reused, Stage::Picked(choice)) => choice.began,
-            (Connection::Reused, Stage::Only(_)) => received,
+    /// The target that was picked among several, with the request that counts as under way there.
+    pub fn picked(&self) -> Option<&Picked<'j>> {
+        match &self.stage {
+            Stage::Picked(choice) => Some(&choice.picked),
+            Stage::Only(_) => None,
+        }
+    }
+
+    /// The attempt begins only now: what came before was the client's time.
+    pub const fn begins_at(&mut self, now: Instant) {
+        self.began = now;
+    }
+
+    /// When the attempt over this connection began.
+    pub fn attempt_began(&self, connection: Connection) -> Instant {
+        match connection {
+            Connection::Fresh => Instant::now(),
+            Connection::Reused => self.began,
         }
     }
 
@@ -168,7 +188,12 @@ impl<'j> Journey<'j> {
 
     fn note_at_target(&self, outcome: Outcome, now: Instant) {
         let Stage::Picked(choice) = &self.stage else { return };
-        let (target, took) = (choice.picked.live(), now.saturating_duration_since(choice.began));
+        self.note_at(&choice.picked, self.began, outcome, now);
+    }
+
+    fn note_at(&self, picked: &Picked<'_>, began: Instant, outcome: Outcome, now: Instant) {
+        let Stage::Picked(choice) = &self.stage else { return };
+        let (target, took) = (picked.live(), now.saturating_duration_since(began));
         let now = self.worker.gateway.live.uptime(now);
         match (&choice.traffic.picking, outcome) {
             (Picking::LowestLatency, Outcome::Success) => target.load().latency.observe(took, now),
@@ -178,7 +203,7 @@ impl<'j> Journey<'j> {
         let Some(rules) = &choice.traffic.outlier else { return };
         if let Some(Ejection { until, reason }) = target.note(outcome, rules, now) {
             choice.live.shared.targets_changed();
-            let (service, authority) = (self.service.slug.as_str(), choice.picked.target.authority.as_str());
+            let (service, authority) = (self.service.slug.as_str(), picked.target.authority.as_str());
             let seconds = until.since(now).as_secs();
             tracing::warn!(service, target = authority, ?reason, seconds, "a target is left out: it fails");
         }
@@ -223,7 +248,7 @@ impl<'j> Journey<'j> {
                     choice.tried = tried;
                 }
                 choice.attempts += 1;
-                choice.began = now + wait;
+                self.began = now + wait;
                 Some(wait)
             }
         }
@@ -238,8 +263,7 @@ impl<'j> Journey<'j> {
                     return;
                 }
                 // One that has opened meanwhile was told enough.
-                let live = self.live.get_or_init(|| self.worker.live(self.tenant, self.service.id));
-                let permit = live.shared.breaker.ask(rules, now);
+                let permit = self.live.get().shared.breaker.ask(rules, now);
                 permit.ok().and_then(|permit| permit.report(outcome, now))
             }
             Circuit::Asked(permit) => permit.report(outcome, now),
@@ -305,7 +329,6 @@ impl<'j> Choice<'j> {
             picked,
             tried: TargetSet::NONE,
             attempts: 1,
-            began: forward.received.instant,
             method: if is_idempotent { Repeatable::Idempotent } else { Repeatable::NotIdempotent },
             deadline,
             revision: asked.revision,
@@ -324,7 +347,7 @@ fn tell(service: &Service, transition: Transition) {
 }
 
 /// Rounded up, and at least one.
-fn whole_secs(wait: Duration) -> u64 {
+pub(super) fn whole_secs(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 

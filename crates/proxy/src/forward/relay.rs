@@ -2,10 +2,13 @@
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use tollgate_core::cause::Cause;
 
 use super::attempt::{Attempt, Deadlines, Upload};
 use crate::admit::Admitted;
+use crate::live::{Picked, Place};
 use crate::wire::Pump;
 
 /// How a response whose head was sent ended.
@@ -26,13 +29,48 @@ pub(crate) enum Cut {
     Timeout,
 }
 
+/// What the request has of what there is only so much of.
+pub(super) struct Held<'h, 's, 'q> {
+    pub admitted: &'h Admitted<'s>,
+    /// `None` where the service has as many requests as come.
+    pub place: Option<&'h Place<'q>>,
+    /// `None` before the response is passed on, and where there is nothing to pick.
+    pub picked: Option<&'h Picked<'q>>,
+}
+
+impl Held<'_, '_, '_> {
+    /// An adaptive limit learns from how long the service took.
+    pub fn note_answer(&self, status: u16, took: Duration) {
+        if let Some(place) = self.place.filter(|_| status < 500) {
+            place.answered_in(took);
+        }
+    }
+
+    /// That it took so long at least is worth knowing as well.
+    pub fn note_failure(&self, cause: Option<Cause>, took: Duration) {
+        if let Some(place) = self.place.filter(|_| cause == Some(Cause::Timeout)) {
+            place.answered_in(took);
+        }
+    }
+
+    fn release(&self) {
+        self.admitted.release();
+        if let Some(place) = self.place {
+            place.release();
+        }
+        if let Some(picked) = self.picked {
+            picked.end();
+        }
+    }
+}
+
 impl Attempt<'_> {
     /// Moves the response's body through `download`; its head is in the client's output already. Gives the
     /// moment of the end too. Who has the whole response finds its place free.
     pub async fn relay(
         &mut self,
         download: &mut Pump,
-        admitted: &Admitted<'_>,
+        held: &Held<'_, '_, '_>,
         deadlines: &Deadlines,
         began: Instant,
     ) -> (Relayed, Instant) {
@@ -40,7 +78,7 @@ impl Attempt<'_> {
         let mut moved_at = began;
         let mut moved = (0, 0);
         poll_fn(|cx| {
-            if let Poll::Ready(relayed) = self.poll_relay(cx, download, admitted) {
+            if let Poll::Ready(relayed) = self.poll_relay(cx, download, held) {
                 // What was there at once is worth no look at the clock.
                 return Poll::Ready((relayed, if has_waited { Instant::now() } else { began }));
             }
@@ -60,7 +98,7 @@ impl Attempt<'_> {
         &mut self,
         cx: &mut Context<'_>,
         download: &mut Pump,
-        admitted: &Admitted<'_>,
+        held: &Held<'_, '_, '_>,
     ) -> Poll<Relayed> {
         use crate::wire::PumpError;
         // The response may be complete without the rest of the request: what is wrong with that ends the
@@ -70,7 +108,7 @@ impl Attempt<'_> {
         }
         let source = (&mut self.upstream, &mut *self.upstream_buffers);
         let sink = (&mut self.client.stream, &mut *self.client_buffers);
-        match download.poll(cx, source, sink, || admitted.release()) {
+        match download.poll(cx, source, sink, || held.release()) {
             Poll::Ready(Ok(())) if self.upload_state == Upload::Sent => Poll::Ready(Relayed::Complete),
             Poll::Ready(Ok(())) => Poll::Ready(Relayed::Early),
             Poll::Ready(Err(PumpError::Sink)) => Poll::Ready(Relayed::Cut(Cut::ClientGone)),

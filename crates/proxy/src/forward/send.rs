@@ -1,6 +1,5 @@
 //! Sends an admitted request to a target and the response back.
 
-use std::cell::OnceCell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
@@ -17,13 +16,16 @@ use tollgate_http1::{
 use super::UpstreamFailure;
 use super::attempt::{Attempt, AttemptFailure, Consent, Deadlines, Upload};
 use super::dial::dial;
+use super::hedge;
 use super::journey::{Journey, Stumble};
 use super::kept_body::{Kept, KeptBody};
-use super::relay::{Cut, Relayed};
+use super::queue::{Entry, enter};
+use super::relay::{Cut, Held, Relayed};
 use crate::admit::Admitted;
 use crate::client::{Client, Progress};
 use crate::clock::Moment;
 use crate::identity::{Origin, RequestId};
+use crate::live::Lookup;
 use crate::message::{ClientHead, Persistence, UpstreamHead, write_request, write_response};
 use crate::record::Record;
 use crate::rejection::Rejection;
@@ -70,28 +72,22 @@ pub(crate) async fn send(
     sides: &mut Sides<'_>,
     record: &mut Record<'_>,
 ) -> Result<Forwarded, Rejection> {
-    let Selected { service, route, .. } = *forward.selected;
+    let Selected { tenant, service, .. } = *forward.selected;
     let deadlines = deadlines(forward);
-    let most_body_bytes = route
-        .and_then(|route| route.rules.max_body_bytes)
-        .or_else(|| service.max_body_bytes())
-        .or(forward.worker.gateway.settings.limits.max_body_bytes);
-    if let (BodyLength::Exact(length), Some(most)) = (forward.request.body, most_body_bytes)
-        && length > most
-    {
-        return Err(Rejection::BodyTooLarge);
-    }
-    let live = OnceCell::new();
-    let mut journey = Journey::begin(forward, &live, deadlines.total, record)?;
-    let kept_body = match journey.retries() {
-        None => None,
-        Some(rules) => match KeptBody::gather(forward, rules, sides, &deadlines).await? {
-            Kept::Whole(body) => Some(body),
-            Kept::None => None,
-            Kept::ClientGone => return Ok(Forwarded::Abandoned),
-        },
+    let most_body_bytes = most_body_bytes(forward)?;
+    let live = Lookup::new(forward.worker, tenant.id, service.id);
+    let (place, began) = match enter(forward, sides, &live, &deadlines).await? {
+        Entry::Open { place, at } => (place, at),
+        Entry::ClientGone => return Ok(Forwarded::Abandoned),
+    };
+    let mut journey = Journey::begin(forward, &live, began, deadlines.total, record)?;
+    let kept_body = match keep_body(forward, sides, &mut journey, &deadlines).await? {
+        Kept::Whole(body) => Some(body),
+        Kept::None => None,
+        Kept::ClientGone => return Ok(Forwarded::Abandoned),
     };
     let kept_body = kept_body.as_ref();
+    let held = Held { admitted: forward.admitted, place: place.as_ref(), picked: None };
     let new_upload = || Pump::new(forward.request.body, forward.request.body, most_body_bytes);
     let mut upload = new_upload();
     write_head(forward, sides, journey.target());
@@ -103,7 +99,7 @@ pub(crate) async fn send(
             Connected::ClientGone => return Ok(Forwarded::Abandoned),
             Connected::Again(wait) => wait,
             Connected::Over(stream, connection) => {
-                let began = journey.attempt_began(connection, forward.received.instant);
+                let began = journey.attempt_began(connection);
                 let mut attempt = Attempt {
                     client: sides.client,
                     client_buffers: sides.client_buffers,
@@ -118,12 +114,22 @@ pub(crate) async fn send(
                     limits: forward.worker.gateway.settings.limits.head,
                     hidden: hidden_field(service),
                 };
-                match attempt.response_head(&deadlines, began).await {
+                let head = hedge::response_head(forward, &mut attempt, &mut journey, &deadlines, began);
+                match head.await {
                     Ok(()) => {
                         let now = forward.worker.clock.now();
                         let stumble = Stumble::of(Sent::Something, attempt.upload, kept_body);
+                        held.note_answer(
+                            attempt.response.status,
+                            now.instant.saturating_duration_since(began),
+                        );
                         match journey.answered(attempt.response, stumble, now.instant) {
-                            None => return respond(forward, attempt, target, &deadlines, record, now).await,
+                            None => {
+                                let target = journey.target();
+                                let held = Held { picked: journey.picked(), ..held };
+                                return respond(forward, attempt, target, &held, &deadlines, record, now)
+                                    .await;
+                            }
                             Some(wait) => wait,
                         }
                     }
@@ -144,8 +150,9 @@ pub(crate) async fn send(
                         }
                         let sent = if failed.bytes_sent == 0 { Sent::Nothing } else { Sent::Something };
                         let cause = failure.cause().filter(|_| !client_was_awaited(&failure, &attempt));
-                        let stumble = Stumble::of(sent, &upload, kept_body);
-                        let wait = journey.failed(cause, stumble, Instant::now());
+                        let (stumble, now) = (Stumble::of(sent, &upload, kept_body), Instant::now());
+                        held.note_failure(cause, now.saturating_duration_since(began));
+                        let wait = journey.failed(cause, stumble, now);
                         wait.ok_or(Rejection::Upstream(failure))?
                     }
                 }
@@ -165,6 +172,34 @@ pub(crate) async fn send(
     }
 }
 
+/// Largest body that the request may have, unless it says by itself that its own is larger.
+fn most_body_bytes(forward: &Forward<'_, '_>) -> Result<Option<u64>, Rejection> {
+    let Selected { service, route, .. } = *forward.selected;
+    let most = route
+        .and_then(|route| route.rules.max_body_bytes)
+        .or_else(|| service.max_body_bytes())
+        .or(forward.worker.gateway.settings.limits.max_body_bytes);
+    match (forward.request.body, most) {
+        (BodyLength::Exact(length), Some(most)) if length > most => Err(Rejection::BodyTooLarge),
+        (_, most) => Ok(most),
+    }
+}
+
+/// The body, where the request may go out again and it has to be there for that.
+async fn keep_body(
+    forward: &Forward<'_, '_>,
+    sides: &mut Sides<'_>,
+    journey: &mut Journey<'_>,
+    deadlines: &Deadlines,
+) -> Result<Kept, Rejection> {
+    let Some(rules) = journey.retries() else { return Ok(Kept::None) };
+    let kept = KeptBody::gather(forward, rules, sides, deadlines).await?;
+    if let Kept::Whole(_) = kept {
+        journey.begins_at(Instant::now());
+    }
+    Ok(kept)
+}
+
 /// Whether the time was over while the client had not sent its body: that says nothing of the target.
 fn client_was_awaited(failure: &UpstreamFailure, attempt: &Attempt<'_>) -> bool {
     matches!(failure, UpstreamFailure::TotalTimeout)
@@ -172,7 +207,7 @@ fn client_was_awaited(failure: &UpstreamFailure, attempt: &Attempt<'_>) -> bool 
         && attempt.upload.waiting_for() == Side::Source
 }
 
-fn check_out(forward: &Forward<'_, '_>, target: &Target) -> Option<Stream> {
+pub(super) fn check_out(forward: &Forward<'_, '_>, target: &Target) -> Option<Stream> {
     forward.worker.gateway.pools.check_out(forward.worker.index, &target.endpoint)
 }
 
@@ -252,7 +287,11 @@ fn failed_attempt(method: Method, connection: Connection, attempt: &Attempt<'_>)
 }
 
 fn write_head(forward: &Forward<'_, '_>, sides: &mut Sides<'_>, target: &Target) {
-    sides.upstream_buffers.clear_output();
+    write_head_to(forward, sides.upstream_buffers, target);
+}
+
+pub(super) fn write_head_to(forward: &Forward<'_, '_>, buffers: &mut Buffers, target: &Target) {
+    buffers.clear_output();
     let head = UpstreamHead {
         gateway: &forward.worker.gateway,
         snapshot: forward.snapshot,
@@ -263,7 +302,7 @@ fn write_head(forward: &Forward<'_, '_>, sides: &mut Sides<'_>, target: &Target)
         origin: forward.origin,
         request_id: forward.request_id,
     };
-    write_request(sides.upstream_buffers.output(), &head);
+    write_request(buffers.output(), &head);
 }
 
 fn deadlines(forward: &Forward<'_, '_>) -> Deadlines {
@@ -321,6 +360,7 @@ async fn respond(
     forward: &Forward<'_, '_>,
     mut attempt: Attempt<'_>,
     target: &Target,
+    held: &Held<'_, '_, '_>,
     deadlines: &Deadlines,
     record: &mut Record<'_>,
     began: Moment,
@@ -343,7 +383,7 @@ async fn respond(
     record.status = Some(attempt.response.status);
     attempt.client.progress = Progress::Answering;
     let mut download = Pump::new(from, to, None).hiding(attempt.hidden);
-    let (relayed, ended) = attempt.relay(&mut download, forward.admitted, deadlines, began.instant).await;
+    let (relayed, ended) = attempt.relay(&mut download, held, deadlines, began.instant).await;
     record.body_bytes = download.moved_bytes();
     record.ended = Some(forward.worker.clock.note(ended));
     let reusable =

@@ -71,6 +71,11 @@ impl Picked<'_> {
         let AtTarget { targets, place } = self.underway.load();
         &targets[*place]
     }
+
+    /// The target has answered to the end: it has the request no longer.
+    pub fn end(&self) {
+        self.underway.end();
+    }
 }
 
 impl LocalService {

@@ -5,6 +5,8 @@
 
 mod known;
 mod local;
+mod lookup;
+mod queue;
 mod service;
 mod target;
 
@@ -19,6 +21,8 @@ use tollgate_core::snapshot::{Service, Snapshot};
 use tollgate_core::uptime::{Uptime, micros};
 
 pub(crate) use local::{Asked, LocalService, Picked};
+pub(crate) use lookup::Lookup;
+pub(crate) use queue::{Entered, Place};
 pub(crate) use service::ServiceLive;
 pub(crate) use target::TargetLive;
 
@@ -57,6 +61,11 @@ impl Live {
     /// `None` where nothing is known of it.
     pub fn known(&self, service: ServiceId) -> Option<Arc<ServiceLive>> {
         self.services.lock().get(&service).cloned()
+    }
+
+    /// Every service of which something is known.
+    pub fn each(&self) -> Vec<(ServiceId, Arc<ServiceLive>)> {
+        self.services.lock().iter().map(|(&id, live)| (id, Arc::clone(live))).collect()
     }
 
     /// Drops what is known of services and targets that are gone.

@@ -138,6 +138,8 @@ impl ResourceVerb for Verb {
             "outlier",
             "retries",
             "health_check",
+            "channel",
+            "hedging",
         ],
     };
 

@@ -249,11 +249,16 @@ impl Reader<'_> {
         let max_body_bytes = self.read(&setting::PROXY_LIMITS_MAX_BODY_BYTES, |value| {
             value::or_none(value, |value| value::whole_number(value, 0..=u64::MAX))
         });
+        let bound = |value: &_| value::or_none(value, |value| value::size(value, 1..=10_000_000));
+        let max_connections = self.read(&setting::PROXY_LIMITS_MAX_CONNECTIONS, bound);
+        let max_requests = self.read(&setting::PROXY_LIMITS_MAX_REQUESTS, bound);
         Some(LimitsConfig {
             request_line_bytes: request_line_bytes?,
             head_bytes: head_bytes?,
             head_fields: head_fields?,
             max_body_bytes: max_body_bytes?,
+            max_connections: max_connections?,
+            max_requests: max_requests?,
         })
     }
 

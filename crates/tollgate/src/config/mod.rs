@@ -163,6 +163,8 @@ pub struct LimitsConfig {
     pub head_bytes: usize,
     pub head_fields: usize,
     pub max_body_bytes: Option<u64>,
+    pub max_connections: Option<usize>,
+    pub max_requests: Option<usize>,
 }
 
 #[derive(Debug)]

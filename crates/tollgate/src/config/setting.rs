@@ -97,6 +97,14 @@ settings! {
     PROXY_LIMITS_MAX_BODY_BYTES {
         key: "proxy.limits.max_body_bytes", default: "none", expected: "a whole number of bytes, or \"none\""
     }
+    PROXY_LIMITS_MAX_CONNECTIONS {
+        key: "proxy.limits.max_connections", default: "65536",
+        expected: "a whole number from 1 to 10000000, or \"none\""
+    }
+    PROXY_LIMITS_MAX_REQUESTS {
+        key: "proxy.limits.max_requests", default: "32768",
+        expected: "a whole number from 1 to 10000000, or \"none\""
+    }
 
     ADMIN_LISTEN { key: "admin.listen", default: "127.0.0.1:8081", expected: ADDRESS, flag: "--admin-listen" }
     ADMIN_TLS_CERT { key: "admin.tls.cert", default: "", expected: PEM_FILE }

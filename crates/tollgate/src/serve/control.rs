@@ -10,6 +10,7 @@ use rustls::ClientConfig;
 use tokio_rustls::TlsConnector;
 use tollgate_admin::{ControlPlane, FirstStart, LiveTraffic, Settings};
 use tollgate_core::breaker::Reading;
+use tollgate_core::channel;
 use tollgate_core::event::LimitCrossed;
 use tollgate_core::health::TargetHealth;
 use tollgate_core::resource::{KeyId, ServiceId, TenantId};
@@ -20,7 +21,7 @@ use tollgate_proxy::{Proxy, Shared};
 use tollgate_store::Store;
 
 use super::data_dir::{DataDir, DatabaseFile};
-use super::metrics;
+use super::{load_metrics, metrics};
 use crate::config::{ADMIN_TOKEN, Config};
 
 pub struct Control {
@@ -49,7 +50,7 @@ impl Control {
         let counters = Arc::new(LocalCounters::new());
         let proxy = ProxyCell::default();
         let (used, crossed) = (Arc::clone(&proxy), Arc::clone(&proxy));
-        let traffic = OfProxy(Arc::clone(&proxy));
+        let (traffic, carried) = (OfProxy(Arc::clone(&proxy)), OfProxy(Arc::clone(&proxy)));
         let counting = Arc::new(OnceLock::new());
         let measured: Arc<OnceLock<Arc<Counters>>> = Arc::clone(&counting);
         let settings = Settings {
@@ -62,7 +63,11 @@ impl Control {
             crossings: Some(Box::new(move || crossings(&crossed))),
             webhook_tls: webhook_tls()?,
             metrics: Some(Box::new(move || {
-                measured.get().map_or_else(String::new, |counters| metrics::text(counters))
+                let mut text = measured.get().map_or_else(String::new, |counters| metrics::text(counters));
+                if let Some(proxy) = carried.proxy() {
+                    load_metrics::push(&mut text, &proxy);
+                }
+                text
             })),
             traffic: Some(Box::new(traffic)),
         };
@@ -123,6 +128,10 @@ impl LiveTraffic for OfProxy {
 
     fn health(&self, tenant: TenantId, service: ServiceId) -> Option<Vec<TargetHealth>> {
         Some(self.proxy()?.health(tenant, service))
+    }
+
+    fn channel(&self, tenant: TenantId, service: ServiceId) -> Option<channel::Reading> {
+        self.proxy()?.channel(tenant, service)
     }
 
     fn check(&self, tenant: TenantId, service: ServiceId) -> Pin<Box<dyn Future<Output = ()> + Send>> {

@@ -6,6 +6,7 @@ mod control;
 mod counting;
 mod data_dir;
 mod listener;
+mod load_metrics;
 mod logging;
 mod metrics;
 mod node;

@@ -44,8 +44,15 @@ const fn timeouts(config: &TimeoutsConfig) -> Timeouts {
 }
 
 fn limits(config: &LimitsConfig) -> Limits {
-    let &LimitsConfig { request_line_bytes, head_bytes, head_fields, max_body_bytes } = config;
-    let mut limits = Limits { max_body_bytes, ..Limits::default() };
+    let &LimitsConfig {
+        request_line_bytes,
+        head_bytes,
+        head_fields,
+        max_body_bytes,
+        max_connections,
+        max_requests,
+    } = config;
+    let mut limits = Limits { max_body_bytes, max_connections, max_requests, ..Limits::default() };
     limits.head.request_line_bytes = request_line_bytes;
     limits.head.head_bytes = head_bytes;
     limits.head.fields = head_fields;

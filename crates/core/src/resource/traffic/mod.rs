@@ -2,7 +2,9 @@
 
 mod balancer;
 mod breaker;
+mod channel;
 mod health_check;
+mod hedging;
 mod outlier;
 mod parts;
 mod retries;
@@ -11,12 +13,16 @@ use serde::{Deserialize, Serialize};
 
 pub use balancer::{Algorithm, Balancer, BalancerDraft, HashOn, SlowStartDraft};
 pub use breaker::BreakerDraft;
+pub use channel::{AdaptiveDraft, ChannelDraft};
 pub use health_check::{HealthCheck, HealthCheckDraft};
+pub use hedging::HedgingDraft;
 pub use outlier::OutlierDraft;
 pub use retries::{BackoffDraft, RetriesDraft};
 
 use crate::breaker::BreakerRules;
 use crate::cause::{CausePattern, Causes};
+use crate::channel::ChannelRules;
+use crate::hedge::HedgeRules;
 use crate::outlier::OutlierRules;
 use crate::problem::Problems;
 use crate::retry::RetryRules;
@@ -30,6 +36,8 @@ pub struct Traffic {
     pub outlier: Setting<OutlierRules>,
     pub retries: Setting<RetryRules>,
     pub health_check: Setting<HealthCheck>,
+    pub channel: Setting<ChannelRules>,
+    pub hedging: Setting<HedgeRules>,
 }
 
 /// What was not written is as it is usual for the service's number of targets.
@@ -50,6 +58,8 @@ impl Default for Traffic {
             outlier: Setting::Usual,
             retries: Setting::Usual,
             health_check: Setting::Usual,
+            channel: Setting::Usual,
+            hedging: Setting::Usual,
         }
     }
 }
@@ -70,6 +80,10 @@ pub struct TrafficDraft {
     pub retries: Option<RetriesDraft>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheckDraft>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<ChannelDraft>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hedging: Option<HedgingDraft>,
 }
 
 impl TrafficDraft {
@@ -89,16 +103,29 @@ impl TrafficDraft {
         let retries = problems.check_nested("retries", retries);
         let check = self.health_check.as_ref().map_or_else(|| Ok(Setting::Usual), HealthCheckDraft::parse);
         let check = problems.check_nested("health_check", check);
-        let traffic = balancer.zip(failures).zip(breaker).zip(outlier).zip(retries).zip(check).map(
-            |(((((balancer, failures), breaker), outlier), retries), health_check)| Traffic {
-                balancer,
-                failures,
-                breaker,
-                outlier,
-                retries,
-                health_check,
-            },
-        );
+        let channel = self.channel.as_ref().map_or_else(|| Ok(Setting::Usual), ChannelDraft::parse);
+        let channel = problems.check_nested("channel", channel);
+        let hedging = self.hedging.as_ref().map_or_else(|| Ok(Setting::Usual), HedgingDraft::parse);
+        let hedging = problems.check_nested("hedging", hedging);
+        if let (Some(Setting::Off), Some(Setting::On(_))) = (&retries, &hedging) {
+            problems.add("hedging", "needs `retries`: second copies are paid for by their budget");
+        }
+        let traffic = balancer
+            .zip(failures)
+            .zip(breaker)
+            .zip(outlier)
+            .zip(retries)
+            .zip(check)
+            .zip(channel)
+            .zip(hedging)
+            .map(
+                |(
+                    ((((((balancer, failures), breaker), outlier), retries), health_check), channel),
+                    hedging,
+                )| {
+                    Traffic { balancer, failures, breaker, outlier, retries, health_check, channel, hedging }
+                },
+            );
         problems.finish(traffic)
     }
 }
@@ -113,6 +140,8 @@ impl From<&Traffic> for TrafficDraft {
             outlier: traffic.outlier.written(OutlierDraft::off),
             retries: traffic.retries.written(RetriesDraft::off),
             health_check: traffic.health_check.written(HealthCheckDraft::off),
+            channel: traffic.channel.written(ChannelDraft::off),
+            hedging: traffic.hedging.written(HedgingDraft::off),
         }
     }
 }

@@ -18,7 +18,9 @@ const WHOLE: &str = r#"{
     "retries":{"attempts":1,"on":["connect","5xx"],"backoff":{"base":"10ms","longest":"1s"},"budget_percent":10,
         "replay_bytes":0},
     "health_check":{"path":"/up?deep=1","interval":"5s","timeout":"1s","expect":["204","3xx"],"healthy":1,"unhealthy":2,
-        "jitter_percent":0}}"#;
+        "jitter_percent":0},
+    "channel":{"adaptive":{"initial":10,"least":2,"most":50},"queue":7,"longest_wait":"1s"},
+    "hedging":{"percentile":90,"minimum_samples":7}}"#;
 
 #[test]
 fn what_is_written_parses_back() {
@@ -58,7 +60,9 @@ fn every_problem_is_named() {
             "retries":{"attempts":0,"on":["never"],"backoff":{"base":"1s","longest":"1ms"},"budget_percent":101,
                 "replay_bytes":9999999},
             "health_check":{"path":"up","interval":"1ms","timeout":"1m","expect":["connect"],"healthy":0,
-                "jitter_percent":51}}"#
+                "jitter_percent":51},
+            "channel":{"concurrency":0,"queue":100001,"longest_wait":"0s"},
+            "hedging":{"percentile":100,"minimum_samples":0}}"#
         ),
         [
             "balancer.algorithm",
@@ -85,6 +89,11 @@ fn every_problem_is_named() {
             "health_check.expect[0]",
             "health_check.healthy",
             "health_check.jitter_percent",
+            "channel.concurrency",
+            "channel.queue",
+            "channel.longest_wait",
+            "hedging.percentile",
+            "hedging.minimum_samples",
         ]
     );
 }
@@ -94,5 +103,11 @@ fn what_contradicts_itself_is_named() {
     assert_eq!(fields(r#"{"balancer":{"algorithm":"hash"}}"#), ["balancer.hash_on"]);
     assert_eq!(fields(r#"{"balancer":{"hash_on":"key"}}"#), ["balancer.hash_on"]);
     assert_eq!(fields(r#"{"balancer":{"algorithm":"hash","hash_on":"header:"}}"#), ["balancer.hash_on"]);
+    assert_eq!(fields(r#"{"channel":{}}"#), ["channel.concurrency"]);
+    assert_eq!(fields(r#"{"channel":{"concurrency":1,"adaptive":{}}}"#), ["channel.concurrency"]);
+    assert_eq!(fields(r#"{"channel":{"adaptive":{"least":9,"most":8}}}"#), ["channel.adaptive.least"]);
+    assert_eq!(fields(r#"{"hedging":{"delay":"1s","percentile":90}}"#), ["hedging.delay"]);
+    assert_eq!(fields(r#"{"hedging":{"delay":"0s"}}"#), ["hedging.delay"]);
+    assert_eq!(fields(r#"{"hedging":{},"retries":{"enabled":false}}"#), ["hedging"]);
     assert_eq!(fields(r#"{"breaker":{"failures":3,"error_percent":50}}"#), ["breaker.failures"]);
 }

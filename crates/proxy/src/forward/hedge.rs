@@ -1,0 +1,227 @@
+//! A request that is late gets a second copy at another target, and whichever copy answers first is passed on. The
+//! other is cancelled: its connection closes.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Buf;
+use tokio::time::{sleep_until, timeout, timeout_at};
+use tollgate_core::hedge::HedgeRules;
+use tollgate_core::snapshot::Target;
+use tollgate_http1::{HeadLimits, ResponseHead, ResponseParser};
+
+use super::UpstreamFailure;
+use super::attempt::{Attempt, AttemptFailure, Deadlines, Upload, head_failure};
+use super::dial::dial;
+use super::journey::{Hedged, Journey};
+use super::send::{Forward, check_out, write_head_to};
+use crate::wire::{Buffers, READ_BYTES, Stream};
+
+/// The same as [`Attempt::response_head`], perhaps from another target, where the service hedges: the journey's then.
+pub(super) async fn response_head<'j>(
+    forward: &Forward<'j, '_>,
+    attempt: &mut Attempt<'_>,
+    journey: &mut Journey<'j>,
+    deadlines: &Deadlines,
+    began: Instant,
+) -> Result<(), AttemptFailure> {
+    match journey.hedging(forward.request) {
+        None => attempt.response_head(deadlines, began).await,
+        // Boxed: few services hedge, and its state would make every connection's task larger.
+        Some(rules) => Box::pin(hedged(forward, attempt, journey, rules, deadlines, began)).await,
+    }
+}
+
+async fn hedged<'j>(
+    forward: &Forward<'j, '_>,
+    attempt: &mut Attempt<'_>,
+    journey: &mut Journey<'j>,
+    rules: &HedgeRules,
+    deadlines: &Deadlines,
+    began: Instant,
+) -> Result<(), AttemptFailure> {
+    let outcome = race(forward, attempt, journey, rules, deadlines, began).await;
+    if outcome.is_ok() && attempt.response.status < 500 {
+        let now = Instant::now();
+        journey.note_latency(now.saturating_duration_since(began), now);
+    }
+    outcome
+}
+
+enum Came {
+    First(Result<(), AttemptFailure>),
+    Second(Result<Box<Answered>, UpstreamFailure>),
+}
+
+async fn race<'j>(
+    forward: &Forward<'j, '_>,
+    attempt: &mut Attempt<'_>,
+    journey: &mut Journey<'j>,
+    rules: &HedgeRules,
+    deadlines: &Deadlines,
+    began: Instant,
+) -> Result<(), AttemptFailure> {
+    let Some(delay) = journey.hedge_delay(rules, began) else {
+        return attempt.response_head(deadlines, began).await;
+    };
+    tokio::select! {
+        biased;
+        outcome = attempt.response_head(deadlines, began) => return outcome,
+        () = sleep_until((began + delay).into()) => {}
+    }
+    let Some(hedged) = journey.hedge(Instant::now()) else {
+        return attempt.response_head(deadlines, began).await;
+    };
+    let mut second = pin!(ask(forward, hedged.target(), deadlines));
+    let came = tokio::select! {
+        biased;
+        outcome = attempt.response_head(deadlines, began) => Came::First(outcome),
+        answered = second.as_mut() => Came::Second(answered),
+    };
+    match came {
+        Came::First(Err(AttemptFailure::Upstream(failure))) => {
+            match second_alone(attempt, second.as_mut()).await.ok_or(AttemptFailure::ClientGone)? {
+                Ok(answered) => {
+                    journey.note_first_failed(failure.cause(), Instant::now());
+                    adopt(attempt, journey, answered, hedged);
+                    Ok(())
+                }
+                Err(of_second) => {
+                    journey.note_second_failed(&hedged, of_second.cause(), Instant::now());
+                    Err(AttemptFailure::Upstream(failure))
+                }
+            }
+        }
+        Came::First(outcome) => outcome,
+        Came::Second(Ok(answered)) => {
+            adopt(attempt, journey, answered, hedged);
+            Ok(())
+        }
+        Came::Second(Err(failure)) => {
+            journey.note_second_failed(&hedged, failure.cause(), Instant::now());
+            drop(hedged);
+            attempt.response_head(deadlines, began).await
+        }
+    }
+}
+
+/// The first copy has failed. `None` where the client has gone.
+async fn second_alone(
+    attempt: &mut Attempt<'_>,
+    mut second: Pin<&mut impl Future<Output = Result<Box<Answered>, UpstreamFailure>>>,
+) -> Option<Result<Box<Answered>, UpstreamFailure>> {
+    poll_fn(|cx| {
+        if let Poll::Ready(answered) = second.as_mut().poll(cx) {
+            return Poll::Ready(Some(answered));
+        }
+        attempt.client.poll_gone(cx, attempt.client_buffers).map(|()| None)
+    })
+    .await
+}
+
+/// Puts the second copy in the first one's place, which closes that one's connection.
+fn adopt<'j>(
+    attempt: &mut Attempt<'_>,
+    journey: &mut Journey<'j>,
+    answered: Box<Answered>,
+    hedged: Hedged<'j>,
+) {
+    let Answered { stream, buffers, response, .. } = *answered;
+    attempt.upstream = stream;
+    attempt.upstream_buffers.clear();
+    *attempt.upstream_buffers = buffers;
+    *attempt.response = response;
+    attempt.parser.reset();
+    attempt.upload_state = Upload::Sent;
+    journey.adopt(hedged);
+}
+
+/// A connection whose response has begun; what follows the head is in the buffers' input.
+struct Answered {
+    stream: Stream,
+    buffers: Buffers,
+    response: ResponseHead,
+    parser: ResponseParser,
+}
+
+/// Ends in time by itself, while the first copy keeps the client's watchdog.
+async fn ask(
+    forward: &Forward<'_, '_>,
+    target: &Target,
+    deadlines: &Deadlines,
+) -> Result<Box<Answered>, UpstreamFailure> {
+    let until = deadlines.nearer(Instant::now() + deadlines.connect + deadlines.first_byte);
+    let answered = timeout_at(until.into(), ask_in_time(forward, target, deadlines)).await;
+    answered.unwrap_or(Err(UpstreamFailure::FirstByteTimeout))
+}
+
+async fn ask_in_time(
+    forward: &Forward<'_, '_>,
+    target: &Target,
+    deadlines: &Deadlines,
+) -> Result<Box<Answered>, UpstreamFailure> {
+    if let Some(stream) = check_out(forward, target) {
+        match Answered::over(stream, forward, target).await {
+            // Its server had just closed it.
+            Err(UpstreamFailure::Closed) => {}
+            outcome => return outcome,
+        }
+    }
+    let dialled = timeout(deadlines.connect, dial(&forward.worker.gateway, &target.endpoint)).await;
+    let stream = dialled.map_err(|_| UpstreamFailure::ConnectTimeout)?.map_err(UpstreamFailure::Dial)?;
+    Answered::over(stream, forward, target).await
+}
+
+impl Answered {
+    async fn over(
+        stream: Stream,
+        forward: &Forward<'_, '_>,
+        target: &Target,
+    ) -> Result<Box<Self>, UpstreamFailure> {
+        let (response, parser) = (ResponseHead::default(), ResponseParser::default());
+        let buffers = forward.worker.new_buffers();
+        let mut answered = Box::new(Self { stream, buffers, response, parser });
+        write_head_to(forward, &mut answered.buffers, target);
+        let limits = forward.worker.gateway.settings.limits.head;
+        poll_fn(|cx| answered.poll(cx, &limits)).await?;
+        Ok(answered)
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, limits: &HeadLimits) -> Poll<Result<(), UpstreamFailure>> {
+        // A target that takes no more may have answered all the same.
+        drop(self.buffers.poll_flush(cx, &mut self.stream));
+        while !self.parse(limits)? {
+            match self.buffers.poll_read(cx, &mut self.stream, READ_BYTES) {
+                Poll::Ready(Ok(0) | Err(_)) if self.buffers.input.is_empty() => {
+                    return Poll::Ready(Err(UpstreamFailure::Closed));
+                }
+                Poll::Ready(Ok(0) | Err(_)) => {
+                    let what = "the response's head is cut short";
+                    return Poll::Ready(Err(UpstreamFailure::Protocol(what)));
+                }
+                Poll::Ready(Ok(_)) => {}
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether the final head is there. Interim ones are the first copy's to pass on.
+    fn parse(&mut self, limits: &HeadLimits) -> Result<bool, UpstreamFailure> {
+        let input = &mut self.buffers.input;
+        while !input.is_empty() {
+            let Some(bytes) = self.parser.parse(input, limits, &mut self.response).map_err(head_failure)?
+            else {
+                return Ok(false);
+            };
+            input.advance(bytes);
+            self.parser.reset();
+            if self.response.status == 101 || self.response.status >= 200 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}

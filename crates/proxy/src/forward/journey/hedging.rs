@@ -1,0 +1,104 @@
+//! What a journey knows of second copies: when one goes out, where to, and what is told of how it went.
+
+use std::time::{Duration, Instant};
+
+use tollgate_core::cause::Cause;
+use tollgate_core::hedge::{Hedge, HedgeRules, Late};
+use tollgate_core::outlier::Outcome;
+use tollgate_core::retry::Elsewhere;
+use tollgate_core::snapshot::Target;
+use tollgate_http1::Method;
+
+use super::{Journey, Stage};
+use crate::live::{Asked, Picked, Place};
+use crate::request::Request;
+
+/// A second copy at another target, as long as it is under way.
+pub(in crate::forward) struct Hedged<'j> {
+    picked: Picked<'j>,
+    began: Instant,
+    /// Of a channel's, until one of the two copies has won.
+    _place: Option<Place<'j>>,
+}
+
+impl<'j> Hedged<'j> {
+    pub const fn target(&self) -> &'j Target {
+        self.picked.target
+    }
+}
+
+impl<'j> Journey<'j> {
+    /// When a second copy goes out, where the service has that and the request may be sent twice.
+    pub fn hedging(&self, request: &Request<'_>) -> Option<&'j HedgeRules> {
+        let Stage::Picked(choice) = &self.stage else { return None };
+        let rules = choice.traffic.hedging.as_ref()?;
+        let is_read = matches!(request.head.method, Method::Get | Method::Head);
+        (is_read && !request.has_body() && request.upgrade.is_none()).then_some(rules)
+    }
+
+    /// `None` while too little is known to say who is late.
+    pub fn hedge_delay(&self, rules: &HedgeRules, now: Instant) -> Option<Duration> {
+        let now = self.worker.gateway.live.uptime(now);
+        rules.delay(&mut self.live.get().shared.latencies.lock(), now)
+    }
+
+    /// How long a request took that might have been hedged, however many copies there were.
+    pub fn note_latency(&self, took: Duration, now: Instant) {
+        let now = self.worker.gateway.live.uptime(now);
+        self.live.get().shared.latencies.lock().note(took, now);
+    }
+
+    /// A second copy of the request, which is late; `None` where there is to be none.
+    pub fn hedge(&self, now: Instant) -> Option<Hedged<'j>> {
+        let Stage::Picked(choice) = &self.stage else { return None };
+        let retries = choice.traffic.retries.as_ref()?;
+        let uptime = self.worker.gateway.live.uptime(now);
+        let asked = Asked {
+            revision: choice.revision,
+            now: uptime,
+            random: self.worker.random(),
+            tried: choice.tried.with(choice.picked.place),
+            key: choice.key,
+        };
+        let next = self.live.get().pick(self.service, choice.traffic, &asked);
+        // Nobody waits for a place because of a copy.
+        let place = match self.service.channel() {
+            None => None,
+            Some(rules) => Some(self.live.get().shared.queue.spare(rules)?),
+        };
+        let late = Late {
+            circuit: self.circuit.state(),
+            elsewhere: if next.is_some() { Elsewhere::Yes } else { Elsewhere::No },
+            remaining: choice.deadline.map(|deadline| deadline.saturating_duration_since(now)),
+        };
+        match late.decide(|| self.live.get().withdraw(&retries.budget, uptime)) {
+            Hedge::No => None,
+            Hedge::Send => {
+                self.live.get().shared.hedges.sent();
+                Some(Hedged { picked: next?, began: now, _place: place })
+            }
+        }
+    }
+
+    /// The second copy has won: what was sent first is no longer spoken of.
+    pub fn adopt(&mut self, hedged: Hedged<'j>) {
+        let Stage::Picked(choice) = &mut self.stage else { return };
+        choice.tried = choice.tried.with(choice.picked.place);
+        choice.picked = hedged.picked;
+        self.began = hedged.began;
+        self.live.get().shared.hedges.won();
+    }
+
+    /// The first copy has failed; the second goes on.
+    pub fn note_first_failed(&self, cause: Option<Cause>, now: Instant) {
+        if cause.is_some_and(|cause| self.service.failures().contain(cause)) {
+            self.note_at_target(Outcome::Failure, now);
+        }
+    }
+
+    pub fn note_second_failed(&self, hedged: &Hedged<'_>, cause: Option<Cause>, now: Instant) {
+        if cause.is_some_and(|cause| self.service.failures().contain(cause)) {
+            self.note_at(&hedged.picked, hedged.began, Outcome::Failure, now);
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The channel of a service as workers share it: who has a place, and who waits for one.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use ahash::RandomState;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use tollgate_core::channel::{Arrived, Channel, ChannelRules, Flow, Full, Reading, Ticket};
+use tollgate_core::uptime::Uptime;
+
+#[derive(Default)]
+pub(crate) struct Queue(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    channel: Channel,
+    waiting: HashMap<Ticket, oneshot::Sender<Called>, RandomState>,
+}
+
+/// What a request that waits is told.
+#[derive(Debug)]
+enum Called {
+    Go,
+    Refused(Full),
+}
+
+pub(crate) enum Entered<'q> {
+    Place(Place<'q>),
+    Waits(Waiter<'q>),
+}
+
+/// One of the requests that there may be at once, until it is dropped.
+pub(crate) struct Place<'q> {
+    queue: &'q Queue,
+    rules: &'q ChannelRules,
+    since: Instant,
+    latency: Cell<Option<Duration>>,
+    is_held: Cell<bool>,
+}
+
+/// One of the requests that wait. Dropped, it waits no longer.
+pub(crate) struct Waiter<'q> {
+    queue: &'q Queue,
+    rules: &'q ChannelRules,
+    flow: Flow,
+    ticket: Ticket,
+    called: oneshot::Receiver<Called>,
+    /// When it has waited long enough.
+    pub until: Uptime,
+}
+
+impl Queue {
+    pub fn enter<'q>(
+        &'q self,
+        flow: Flow,
+        rules: &'q ChannelRules,
+        now: Uptime,
+    ) -> Result<Entered<'q>, Full> {
+        let mut state = self.0.lock();
+        match state.channel.arrive(flow, 1, rules, now) {
+            Arrived::Go => Ok(Entered::Place(Place::new(self, rules))),
+            Arrived::Full(full) => Err(full),
+            Arrived::Queued { ticket, until, evicted } => {
+                let (sender, called) = oneshot::channel();
+                state.waiting.insert(ticket, sender);
+                if let Some((evicted, full)) = evicted
+                    && let Some(evicted) = state.waiting.remove(&evicted)
+                {
+                    // Where it has just given up, nobody is there to be told.
+                    drop(evicted.send(Called::Refused(full)));
+                }
+                // A limit that was raised may have left a place free.
+                state.call(rules);
+                Ok(Entered::Waits(Waiter { queue: self, rules, flow, ticket, called, until }))
+            }
+        }
+    }
+
+    /// A place that nobody waits for, if there is one.
+    pub fn spare<'q>(&'q self, rules: &'q ChannelRules) -> Option<Place<'q>> {
+        self.0.lock().channel.take_spare(rules).then(|| Place::new(self, rules))
+    }
+
+    pub fn read(&self, rules: &ChannelRules) -> Reading {
+        self.0.lock().channel.read(rules)
+    }
+
+    /// What a request is told that has waited long enough.
+    pub fn refuse_late(&self, rules: &ChannelRules) -> Full {
+        self.0.lock().channel.refuse_late(rules)
+    }
+}
+
+impl State {
+    /// Lets in whoever there is a place for.
+    fn call(&mut self, rules: &ChannelRules) {
+        while let Some(ticket) = self.channel.call(rules) {
+            let is_told = self.waiting.remove(&ticket).is_some_and(|called| called.send(Called::Go).is_ok());
+            if !is_told {
+                self.channel.leave(Duration::ZERO, None, rules);
+            }
+        }
+    }
+}
+
+impl<'q> Place<'q> {
+    fn new(queue: &'q Queue, rules: &'q ChannelRules) -> Self {
+        Self { queue, rules, since: Instant::now(), latency: Cell::default(), is_held: Cell::new(true) }
+    }
+
+    /// How long the service took to answer: what an adaptive limit learns from.
+    pub fn answered_in(&self, latency: Duration) {
+        self.latency.set(Some(latency));
+    }
+
+    /// Gives it to the next that waits, once.
+    pub fn release(&self) {
+        if !self.is_held.replace(false) {
+            return;
+        }
+        let mut state = self.queue.0.lock();
+        state.channel.leave(self.since.elapsed(), self.latency.get(), self.rules);
+        state.call(self.rules);
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+impl<'q> Waiter<'q> {
+    /// Its place, or that another's request has taken its room in the queue.
+    pub fn poll_called(&mut self, cx: &mut Context<'_>) -> Poll<Result<Place<'q>, Full>> {
+        Pin::new(&mut self.called).poll(cx).map(|called| match called {
+            Ok(Called::Go) => Ok(Place::new(self.queue, self.rules)),
+            Ok(Called::Refused(full)) => Err(full),
+            // The sender goes only with its message, or with the queue.
+            Err(_) => Err(Full { retry_after: Duration::ZERO }),
+        })
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        let mut state = self.queue.0.lock();
+        if state.waiting.remove(&self.ticket).is_some() {
+            state.channel.give_up(self.flow, self.ticket);
+        } else if matches!(self.called.try_recv(), Ok(Called::Go)) {
+            // It was called and did not hear of it.
+            state.channel.leave(Duration::ZERO, None, self.rules);
+            state.call(self.rules);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::task::Waker;
+
+    use tollgate_core::channel::Concurrency;
+
+    use super::*;
+
+    const ONE_AT_ONCE: ChannelRules = ChannelRules {
+        concurrency: Concurrency::Fixed(NonZeroU32::MIN),
+        most_queued: 9,
+        longest_wait: Duration::from_secs(1),
+    };
+
+    fn wait(queue: &Queue) -> Waiter<'_> {
+        match queue.enter(Flow(1), &ONE_AT_ONCE, Uptime(0)) {
+            Ok(Entered::Waits(waiter)) => waiter,
+            Ok(Entered::Place(_)) | Err(_) => panic!("it should wait"),
+        }
+    }
+
+    fn has_place(waiter: &mut Waiter<'_>) -> bool {
+        waiter.poll_called(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    #[test]
+    fn a_place_that_nobody_takes_goes_to_the_next_that_waits() {
+        let queue = Queue::default();
+        let place = queue.enter(Flow(1), &ONE_AT_ONCE, Uptime(0)).ok();
+        let (gone, called, mut next) = (wait(&queue), wait(&queue), wait(&queue));
+        drop(gone);
+        drop(place);
+        assert!(!has_place(&mut next), "it is the turn of another");
+        // Its client leaves in the moment in which it is called.
+        drop(called);
+        assert!(has_place(&mut next));
+        drop(next);
+        assert!(matches!(queue.enter(Flow(1), &ONE_AT_ONCE, Uptime(0)), Ok(Entered::Place(_))));
+    }
+}

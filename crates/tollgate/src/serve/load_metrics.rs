@@ -1,0 +1,70 @@
+//! What the proxy of this process carries, in Prometheus' text format. Services are named by their ids: monitoring asks
+//! without a token, and names are their tenants'.
+
+use std::fmt::Write as _;
+
+use tollgate_core::channel::Reading;
+use tollgate_proxy::Proxy;
+
+pub fn push(text: &mut String, proxy: &Proxy) {
+    push_room(text, proxy);
+    push_channels(text, proxy);
+    push_hedges(text, proxy);
+}
+
+fn push_room(text: &mut String, proxy: &Proxy) {
+    let room = proxy.room();
+    let mut push = |name: &str, kind: &str, help: &str, value: u64| {
+        begin(text, name, kind, help);
+        let _infallible = writeln!(text, "{name} {value}");
+    };
+    push("tollgate_proxy_connections", "gauge", "Clients' connections.", room.connections);
+    push("tollgate_proxy_overloaded_total", "counter", "Requests refused for want of room.", room.refused);
+}
+
+fn push_channels(text: &mut String, proxy: &Proxy) {
+    let channels = proxy.channels();
+    let mut push = |name: &str, kind: &str, help: &str, value: fn(&Reading) -> u64| {
+        if !channels.is_empty() {
+            begin(text, name, kind, help);
+        }
+        for (service, reading) in &channels {
+            let (service, value) = (service.0, value(reading));
+            let _infallible = writeln!(text, "{name}{{service=\"{service}\"}} {value}");
+        }
+    };
+    push("tollgate_channel_limit", "gauge", "Most requests of a service at once, as it is now.", |channel| {
+        channel.limit.into()
+    });
+    push("tollgate_channel_in_flight", "gauge", "Requests that a service with a channel has.", |channel| {
+        channel.in_flight.into()
+    });
+    push("tollgate_channel_queued", "gauge", "Requests that wait for a place.", |channel| {
+        channel.queued.into()
+    });
+    push(
+        "tollgate_channel_refused_total",
+        "counter",
+        "Requests for which there was none in time.",
+        |channel| channel.refused,
+    );
+}
+
+fn push_hedges(text: &mut String, proxy: &Proxy) {
+    let hedges = proxy.hedges();
+    let mut push = |name: &str, help: &str, value: fn(&(u64, u64)) -> u64| {
+        if !hedges.is_empty() {
+            begin(text, name, "counter", help);
+        }
+        for (service, counts) in &hedges {
+            let (service, value) = (service.0, value(counts));
+            let _infallible = writeln!(text, "{name}{{service=\"{service}\"}} {value}");
+        }
+    };
+    push("tollgate_hedges_sent_total", "Second copies of late requests.", |&(sent, _)| sent);
+    push("tollgate_hedges_won_total", "Those of them that answered first.", |&(_, won)| won);
+}
+
+fn begin(text: &mut String, name: &str, kind: &str, help: &str) {
+    let _infallible = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+}
