@@ -69,9 +69,9 @@ fn start(row: Row, bench: &Bench, upstream: SocketAddr) -> Result<Server> {
     let server = match row {
         Row::Haproxy => peers::haproxy(&bench.directory("bodies-haproxy")?, upstream)?,
         Row::Nginx | Row::NginxLua => nginx::unbuffered(&bench.directory("bodies-nginx")?, upstream)?,
-        Row::Tollgate | Row::TollgateTen => {
+        _ => {
             let home = Home::new(bench.directory("bodies-tollgate")?)?;
-            let seed = Seed { services: 1, keys: 1, upstream, counting: "leased" };
+            let seed = Seed { services: 1, keys: 1, upstream, counting: "leased", balanced: None };
             tollgate::start_filled(bench.tollgate_binary()?, &home, &seed)?.server
         }
     };
@@ -147,7 +147,7 @@ fn upload(connection: &mut Connection, bytes: u64) -> Result<()> {
 fn cells(transfers: &Transfers) -> Vec<String> {
     let title = match transfers.row {
         Row::Nginx | Row::NginxLua => "nginx, unbuffered",
-        row @ (Row::Haproxy | Row::Tollgate | Row::TollgateTen) => row.name(),
+        row => row.name(),
     };
     vec![
         title.to_owned(),

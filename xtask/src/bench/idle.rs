@@ -62,9 +62,10 @@ fn start(row: Row, bench: &Bench, upstream: &Server) -> Result<Server> {
     match row {
         Row::Haproxy => peers::haproxy(&bench.directory("idle-haproxy")?, upstream.address),
         Row::Nginx | Row::NginxLua => nginx::bare(&bench.directory("idle-nginx")?, upstream.address),
-        Row::Tollgate | Row::TollgateTen => {
+        _ => {
             let home = Home::new(bench.directory("idle-tollgate")?)?;
-            let seed = Seed { services: 1, keys: 1, upstream: upstream.address, counting: "leased" };
+            let seed =
+                Seed { services: 1, keys: 1, upstream: upstream.address, counting: "leased", balanced: None };
             Ok(tollgate::start_filled(bench.tollgate_binary()?, &home, &seed)?.server)
         }
     }

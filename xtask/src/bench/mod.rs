@@ -81,6 +81,11 @@ pub enum Row {
     Tollgate,
     /// Tollgate with ten keys and services instead of ten thousand.
     TollgateTen,
+    /// Tollgate with one route to a service with two targets, balanced in turn.
+    RoundRobin,
+    LeastRequests,
+    Latency,
+    Hash,
 }
 
 impl Row {
@@ -91,6 +96,10 @@ impl Row {
             Self::NginxLua => "nginx + Lua: key, 2 counters, headers, log",
             Self::Tollgate => "Tollgate, everything on: 10,000 keys and services, 3 limits, log",
             Self::TollgateTen => "Tollgate, the same with 10 keys and services",
+            Self::RoundRobin => "Tollgate, everything on, a route, two targets in turn",
+            Self::LeastRequests => "Tollgate, everything on, a route, two targets by least requests",
+            Self::Latency => "Tollgate, everything on, a route, two targets by latency (peak EWMA)",
+            Self::Hash => "Tollgate, everything on, a route, two targets by consistent hash of the key",
         }
     }
 
@@ -100,12 +109,23 @@ impl Row {
             Self::Nginx => "nginx",
             Self::Haproxy => "HAProxy",
             Self::NginxLua => "nginx + Lua",
-            Self::Tollgate | Self::TollgateTen => "Tollgate",
+            _ => "Tollgate",
         }
     }
 
     fn is_tollgate(self) -> bool {
-        matches!(self, Self::Tollgate | Self::TollgateTen)
+        !matches!(self, Self::Nginx | Self::Haproxy | Self::NginxLua)
+    }
+
+    /// How targets are picked, where there are some to choose among.
+    fn balancer(self) -> Option<&'static str> {
+        match self {
+            Self::RoundRobin => Some("round_robin"),
+            Self::LeastRequests => Some("least_requests"),
+            Self::Latency => Some("latency"),
+            Self::Hash => Some("hash"),
+            Self::Nginx | Self::Haproxy | Self::NginxLua | Self::Tollgate | Self::TollgateTen => None,
+        }
     }
 }
 

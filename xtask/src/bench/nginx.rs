@@ -1,7 +1,7 @@
 //! nginx in its roles: the upstream of every contender, a bare peer, and a gateway scripted in Lua.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -17,16 +17,28 @@ use crate::tools::{NGINX_LUA_MODULE, find_program};
 const BODY_BYTES: usize = 121;
 
 /// nginx as the upstream: one worker that answers from memory, bound to the first core for everybody alike,
-/// so that the scheduler's choice of a core is no difference between contenders.
+/// so that the scheduler's choice of a core is no difference between contenders. It listens at two addresses, for those
+/// who have targets to choose among.
 pub fn upstream(directory: &Path) -> Result<Server> {
     let address = free_address()?;
+    let second = beside(address);
     let body = "x".repeat(BODY_BYTES);
     let http = format!(
         "access_log off;
-        server {{ listen {address}; location / {{ default_type text/plain; return 200 '{body}'; }} }}"
+        server {{ listen {address}; listen {second}; location / {{ default_type text/plain; return 200 '{body}'; }} }}"
     );
     let main = "worker_processes 1; worker_cpu_affinity 01;";
     start("upstream", directory, address, main, &http)
+}
+
+/// The other address that an upstream listens at.
+pub fn second_address(upstream: &Server) -> SocketAddr {
+    beside(upstream.address)
+}
+
+/// All of 127.0.0.0/8 is the machine itself.
+fn beside(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(Ipv4Addr::new(127, 0, 0, 2).into(), address.port())
 }
 
 /// nginx as a proxy with nothing on, as one would tune it: kept-alive connections on both sides, no log.

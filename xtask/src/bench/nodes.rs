@@ -28,7 +28,7 @@ pub fn measure(bench: &Bench) -> Result<Section> {
     let upstream = nginx::upstream(&bench.directory("nodes-upstream")?)?;
     let home = Home::new(bench.directory("nodes-control")?)?;
     let keys = bench.size.many_keys;
-    let seed = Seed { services: 1, keys, upstream: upstream.address, counting: "leased" };
+    let seed = Seed { services: 1, keys, upstream: upstream.address, counting: "leased", balanced: None };
     drop(tollgate::start_filled(binary, &home, &seed)?);
     let control = Tollgate::start(binary, &home)?;
 

@@ -20,6 +20,7 @@ pub fn measure(bench: &Bench) -> Result<Section> {
         keys: bench.size.keys,
         upstream: upstream.address,
         counting: "leased",
+        balanced: None,
     };
     drop(tollgate::start_filled(binary, &home, &seed)?);
 

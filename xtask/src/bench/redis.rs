@@ -86,9 +86,9 @@ fn start(
 ) -> Result<Contender> {
     let directory = bench.directory(&format!("counted-{counting}"))?;
     let keys = bench.size.few_keys;
-    let load = Load::new(&directory, keys, keys)?;
+    let load = Load::new(&directory, load::HOST, keys, keys)?;
     let home = Home::new(directory)?.counting_in(format!("redis://{redis}/{database}"));
-    let seed = Seed { services: keys, keys, upstream, counting };
+    let seed = Seed { services: keys, keys, upstream, counting, balanced: None };
     let tollgate = tollgate::start_filled(bench.tollgate_binary()?, &home, &seed)?;
     client::expect_ok(tollgate.server.address, load::request(0, 0).as_bytes())?;
     Ok(Contender { counting, tollgate, load, rounds: Vec::new() })

@@ -13,12 +13,15 @@ use super::load::{self, Load, Seen};
 use super::peers::{self, Server};
 use super::report::{Outcome, Section, Verdict};
 use super::stats::{Spread, float};
-use super::tollgate::{self, Home, Seed};
+use super::tollgate::{self, Balanced, Home, Seed};
 use super::usage::{self, CpuTime};
 use super::{Bench, Row, client, nginx};
 
 /// How long buffered log lines may take to reach the file.
 const LOG_FLUSH: Duration = Duration::from_millis(1500);
+
+/// CPU time per request, as a share of nginx's.
+const MOST_TO_NGINX: f64 = 0.95;
 
 /// One proxy that runs, and what was measured of it so far.
 struct Contender {
@@ -81,7 +84,8 @@ pub fn measure(bench: &Bench) -> Result<Section> {
 fn start(row: Row, bench: &Bench, upstream: &Server) -> Result<Contender> {
     let directory = bench.directory(row.to_possible_value().context("a row has a name")?.get_name())?;
     let keys = if row == Row::TollgateTen { bench.size.few_keys } else { bench.size.keys };
-    let load = Load::new(&directory, keys, keys)?;
+    let host = if row.balancer().is_some() { Balanced::HOST } else { load::HOST };
+    let load = Load::new(&directory, host, keys, keys)?;
     let (server, access_log) = match row {
         Row::Nginx => (nginx::bare(&directory, upstream.address)?, None),
         Row::Haproxy => (peers::haproxy(&directory, upstream.address)?, None),
@@ -89,9 +93,12 @@ fn start(row: Row, bench: &Bench, upstream: &Server) -> Result<Contender> {
             let (server, log) = nginx::lua(&directory, upstream.address, keys)?;
             (server, Some(log))
         }
-        Row::Tollgate | Row::TollgateTen => {
+        _ => {
             let home = Home::new(directory)?;
-            let seed = Seed { services: keys, keys, upstream: upstream.address, counting: "leased" };
+            let second = nginx::second_address(upstream);
+            let balanced = row.balancer().map(|algorithm| Balanced { algorithm, second });
+            let seed =
+                Seed { services: keys, keys, upstream: upstream.address, counting: "leased", balanced };
             let tollgate = tollgate::start_filled(bench.tollgate_binary()?, &home, &seed)?;
             (tollgate.server, Some(home.access_log))
         }
@@ -201,6 +208,14 @@ fn section(contenders: &[Contender], bench: &Bench) -> Result<Section> {
     if let (Some(tollgate), Some(nginx)) = (find(Row::Tollgate), find(Row::Nginx)) {
         verdicts.extend(against_nginx(tollgate, nginx)?);
     }
+    if let (Some(latency), Some(nginx)) = (find(Row::Latency), find(Row::Nginx)) {
+        let ratio = latency.cpu_ratio_to(nginx)?;
+        verdicts.push(Verdict {
+            target: "the same with a route, latency balancing, breaker and outlier detection".to_owned(),
+            measured: format!("{ratio:.2}"),
+            outcome: Outcome::met_if(ratio.median <= MOST_TO_NGINX),
+        });
+    }
     if let (Some(many), Some(few)) = (find(Row::Tollgate), find(Row::TollgateTen)) {
         let ratio = many.cpu_ratio_to(few)?;
         verdicts.push(Verdict {
@@ -234,9 +249,9 @@ fn against_nginx(tollgate: &Contender, nginx: &Contender) -> Result<[Verdict; 2]
     let (own, peer) = (tollgate.p99_millis()?, nginx.p99_millis()?);
     Ok([
         Verdict {
-            target: "CPU per request with everything on at most 0.95 of nginx bare".to_owned(),
+            target: format!("CPU per request with everything on at most {MOST_TO_NGINX} of nginx bare"),
             measured: format!("{ratio:.2}"),
-            outcome: Outcome::met_if(ratio.median <= 0.95),
+            outcome: Outcome::met_if(ratio.median <= MOST_TO_NGINX),
         },
         Verdict {
             target: "p99 no worse than nginx bare".to_owned(),

@@ -21,7 +21,7 @@ pub fn measure(bench: &Bench) -> Result<Section> {
     let upstream = nginx::upstream(&bench.directory("scale-upstream")?)?;
     let home = Home::new(bench.directory("scale-tollgate")?)?;
     let keys = bench.size.many_keys;
-    let seed = Seed { services: 1, keys, upstream: upstream.address, counting: "leased" };
+    let seed = Seed { services: 1, keys, upstream: upstream.address, counting: "leased", balanced: None };
 
     let loading = Instant::now();
     drop(tollgate::start_filled(binary, &home, &seed)?);

@@ -214,6 +214,19 @@ pub struct Seed {
     pub upstream: SocketAddr,
     /// Of the plan; of no consequence without a store.
     pub counting: &'static str,
+    pub balanced: Option<Balanced>,
+}
+
+/// One more service, with two targets, which a route leads all requests of a host to. Breaker, outlier detection and
+/// retries are as they are by default.
+pub struct Balanced {
+    pub algorithm: &'static str,
+    /// Beside the upstream.
+    pub second: SocketAddr,
+}
+
+impl Balanced {
+    pub const HOST: &str = "balanced.test";
 }
 
 impl Seed {
@@ -230,6 +243,16 @@ impl Seed {
         for number in 0..self.services {
             let url = format!("http://{}", self.upstream);
             writeln!(yaml, "- {{tenant: bench, slug: s{number}, name: Service {number}, url: \"{url}\"}}")?;
+        }
+        if let Some(Balanced { algorithm, second }) = &self.balanced {
+            let (first, host) = (self.upstream, Balanced::HOST);
+            let targets = format!("[{{url: \"http://{first}\"}}, {{url: \"http://{second}\"}}]");
+            writeln!(
+                yaml,
+                "- {{tenant: bench, slug: balanced, name: Balanced, targets: {targets}, \
+                 balancer: {{algorithm: {algorithm}}}}}"
+            )?;
+            writeln!(yaml, "routes:\n- {{tenant: bench, name: All, service: balanced, hosts: [{host}]}}")?;
         }
         writeln!(yaml, "keys:")?;
         for number in 0..self.keys {

@@ -9,12 +9,14 @@ use anyhow::{Context, Result, ensure};
 use crate::bench::client::Connection;
 use crate::bench::load::{self, Load};
 use crate::bench::nginx;
-use crate::bench::tollgate::{self, Home, Seed};
+use crate::bench::tollgate::{self, Balanced, Home, Seed};
 
 const KEYS: usize = 1_000;
 /// Of each of the rarer kinds of request.
 const REPETITIONS: usize = 300;
 const LOADED: Duration = Duration::from_secs(10);
+/// By a route, to targets to choose among.
+const BALANCED: Duration = Duration::from_secs(3);
 
 /// Runs the instrumented binary; it writes its profile as it ends.
 pub fn run(instrumented: &Path) -> Result<()> {
@@ -26,11 +28,13 @@ pub fn run(instrumented: &Path) -> Result<()> {
     };
     let upstream = nginx::upstream(&directory("upstream")?)?;
     let home = Home::new(directory("tollgate")?)?;
-    let seed = Seed { services: KEYS, keys: KEYS, upstream: upstream.address, counting: "leased" };
+    let balanced = Some(Balanced { algorithm: "latency", second: nginx::second_address(&upstream) });
+    let seed = Seed { services: KEYS, keys: KEYS, upstream: upstream.address, counting: "leased", balanced };
     let tollgate = tollgate::start_filled(instrumented, &home, &seed)?;
     let address = tollgate.server.address;
     rarer_requests(address)?;
-    Load::new(scratch.path(), KEYS, KEYS)?.run(address, LOADED)?;
+    Load::new(scratch.path(), load::HOST, KEYS, KEYS)?.run(address, LOADED)?;
+    Load::new(scratch.path(), Balanced::HOST, KEYS, KEYS)?.run(address, BALANCED)?;
     Ok(())
 }
 
