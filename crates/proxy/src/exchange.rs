@@ -183,10 +183,12 @@ impl<'x> Context<'x> {
             return Err(untouched(Rejection::Overloaded));
         };
         let (fields, client) = (&self.head.fields, self.origin.client);
+        let usual = authenticate::Usual::find(self.snapshot, fields);
         let selecting = Selecting { worker: self.worker, snapshot: self.snapshot, request: &request, client };
         let selected = selecting.select(rewritten).map_err(untouched)?;
         record.selected = Some(selected);
-        let found = authenticate::caller(self.snapshot, &selected, fields, client, now.secs());
+        let found =
+            authenticate::caller(self.snapshot, &selected, fields, usual.as_ref(), client, now.secs());
         let caller = match found.map_err(untouched)? {
             Found::Caller(caller) => caller,
             Found::Token(token) => {

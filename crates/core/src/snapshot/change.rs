@@ -67,14 +67,17 @@ impl Snapshot {
             Change::PutPlan(plan) => self.edit(plan.tenant, problems, |tenant, problems| {
                 tenant.put_plan(plan, problems);
             }),
-            Change::DeletePlan(tenant, id) => self.edit(*tenant, problems, |tenant, problems| {
-                if tenant.consumers.values().any(|consumer| consumer.plan == Some(*id)) {
-                    problems.add("plan", "is still the plan of a consumer");
-                }
-                if let Some(plan) = tenant.plans.remove(id) {
-                    tenant.plan_ids.remove(&plan.slug);
-                }
-            }),
+            Change::DeletePlan(tenant, id) => {
+                self.edit(*tenant, problems, |tenant, problems| {
+                    if tenant.consumers.values().any(|consumer| consumer.plan == Some(*id)) {
+                        problems.add("plan", "is still the plan of a consumer");
+                    }
+                    if let Some(plan) = tenant.plans.remove(id) {
+                        tenant.plan_ids.remove(&plan.slug);
+                    }
+                });
+                self.keys.forget_plan(*tenant, *id);
+            }
             Change::PutService(service) => {
                 self.edit(service.tenant, problems, |tenant, problems| tenant.put_service(service, problems));
             }

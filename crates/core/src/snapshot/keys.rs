@@ -11,8 +11,9 @@ use ahash::RandomState;
 use hashbrown::HashTable;
 
 use super::Key;
+use super::compiled::Entitlements;
 use crate::credential::KeyHash;
-use crate::resource::TenantId;
+use crate::resource::{PlanId, TenantId};
 
 /// One for each value of a hash's first byte: hashes are uniform.
 const MOST_TABLES: usize = 1 << u8::BITS;
@@ -25,7 +26,7 @@ struct Table {
     hasher: RandomState,
 }
 
-/// Two cache lines, and never a part of a third.
+/// A cache line, and never a part of another.
 #[repr(align(64))]
 #[derive(Clone)]
 struct Slot {
@@ -39,6 +40,7 @@ pub(super) struct Keys {
     /// A power of two of them.
     tables: Arc<[Arc<Table>]>,
     len: usize,
+    entitlements: Entitlements,
 }
 
 impl Keys {
@@ -47,7 +49,8 @@ impl Keys {
     }
 
     /// Puts a key in the place of one that had its hash.
-    pub fn insert(&mut self, hash: KeyHash, key: Key) {
+    pub fn insert(&mut self, hash: KeyHash, mut key: Key) {
+        self.entitlements.share(&mut key);
         let replaced = self.table_mut(&hash).insert(Slot { hash, key });
         if !replaced {
             self.len += 1;
@@ -65,11 +68,17 @@ impl Keys {
 
     pub fn remove_of(&mut self, tenant: TenantId) {
         for table in Arc::make_mut(&mut self.tables) {
-            if table.slots.iter().any(|slot| slot.key.tenant == tenant) {
-                Arc::make_mut(table).slots.retain(|slot| slot.key.tenant != tenant);
+            if table.slots.iter().any(|slot| slot.key.tenant() == tenant) {
+                Arc::make_mut(table).slots.retain(|slot| slot.key.tenant() != tenant);
             }
         }
         self.len = self.tables.iter().map(|table| table.slots.len()).sum();
+        self.entitlements.forget(tenant);
+    }
+
+    /// A plan that no key has any more.
+    pub fn forget_plan(&mut self, tenant: TenantId, plan: PlanId) {
+        self.entitlements.forget_plan(tenant, plan);
     }
 
     pub const fn len(&self) -> usize {
@@ -131,7 +140,7 @@ impl Table {
 
 impl Default for Keys {
     fn default() -> Self {
-        Self { tables: Arc::new([Arc::default()]), len: 0 }
+        Self { tables: Arc::new([Arc::default()]), len: 0, entitlements: Entitlements::default() }
     }
 }
 
@@ -140,8 +149,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_takes_two_cache_lines() {
-        assert_eq!((size_of::<Slot>(), align_of::<Slot>()), (128, 64));
+    fn a_key_takes_one_cache_line() {
+        assert_eq!((size_of::<Slot>(), align_of::<Slot>()), (64, 64));
     }
 
     fn hash(number: u32) -> KeyHash {
@@ -149,15 +158,8 @@ mod tests {
     }
 
     fn key(number: u32) -> Key {
-        Key {
-            id: crate::resource::KeyId(uuid::Uuid::from_u128(number.into())),
-            tenant: TenantId(uuid::Uuid::from_u128(u128::from(number) % 3)),
-            plan: None,
-            consumer: None,
-            particulars: None,
-            ends_at_secs: None,
-            subscribed_at_secs: 0,
-        }
+        let tenant = TenantId(uuid::Uuid::from_u128(u128::from(number) % 3));
+        Key::of(crate::resource::KeyId(uuid::Uuid::from_u128(number.into())), tenant)
     }
 
     #[test]

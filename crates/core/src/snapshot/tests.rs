@@ -118,7 +118,7 @@ fn a_refused_change_leaves_the_snapshot_as_it_was_and_names_all_problems() {
 /// There may be a million of them, in the table that every request asks.
 #[test]
 fn a_key_is_small() {
-    assert_eq!(size_of::<Key>(), 88);
+    assert_eq!(size_of::<Key>(), 32);
 }
 
 #[test]

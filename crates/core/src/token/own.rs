@@ -192,12 +192,12 @@ impl<'g> Grant<'g> {
     /// For a key by its value's hash, on behalf of whom it is bound to; `None` unless the key is in force.
     pub fn for_key(snapshot: &'g Snapshot, key_hash: KeyHash, token_id: Uuid, now_secs: u64) -> Option<Self> {
         let key = snapshot.key(&key_hash).filter(|key| !key.is_expired(now_secs))?;
-        let tenant = snapshot.tenant_by_id(key.tenant)?;
-        let consumer = match key.consumer {
+        let tenant = snapshot.tenant_by_id(key.tenant())?;
+        let consumer = match key.consumer() {
             Some(id) => Some(tenant.consumer(id)?),
             None => None,
         };
-        let plan = consumer.and_then(|consumer| consumer.plan).or(key.plan);
+        let plan = consumer.and_then(|consumer| consumer.plan).or(key.plan());
         Some(Self {
             tenant: tenant.slug.as_str(),
             consumer: consumer.map(|consumer| consumer.client_id.as_str()),
@@ -215,7 +215,7 @@ impl OwnToken {
     pub fn in_force<'s>(&self, snapshot: &'s Snapshot, now_secs: u64) -> Result<InForce<'s>, TokenError> {
         let key = snapshot.key(&self.key_hash).filter(|key| !key.is_expired(now_secs));
         let key = key.ok_or(TokenError::KeyNotInForce)?;
-        let tenant = snapshot.tenant_by_id(key.tenant).ok_or(TokenError::KeyNotInForce)?;
+        let tenant = snapshot.tenant_by_id(key.tenant()).ok_or(TokenError::KeyNotInForce)?;
         if *tenant.slug.as_str() != *self.tenant {
             return Err(TokenError::Audience);
         }
@@ -223,7 +223,7 @@ impl OwnToken {
             Some(name) => Some(tenant.consumer_by_client_id(name).ok_or(TokenError::Consumer)?),
             None => None,
         };
-        let consumer = match (key.consumer, named) {
+        let consumer = match (key.consumer(), named) {
             (None, named) => named,
             // The key was bound since the token was issued.
             (Some(bound), None) => Some(tenant.consumer(bound).ok_or(TokenError::Consumer)?),

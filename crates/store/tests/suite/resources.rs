@@ -1,5 +1,3 @@
-use std::num::NonZeroU64;
-
 use tollgate_core::credential::KeyHash;
 use tollgate_core::resource::*;
 use tollgate_core::snapshot::Snapshot;
@@ -228,14 +226,14 @@ pub async fn everything_loads_in_an_order_that_compiles(store: &Store) {
     assert_eq!(loaded.consumer_by_client_id("ann@example.com").unwrap().id, consumer.id);
     assert_eq!(snapshot.key_hashes(), 4_500 + 3);
     let found = snapshot.key(&KeyHash::of(b"old")).unwrap();
-    assert_eq!((found.id, found.ends_at_secs), (first.id, NonZeroU64::new(NOW + 7)));
-    let particulars = found.particulars.as_deref().unwrap();
+    assert_eq!((found.id, found.is_expired(NOW + 6), found.is_expired(NOW + 7)), (first.id, false, true));
+    let particulars = found.particulars().unwrap();
     assert!(particulars.permits_service(services[0].id));
     assert!(!particulars.permits_service(ServiceId(Uuid::nil())));
     assert!(particulars.permits_route(b"GET", "/orders/7") && !particulars.permits_route(b"GET", "/"));
     let plain = snapshot.key(&more[4_499].hash).unwrap();
     assert_eq!(found.limits().map(|own| own.limits.rules.len()), Some(2));
-    assert!(plain.particulars.is_none() && plain.plan.is_none());
+    assert!(plain.particulars().is_none() && plain.plan().is_none());
 }
 
 pub async fn lapsed_values_are_found_and_forgotten(store: &Store) {
