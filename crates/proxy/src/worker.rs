@@ -29,9 +29,9 @@ use crate::wire::{Buffers, SpareBuffers};
 const LOG_BLOCK_BYTES: usize = 128 * 1_024;
 const LOG_TICK: Duration = Duration::from_millis(50);
 const LOG_TICKS_PER_HOUSEKEEPING: u32 = 20;
-/// Uses of keys leave the worker when so many have gathered, and with the housekeeping: the more at once, the more
-/// often a key's counts are in the cache when they are added to.
-const GATHERED_USES: usize = 65_536;
+/// Uses of keys leave the worker when so many have gathered, and with the housekeeping: the more at once, the more of
+/// them are of the same keys; not so many that a request would notice the pause.
+const GATHERED_USES: usize = 16_384;
 /// Sessions kept for the next requests; more are freed.
 const KEPT_SESSIONS: usize = 64;
 
