@@ -32,6 +32,19 @@ pub enum Picking {
 }
 
 impl Traffic {
+    /// Of a service with one target about which nothing was written, where a route asks for more than that.
+    pub const OF_ONE_TARGET: &Self = &Self {
+        picking: Picking::RoundRobin,
+        slow_start: None,
+        failures: Causes::FAILURES,
+        breaker: Some(BreakerRules::DEFAULT),
+        outlier: None,
+        retries: None,
+        health_check: None,
+        channel: None,
+        hedging: None,
+    };
+
     pub(super) fn compile(service: &resource::Service) -> Option<Box<Self>> {
         let has_several_targets = service.targets.len() > 1;
         let takes_requests = service.targets.iter().all(|target| target.duty == Duty::Serving);

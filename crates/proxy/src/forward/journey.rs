@@ -1,7 +1,8 @@
 //! An admitted request's way to a target, and on to another where that one fails: the circuit that lets it through, who
 //! is picked, and what is told of how it went.
 //!
-//! A service with one target of which nothing was written, and that never failed, is asked for nothing at all.
+//! A service with one target of which nothing was written, and that never failed, is asked for nothing at all, unless
+//! the request's route wants retries.
 
 mod hedging;
 
@@ -12,7 +13,10 @@ use tollgate_core::balance::TargetSet;
 use tollgate_core::breaker::{Breaker, BreakerRules, OpenFor, Permit, State, Transition, Trip};
 use tollgate_core::cause::Cause;
 use tollgate_core::outlier::{Ejection, Outcome};
-use tollgate_core::retry::{Again, Connection, Elsewhere, Failed, Repeatable, Replay, RetryRules, Sent};
+use tollgate_core::resource::Route;
+use tollgate_core::retry::{
+    Again, Connection, Elsewhere, Failed, Repeatable, Replay, Retries, RetryRules, Sent,
+};
 use tollgate_core::snapshot::{Picking, Service, Target, Traffic};
 use tollgate_core::uptime::Uptime;
 use tollgate_http1::ResponseHead;
@@ -56,6 +60,7 @@ enum Stage<'j> {
 struct Choice<'j> {
     live: &'j LocalService,
     traffic: &'j Traffic,
+    retries: Option<Retries<'j>>,
     picked: Picked<'j>,
     tried: TargetSet,
     attempts: u32,
@@ -109,9 +114,14 @@ impl<'j> Journey<'j> {
             }
             Some(rules) => Circuit::Asked(ask(&live.get().shared.breaker, rules, service, now, record)?),
         };
-        let stage = match service.traffic.as_deref() {
-            None => Stage::Only(service.targets.first().ok_or(Rejection::NoTarget)?),
-            Some(traffic) => Stage::Picked(Choice::first(forward, live.get(), traffic, deadline, now)?),
+        let stage = match (service.traffic.as_deref(), forward.selected.route) {
+            (None, route) if !wants_retries(route) => {
+                Stage::Only(service.targets.first().ok_or(Rejection::NoTarget)?)
+            }
+            (traffic, _) => {
+                let traffic = traffic.unwrap_or(Traffic::OF_ONE_TARGET);
+                Stage::Picked(Choice::first(forward, live.get(), traffic, deadline, now)?)
+            }
         };
         Ok(Self { worker, live, service, circuit, stage, began })
     }
@@ -147,7 +157,7 @@ impl<'j> Journey<'j> {
     /// How failed requests go out again, where they may.
     pub fn retries(&self) -> Option<&'j RetryRules> {
         match &self.stage {
-            Stage::Picked(choice) => choice.traffic.retries.as_ref(),
+            Stage::Picked(choice) => choice.retries.map(|retries| retries.rules),
             Stage::Only(_) => None,
         }
     }
@@ -218,7 +228,7 @@ impl<'j> Journey<'j> {
         now: Instant,
     ) -> Option<Duration> {
         let Stage::Picked(choice) = &mut self.stage else { return None };
-        let rules = choice.traffic.retries.as_ref().filter(|rules| rules.causes.contain(cause))?;
+        let retries = choice.retries.filter(|retries| retries.rules.causes.contain(cause))?;
         let uptime = self.worker.gateway.live.uptime(now);
         let tried = choice.tried.with(choice.picked.place);
         let asked = Asked {
@@ -239,8 +249,8 @@ impl<'j> Journey<'j> {
             elsewhere: if next.is_some() { Elsewhere::Yes } else { Elsewhere::No },
             remaining: choice.deadline.map(|deadline| deadline.saturating_duration_since(now)),
         };
-        let withdraw = || choice.live.withdraw(&rules.budget, uptime);
-        match rules.decide(&failed, self.worker.random(), withdraw) {
+        let withdraw = || choice.live.withdraw(&retries.rules.budget, uptime);
+        match retries.decide(&failed, self.worker.random(), withdraw) {
             Again::No => None,
             Again::After(wait) => {
                 if let Some(next) = next {
@@ -272,6 +282,10 @@ impl<'j> Journey<'j> {
             tell(self.service, transition);
         }
     }
+}
+
+fn wants_retries(route: Option<&Route>) -> bool {
+    route.is_some_and(|route| route.rules.retries.is_some_and(|retries| retries > 0))
 }
 
 /// Whether the service's breaker is as it is at first, so that neither asking it nor telling it of a success does
@@ -319,13 +333,16 @@ impl<'j> Choice<'j> {
             key,
         };
         let picked = live.pick(service, traffic, &asked).ok_or(Rejection::NoTarget)?;
-        if let Some(retries) = &traffic.retries {
-            live.deposit(&retries.budget, now);
+        let of_route = forward.selected.route.and_then(|route| route.rules.retries);
+        let retries = Retries::of(traffic.retries.as_ref(), of_route);
+        if let Some(retries) = retries {
+            live.deposit(&retries.rules.budget, now);
         }
         let is_idempotent = forward.request.head.method.is_idempotent();
         Ok(Self {
             live,
             traffic,
+            retries,
             picked,
             tried: TargetSet::NONE,
             attempts: 1,

@@ -51,7 +51,7 @@ impl<'j> Journey<'j> {
     /// A second copy of the request, which is late; `None` where there is to be none.
     pub fn hedge(&self, now: Instant) -> Option<Hedged<'j>> {
         let Stage::Picked(choice) = &self.stage else { return None };
-        let retries = choice.traffic.retries.as_ref()?;
+        let retries = choice.retries?;
         let uptime = self.worker.gateway.live.uptime(now);
         let asked = Asked {
             revision: choice.revision,
@@ -71,7 +71,7 @@ impl<'j> Journey<'j> {
             elsewhere: if next.is_some() { Elsewhere::Yes } else { Elsewhere::No },
             remaining: choice.deadline.map(|deadline| deadline.saturating_duration_since(now)),
         };
-        match late.decide(|| self.live.get().withdraw(&retries.budget, uptime)) {
+        match late.decide(|| self.live.get().withdraw(&retries.rules.budget, uptime)) {
             Hedge::No => None,
             Hedge::Send => {
                 self.live.get().shared.hedges.sent();
