@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use super::{Again, Elsewhere, Failed, Repeatable, Replay, RetryRules, Sent, Withdrawal};
 
+/// Of what a target may ask for. Whoever would have to wait for longer is better off with the answer that there is.
+const LONGEST_ASKED_FOR: Duration = Duration::from_mins(1);
+
 /// What holds for one request: it may go out again at all.
 #[derive(Debug, Clone, Copy)]
 pub struct Retries<'r> {
@@ -39,6 +42,9 @@ impl<'r> Retries<'r> {
             Elsewhere::Yes => Duration::ZERO,
             Elsewhere::No => failed.retry_after.unwrap_or_default(),
         };
+        if asked_for > LONGEST_ASKED_FOR {
+            return Again::No;
+        }
         let wait = self.rules.backoff.wait(failed.attempts, random).max(asked_for);
         if failed.remaining.is_some_and(|remaining| wait >= remaining) {
             return Again::No;
@@ -137,6 +143,15 @@ mod tests {
         let here = Failed { elsewhere: Elsewhere::No, ..busy };
         assert_eq!(wait(here), Some(Duration::from_secs(5)));
         assert_eq!(wait(Failed { remaining: Some(Duration::from_secs(4)), ..here }), None);
+    }
+
+    #[test]
+    fn a_target_that_asks_for_more_than_a_minute_is_not_waited_for() {
+        let asking = |wait| Failed { retry_after: Some(wait), elsewhere: Elsewhere::No, ..RESET };
+        assert!(goes_again(asking(Duration::from_mins(1))));
+        assert!(!goes_again(asking(Duration::from_secs(61))));
+        assert!(!goes_again(asking(Duration::MAX)));
+        assert!(goes_again(Failed { elsewhere: Elsewhere::Yes, ..asking(Duration::MAX) }));
     }
 
     #[test]

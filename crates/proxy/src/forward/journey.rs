@@ -25,7 +25,9 @@ pub(super) use hedging::Hedged;
 
 use super::affinity::key_of;
 use super::kept_body::KeptBody;
+use super::retry_after::retry_after;
 use super::send::Forward;
+use crate::clock::Moment;
 use crate::live::{Asked, LocalService, Lookup, Picked};
 use crate::record::Record;
 use crate::rejection::Rejection;
@@ -164,18 +166,18 @@ impl<'j> Journey<'j> {
 
     /// The head of a final response is there. Says how long to wait where it is not passed on but the request goes out
     /// again, to what is then the target.
-    pub fn answered(&mut self, response: &ResponseHead, stumble: Stumble, now: Instant) -> Option<Duration> {
+    pub fn answered(&mut self, response: &ResponseHead, stumble: Stumble, now: Moment) -> Option<Duration> {
         let cause = Cause::Status(response.status);
         let outcome = if response.status >= 400 && self.service.failures().contain(cause) {
             Outcome::Failure
         } else {
             Outcome::Success
         };
-        self.note_at_target(outcome, now);
-        if let Some(wait) = self.again(cause, stumble, || retry_after(response), now) {
+        self.note_at_target(outcome, now.instant);
+        if let Some(wait) = self.again(cause, stumble, || retry_after(response, now.wall), now.instant) {
             return Some(wait);
         }
-        self.end(outcome, now);
+        self.end(outcome, now.instant);
         None
     }
 
@@ -245,7 +247,8 @@ impl<'j> Journey<'j> {
             sent: stumble.sent,
             body: stumble.body,
             attempts: choice.attempts,
-            retry_after: retry_after(),
+            // Said of the one target alone.
+            retry_after: if next.is_none() { retry_after() } else { None },
             elsewhere: if next.is_some() { Elsewhere::Yes } else { Elsewhere::No },
             remaining: choice.deadline.map(|deadline| deadline.saturating_duration_since(now)),
         };
@@ -366,11 +369,4 @@ fn tell(service: &Service, transition: Transition) {
 /// Rounded up, and at least one.
 pub(super) fn whole_secs(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
-}
-
-/// In seconds (RFC 9110 section 10.2.3). A date says when the target expects to be back by its own clock; the wait is
-/// then the backoff's.
-fn retry_after(response: &ResponseHead) -> Option<Duration> {
-    let value = response.fields.find(b"Retry-After")?;
-    std::str::from_utf8(value).ok()?.trim().parse().ok().map(Duration::from_secs)
 }

@@ -10,6 +10,7 @@ mod kept_body;
 mod pool;
 mod queue;
 mod relay;
+mod retry_after;
 mod send;
 mod tls;
 

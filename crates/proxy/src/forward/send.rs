@@ -123,7 +123,7 @@ pub(crate) async fn send(
                             attempt.response.status,
                             now.instant.saturating_duration_since(began),
                         );
-                        match journey.answered(attempt.response, stumble, now.instant) {
+                        match journey.answered(attempt.response, stumble, now) {
                             None => {
                                 let target = journey.target();
                                 let held = Held { picked: journey.picked(), ..held };
