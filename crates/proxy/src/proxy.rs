@@ -24,7 +24,7 @@ use crate::access_log::AccessLogger;
 use crate::forward::{RootsError, client_config};
 use crate::gateway::Gateway;
 use crate::health;
-use crate::live::ServiceLive;
+use crate::live::{self, ChangeCounts, ServiceLive};
 use crate::room::RoomReading;
 use crate::settings::{AccessLog, Settings};
 use crate::worker::{self, Phase};
@@ -139,8 +139,11 @@ impl Proxy {
 
     /// Closes a service's circuit.
     pub fn reset_circuit(&self, service: ServiceId) {
-        if let Some(live) = self.gateway.live.known(service) {
-            live.breaker.reset();
+        let Some(live) = self.gateway.live.known(service) else { return };
+        let Some(transition) = live.breaker.reset() else { return };
+        let snapshot = self.gateway.snapshot.load();
+        if let Some(service) = live::find(&snapshot, live.tenant, service) {
+            self.gateway.live.changes.circuit(service, transition);
         }
     }
 
@@ -175,6 +178,11 @@ impl Proxy {
     pub fn hedges(&self) -> Vec<(ServiceId, (u64, u64))> {
         let counts = self.gateway.live.each().into_iter().map(|(id, live)| (id, live.hedges.read()));
         counts.filter(|(_, (sent, _))| *sent > 0).collect()
+    }
+
+    /// How often circuits, ejections and what checks find have changed, over all services.
+    pub fn changes(&self) -> ChangeCounts {
+        self.gateway.live.changes.read()
     }
 
     /// How much of its room the node uses.

@@ -63,9 +63,9 @@ impl Breaker {
         })
     }
 
-    /// Closes it, whatever has happened.
-    pub fn reset(&self) {
-        self.with(Machine::reset);
+    /// Closes it, whatever has happened; says so where it was not closed.
+    pub fn reset(&self) -> Option<Transition> {
+        self.with(Machine::reset)
     }
 
     pub fn read(&self, now: Uptime) -> Reading {

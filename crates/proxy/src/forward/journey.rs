@@ -10,9 +10,9 @@ use std::mem;
 use std::time::{Duration, Instant};
 
 use tollgate_core::balance::TargetSet;
-use tollgate_core::breaker::{Breaker, BreakerRules, OpenFor, Permit, State, Transition, Trip};
+use tollgate_core::breaker::{BreakerRules, OpenFor, Permit, State, Trip};
 use tollgate_core::cause::Cause;
-use tollgate_core::outlier::{Ejection, Outcome};
+use tollgate_core::outlier::Outcome;
 use tollgate_core::resource::Route;
 use tollgate_core::retry::{
     Again, Connection, Elsewhere, Failed, Repeatable, Replay, Retries, RetryRules, Sent,
@@ -114,7 +114,7 @@ impl<'j> Journey<'j> {
                 record.circuit = Some(State::Closed);
                 Circuit::Spotless(rules)
             }
-            Some(rules) => Circuit::Asked(ask(&live.get().shared.breaker, rules, service, now, record)?),
+            Some(rules) => Circuit::Asked(ask(worker, live, rules, service, now, record)?),
         };
         let stage = match (service.traffic.as_deref(), forward.selected.route) {
             (None, route) if !wants_retries(route) => {
@@ -213,11 +213,9 @@ impl<'j> Journey<'j> {
             (Picking::RoundRobin | Picking::LeastRequests | Picking::Ring { .. }, _) => {}
         }
         let Some(rules) = &choice.traffic.outlier else { return };
-        if let Some(Ejection { until, reason }) = target.note(outcome, rules, now) {
+        if let Some(ejection) = target.note(outcome, rules, now) {
             choice.live.shared.targets_changed();
-            let (service, authority) = (self.service.slug.as_str(), picked.target.authority.as_str());
-            let seconds = until.since(now).as_secs();
-            tracing::warn!(service, target = authority, ?reason, seconds, "a target is left out: it fails");
+            self.worker.gateway.live.changes.ejection(self.service, picked.target, ejection, now);
         }
     }
 
@@ -282,7 +280,7 @@ impl<'j> Journey<'j> {
             Circuit::Asked(permit) => permit.report(outcome, now),
         };
         if let Some(transition) = transition {
-            tell(self.service, transition);
+            self.worker.gateway.live.changes.circuit(self.service, transition);
         }
     }
 }
@@ -298,19 +296,20 @@ fn is_spotless(worker: &Worker, service: &Service, rules: &BreakerRules) -> bool
 }
 
 fn ask<'j>(
-    breaker: &'j Breaker,
+    worker: &Worker,
+    live: &'j Lookup<'j>,
     rules: &'j BreakerRules,
     service: &Service,
     now: Uptime,
     record: &mut Record<'_>,
 ) -> Result<Permit<'j>, Rejection> {
-    let permit = breaker.ask(rules, now).map_err(|OpenFor(wait)| {
+    let permit = live.get().shared.breaker.ask(rules, now).map_err(|OpenFor(wait)| {
         record.circuit = Some(State::Open);
         Rejection::CircuitOpen { retry_after_secs: whole_secs(wait) }
     })?;
     record.circuit = Some(permit.state());
     if let Some(transition) = permit.transition() {
-        tell(service, transition);
+        worker.gateway.live.changes.circuit(service, transition);
     }
     Ok(permit)
 }
@@ -354,15 +353,6 @@ impl<'j> Choice<'j> {
             revision: asked.revision,
             key,
         })
-    }
-}
-
-fn tell(service: &Service, transition: Transition) {
-    let (service, id) = (service.slug.as_str(), service.id.0);
-    match transition {
-        Transition::Opened => tracing::warn!(service, %id, "a circuit opens: the service fails"),
-        Transition::HalfOpened => tracing::info!(service, %id, "a circuit is half open: some may try"),
-        Transition::Closed => tracing::info!(service, %id, "a circuit closes: the service works"),
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Workers share [`ServiceLive`] and [`TargetLive`]; what is each worker's own is in [`LocalService`].
 
+mod changes;
 mod known;
 mod local;
 mod lookup;
@@ -20,6 +21,8 @@ use tollgate_core::resource::{ServiceId, TenantId};
 use tollgate_core::snapshot::{Service, Snapshot};
 use tollgate_core::uptime::{Uptime, micros};
 
+use changes::Changes;
+pub use changes::{ChangeCounts, CheckCounts, CircuitCounts, EjectionCounts};
 pub(crate) use local::{Asked, LocalService, Picked};
 pub(crate) use lookup::Lookup;
 pub(crate) use queue::{Entered, Place};
@@ -32,11 +35,18 @@ pub(crate) struct Live {
     started: Instant,
     services: Mutex<HashMap<ServiceId, Arc<ServiceLive>, RandomState>>,
     known: Known,
+    /// Of all services together.
+    pub changes: Changes,
 }
 
 impl Default for Live {
     fn default() -> Self {
-        Self { started: Instant::now(), services: Mutex::default(), known: Known::default() }
+        Self {
+            started: Instant::now(),
+            services: Mutex::default(),
+            known: Known::default(),
+            changes: Changes::default(),
+        }
     }
 }
 
@@ -80,6 +90,7 @@ impl Live {
     }
 }
 
-fn find(snapshot: &Snapshot, tenant: TenantId, service: ServiceId) -> Option<&Service> {
+/// A service that something is known of, as it is now.
+pub(crate) fn find(snapshot: &Snapshot, tenant: TenantId, service: ServiceId) -> Option<&Service> {
     snapshot.tenant_by_id(tenant)?.service_by_id(service)
 }
