@@ -9,7 +9,7 @@ mod hedging;
 use std::mem;
 use std::time::{Duration, Instant};
 
-use tollgate_core::balance::TargetSet;
+use tollgate_core::balance::{TargetSet, Unpicked};
 use tollgate_core::breaker::{BreakerRules, OpenFor, Permit, State, Trip};
 use tollgate_core::cause::Cause;
 use tollgate_core::outlier::Outcome;
@@ -122,7 +122,7 @@ impl<'j> Journey<'j> {
             }
             (traffic, _) => {
                 let traffic = traffic.unwrap_or(Traffic::OF_ONE_TARGET);
-                Stage::Picked(Choice::first(forward, live.get(), traffic, deadline, now)?)
+                Stage::Picked(Choice::first(forward, live.get(), traffic, deadline, now, record)?)
             }
         };
         Ok(Self { worker, live, service, circuit, stage, began })
@@ -206,7 +206,12 @@ impl<'j> Journey<'j> {
     fn note_at(&self, picked: &Picked<'_>, began: Instant, outcome: Outcome, now: Instant) {
         let Stage::Picked(choice) = &self.stage else { return };
         let (target, took) = (picked.live(), now.saturating_duration_since(began));
-        let now = self.worker.gateway.live.uptime(now);
+        let live = &self.worker.gateway.live;
+        let now = live.uptime(now);
+        if let Some(transition) = picked.report(outcome, now) {
+            choice.live.shared.targets_changed();
+            live.changes.target_circuit(self.service, picked.target, transition);
+        }
         match (&choice.traffic.picking, outcome) {
             (Picking::LowestLatency, Outcome::Success) => target.load().latency.observe(took, now),
             (Picking::LowestLatency, Outcome::Failure) => target.load().latency.observe_failure(took, now),
@@ -215,7 +220,7 @@ impl<'j> Journey<'j> {
         let Some(rules) = &choice.traffic.outlier else { return };
         if let Some(ejection) = target.note(outcome, rules, now) {
             choice.live.shared.targets_changed();
-            self.worker.gateway.live.changes.ejection(self.service, picked.target, ejection, now);
+            live.changes.ejection(self.service, picked.target, ejection, now);
         }
     }
 
@@ -238,7 +243,7 @@ impl<'j> Journey<'j> {
             tried,
             key: choice.key,
         };
-        let next = choice.live.pick(self.service, choice.traffic, &asked);
+        let next = pick(self.worker, self.service, choice.live, choice.traffic, &asked).ok();
         let failed = Failed {
             cause,
             method: choice.method,
@@ -303,15 +308,32 @@ fn ask<'j>(
     now: Uptime,
     record: &mut Record<'_>,
 ) -> Result<Permit<'j>, Rejection> {
-    let permit = live.get().shared.breaker.ask(rules, now).map_err(|OpenFor(wait)| {
-        record.circuit = Some(State::Open);
-        Rejection::CircuitOpen { retry_after_secs: whole_secs(wait) }
-    })?;
+    let permit = live.get().shared.breaker.ask(rules, now).map_err(|open| refuse(open, record))?;
     record.circuit = Some(permit.state());
     if let Some(transition) = permit.transition() {
         worker.gateway.live.changes.circuit(service, transition);
     }
     Ok(permit)
+}
+
+fn refuse(OpenFor(wait): OpenFor, record: &mut Record<'_>) -> Rejection {
+    record.circuit = Some(State::Open);
+    Rejection::CircuitOpen { retry_after_secs: whole_secs(wait) }
+}
+
+/// The next target, as [`LocalService::pick`] has it; a circuit that this makes half open is told of.
+fn pick<'j>(
+    worker: &Worker,
+    service: &'j Service,
+    live: &LocalService,
+    traffic: &'j Traffic,
+    asked: &Asked,
+) -> Result<Picked<'j>, Unpicked> {
+    let picked = live.pick(service, traffic, asked)?;
+    if let Some((_, Some(transition))) = picked.circuit() {
+        worker.gateway.live.changes.target_circuit(service, picked.target, transition);
+    }
+    Ok(picked)
 }
 
 impl<'j> Choice<'j> {
@@ -321,6 +343,7 @@ impl<'j> Choice<'j> {
         traffic: &'j Traffic,
         deadline: Option<Instant>,
         now: Uptime,
+        record: &mut Record<'_>,
     ) -> Result<Self, Rejection> {
         let service = forward.selected.service;
         let key = match &traffic.picking {
@@ -334,7 +357,14 @@ impl<'j> Choice<'j> {
             tried: TargetSet::NONE,
             key,
         };
-        let picked = live.pick(service, traffic, &asked).ok_or(Rejection::NoTarget)?;
+        let picked = match pick(forward.worker, service, live, traffic, &asked) {
+            Ok(picked) => picked,
+            Err(Unpicked::Nobody) => return Err(Rejection::NoTarget),
+            Err(Unpicked::Open(open)) => return Err(refuse(open, record)),
+        };
+        if let Some((state, _)) = picked.circuit() {
+            record.circuit = Some(state);
+        }
         let of_route = forward.selected.route.and_then(|route| route.rules.retries);
         let retries = Retries::of(traffic.retries.as_ref(), of_route);
         if let Some(retries) = retries {

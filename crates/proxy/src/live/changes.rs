@@ -64,21 +64,35 @@ impl Count {
 }
 
 impl Changes {
+    /// Of a service.
     pub fn circuit(&self, service: &Service, transition: Transition) {
+        self.count(transition);
         let (service, id) = (service.slug.as_str(), service.id.0);
         match transition {
-            Transition::Opened => {
-                self.opened.add();
-                tracing::warn!(service, %id, "a circuit opens: the service fails");
-            }
+            Transition::Opened => tracing::warn!(service, %id, "a circuit opens: the service fails"),
+            Transition::HalfOpened => tracing::info!(service, %id, "a circuit is half open: some may try"),
+            Transition::Closed => tracing::info!(service, %id, "a circuit closes: the service works"),
+        }
+    }
+
+    /// Of one of a service's targets.
+    pub fn target_circuit(&self, service: &Service, target: &Target, transition: Transition) {
+        self.count(transition);
+        let (service, target) = (service.slug.as_str(), target.authority.as_str());
+        match transition {
+            Transition::Opened => tracing::warn!(service, target, "a circuit opens: the target fails"),
             Transition::HalfOpened => {
-                self.half_opened.add();
-                tracing::info!(service, %id, "a circuit is half open: some may try");
+                tracing::info!(service, target, "a circuit is half open: some may try");
             }
-            Transition::Closed => {
-                self.closed.add();
-                tracing::info!(service, %id, "a circuit closes: the service works");
-            }
+            Transition::Closed => tracing::info!(service, target, "a circuit closes: the target works"),
+        }
+    }
+
+    fn count(&self, transition: Transition) {
+        match transition {
+            Transition::Opened => self.opened.add(),
+            Transition::HalfOpened => self.half_opened.add(),
+            Transition::Closed => self.closed.add(),
         }
     }
 

@@ -7,6 +7,7 @@ mod changes;
 mod known;
 mod local;
 mod lookup;
+mod picked;
 mod queue;
 mod service;
 mod target;
@@ -23,8 +24,9 @@ use tollgate_core::uptime::{Uptime, micros};
 
 use changes::Changes;
 pub use changes::{ChangeCounts, CheckCounts, CircuitCounts, EjectionCounts};
-pub(crate) use local::{Asked, LocalService, Picked};
+pub(crate) use local::{Asked, LocalService};
 pub(crate) use lookup::Lookup;
+pub(crate) use picked::Picked;
 pub(crate) use queue::{Entered, Place};
 pub(crate) use service::ServiceLive;
 pub(crate) use target::TargetLive;

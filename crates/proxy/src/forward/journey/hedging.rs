@@ -9,7 +9,7 @@ use tollgate_core::retry::Elsewhere;
 use tollgate_core::snapshot::Target;
 use tollgate_http1::Method;
 
-use super::{Journey, Stage};
+use super::{Journey, Stage, pick};
 use crate::live::{Asked, Picked, Place};
 use crate::request::Request;
 
@@ -60,14 +60,15 @@ impl<'j> Journey<'j> {
             tried: choice.tried.with(choice.picked.place),
             key: choice.key,
         };
-        let next = self.live.get().pick(self.service, choice.traffic, &asked);
+        let next = pick(self.worker, self.service, self.live.get(), choice.traffic, &asked).ok();
+        let own_circuit = next.as_ref().and_then(Picked::circuit).map(|(state, _)| state);
         // Nobody waits for a place because of a copy.
         let place = match self.service.channel() {
             None => None,
             Some(rules) => Some(self.live.get().shared.queue.spare(rules)?),
         };
         let late = Late {
-            circuit: self.circuit.state(),
+            circuit: self.circuit.state().or(own_circuit),
             elsewhere: if next.is_some() { Elsewhere::Yes } else { Elsewhere::No },
             remaining: choice.deadline.map(|deadline| deadline.saturating_duration_since(now)),
         };
