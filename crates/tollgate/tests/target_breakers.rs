@@ -165,6 +165,16 @@ fn what_a_retry_mends_counts_for_the_target_all_the_same() {
 }
 
 #[test]
+fn a_retry_at_the_only_target_asks_its_circuit_again() {
+    let failing = broken();
+    let retries = json!({ "retries": { "on": ["500"], "attempts": 5, "budget_percent": 100 } });
+    let (gateway, _, key) = expose(&[&failing], &json!({ "failures": 2, "recovery": "1h" }), &retries);
+    get(&gateway, &key).expect(500);
+    assert_eq!((failing.requests().len(), states(&gateway)), (2, vec!["open".into()]));
+    get(&gateway, &key).expect(503);
+}
+
+#[test]
 fn a_client_that_leaves_a_probe_gives_its_place_back() {
     let gate = Gate::new();
     let held = gate.clone();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tollgate_core::balance::{Load, Underway};
 use tollgate_core::breaker::{Breaker, BreakerRules, OpenFor, Permit, State, Transition};
 use tollgate_core::outlier::Outcome;
-use tollgate_core::snapshot::Target;
+use tollgate_core::snapshot::{Circuits, Target};
 use tollgate_core::uptime::Uptime;
 
 use super::TargetLive;
@@ -76,6 +76,24 @@ impl<'s> Picked<'s> {
     /// `None` where the target has none, or it was told how the request went.
     pub fn circuit(&self) -> Option<(State, Option<Transition>)> {
         self.permit.borrow().as_ref().map(|permit| (permit.state(), permit.transition()))
+    }
+
+    /// Asks the target's own circuit to let another attempt through, where it was told how the one before went; says so
+    /// where that changes its state.
+    pub fn ask_again(&self, circuits: &'s Circuits, now: Uptime) -> Result<Option<Transition>, OpenFor> {
+        let Circuits::EachTarget(rules) = circuits else { return Ok(None) };
+        let mut held = self.permit.borrow_mut();
+        if held.is_some() {
+            return Ok(None);
+        }
+        let targets = Rc::clone(&self.underway.load().targets);
+        let permit = AtTarget { targets, place: self.place }.ask(rules, now)?;
+        Ok(held.insert(permit).transition())
+    }
+
+    /// There is no other attempt that it was asked to let through.
+    pub fn give_up(&self) {
+        drop(self.permit.take());
     }
 
     /// Tells the target's own circuit how the request went; says so where that changes its state.

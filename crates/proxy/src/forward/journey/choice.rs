@@ -97,6 +97,9 @@ impl<'j> Choice<'j> {
         let asked =
             Asked { revision: self.revision, now: uptime, random: worker.random(), tried, key: self.key };
         let next = pick(worker, service, self.live, self.traffic, &asked).ok();
+        if next.is_none() {
+            self.ask_again(worker, service, uptime)?;
+        }
         let failed = Failed {
             cause,
             method: self.method,
@@ -110,7 +113,10 @@ impl<'j> Choice<'j> {
         };
         let withdraw = || self.live.withdraw(&retries.rules.budget, uptime);
         match retries.decide(&failed, worker.random(), withdraw) {
-            Again::No => None,
+            Again::No => {
+                self.picked.give_up();
+                None
+            }
             Again::After(wait) => {
                 if let Some(next) = next {
                     self.picked = next;
@@ -120,6 +126,14 @@ impl<'j> Choice<'j> {
                 Some(wait)
             }
         }
+    }
+
+    /// There is nobody else: the same target's own circuit, where it has one, has to let the request through again.
+    fn ask_again(&self, worker: &Worker, service: &Service, now: Uptime) -> Option<()> {
+        if let Some(transition) = self.picked.ask_again(&self.traffic.circuits, now).ok()? {
+            worker.gateway.live.changes.target_circuit(service, self.picked.target, transition);
+        }
+        Some(())
     }
 }
 
