@@ -7,14 +7,17 @@ use std::pin::Pin;
 use tollgate_core::breaker::Reading;
 use tollgate_core::channel;
 use tollgate_core::health::TargetHealth;
-use tollgate_core::resource::{ServiceId, TenantId};
+use tollgate_core::resource::{ServiceId, TargetId, TenantId};
 
 /// The proxy of this process.
 pub trait LiveTraffic: Send + Sync {
     /// `None` where there is no proxy.
     fn circuit(&self, service: ServiceId) -> Option<Reading>;
 
-    /// Closes the service's circuit.
+    /// The same of one of its targets, where those have circuits of their own.
+    fn target_circuit(&self, service: ServiceId, target: TargetId) -> Option<Reading>;
+
+    /// Closes the service's circuit, and those of its targets.
     fn reset_circuit(&self, service: ServiceId);
 
     /// What is known of the service's targets, in their order; `None` where there is no proxy.

@@ -1,11 +1,13 @@
 //! When a request may be sent again (RFC 9110 section 9.2.2, RFC 9112 section 9.3.1): here over a connection that its
-//! server had closed, which is no failure of the target; in [`RetryRules`] after a failure.
+//! server had closed, which is no failure of the target; in [`Retries`] after a failure.
 
 mod again;
 mod budget;
+mod retries;
 
 pub use again::{Again, Backoff, Elsewhere, Failed, Replay, RetryRules, Sent};
 pub use budget::{Budget, BudgetRules, Withdrawal};
+pub use retries::Retries;
 
 /// What is known of an attempt that failed before any byte of a final response came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -37,6 +37,7 @@ mod watchdog;
 mod wire;
 
 pub use forward::{RootsError, roots};
+pub use live::{ChangeCounts, CheckCounts, CircuitCounts, EjectionCounts};
 pub use proxy::{Proxy, Shared, StartError};
 pub use room::RoomReading;
 pub use settings::{AccessLog, Limits, Settings, Timeouts};

@@ -15,7 +15,7 @@ use tollgate_core::breaker::{Breaker, Reading};
 use tollgate_core::channel;
 use tollgate_core::event::LimitCrossed;
 use tollgate_core::health::TargetHealth;
-use tollgate_core::resource::{KeyId, ServiceId, TenantId};
+use tollgate_core::resource::{KeyId, ServiceId, TargetId, TenantId};
 use tollgate_core::snapshot::Snapshot;
 use tollgate_core::usage::KeyUsage;
 use tollgate_counters::Counters;
@@ -24,7 +24,7 @@ use crate::access_log::AccessLogger;
 use crate::forward::{RootsError, client_config};
 use crate::gateway::Gateway;
 use crate::health;
-use crate::live::ServiceLive;
+use crate::live::{self, ChangeCounts, ServiceLive};
 use crate::room::RoomReading;
 use crate::settings::{AccessLog, Settings};
 use crate::worker::{self, Phase};
@@ -137,11 +137,29 @@ impl Proxy {
         live.known(service).map_or_else(|| Breaker::default().read(now), |live| live.breaker.read(now))
     }
 
-    /// Closes a service's circuit.
+    /// The same of one of its targets, where those have circuits of their own.
+    pub fn target_circuit(&self, service: ServiceId, target: TargetId) -> Reading {
+        let live = &self.gateway.live;
+        let now = live.uptime(Instant::now());
+        live.known(service)
+            .map_or_else(|| Breaker::default().read(now), |live| live.target(target).breaker.read(now))
+    }
+
+    /// Closes a service's circuit, and those of its targets.
     pub fn reset_circuit(&self, service: ServiceId) {
-        if let Some(live) = self.gateway.live.known(service) {
-            live.breaker.reset();
+        let Some(live) = self.gateway.live.known(service) else { return };
+        let snapshot = self.gateway.snapshot.load();
+        let Some(service) = live::find(&snapshot, live.tenant, service) else { return };
+        let changes = &self.gateway.live.changes;
+        if let Some(transition) = live.breaker.reset() {
+            changes.circuit(service, transition);
         }
+        for target in &*service.targets {
+            if let Some(transition) = live.target(target.id).breaker.reset() {
+                changes.target_circuit(service, target, transition);
+            }
+        }
+        live.targets_changed();
     }
 
     /// What is known of a service's targets, in the order in which the service has them.
@@ -175,6 +193,11 @@ impl Proxy {
     pub fn hedges(&self) -> Vec<(ServiceId, (u64, u64))> {
         let counts = self.gateway.live.each().into_iter().map(|(id, live)| (id, live.hedges.read()));
         counts.filter(|(_, (sent, _))| *sent > 0).collect()
+    }
+
+    /// How often circuits, ejections and what checks find have changed, over all services.
+    pub fn changes(&self) -> ChangeCounts {
+        self.gateway.live.changes.read()
     }
 
     /// How much of its room the node uses.

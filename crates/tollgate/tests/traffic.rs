@@ -182,14 +182,23 @@ fn a_status_that_is_worth_another_attempt_is_not_passed_on() {
 }
 
 #[test]
-fn a_retry_waits_as_long_as_its_only_target_asks_but_not_past_the_end() {
-    let busy = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 60\r\nContent-Length: 4\r\n\r\nbusy";
-    let upstream = ScriptedUpstream::script(vec![Step::ReadWholeBody, Step::write(busy)]);
-    let gateway = Gateway::start();
-    let fields = json!({ "retries": { "on": ["503"] }, "timeouts": { "total": "20s" } });
-    let (_, key) = expose(&gateway, &[upstream.url()], &fields);
-    assert_eq!(get(&gateway, &key).expect(503).text(), "busy");
-    assert_eq!(upstream.requests().len(), 1);
+fn a_retry_waits_as_long_as_its_only_target_asks_but_not_past_the_end_nor_for_ever() {
+    for (retry_after, total) in [
+        ("60", "20s"),
+        ("Tue, 31 Dec 2999 23:59:59 GMT", "20s"),
+        ("Tue, 31 Dec 2999 23:59:59 GMT", "24h"),
+        ("18446744073709551615", "24h"),
+    ] {
+        let busy = format!(
+            "HTTP/1.1 503 Service Unavailable\r\nRetry-After: {retry_after}\r\nContent-Length: 4\r\n\r\nbusy"
+        );
+        let upstream = ScriptedUpstream::script(vec![Step::ReadWholeBody, Step::write(&*busy)]);
+        let gateway = Gateway::start();
+        let fields = json!({ "retries": { "on": ["503"] }, "timeouts": { "total": total } });
+        let (_, key) = expose(&gateway, &[upstream.url()], &fields);
+        assert_eq!(get(&gateway, &key).expect(503).text(), "busy");
+        assert_eq!(upstream.requests().len(), 1);
+    }
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! Which target gets the next request.
 //!
 //! A balancer is told two things. The [`Shares`] say who may get requests at the moment and how many in proportion:
-//! [`serving`] derives them from weights, health, ejections, draining and slow start, and says until when they hold. The
+//! [`serving`] derives them from weights, health, ejections, circuits, draining and slow start, and says until when they
+//! hold. The
 //! [`Load`] of each target says what it has to do: the only state that workers share, a padded line of atomics for each
 //! target. The cursor of the round robin is each worker's own; the ring is immutable and lies in the snapshot.
 
+mod circuits;
 mod latency;
 mod load;
 mod ring;
@@ -15,6 +17,7 @@ mod target_set;
 mod two_choices;
 mod weighted;
 
+pub use circuits::{Unpicked, pick_permitted};
 pub use latency::PeakEwma;
 pub use load::{Load, Underway};
 pub use ring::{Ring, hash_key};

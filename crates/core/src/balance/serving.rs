@@ -1,10 +1,12 @@
 //! Who takes requests at the moment.
 //!
 //! Invariants:
-//! - While one target is not draining, somebody takes requests.
+//! - While one target is not draining, somebody takes requests, unless an open circuit is in the way.
 //! - A draining target takes none, whatever happens to the others.
 //! - A target that its checks find unhealthy takes none, unless they find all so: then it is the checks that are
 //!   doubted (panic), and everybody takes requests.
+//! - A target whose own circuit is open takes none, however many there are. That is doubted by nobody: it is what the
+//!   operator has asked for.
 //! - Ejections hold while they are of at most the stated share of the targets; else they are doubted in the same way.
 
 use std::time::Duration;
@@ -35,6 +37,8 @@ pub struct Standing {
     /// What its active checks say.
     pub health: Verdict,
     pub ejected_until: Option<Uptime>,
+    /// While its own circuit is open, when that lets the first request through.
+    pub open_until: Option<Uptime>,
     /// When it last came back, after having been out.
     pub back_since: Option<Uptime>,
 }
@@ -52,6 +56,8 @@ pub struct Serving {
     /// Those that would be out, were it believed: another attempt goes to them last.
     pub doubtful: TargetSet,
     pub mode: Mode,
+    /// When the first open circuit lets a request through, of those targets that would take some.
+    pub reopens_at: Option<Uptime>,
     /// Time alone changes them then.
     pub valid_until: Uptime,
 }
@@ -68,9 +74,11 @@ pub fn serving(
     let ejected = in_duty().filter(|standing| standing.is_ejected(now)).count();
     let too_many_ejected = ejected * 100 > in_duty().count() * most_ejected_percent as usize;
     // Whoever is healthy may be ejected as a whole where the unhealthy ones make the share look small.
-    let none_left = !in_duty().any(|standing| is_healthy(standing) && !standing.is_ejected(now));
+    let none_left = !in_duty()
+        .any(|standing| is_healthy(standing) && !standing.is_ejected(now) && standing.is_open(now).is_none());
     let ejections_hold = !too_many_ejected && !none_left;
     let mut valid_until = Uptime::NEVER;
+    let mut reopens_at: Option<Uptime> = None;
     let mut doubtful = TargetSet::NONE;
     for (place, standing) in standings.iter().enumerate() {
         if standing.health == Verdict::Unhealthy || standing.is_ejected(now) {
@@ -87,6 +95,11 @@ pub fn serving(
         if !takes_requests {
             return 0;
         }
+        if let Some(until) = standing.is_open(now) {
+            valid_until = valid_until.min(until);
+            reopens_at = Some(reopens_at.map_or(until, |reopens_at| reopens_at.min(until)));
+            return 0;
+        }
         match (slow_start, standing.warming_since(now)) {
             (Some(slow_start), Some(since)) if now.since(since) < slow_start.window => {
                 valid_until = valid_until.min(now.after(WARMING_STEP));
@@ -97,12 +110,18 @@ pub fn serving(
     });
     let shares = Shares::new(shares);
     let is_panic = in_duty().count() > 0 && (all_unhealthy || (ejected > 0 && !ejections_hold));
-    Serving { shares, doubtful, mode: if is_panic { Mode::Panic } else { Mode::Usual }, valid_until }
+    let mode = if is_panic { Mode::Panic } else { Mode::Usual };
+    Serving { shares, doubtful, mode, reopens_at, valid_until }
 }
 
 impl Standing {
     fn is_ejected(&self, now: Uptime) -> bool {
         self.ejected_until.is_some_and(|until| until > now)
+    }
+
+    /// Until when.
+    fn is_open(&self, now: Uptime) -> Option<Uptime> {
+        self.open_until.filter(|&until| until > now)
     }
 
     /// An ejection that has run out ends by itself: the target has been back since then.
@@ -122,10 +141,12 @@ mod tests {
         duty: Duty::Serving,
         health: Verdict::Healthy,
         ejected_until: None,
+        open_until: None,
         back_since: None,
     };
     const NOW: Uptime = Uptime::from_secs(100);
     const EJECTED: Standing = Standing { ejected_until: Some(Uptime::from_secs(130)), ..WELL };
+    const OPEN: Standing = Standing { open_until: Some(Uptime::from_secs(120)), ..WELL };
     const UNHEALTHY: Standing = Standing { health: Verdict::Unhealthy, ..WELL };
     const DRAINING: Standing = Standing { duty: Duty::Draining, ..WELL };
 
@@ -146,6 +167,24 @@ mod tests {
     fn more_ejections_than_the_stated_share_are_not_believed() {
         assert_eq!(who(&[WELL, EJECTED]), (vec![true, false], Mode::Usual));
         assert_eq!(who(&[WELL, EJECTED, EJECTED]), (vec![true, true, true], Mode::Panic));
+    }
+
+    #[test]
+    fn an_open_circuit_takes_none_however_many_there_are() {
+        assert_eq!(who(&[WELL, OPEN, OPEN, OPEN]), (vec![true, false, false, false], Mode::Usual));
+        assert_eq!(who(&[OPEN, OPEN]), (vec![false, false], Mode::Usual));
+        assert_eq!(who(&[OPEN, UNHEALTHY]), (vec![false, false], Mode::Usual));
+        // Where an ejection is all that is in the way, it is doubted.
+        assert_eq!(who(&[OPEN, EJECTED]), (vec![false, true], Mode::Panic));
+        assert_eq!(who(&[Standing { open_until: Some(NOW), ..OPEN }]), (vec![true], Mode::Usual));
+    }
+
+    #[test]
+    fn who_waits_for_open_circuits_waits_for_the_first() {
+        let late = Standing { open_until: Some(Uptime::from_secs(125)), ..WELL };
+        let unhealthy = Standing { open_until: Some(Uptime::from_secs(101)), ..UNHEALTHY };
+        let serving = serving(&[late, OPEN, unhealthy], 50, None, NOW);
+        assert_eq!((serving.reopens_at, serving.valid_until), (OPEN.open_until, Uptime::from_secs(120)));
     }
 
     #[test]
@@ -173,12 +212,13 @@ mod tests {
         let health = prop_oneof![Just(Verdict::Unknown), Just(Verdict::Healthy), Just(Verdict::Unhealthy)];
         let uptime = || prop::option::of((0u64..200).prop_map(Uptime::from_secs));
         let duty = prop_oneof![3 => Just(Duty::Serving), 1 => Just(Duty::Draining)];
-        (1u32..9, duty, health, uptime(), uptime()).prop_map(
-            |(weight, duty, health, ejected_until, back_since)| Standing {
+        (1u32..9, duty, health, uptime(), uptime(), uptime()).prop_map(
+            |(weight, duty, health, ejected_until, open_until, back_since)| Standing {
                 weight,
                 duty,
                 health,
                 ejected_until,
+                open_until,
                 back_since,
             },
         )
@@ -198,13 +238,19 @@ mod tests {
             let serving = serving(&standings, most, slow_start, NOW);
             let takes = |place: usize| serving.shares.of(place) > 0;
             let in_duty = standings.iter().filter(|standing| standing.duty == Duty::Serving).count();
-            prop_assert_eq!(in_duty > 0, (0..standings.len()).any(takes), "somebody takes requests");
+            let somebody = (0..standings.len()).any(takes);
+            prop_assert_eq!(in_duty > 0, somebody || serving.reopens_at.is_some(), "somebody takes requests");
+            prop_assert!(serving.reopens_at.is_none_or(|at| at >= serving.valid_until && at > NOW));
             for (place, standing) in standings.iter().enumerate() {
                 prop_assert!(standing.duty == Duty::Serving || !takes(place), "draining takes none");
+                prop_assert!(standing.is_open(NOW).is_none() || !takes(place), "an open circuit takes none");
             }
             if serving.mode == Mode::Usual {
                 let left_out = standings.iter().enumerate().filter(|(place, standing)| {
-                    standing.duty == Duty::Serving && standing.health != Verdict::Unhealthy && !takes(*place)
+                    standing.duty == Duty::Serving
+                        && standing.health != Verdict::Unhealthy
+                        && standing.is_open(NOW).is_none()
+                        && !takes(*place)
                 });
                 prop_assert!(left_out.count() * 100 <= in_duty * most as usize, "at most the stated share");
             }

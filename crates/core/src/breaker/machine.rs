@@ -172,8 +172,10 @@ impl Machine {
         }
     }
 
-    pub fn reset(&mut self) {
+    pub fn reset(&mut self) -> Option<Transition> {
+        let was_closed = self.state() == State::Closed;
         self.enter(Phase::default());
+        (!was_closed).then_some(Transition::Closed)
     }
 
     fn enter(&mut self, phase: Phase) {

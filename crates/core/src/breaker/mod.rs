@@ -1,5 +1,5 @@
-//! The circuit breaker of a service (Nygard: Release It!, 2007): a service that fails gets no requests for a while,
-//! then a few, and all again once these succeed.
+//! The circuit breaker of a service, or of each of its targets (Nygard: Release It!, 2007): who fails gets no requests
+//! for a while, then a few, and all again once these succeed.
 //!
 //! ```text
 //! CLOSED --failures--> OPEN --recovery timeout--> HALF_OPEN --successes--> CLOSED
@@ -23,6 +23,7 @@ use crate::outlier::ErrorRatio;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BreakerRules {
+    pub per: Per,
     pub trip: Trip,
     /// How long it is open.
     pub recovery: Duration,
@@ -30,6 +31,15 @@ pub struct BreakerRules {
     pub probes: NonZeroU32,
     /// Successes that close it.
     pub successes: NonZeroU32,
+}
+
+/// Whose breaker it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Per {
+    #[default]
+    Service,
+    /// Each target has one of its own.
+    Target,
 }
 
 /// What opens it.
@@ -48,6 +58,7 @@ pub enum Trip {
 impl BreakerRules {
     /// Five failures in a row, half a minute, three successes.
     pub const DEFAULT: Self = Self {
+        per: Per::Service,
         trip: Trip::Consecutive(NonZeroU32::new(5).unwrap()),
         recovery: Duration::from_secs(30),
         probes: NonZeroU32::new(3).unwrap(),

@@ -3,6 +3,7 @@
 //! While all is well, asking and reporting is one look at a word that nobody writes: the lock is taken for failures,
 //! while the breaker is not closed, and for every outcome where a window is counted in.
 
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -41,9 +42,9 @@ pub struct Reading {
 /// gives its place back.
 #[must_use]
 #[derive(Debug)]
-pub struct Permit<'b> {
-    breaker: &'b Breaker,
-    rules: &'b BreakerRules,
+pub struct Permit<'r, B: Deref<Target = Breaker> = &'r Breaker> {
+    breaker: B,
+    rules: &'r BreakerRules,
     ticket: Option<Ticket>,
     state: State,
     transition: Option<Transition>,
@@ -51,21 +52,17 @@ pub struct Permit<'b> {
 
 impl Breaker {
     pub fn ask<'b>(&'b self, rules: &'b BreakerRules, now: Uptime) -> Result<Permit<'b>, OpenFor> {
-        let hint = self.hint();
-        if hint & CLOSED != 0 {
-            let ticket = Some(Ticket { generation: hint >> FLAG_BITS });
-            return Ok(Permit { breaker: self, rules, ticket, state: State::Closed, transition: None });
-        }
-        self.with(|machine| {
-            let (ticket, transition) = machine.ask(rules, now)?;
-            let (ticket, state) = (Some(ticket), machine.state());
-            Ok(Permit { breaker: self, rules, ticket, state, transition })
-        })
+        Permit::ask(self, rules, now)
     }
 
-    /// Closes it, whatever has happened.
-    pub fn reset(&self) {
-        self.with(Machine::reset);
+    /// While it is open, when it lets the first request through.
+    pub fn open_until(&self) -> Option<Uptime> {
+        if self.hint() & CLOSED != 0 { None } else { self.machine.lock().open_until() }
+    }
+
+    /// Closes it, whatever has happened; says so where it was not closed.
+    pub fn reset(&self) -> Option<Transition> {
+        self.with(Machine::reset)
     }
 
     pub fn read(&self, now: Uptime) -> Reading {
@@ -99,7 +96,22 @@ impl Breaker {
     }
 }
 
-impl Permit<'_> {
+impl<'r, B: Deref<Target = Breaker>> Permit<'r, B> {
+    /// The same as [`Breaker::ask`], for whoever holds the breaker in another way.
+    pub fn ask(breaker: B, rules: &'r BreakerRules, now: Uptime) -> Result<Self, OpenFor> {
+        let hint = breaker.hint();
+        if hint & CLOSED != 0 {
+            let ticket = Some(Ticket { generation: hint >> FLAG_BITS });
+            return Ok(Self { breaker, rules, ticket, state: State::Closed, transition: None });
+        }
+        let asked = breaker.with(|machine| {
+            let (ticket, transition) = machine.ask(rules, now)?;
+            Ok((ticket, transition, machine.state()))
+        });
+        let (ticket, transition, state) = asked?;
+        Ok(Self { breaker, rules, ticket: Some(ticket), state, transition })
+    }
+
     /// The breaker's state in which it was let through.
     pub const fn state(&self) -> State {
         self.state
@@ -124,7 +136,7 @@ impl Permit<'_> {
     }
 }
 
-impl Drop for Permit<'_> {
+impl<B: Deref<Target = Breaker>> Drop for Permit<'_, B> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take()
             && self.breaker.hint() & CLOSED == 0

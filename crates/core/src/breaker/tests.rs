@@ -114,7 +114,8 @@ fn what_began_before_it_opened_neither_closes_it_nor_opens_it_again() {
 #[test]
 fn a_reset_closes_it() {
     let breaker = opened(&RULES);
-    breaker.reset();
+    assert_eq!(breaker.reset(), Some(Transition::Closed));
+    assert_eq!(breaker.reset(), None, "it was closed");
     assert_eq!(succeed(&breaker, &RULES, secs(1)), None);
     assert_eq!(breaker.read(secs(1)).state, State::Closed);
     for _ in 0..4 {
@@ -248,7 +249,8 @@ proptest! {
                 }
                 Event::Wait(millis) => now = now.after(Duration::from_millis(millis)),
                 Event::Reset => {
-                    breaker.reset();
+                    let was_closed = model.state() == State::Closed;
+                    prop_assert_eq!(breaker.reset().is_none(), was_closed);
                     model.close();
                 }
             }

@@ -17,7 +17,7 @@ pub use frame::{BadFrame, Frame, FrameLength, HEADER_BYTES, decode, frame_length
 pub use position::{BadNodeName, Epoch, NodeName, Position};
 
 /// The shape of frames and of the resources in them. Whatever changes the bytes of a resource raises it.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
 
 #[cfg(test)]
 mod tests;

@@ -27,7 +27,7 @@ pub enum HedgeRules {
 /// A request that has waited that long.
 #[derive(Debug, Clone, Copy)]
 pub struct Late {
-    /// `None` where the service has no breaker.
+    /// The service's, or else the other target's own; `None` where neither has a breaker.
     pub circuit: Option<State>,
     /// Whether there is another target.
     pub elsewhere: Elsewhere,

@@ -36,7 +36,7 @@ pub struct RouteRules {
     pub upstream_host: UpstreamHost,
     /// For a whole request; the service's where `None`.
     pub timeout: Option<Duration>,
-    /// Most times that a request is sent again.
+    /// Most attempts of a request besides the first; the service's where `None`.
     pub retries: Option<u8>,
     /// Largest request body that is passed on; the service's limit where `None`.
     pub max_body_bytes: Option<u64>,

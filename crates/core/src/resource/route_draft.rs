@@ -81,7 +81,8 @@ pub struct RouteDraft {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub timeout: Option<DurationText>,
-    /// Most times that a request is sent again, 0 to 10. Kept with the route; nothing acts on it yet.
+    /// Most attempts of a request besides the first, 0 to 10, with the service's other rules for retries, else the usual
+    /// ones; the service's where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<u8>,
     /// Largest request body, in bytes; the service's limit where left out.

@@ -27,7 +27,7 @@ pub use compiled::{Consumer, Key, KeyParticulars, Plan};
 pub use issuers::{ForeignToken, KeySource, TokenIssuer, TokenIssuers};
 pub use service::{Endpoint, Service, Target, Targets};
 pub use service_limits::{Rule, ServiceLimits};
-pub use traffic::{Picking, Traffic};
+pub use traffic::{Circuits, Picking, Traffic};
 
 use self::keys::Keys;
 use self::services::Services;

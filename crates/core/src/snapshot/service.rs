@@ -11,7 +11,7 @@ use smol_str::SmolStr;
 
 use super::TokenIssuers;
 use super::service_limits::ServiceLimits;
-use super::traffic::Traffic;
+use super::traffic::{Circuits, Traffic};
 use crate::address::Reach;
 use crate::balance::Duty;
 use crate::breaker::BreakerRules;
@@ -97,10 +97,14 @@ impl Service {
         black_box((self.limits.is_some(), self.targets.first().map(|target| target.authority.len())));
     }
 
-    /// `None` where it was switched off.
+    /// The service's own; `None` where it was switched off, or its targets have breakers instead.
     pub fn breaker(&self) -> Option<&BreakerRules> {
         const USUAL: &BreakerRules = &BreakerRules::DEFAULT;
-        self.traffic.as_deref().map_or(Some(USUAL), |traffic| traffic.breaker.as_ref())
+        let Some(traffic) = self.traffic.as_deref() else { return Some(USUAL) };
+        match &traffic.circuits {
+            Circuits::Service(rules) => Some(rules),
+            Circuits::Nobody | Circuits::EachTarget(_) => None,
+        }
     }
 
     /// How its targets are asked whether they are well, where they are.

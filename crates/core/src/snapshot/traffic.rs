@@ -1,7 +1,7 @@
 //! How a service's requests are spread, ready to use.
 
 use crate::balance::{Duty, Ring, SlowStart};
-use crate::breaker::BreakerRules;
+use crate::breaker::{BreakerRules, Per};
 use crate::cause::Causes;
 use crate::channel::ChannelRules;
 use crate::hedge::HedgeRules;
@@ -14,13 +14,21 @@ pub struct Traffic {
     pub picking: Picking,
     pub slow_start: Option<SlowStart>,
     pub failures: Causes,
-    pub breaker: Option<BreakerRules>,
+    pub circuits: Circuits,
     /// `None` where there is but one target: it would be left out for nothing.
     pub outlier: Option<OutlierRules>,
     pub retries: Option<RetryRules>,
     pub health_check: Option<HealthCheck>,
     pub channel: Option<ChannelRules>,
     pub hedging: Option<HedgeRules>,
+}
+
+/// Who has circuit breakers.
+#[derive(Debug, Clone, Copy)]
+pub enum Circuits {
+    Nobody,
+    Service(BreakerRules),
+    EachTarget(BreakerRules),
 }
 
 #[derive(Debug, Clone)]
@@ -32,6 +40,19 @@ pub enum Picking {
 }
 
 impl Traffic {
+    /// Of a service with one target about which nothing was written, where a route asks for more than that.
+    pub const OF_ONE_TARGET: &Self = &Self {
+        picking: Picking::RoundRobin,
+        slow_start: None,
+        failures: Causes::FAILURES,
+        circuits: Circuits::Service(BreakerRules::DEFAULT),
+        outlier: None,
+        retries: None,
+        health_check: None,
+        channel: None,
+        hedging: None,
+    };
+
     pub(super) fn compile(service: &resource::Service) -> Option<Box<Self>> {
         let has_several_targets = service.targets.len() > 1;
         let takes_requests = service.targets.iter().all(|target| target.duty == Duty::Serving);
@@ -45,7 +66,7 @@ impl Traffic {
             picking: Picking::compile(service),
             slow_start: written.balancer.slow_start,
             failures: written.failures.clone(),
-            breaker: rules(&written.breaker, BreakerRules::DEFAULT),
+            circuits: Circuits::compile(&written.breaker),
             outlier: outlier.filter(|_| has_several_targets),
             retries: match &written.retries {
                 Setting::Usual => usual_retries,
@@ -73,6 +94,16 @@ fn rules<T: Copy>(setting: &Setting<T>, usual: T) -> Option<T> {
         Setting::Usual => Some(usual),
         Setting::Off => None,
         Setting::On(rules) => Some(*rules),
+    }
+}
+
+impl Circuits {
+    fn compile(breaker: &Setting<BreakerRules>) -> Self {
+        match rules(breaker, BreakerRules::DEFAULT) {
+            None => Self::Nobody,
+            Some(rules @ BreakerRules { per: Per::Service, .. }) => Self::Service(rules),
+            Some(rules @ BreakerRules { per: Per::Target, .. }) => Self::EachTarget(rules),
+        }
     }
 }
 

@@ -14,9 +14,10 @@ use tollgate_http1::{HeadLimits, ResponseHead, ResponseParser};
 
 use super::UpstreamFailure;
 use super::attempt::{Attempt, AttemptFailure, Deadlines, Upload, head_failure};
+use super::connect::check_out;
 use super::dial::dial;
 use super::journey::{Hedged, Journey};
-use super::send::{Forward, check_out, write_head_to};
+use super::send::{Forward, write_head_to};
 use crate::wire::{Buffers, READ_BYTES, Stream};
 
 /// The same as [`Attempt::response_head`], perhaps from another target, where the service hedges: the journey's then.

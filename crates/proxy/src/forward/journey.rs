@@ -1,28 +1,33 @@
 //! An admitted request's way to a target, and on to another where that one fails: the circuit that lets it through, who
 //! is picked, and what is told of how it went.
 //!
-//! A service with one target of which nothing was written, and that never failed, is asked for nothing at all.
+//! A service with one target of which nothing was written, and that never failed, is asked for nothing at all, unless
+//! the request's route wants retries.
 
+mod choice;
+mod circuit;
 mod hedging;
 
-use std::mem;
 use std::time::{Duration, Instant};
 
-use tollgate_core::balance::TargetSet;
-use tollgate_core::breaker::{Breaker, BreakerRules, OpenFor, Permit, State, Transition, Trip};
 use tollgate_core::cause::Cause;
-use tollgate_core::outlier::{Ejection, Outcome};
-use tollgate_core::retry::{Again, Connection, Elsewhere, Failed, Repeatable, Replay, RetryRules, Sent};
+use tollgate_core::outlier::Outcome;
+use tollgate_core::resource::Route;
+use tollgate_core::retry::{Connection, Replay, RetryRules, Sent};
 use tollgate_core::snapshot::{Picking, Service, Target, Traffic};
-use tollgate_core::uptime::Uptime;
 use tollgate_http1::ResponseHead;
 
+pub(super) use circuit::whole_secs;
 pub(super) use hedging::Hedged;
 
-use super::affinity::key_of;
+use self::choice::{Choice, pick};
+use self::circuit::Circuit;
+
 use super::kept_body::KeptBody;
+use super::retry_after::retry_after;
 use super::send::Forward;
-use crate::live::{Asked, LocalService, Lookup, Picked};
+use crate::clock::Moment;
+use crate::live::{Lookup, Picked};
 use crate::record::Record;
 use crate::rejection::Rejection;
 use crate::wire::Pump;
@@ -38,32 +43,9 @@ pub(super) struct Journey<'j> {
     began: Instant,
 }
 
-enum Circuit<'j> {
-    /// The service has no breaker, or it was told how the request went.
-    Nothing,
-    /// Closed, with nothing against the service.
-    Spotless(&'j BreakerRules),
-    /// Until the breaker is told how the request went.
-    Asked(Permit<'j>),
-}
-
 enum Stage<'j> {
     Only(&'j Target),
     Picked(Choice<'j>),
-}
-
-/// The target that was picked, and what is needed to pick another.
-struct Choice<'j> {
-    live: &'j LocalService,
-    traffic: &'j Traffic,
-    picked: Picked<'j>,
-    tried: TargetSet,
-    attempts: u32,
-    method: Repeatable,
-    /// When the request has to be over.
-    deadline: Option<Instant>,
-    revision: u64,
-    key: u64,
 }
 
 /// What is known of an attempt that failed, besides why.
@@ -80,16 +62,6 @@ impl Stumble {
     }
 }
 
-impl Circuit<'_> {
-    const fn state(&self) -> Option<State> {
-        match self {
-            Self::Nothing => None,
-            Self::Spotless(_) => Some(State::Closed),
-            Self::Asked(permit) => Some(permit.state()),
-        }
-    }
-}
-
 impl<'j> Journey<'j> {
     pub fn begin(
         forward: &Forward<'j, '_>,
@@ -101,17 +73,15 @@ impl<'j> Journey<'j> {
         let worker: &'j Worker = forward.worker;
         let service = forward.selected.service;
         let now = worker.gateway.live.uptime(began);
-        let circuit = match service.breaker() {
-            None => Circuit::Nothing,
-            Some(rules) if is_spotless(worker, service, rules) => {
-                record.circuit = Some(State::Closed);
-                Circuit::Spotless(rules)
+        let circuit = Circuit::ask(worker, live, service, now, record)?;
+        let stage = match (service.traffic.as_deref(), forward.selected.route) {
+            (None, route) if !wants_retries(route) => {
+                Stage::Only(service.targets.first().ok_or(Rejection::NoTarget)?)
             }
-            Some(rules) => Circuit::Asked(ask(&live.get().shared.breaker, rules, service, now, record)?),
-        };
-        let stage = match service.traffic.as_deref() {
-            None => Stage::Only(service.targets.first().ok_or(Rejection::NoTarget)?),
-            Some(traffic) => Stage::Picked(Choice::first(forward, live.get(), traffic, deadline, now)?),
+            (traffic, _) => {
+                let traffic = traffic.unwrap_or(Traffic::OF_ONE_TARGET);
+                Stage::Picked(Choice::first(forward, live.get(), traffic, deadline, now, record)?)
+            }
         };
         Ok(Self { worker, live, service, circuit, stage, began })
     }
@@ -147,25 +117,25 @@ impl<'j> Journey<'j> {
     /// How failed requests go out again, where they may.
     pub fn retries(&self) -> Option<&'j RetryRules> {
         match &self.stage {
-            Stage::Picked(choice) => choice.traffic.retries.as_ref(),
+            Stage::Picked(choice) => choice.retries.map(|retries| retries.rules),
             Stage::Only(_) => None,
         }
     }
 
     /// The head of a final response is there. Says how long to wait where it is not passed on but the request goes out
     /// again, to what is then the target.
-    pub fn answered(&mut self, response: &ResponseHead, stumble: Stumble, now: Instant) -> Option<Duration> {
+    pub fn answered(&mut self, response: &ResponseHead, stumble: Stumble, now: Moment) -> Option<Duration> {
         let cause = Cause::Status(response.status);
         let outcome = if response.status >= 400 && self.service.failures().contain(cause) {
             Outcome::Failure
         } else {
             Outcome::Success
         };
-        self.note_at_target(outcome, now);
-        if let Some(wait) = self.again(cause, stumble, || retry_after(response), now) {
+        self.note_at_target(outcome, now.instant);
+        if let Some(wait) = self.again(cause, stumble, || retry_after(response, now.wall), now.instant) {
             return Some(wait);
         }
-        self.end(outcome, now);
+        self.circuit.end(self.worker, self.live, self.service, outcome, now.instant);
         None
     }
 
@@ -181,32 +151,9 @@ impl<'j> Journey<'j> {
             return Some(wait);
         }
         if counts {
-            self.end(Outcome::Failure, now);
+            self.circuit.end(self.worker, self.live, self.service, Outcome::Failure, now);
         }
         None
-    }
-
-    fn note_at_target(&self, outcome: Outcome, now: Instant) {
-        let Stage::Picked(choice) = &self.stage else { return };
-        self.note_at(&choice.picked, self.began, outcome, now);
-    }
-
-    fn note_at(&self, picked: &Picked<'_>, began: Instant, outcome: Outcome, now: Instant) {
-        let Stage::Picked(choice) = &self.stage else { return };
-        let (target, took) = (picked.live(), now.saturating_duration_since(began));
-        let now = self.worker.gateway.live.uptime(now);
-        match (&choice.traffic.picking, outcome) {
-            (Picking::LowestLatency, Outcome::Success) => target.load().latency.observe(took, now),
-            (Picking::LowestLatency, Outcome::Failure) => target.load().latency.observe_failure(took, now),
-            (Picking::RoundRobin | Picking::LeastRequests | Picking::Ring { .. }, _) => {}
-        }
-        let Some(rules) = &choice.traffic.outlier else { return };
-        if let Some(Ejection { until, reason }) = target.note(outcome, rules, now) {
-            choice.live.shared.targets_changed();
-            let (service, authority) = (self.service.slug.as_str(), picked.target.authority.as_str());
-            let seconds = until.since(now).as_secs();
-            tracing::warn!(service, target = authority, ?reason, seconds, "a target is left out: it fails");
-        }
     }
 
     /// Whether it goes out again; if so, the next target is picked already.
@@ -218,142 +165,38 @@ impl<'j> Journey<'j> {
         now: Instant,
     ) -> Option<Duration> {
         let Stage::Picked(choice) = &mut self.stage else { return None };
-        let rules = choice.traffic.retries.as_ref().filter(|rules| rules.causes.contain(cause))?;
-        let uptime = self.worker.gateway.live.uptime(now);
-        let tried = choice.tried.with(choice.picked.place);
-        let asked = Asked {
-            revision: choice.revision,
-            now: uptime,
-            random: self.worker.random(),
-            tried,
-            key: choice.key,
-        };
-        let next = choice.live.pick(self.service, choice.traffic, &asked);
-        let failed = Failed {
-            cause,
-            method: choice.method,
-            sent: stumble.sent,
-            body: stumble.body,
-            attempts: choice.attempts,
-            retry_after: retry_after(),
-            elsewhere: if next.is_some() { Elsewhere::Yes } else { Elsewhere::No },
-            remaining: choice.deadline.map(|deadline| deadline.saturating_duration_since(now)),
-        };
-        let withdraw = || choice.live.withdraw(&rules.budget, uptime);
-        match rules.decide(&failed, self.worker.random(), withdraw) {
-            Again::No => None,
-            Again::After(wait) => {
-                if let Some(next) = next {
-                    choice.picked = next;
-                    choice.tried = tried;
-                }
-                choice.attempts += 1;
-                self.began = now + wait;
-                Some(wait)
-            }
-        }
+        let wait = choice.again(self.worker, self.service, cause, stumble, retry_after, now)?;
+        self.began = now + wait;
+        Some(wait)
     }
 
-    fn end(&mut self, outcome: Outcome, now: Instant) {
-        let now = self.worker.gateway.live.uptime(now);
-        let transition = match mem::replace(&mut self.circuit, Circuit::Nothing) {
-            Circuit::Nothing => None,
-            Circuit::Spotless(rules) => {
-                if outcome == Outcome::Success && is_spotless(self.worker, self.service, rules) {
-                    return;
-                }
-                // One that has opened meanwhile was told enough.
-                let permit = self.live.get().shared.breaker.ask(rules, now);
-                permit.ok().and_then(|permit| permit.report(outcome, now))
-            }
-            Circuit::Asked(permit) => permit.report(outcome, now),
-        };
-        if let Some(transition) = transition {
-            tell(self.service, transition);
+    fn note_at_target(&self, outcome: Outcome, now: Instant) {
+        let Stage::Picked(choice) = &self.stage else { return };
+        self.note_at(&choice.picked, self.began, outcome, now);
+    }
+
+    fn note_at(&self, picked: &Picked<'_>, began: Instant, outcome: Outcome, now: Instant) {
+        let Stage::Picked(choice) = &self.stage else { return };
+        let (target, took) = (picked.live(), now.saturating_duration_since(began));
+        let live = &self.worker.gateway.live;
+        let now = live.uptime(now);
+        if let Some(transition) = picked.report(outcome, now) {
+            choice.live.shared.targets_changed();
+            live.changes.target_circuit(self.service, picked.target, transition);
+        }
+        match (&choice.traffic.picking, outcome) {
+            (Picking::LowestLatency, Outcome::Success) => target.load().latency.observe(took, now),
+            (Picking::LowestLatency, Outcome::Failure) => target.load().latency.observe_failure(took, now),
+            (Picking::RoundRobin | Picking::LeastRequests | Picking::Ring { .. }, _) => {}
+        }
+        let Some(rules) = &choice.traffic.outlier else { return };
+        if let Some(ejection) = target.note(outcome, rules, now) {
+            choice.live.shared.targets_changed();
+            live.changes.ejection(self.service, picked.target, ejection, now);
         }
     }
 }
 
-/// Whether the service's breaker is as it is at first, so that neither asking it nor telling it of a success does
-/// anything. One that counts within a window counts successes as well.
-fn is_spotless(worker: &Worker, service: &Service, rules: &BreakerRules) -> bool {
-    matches!(rules.trip, Trip::Consecutive(_)) && worker.gateway.live.is_unknown(service.id)
-}
-
-fn ask<'j>(
-    breaker: &'j Breaker,
-    rules: &'j BreakerRules,
-    service: &Service,
-    now: Uptime,
-    record: &mut Record<'_>,
-) -> Result<Permit<'j>, Rejection> {
-    let permit = breaker.ask(rules, now).map_err(|OpenFor(wait)| {
-        record.circuit = Some(State::Open);
-        Rejection::CircuitOpen { retry_after_secs: whole_secs(wait) }
-    })?;
-    record.circuit = Some(permit.state());
-    if let Some(transition) = permit.transition() {
-        tell(service, transition);
-    }
-    Ok(permit)
-}
-
-impl<'j> Choice<'j> {
-    fn first(
-        forward: &Forward<'j, '_>,
-        live: &'j LocalService,
-        traffic: &'j Traffic,
-        deadline: Option<Instant>,
-        now: Uptime,
-    ) -> Result<Self, Rejection> {
-        let service = forward.selected.service;
-        let key = match &traffic.picking {
-            Picking::Ring { on, .. } => key_of(forward, on),
-            Picking::RoundRobin | Picking::LeastRequests | Picking::LowestLatency => 0,
-        };
-        let asked = Asked {
-            revision: forward.snapshot.revision(),
-            now,
-            random: forward.worker.random(),
-            tried: TargetSet::NONE,
-            key,
-        };
-        let picked = live.pick(service, traffic, &asked).ok_or(Rejection::NoTarget)?;
-        if let Some(retries) = &traffic.retries {
-            live.deposit(&retries.budget, now);
-        }
-        let is_idempotent = forward.request.head.method.is_idempotent();
-        Ok(Self {
-            live,
-            traffic,
-            picked,
-            tried: TargetSet::NONE,
-            attempts: 1,
-            method: if is_idempotent { Repeatable::Idempotent } else { Repeatable::NotIdempotent },
-            deadline,
-            revision: asked.revision,
-            key,
-        })
-    }
-}
-
-fn tell(service: &Service, transition: Transition) {
-    let (service, id) = (service.slug.as_str(), service.id.0);
-    match transition {
-        Transition::Opened => tracing::warn!(service, %id, "a circuit opens: the service fails"),
-        Transition::HalfOpened => tracing::info!(service, %id, "a circuit is half open: some may try"),
-        Transition::Closed => tracing::info!(service, %id, "a circuit closes: the service works"),
-    }
-}
-
-/// Rounded up, and at least one.
-pub(super) fn whole_secs(wait: Duration) -> u64 {
-    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
-}
-
-/// In seconds (RFC 9110 section 10.2.3). A date says when the target expects to be back by its own clock; the wait is
-/// then the backoff's.
-fn retry_after(response: &ResponseHead) -> Option<Duration> {
-    let value = response.fields.find(b"Retry-After")?;
-    std::str::from_utf8(value).ok()?.trim().parse().ok().map(Duration::from_secs)
+fn wants_retries(route: Option<&Route>) -> bool {
+    route.is_some_and(|route| route.rules.retries.is_some_and(|retries| retries > 0))
 }

@@ -2,6 +2,8 @@
 
 mod affinity;
 mod attempt;
+mod bounds;
+mod connect;
 mod dial;
 mod failure;
 mod hedge;
@@ -10,6 +12,8 @@ mod kept_body;
 mod pool;
 mod queue;
 mod relay;
+mod respond;
+mod retry_after;
 mod send;
 mod tls;
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ahash::RandomState;
 use tokio::task::JoinSet;
-use tollgate_core::health::{CheckResult, Verdict, next_check};
+use tollgate_core::health::{CheckResult, next_check};
 use tollgate_core::resource::{HealthCheck, ServiceId, TargetId, TenantId};
 use tollgate_core::snapshot::{Service, Snapshot, Target};
 
@@ -132,9 +132,5 @@ async fn check_target(
     let verdict = live.target(target.id).note_check(result, check.thresholds, uptime);
     let Some(verdict) = verdict.filter(|_| service.health_check().is_some()) else { return };
     live.targets_changed();
-    let (service, target) = (service.slug.as_str(), target.authority.as_str());
-    match verdict {
-        Verdict::Healthy | Verdict::Unknown => tracing::info!(service, target, "a target is well"),
-        Verdict::Unhealthy => tracing::warn!(service, target, "a target is left out: its checks fail"),
-    }
+    gateway.live.changes.verdict(service, target, verdict);
 }

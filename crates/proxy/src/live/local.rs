@@ -1,20 +1,22 @@
 //! One service, as one worker knows it: who takes requests, whose turn it is, and what may be retried.
 
 use std::cell::RefCell;
-use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use tollgate_core::balance::{
-    Load, Serving, SmoothWeighted, Standing, TargetSet, Underway, least_requests, lowest_latency, serving,
+    Load, Serving, SmoothWeighted, Standing, TargetSet, Unpicked, least_requests, lowest_latency,
+    pick_permitted, serving,
 };
+use tollgate_core::breaker::OpenFor;
 use tollgate_core::draws::Draws;
 use tollgate_core::health::Verdict;
 use tollgate_core::resource::TargetId;
 use tollgate_core::retry::{Budget, BudgetRules, Withdrawal};
-use tollgate_core::snapshot::{Picking, Service, Target, Traffic};
+use tollgate_core::snapshot::{Circuits, Picking, Service, Target, Traffic};
 use tollgate_core::uptime::Uptime;
 
+use super::picked::{AtTarget, Picked};
 use super::{ServiceLive, TargetLive};
 
 pub(crate) struct LocalService {
@@ -45,58 +47,38 @@ pub(crate) struct Asked {
     pub key: u64,
 }
 
-/// A target, which counts the request as under way there until this is dropped.
-pub(crate) struct Picked<'s> {
-    pub target: &'s Target,
-    pub place: usize,
-    underway: Underway<AtTarget>,
-}
-
-/// Counted within one thread, where the target's own count would travel between cores.
-struct AtTarget {
-    targets: Rc<[Arc<TargetLive>]>,
-    place: usize,
-}
-
-impl Deref for AtTarget {
-    type Target = Load;
-
-    fn deref(&self) -> &Load {
-        self.targets[self.place].load()
-    }
-}
-
-impl Picked<'_> {
-    pub fn live(&self) -> &TargetLive {
-        let AtTarget { targets, place } = self.underway.load();
-        &targets[*place]
-    }
-
-    /// The target has answered to the end: it has the request no longer.
-    pub fn end(&self) {
-        self.underway.end();
-    }
-}
-
 impl LocalService {
     pub fn new(shared: Arc<ServiceLive>) -> Self {
         Self { shared, view: RefCell::default(), budget: RefCell::default() }
     }
 
-    /// `None` where nobody takes requests who was not tried.
-    pub fn pick<'s>(&self, service: &'s Service, traffic: &Traffic, asked: &Asked) -> Option<Picked<'s>> {
+    /// A target that takes requests and was not tried, and whose own circuit, where it has one, lets the request through.
+    pub fn pick<'s>(
+        &self,
+        service: &'s Service,
+        traffic: &'s Traffic,
+        asked: &Asked,
+    ) -> Result<Picked<'s>, Unpicked> {
         let mut slot = self.view.borrow_mut();
         let view = self.current(&mut slot, service, traffic, asked);
-        let is_another_attempt = !asked.tried.is_empty();
-        let with_doubtful = asked.tried.union(view.serving.doubtful);
-        let left_out = if is_another_attempt { with_doubtful } else { asked.tried };
-        let place = view.pick(traffic, asked, left_out);
-        let place =
-            if is_another_attempt { place.or_else(|| view.pick(traffic, asked, asked.tried)) } else { place };
-        let place = place?;
-        let target = service.targets.get(place)?;
-        let underway = Underway::begin(AtTarget { targets: Rc::clone(&view.targets), place });
-        Some(Picked { target, place, underway })
+        let (place, permit) = match &traffic.circuits {
+            Circuits::Nobody | Circuits::Service(_) => {
+                (view.pick_with_doubts(traffic, asked, asked.tried).ok_or(Unpicked::Nobody)?, None)
+            }
+            Circuits::EachTarget(rules) => {
+                let targets = Rc::clone(&view.targets);
+                let ask = |place| AtTarget { targets: Rc::clone(&targets), place }.ask(rules, asked.now);
+                let next = |left_out| view.pick_with_doubts(traffic, asked, left_out);
+                let picked = pick_permitted(asked.tried, next, ask);
+                let (place, permit) = picked.map_err(|refused| match view.serving.reopens_at {
+                    Some(at) => refused.or_sooner(OpenFor(at.since(asked.now))),
+                    None => refused,
+                })?;
+                (place, Some(permit))
+            }
+        };
+        let target = service.targets.get(place).ok_or(Unpicked::Nobody)?;
+        Ok(Picked::begin(target, AtTarget { targets: Rc::clone(&view.targets), place }, permit))
     }
 
     pub fn deposit(&self, rules: &BudgetRules, now: Uptime) {
@@ -134,6 +116,15 @@ impl View {
         let serving = derive(&targets, service, traffic, asked.now);
         let cursor = SmoothWeighted::default();
         Self { revision: asked.revision, epoch, ids, targets, serving, cursor }
+    }
+
+    /// Another attempt goes to one that is in doubt only where there is nobody else.
+    fn pick_with_doubts(&mut self, traffic: &Traffic, asked: &Asked, left_out: TargetSet) -> Option<usize> {
+        if asked.tried.is_empty() {
+            return self.pick(traffic, asked, left_out);
+        }
+        let with_doubtful = left_out.union(self.serving.doubtful);
+        self.pick(traffic, asked, with_doubtful).or_else(|| self.pick(traffic, asked, left_out))
     }
 
     fn pick(&mut self, traffic: &Traffic, asked: &Asked, left_out: TargetSet) -> Option<usize> {
@@ -183,7 +174,12 @@ fn derive(targets: &[Arc<TargetLive>], service: &Service, traffic: &Traffic, now
             let (health, back_since) =
                 if traffic.health_check.is_some() { live.checked() } else { (Verdict::Unknown, None) };
             let ejected_until = traffic.outlier.and_then(|_| live.ejected_until());
-            Standing { weight: target.weight, duty: target.duty, health, ejected_until, back_since }
+            let open_until = match traffic.circuits {
+                Circuits::EachTarget(_) => live.breaker.open_until(),
+                Circuits::Nobody | Circuits::Service(_) => None,
+            };
+            let (weight, duty) = (target.weight, target.duty);
+            Standing { weight, duty, health, ejected_until, open_until, back_since }
         })
         .collect();
     let most_ejected_percent = traffic.outlier.map_or(0, |rules| rules.most_ejected_percent);

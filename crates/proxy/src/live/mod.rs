@@ -3,9 +3,11 @@
 //!
 //! Workers share [`ServiceLive`] and [`TargetLive`]; what is each worker's own is in [`LocalService`].
 
+mod changes;
 mod known;
 mod local;
 mod lookup;
+mod picked;
 mod queue;
 mod service;
 mod target;
@@ -20,8 +22,11 @@ use tollgate_core::resource::{ServiceId, TenantId};
 use tollgate_core::snapshot::{Service, Snapshot};
 use tollgate_core::uptime::{Uptime, micros};
 
-pub(crate) use local::{Asked, LocalService, Picked};
+use changes::Changes;
+pub use changes::{ChangeCounts, CheckCounts, CircuitCounts, EjectionCounts};
+pub(crate) use local::{Asked, LocalService};
 pub(crate) use lookup::Lookup;
+pub(crate) use picked::Picked;
 pub(crate) use queue::{Entered, Place};
 pub(crate) use service::ServiceLive;
 pub(crate) use target::TargetLive;
@@ -32,11 +37,18 @@ pub(crate) struct Live {
     started: Instant,
     services: Mutex<HashMap<ServiceId, Arc<ServiceLive>, RandomState>>,
     known: Known,
+    /// Of all services together.
+    pub changes: Changes,
 }
 
 impl Default for Live {
     fn default() -> Self {
-        Self { started: Instant::now(), services: Mutex::default(), known: Known::default() }
+        Self {
+            started: Instant::now(),
+            services: Mutex::default(),
+            known: Known::default(),
+            changes: Changes::default(),
+        }
     }
 }
 
@@ -80,6 +92,7 @@ impl Live {
     }
 }
 
-fn find(snapshot: &Snapshot, tenant: TenantId, service: ServiceId) -> Option<&Service> {
+/// A service that something is known of, as it is now.
+pub(crate) fn find(snapshot: &Snapshot, tenant: TenantId, service: ServiceId) -> Option<&Service> {
     snapshot.tenant_by_id(tenant)?.service_by_id(service)
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use tollgate_core::balance::Load;
+use tollgate_core::breaker::Breaker;
 use tollgate_core::health::{CheckResult, Health, TargetHealth, Thresholds, Verdict};
 use tollgate_core::outlier::{Ejection, Outcome, OutlierRules, Suspect};
 use tollgate_core::resource::TargetId;
@@ -12,6 +13,8 @@ use tollgate_core::uptime::Uptime;
 #[derive(Default)]
 pub(crate) struct TargetLive {
     load: Load,
+    /// Used where targets have circuits of their own.
+    pub breaker: Breaker,
     /// Whether it has failed since its last success; written under the lock.
     is_suspected: AtomicBool,
     suspect: Mutex<Suspect>,

@@ -76,7 +76,7 @@ pub struct Flags {
     /// For a whole request, such as 5s; '' for the service's.
     #[arg(long, value_name = "DURATION")]
     timeout: Option<String>,
-    /// Most times that a request is sent again.
+    /// Most attempts of a request besides the first.
     #[arg(long, value_name = "NUMBER")]
     retries: Option<u8>,
     /// Largest request body.

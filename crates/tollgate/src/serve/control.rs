@@ -13,7 +13,7 @@ use tollgate_core::breaker::Reading;
 use tollgate_core::channel;
 use tollgate_core::event::LimitCrossed;
 use tollgate_core::health::TargetHealth;
-use tollgate_core::resource::{KeyId, ServiceId, TenantId};
+use tollgate_core::resource::{KeyId, ServiceId, TargetId, TenantId};
 use tollgate_core::snapshot::Snapshot;
 use tollgate_core::usage::KeyUsage;
 use tollgate_counters::{Counters, LocalCounters};
@@ -118,6 +118,10 @@ impl OfProxy {
 impl LiveTraffic for OfProxy {
     fn circuit(&self, service: ServiceId) -> Option<Reading> {
         Some(self.proxy()?.circuit(service))
+    }
+
+    fn target_circuit(&self, service: ServiceId, target: TargetId) -> Option<Reading> {
+        Some(self.proxy()?.target_circuit(service, target))
     }
 
     fn reset_circuit(&self, service: ServiceId) {

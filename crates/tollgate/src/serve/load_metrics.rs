@@ -4,12 +4,13 @@
 use std::fmt::Write as _;
 
 use tollgate_core::channel::Reading;
-use tollgate_proxy::Proxy;
+use tollgate_proxy::{ChangeCounts, Proxy};
 
 pub fn push(text: &mut String, proxy: &Proxy) {
     push_room(text, proxy);
     push_channels(text, proxy);
     push_hedges(text, proxy);
+    push_changes(text, &proxy.changes());
 }
 
 fn push_room(text: &mut String, proxy: &Proxy) {
@@ -63,6 +64,35 @@ fn push_hedges(text: &mut String, proxy: &Proxy) {
     };
     push("tollgate_hedges_sent_total", "Second copies of late requests.", |&(sent, _)| sent);
     push("tollgate_hedges_won_total", "Those of them that answered first.", |&(_, won)| won);
+}
+
+/// Totals over all services: they are always there, so that a first change is seen as one.
+fn push_changes(text: &mut String, changes: &ChangeCounts) {
+    let ChangeCounts { circuits, ejections, checks } = changes;
+    let mut push = |name: &str, help: &str, label: &str, values: &[(&str, u64)]| {
+        begin(text, name, "counter", help);
+        for (value, count) in values {
+            let _infallible = writeln!(text, "{name}{{{label}=\"{value}\"}} {count}");
+        }
+    };
+    push(
+        "tollgate_circuit_transitions_total",
+        "Changes of circuit breakers, by what they became.",
+        "to",
+        &[("open", circuits.opened), ("half_open", circuits.half_opened), ("closed", circuits.closed)],
+    );
+    push(
+        "tollgate_target_ejections_total",
+        "Targets left out because they failed, by what they did.",
+        "reason",
+        &[("consecutive", ejections.consecutive), ("error_percent", ejections.ratio)],
+    );
+    push(
+        "tollgate_health_changes_total",
+        "Changes of what active checks find of a target.",
+        "to",
+        &[("healthy", checks.healthy), ("unhealthy", checks.unhealthy)],
+    );
 }
 
 fn begin(text: &mut String, name: &str, kind: &str, help: &str) {

@@ -1,4 +1,4 @@
-//! When a service that fails gets no requests for a while.
+//! When a service, or a target, that fails gets no requests for a while.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Setting;
 use super::parts::{count, duration, percent};
-use crate::breaker::{BreakerRules, Trip};
+use crate::breaker::{BreakerRules, Per, Trip};
 use crate::outlier::ErrorRatio;
 use crate::problem::Problems;
 use crate::resource::DurationText;
@@ -23,6 +23,10 @@ pub struct BreakerDraft {
     /// `true` where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
+    /// `service` (where left out), or `target`: then each target has a breaker of its own, and one that is open gets no
+    /// requests while others do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per: Option<String>,
     /// Failures that open it: in a row, or within the window where there is one. 5 where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failures: Option<u32>,
@@ -57,6 +61,7 @@ impl BreakerDraft {
         let mut problems = Problems::default();
         let usual = BreakerRules::DEFAULT;
         let rules = BreakerRules {
+            per: self.parse_per(&mut problems),
             trip: self.parse_trip(&mut problems),
             recovery: duration("recovery", self.recovery, usual.recovery, &mut problems),
             probes: count("probes", self.probes, usual.probes, &mut problems),
@@ -64,6 +69,17 @@ impl BreakerDraft {
         };
         let setting = if self.enabled == Some(false) { Setting::Off } else { Setting::On(rules) };
         problems.finish(Some(setting))
+    }
+
+    fn parse_per(&self, problems: &mut Problems) -> Per {
+        match self.per.as_deref() {
+            None | Some("service") => Per::Service,
+            Some("target") => Per::Target,
+            Some(_) => {
+                problems.add("per", "must be service or target");
+                Per::Service
+            }
+        }
     }
 
     fn parse_trip(&self, problems: &mut Problems) -> Trip {
@@ -91,7 +107,12 @@ impl BreakerDraft {
 
 impl From<&BreakerRules> for BreakerDraft {
     fn from(rules: &BreakerRules) -> Self {
+        let per = match rules.per {
+            Per::Service => None,
+            Per::Target => Some("target".to_owned()),
+        };
         let written = Self {
+            per,
             recovery: Some(DurationText(rules.recovery)),
             probes: Some(rules.probes.get()),
             successes: Some(rules.successes.get()),

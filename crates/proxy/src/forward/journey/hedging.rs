@@ -9,7 +9,7 @@ use tollgate_core::retry::Elsewhere;
 use tollgate_core::snapshot::Target;
 use tollgate_http1::Method;
 
-use super::{Journey, Stage};
+use super::{Journey, Stage, pick};
 use crate::live::{Asked, Picked, Place};
 use crate::request::Request;
 
@@ -51,7 +51,7 @@ impl<'j> Journey<'j> {
     /// A second copy of the request, which is late; `None` where there is to be none.
     pub fn hedge(&self, now: Instant) -> Option<Hedged<'j>> {
         let Stage::Picked(choice) = &self.stage else { return None };
-        let retries = choice.traffic.retries.as_ref()?;
+        let retries = choice.retries?;
         let uptime = self.worker.gateway.live.uptime(now);
         let asked = Asked {
             revision: choice.revision,
@@ -60,18 +60,19 @@ impl<'j> Journey<'j> {
             tried: choice.tried.with(choice.picked.place),
             key: choice.key,
         };
-        let next = self.live.get().pick(self.service, choice.traffic, &asked);
+        let next = pick(self.worker, self.service, self.live.get(), choice.traffic, &asked).ok();
+        let own_circuit = next.as_ref().and_then(Picked::circuit).map(|(state, _)| state);
         // Nobody waits for a place because of a copy.
         let place = match self.service.channel() {
             None => None,
             Some(rules) => Some(self.live.get().shared.queue.spare(rules)?),
         };
         let late = Late {
-            circuit: self.circuit.state(),
+            circuit: self.circuit.state().or(own_circuit),
             elsewhere: if next.is_some() { Elsewhere::Yes } else { Elsewhere::No },
             remaining: choice.deadline.map(|deadline| deadline.saturating_duration_since(now)),
         };
-        match late.decide(|| self.live.get().withdraw(&retries.budget, uptime)) {
+        match late.decide(|| self.live.get().withdraw(&retries.rules.budget, uptime)) {
             Hedge::No => None,
             Hedge::Send => {
                 self.live.get().shared.hedges.sent();

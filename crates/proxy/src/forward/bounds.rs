@@ -1,0 +1,43 @@
+//! How long a request may take, and how large it may be: the route says it, else the service, else the gateway.
+
+use tollgate_http1::BodyLength;
+
+use super::attempt::Deadlines;
+use super::send::Forward;
+use crate::rejection::Rejection;
+use crate::route::Selected;
+
+/// Largest body that the request may have, unless it says by itself that its own is larger.
+pub(super) fn most_body_bytes(forward: &Forward<'_, '_>) -> Result<Option<u64>, Rejection> {
+    let Selected { service, route, .. } = *forward.selected;
+    let most = route
+        .and_then(|route| route.rules.max_body_bytes)
+        .or_else(|| service.max_body_bytes())
+        .or(forward.worker.gateway.settings.limits.max_body_bytes);
+    match (forward.request.body, most) {
+        (BodyLength::Exact(length), Some(most)) if length > most => Err(Rejection::BodyTooLarge),
+        (_, most) => Ok(most),
+    }
+}
+
+pub(super) fn deadlines(forward: &Forward<'_, '_>) -> Deadlines {
+    let defaults = &forward.worker.gateway.settings.timeouts;
+    let mut deadlines = Deadlines {
+        connect: defaults.connect,
+        first_byte: defaults.first_byte,
+        idle: defaults.body_idle,
+        total: None,
+    };
+    let mut total = defaults.total;
+    if let Some(of_service) = forward.selected.service.timeouts() {
+        deadlines.connect = of_service.connect.unwrap_or(deadlines.connect);
+        deadlines.first_byte = of_service.first_byte.unwrap_or(deadlines.first_byte);
+        deadlines.idle = of_service.idle.unwrap_or(deadlines.idle);
+        total = of_service.total.or(total);
+    }
+    if let Some(route) = forward.selected.route {
+        total = route.rules.timeout.or(total);
+    }
+    deadlines.total = total.map(|total| forward.received.instant + total);
+    deadlines
+}

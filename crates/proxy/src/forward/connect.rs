@@ -1,0 +1,98 @@
+//! A connection to a target, pooled or new, and what becomes of waiting for it.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use tollgate_core::retry::Connection;
+use tollgate_core::snapshot::Target;
+
+use super::UpstreamFailure;
+use super::attempt::Deadlines;
+use super::dial::dial;
+use super::journey::{Journey, Stumble};
+use super::send::{Forward, Sides};
+use crate::rejection::Rejection;
+use crate::wire::Stream;
+
+pub(super) fn check_out(forward: &Forward<'_, '_>, target: &Target) -> Option<Stream> {
+    forward.worker.gateway.pools.check_out(forward.worker.index, &target.endpoint)
+}
+
+pub(super) enum Connected {
+    Over(Stream, Connection),
+    /// None came about: so much later at what is then the journey's target.
+    Again(Duration),
+    ClientGone,
+}
+
+/// The pooled connection, else a new one.
+pub(super) async fn connect(
+    forward: &Forward<'_, '_>,
+    sides: &mut Sides<'_>,
+    journey: &mut Journey<'_>,
+    pooled: Option<Stream>,
+    stumble: Stumble,
+    deadlines: &Deadlines,
+) -> Result<Connected, Rejection> {
+    if let Some(stream) = pooled {
+        return Ok(Connected::Over(stream, Connection::Reused));
+    }
+    match dial_in_time(forward, sides, journey.target(), deadlines).await {
+        Ok(Some(stream)) => Ok(Connected::Over(stream, Connection::Fresh)),
+        Ok(None) => Ok(Connected::ClientGone),
+        Err(failure) => {
+            let wait = journey.failed(failure.cause(), stumble, Instant::now());
+            wait.map(Connected::Again).ok_or(Rejection::Upstream(failure))
+        }
+    }
+}
+
+/// A new connection; `None` where the client has gone meanwhile.
+async fn dial_in_time(
+    forward: &Forward<'_, '_>,
+    sides: &mut Sides<'_>,
+    target: &Target,
+    deadlines: &Deadlines,
+) -> Result<Option<Stream>, UpstreamFailure> {
+    // Boxed: dialling is rare, and its state would make every connection's task larger.
+    let mut dialling = pin!(Box::pin(dial(&forward.worker.gateway, &target.endpoint)));
+    let deadline = deadlines.nearer(Instant::now() + deadlines.connect);
+    let has_body = forward.request.has_body();
+    poll_fn(|cx| {
+        if let Poll::Ready(outcome) = dialling.as_mut().poll(cx) {
+            return Poll::Ready(outcome.map(Some).map_err(UpstreamFailure::Dial));
+        }
+        // With a body on its way, reading would take it; its end shows when it is read.
+        if !has_body && sides.client.poll_gone(cx, sides.client_buffers).is_ready() {
+            return Poll::Ready(Ok(None));
+        }
+        let timed_out = || {
+            let is_total_past = deadlines.is_total_past();
+            Err(if is_total_past { UpstreamFailure::TotalTimeout } else { UpstreamFailure::ConnectTimeout })
+        };
+        sides.client.watchdog.poll_past(cx, deadline).map(|()| timed_out())
+    })
+    .await
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Paused {
+    Over,
+    ClientGone,
+}
+
+/// Between two attempts.
+pub(super) async fn pause(forward: &Forward<'_, '_>, sides: &mut Sides<'_>, wait: Duration) -> Paused {
+    let deadline = Instant::now() + wait;
+    let has_body = forward.request.has_body();
+    poll_fn(|cx| {
+        // With a body on its way, reading would take it.
+        if !has_body && sides.client.poll_gone(cx, sides.client_buffers).is_ready() {
+            return Poll::Ready(Paused::ClientGone);
+        }
+        sides.client.watchdog.poll_past(cx, deadline).map(|()| Paused::Over)
+    })
+    .await
+}

@@ -1,0 +1,153 @@
+//! The target that was picked, and the next one where that fails.
+
+use std::time::{Duration, Instant};
+
+use tollgate_core::balance::{TargetSet, Unpicked};
+use tollgate_core::cause::Cause;
+use tollgate_core::retry::{Again, Elsewhere, Failed, Repeatable, Retries};
+use tollgate_core::snapshot::{Picking, Service, Traffic};
+use tollgate_core::uptime::Uptime;
+
+use super::Stumble;
+use super::circuit::refuse;
+use crate::forward::affinity::key_of;
+use crate::forward::send::Forward;
+use crate::live::{Asked, LocalService, Picked};
+use crate::record::Record;
+use crate::rejection::Rejection;
+use crate::worker::Worker;
+
+/// The target that was picked, and what is needed to pick another.
+pub(super) struct Choice<'j> {
+    pub live: &'j LocalService,
+    pub traffic: &'j Traffic,
+    pub retries: Option<Retries<'j>>,
+    pub picked: Picked<'j>,
+    pub tried: TargetSet,
+    attempts: u32,
+    method: Repeatable,
+    /// When the request has to be over.
+    pub deadline: Option<Instant>,
+    pub revision: u64,
+    pub key: u64,
+}
+
+impl<'j> Choice<'j> {
+    pub fn first(
+        forward: &Forward<'j, '_>,
+        live: &'j LocalService,
+        traffic: &'j Traffic,
+        deadline: Option<Instant>,
+        now: Uptime,
+        record: &mut Record<'_>,
+    ) -> Result<Self, Rejection> {
+        let service = forward.selected.service;
+        let key = match &traffic.picking {
+            Picking::Ring { on, .. } => key_of(forward, on),
+            Picking::RoundRobin | Picking::LeastRequests | Picking::LowestLatency => 0,
+        };
+        let asked = Asked {
+            revision: forward.snapshot.revision(),
+            now,
+            random: forward.worker.random(),
+            tried: TargetSet::NONE,
+            key,
+        };
+        let picked = match pick(forward.worker, service, live, traffic, &asked) {
+            Ok(picked) => picked,
+            Err(Unpicked::Nobody) => return Err(Rejection::NoTarget),
+            Err(Unpicked::Open(open)) => return Err(refuse(open, record)),
+        };
+        if let Some((state, _)) = picked.circuit() {
+            record.circuit = Some(state);
+        }
+        let of_route = forward.selected.route.and_then(|route| route.rules.retries);
+        let retries = Retries::of(traffic.retries.as_ref(), of_route);
+        if let Some(retries) = retries {
+            live.deposit(&retries.rules.budget, now);
+        }
+        let is_idempotent = forward.request.head.method.is_idempotent();
+        Ok(Self {
+            live,
+            traffic,
+            retries,
+            picked,
+            tried: TargetSet::NONE,
+            attempts: 1,
+            method: if is_idempotent { Repeatable::Idempotent } else { Repeatable::NotIdempotent },
+            deadline,
+            revision: asked.revision,
+            key,
+        })
+    }
+
+    /// Whether it goes out again, and how much later; if so, the next target is picked already.
+    pub fn again(
+        &mut self,
+        worker: &Worker,
+        service: &'j Service,
+        cause: Cause,
+        stumble: Stumble,
+        retry_after: impl FnOnce() -> Option<Duration>,
+        now: Instant,
+    ) -> Option<Duration> {
+        let retries = self.retries.filter(|retries| retries.rules.causes.contain(cause))?;
+        let uptime = worker.gateway.live.uptime(now);
+        let tried = self.tried.with(self.picked.place);
+        let asked =
+            Asked { revision: self.revision, now: uptime, random: worker.random(), tried, key: self.key };
+        let next = pick(worker, service, self.live, self.traffic, &asked).ok();
+        if next.is_none() {
+            self.ask_again(worker, service, uptime)?;
+        }
+        let failed = Failed {
+            cause,
+            method: self.method,
+            sent: stumble.sent,
+            body: stumble.body,
+            attempts: self.attempts,
+            // Said of the one target alone.
+            retry_after: if next.is_none() { retry_after() } else { None },
+            elsewhere: if next.is_some() { Elsewhere::Yes } else { Elsewhere::No },
+            remaining: self.deadline.map(|deadline| deadline.saturating_duration_since(now)),
+        };
+        let withdraw = || self.live.withdraw(&retries.rules.budget, uptime);
+        match retries.decide(&failed, worker.random(), withdraw) {
+            Again::No => {
+                self.picked.give_up();
+                None
+            }
+            Again::After(wait) => {
+                if let Some(next) = next {
+                    self.picked = next;
+                    self.tried = tried;
+                }
+                self.attempts += 1;
+                Some(wait)
+            }
+        }
+    }
+
+    /// There is nobody else: the same target's own circuit, where it has one, has to let the request through again.
+    fn ask_again(&self, worker: &Worker, service: &Service, now: Uptime) -> Option<()> {
+        if let Some(transition) = self.picked.ask_again(&self.traffic.circuits, now).ok()? {
+            worker.gateway.live.changes.target_circuit(service, self.picked.target, transition);
+        }
+        Some(())
+    }
+}
+
+/// The next target, as [`LocalService::pick`] has it; a circuit that this makes half open is told of.
+pub(super) fn pick<'j>(
+    worker: &Worker,
+    service: &'j Service,
+    live: &LocalService,
+    traffic: &'j Traffic,
+    asked: &Asked,
+) -> Result<Picked<'j>, Unpicked> {
+    let picked = live.pick(service, traffic, asked)?;
+    if let Some((_, Some(transition))) = picked.circuit() {
+        worker.gateway.live.changes.target_circuit(service, picked.target, transition);
+    }
+    Ok(picked)
+}

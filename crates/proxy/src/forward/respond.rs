@@ -1,0 +1,139 @@
+//! Passes a final response on to the client.
+
+use tollgate_core::resource::HeaderName;
+use tollgate_core::snapshot::{Service, Target};
+use tollgate_http1::{BodyLength, Version, keep_alive, response_body};
+
+use super::UpstreamFailure;
+use super::attempt::{Attempt, Deadlines, Upload};
+use super::relay::{Cut, Held, Relayed};
+use super::send::{Forward, Forwarded};
+use crate::client::Progress;
+use crate::clock::Moment;
+use crate::message::{ClientHead, Persistence, write_response};
+use crate::record::Record;
+use crate::rejection::Rejection;
+use crate::wire::{Pump, tunnel};
+
+pub(super) async fn respond(
+    forward: &Forward<'_, '_>,
+    mut attempt: Attempt<'_>,
+    target: &Target,
+    held: &Held<'_, '_, '_>,
+    deadlines: &Deadlines,
+    record: &mut Record<'_>,
+    began: Moment,
+) -> Result<Forwarded, Rejection> {
+    let request = forward.request;
+    record.upstream_began = Some(began.instant);
+    if attempt.response.status == 101 {
+        return switch_protocols(forward, attempt, record, began).await;
+    }
+    let from = response_body(request.head.method, attempt.response)
+        .map_err(|_| Rejection::Upstream(UpstreamFailure::Protocol("the response's length is ambiguous")))?;
+    let to = framing_for(request.head.version, from);
+    let persistence = match (to, attempt.upload_state) {
+        // The rest of the request is not waited for, so where the next one begins will not be known: RFC 9112
+        // section 9.6 wants that said.
+        (BodyLength::UntilClose, _) | (_, Upload::Flowing | Upload::Broken) => Persistence::Close,
+        (BodyLength::None | BodyLength::Exact(_) | BodyLength::Chunked, Upload::Sent) => forward.persistence,
+    };
+    write_client_head(forward, &mut attempt, to, persistence, began);
+    record.status = Some(attempt.response.status);
+    attempt.client.progress = Progress::Answering;
+    let mut download = Pump::new(from, to, None).hiding(attempt.hidden);
+    let (relayed, ended) = attempt.relay(&mut download, held, deadlines, began.instant).await;
+    record.body_bytes = download.moved_bytes();
+    record.ended = Some(forward.worker.clock.note(ended));
+    let reusable =
+        from != BodyLength::UntilClose && keep_alive(attempt.response.version, &attempt.response.fields);
+    Ok(match relayed {
+        Relayed::Complete => {
+            if reusable && attempt.upstream_buffers.input.is_empty() {
+                let pools = &forward.worker.gateway.pools;
+                pools.check_in(forward.worker.index, &target.endpoint, attempt.upstream, ended);
+            }
+            match persistence {
+                Persistence::KeepAlive => Forwarded::KeepAlive,
+                Persistence::Close => Forwarded::Close,
+            }
+        }
+        Relayed::Early => Forwarded::Close,
+        Relayed::Cut(cut) => {
+            note_cut(forward, cut);
+            attempt.client.stream.reset_on_close();
+            Forwarded::Abandoned
+        }
+    })
+}
+
+fn write_client_head(
+    forward: &Forward<'_, '_>,
+    attempt: &mut Attempt<'_>,
+    body: BodyLength,
+    persistence: Persistence,
+    now: Moment,
+) {
+    let settled = forward.admitted.settle(attempt.response, now);
+    let head = ClientHead {
+        response: attempt.response,
+        body,
+        persistence,
+        version: forward.request.head.version,
+        limits: settled.as_ref().unwrap_or(forward.admitted.limits()),
+        hidden: attempt.hidden,
+        request_id: forward.request_id,
+        now: now.wall,
+        times: &forward.worker.times,
+    };
+    write_response(attempt.client_buffers.output(), &head);
+}
+
+/// In which a target tells the gateway alone what a request has cost.
+pub(super) fn hidden_field(service: &Service) -> Option<&HeaderName> {
+    service.limits.as_deref()?.cost_header.as_ref()
+}
+
+/// HTTP/1.0 knows no chunks: what has no length ends with the connection there.
+const fn framing_for(version: Version, from: BodyLength) -> BodyLength {
+    match (version, from) {
+        (_, BodyLength::None) => BodyLength::None,
+        (_, BodyLength::Exact(length)) => BodyLength::Exact(length),
+        (Version::Http11, BodyLength::Chunked | BodyLength::UntilClose) => BodyLength::Chunked,
+        (Version::Http10, BodyLength::Chunked | BodyLength::UntilClose) => BodyLength::UntilClose,
+    }
+}
+
+async fn switch_protocols(
+    forward: &Forward<'_, '_>,
+    mut attempt: Attempt<'_>,
+    record: &mut Record<'_>,
+    now: Moment,
+) -> Result<Forwarded, Rejection> {
+    if forward.request.upgrade.is_none() || attempt.upload_state != Upload::Sent {
+        return Err(Rejection::Upstream(UpstreamFailure::Protocol("an upgrade that nobody asked for")));
+    }
+    write_client_head(forward, &mut attempt, BodyLength::None, Persistence::KeepAlive, now);
+    record.status = Some(101);
+    attempt.client.progress = Progress::Answering;
+    attempt.upstream_buffers.clear_output();
+    let Attempt { client, client_buffers, mut upstream, upstream_buffers, .. } = attempt;
+    let tunnelled = tunnel(
+        (&mut client.stream, client_buffers),
+        (&mut upstream, upstream_buffers),
+        &mut client.watchdog,
+        forward.worker.gateway.settings.timeouts.tunnel_idle,
+    )
+    .await;
+    record.body_bytes = tunnelled.to_client_bytes;
+    Ok(Forwarded::Abandoned)
+}
+
+fn note_cut(forward: &Forward<'_, '_>, cut: Cut) {
+    let request_id = std::str::from_utf8(forward.request_id.as_bytes()).unwrap_or_default();
+    match cut {
+        Cut::ClientGone => {}
+        Cut::Upstream => tracing::warn!(request_id, "the upstream cut its response short"),
+        Cut::Timeout => tracing::warn!(request_id, "a response stood still for too long and was cut"),
+    }
+}

@@ -1,0 +1,118 @@
+//! What `/metrics` counts of circuits, ejections and checks: over all tenants, whose names it does not tell.
+#![allow(clippy::expect_used, reason = "clippy's leave for tests covers test functions alone")]
+
+mod harness;
+
+use harness::{Gate, Gateway, ScriptedUpstream, Step, Tenant, eventually};
+use serde_json::{Value, json};
+
+fn metrics(gateway: &Gateway) -> String {
+    gateway.admin_connection().get("/metrics", &[]).expect(200).text()
+}
+
+/// The value on the line of this series.
+#[track_caller]
+fn metric(gateway: &Gateway, series: &str) -> u64 {
+    let text = metrics(gateway);
+    let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {series} in {text}"))
+}
+
+fn circuits(gateway: &Gateway) -> [u64; 3] {
+    ["open", "half_open", "closed"]
+        .map(|to| metric(gateway, &format!("tollgate_circuit_transitions_total{{to=\"{to}\"}}")))
+}
+
+fn ejections(gateway: &Gateway) -> [u64; 2] {
+    ["consecutive", "error_percent"]
+        .map(|reason| metric(gateway, &format!("tollgate_target_ejections_total{{reason=\"{reason}\"}}")))
+}
+
+fn checks(gateway: &Gateway) -> [u64; 2] {
+    ["healthy", "unhealthy"]
+        .map(|to| metric(gateway, &format!("tollgate_health_changes_total{{to=\"{to}\"}}")))
+}
+
+fn expose(gateway: &Gateway, upstreams: &[&ScriptedUpstream], fields: &Value) -> (Tenant, String) {
+    let tenant = gateway.tenant("acme");
+    let targets: Vec<_> = upstreams.iter().map(|upstream| json!({ "url": upstream.url() })).collect();
+    let mut service = json!({ "slug": "payments", "targets": targets });
+    for (name, value) in fields.as_object().expect("fields") {
+        service[name] = value.clone();
+    }
+    tenant.service_with(&service);
+    let key = tenant.unlimited_key();
+    (tenant, key)
+}
+
+fn get(gateway: &Gateway, key: &str) -> u16 {
+    gateway.client().get("/acme/payments", &[("X-API-Key", key)]).status
+}
+
+/// 500 while the gate is shut.
+fn failing_until(gate: &Gate) -> ScriptedUpstream {
+    let gate = gate.clone();
+    ScriptedUpstream::start(move |exchange| {
+        let status = if gate.is_open() { "200 OK" } else { "500 Internal Server Error" };
+        exchange.run(&Step::respond(status, ""))
+    })
+}
+
+#[test]
+fn every_change_of_a_circuit_is_counted_those_by_hand_too() {
+    let works = Gate::new();
+    let upstream = failing_until(&works);
+    let gateway = Gateway::builder().arg("--workers").arg("1").start();
+    let breaker = json!({ "breaker": { "failures": 1, "recovery": "100ms", "successes": 1 } });
+    let (tenant, key) = expose(&gateway, &[&upstream], &breaker);
+    assert_eq!(circuits(&gateway), [0, 0, 0]);
+    assert_eq!(get(&gateway, &key), 500);
+    assert_eq!(circuits(&gateway), [1, 0, 0]);
+    works.open();
+    eventually("the circuit to let a request through", || get(&gateway, &key) == 200);
+    assert_eq!(circuits(&gateway), [1, 1, 1]);
+    let reset =
+        || gateway.admin().post(&tenant.path("circuit-breakers/payments/reset"), &json!({})).expect(200);
+    reset();
+    assert_eq!(circuits(&gateway), [1, 1, 1], "it was closed already");
+    drop(upstream);
+    assert_eq!(get(&gateway, &key), 502);
+    reset();
+    assert_eq!(circuits(&gateway), [2, 1, 2]);
+    let text = metrics(&gateway);
+    assert!(!text.contains("acme") && !text.contains("payments"), "{text}");
+}
+
+#[test]
+fn ejections_are_counted_by_their_reason() {
+    let (broken, well) = (failing_until(&Gate::new()), ScriptedUpstream::script(Step::respond("200 OK", "")));
+    let gateway = Gateway::builder().arg("--workers").arg("1").start();
+    let fields = json!({ "breaker": { "enabled": false }, "outlier": { "consecutive": 2 } });
+    let (tenant, key) = expose(&gateway, &[&broken, &well], &fields);
+    let requests = || (0..8).filter(|_| get(&gateway, &key) == 500).count();
+    assert_eq!((requests(), ejections(&gateway)), (2, [1, 0]));
+    let ratio = json!({ "error_percent": 50, "minimum_requests": 2 });
+    let targets = [&broken, &well].map(|upstream| json!({ "url": upstream.url() }));
+    let service =
+        json!({ "slug": "other", "targets": targets, "breaker": { "enabled": false }, "outlier": ratio });
+    tenant.service_with(&service);
+    for _ in 0..8 {
+        gateway.client().get("/acme/other", &[("X-API-Key", &key)]);
+    }
+    assert_eq!(ejections(&gateway), [1, 1]);
+}
+
+#[test]
+fn what_checks_find_is_counted_where_it_changes() {
+    let works = Gate::new();
+    let upstream = failing_until(&works);
+    let gateway = Gateway::start();
+    let check = json!({ "health_check": { "interval": "100ms", "healthy": 1, "unhealthy": 1 } });
+    expose(&gateway, &[&upstream], &check);
+    eventually("a check to fail", || checks(&gateway) == [0, 1]);
+    works.open();
+    eventually("a check to pass", || checks(&gateway) == [1, 1]);
+    let asked = upstream.requests().len();
+    eventually("more checks", || upstream.requests().len() > asked + 1);
+    assert_eq!(checks(&gateway), [1, 1]);
+}
