@@ -134,6 +134,16 @@ impl Gauge {
     }
 }
 
+/// The end of the period that is counted, as far as what is stored knows of one.
+pub(super) fn period_end_secs(rule: &LimitRule, stored: Option<&Counted>, now: UnixMicros) -> u64 {
+    match stored {
+        Some(&Counted::Fixed { end_secs, .. } | &Counted::Sliding { end_secs, .. }) => end_secs,
+        Some(Counted::Bucket { .. } | Counted::Log(_)) | None => {
+            Period::aligned(rule.window.nominal_secs(), now).end_secs
+        }
+    }
+}
+
 /// The requests that a count stands for now, whatever algorithm counted them; rounded up.
 pub(super) fn used(rule: &LimitRule, stored: Option<&Counted>, now: UnixMicros) -> u64 {
     match stored {

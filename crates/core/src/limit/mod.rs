@@ -27,6 +27,6 @@ pub use rule::{LimitRule, RuleHeaders};
 pub use share::{Share, decide_share};
 pub use sliding_log::Log;
 pub use subject::Subject;
-pub use threshold::{Crossed, Crossing, Threshold};
+pub use threshold::{Crossed, Crossing, Threshold, crossed_between};
 pub use window::{BadWindow, Counted, RequestMicros, Window};
 pub use windows::{CounterRecord, SubjectWindows};

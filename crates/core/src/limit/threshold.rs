@@ -6,8 +6,9 @@ use std::ops::{Deref, Range};
 
 use smallvec::SmallVec;
 
-use super::LimitRule;
+use super::{LimitRule, SubjectWindows, gauge};
 use crate::resource::{Limit, Thresholds};
+use crate::time::UnixMicros;
 
 /// A share of a limit, with the use at which it is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +91,26 @@ pub(super) struct Use {
     pub before: u64,
     pub after: u64,
     pub period_end_secs: u64,
+}
+
+/// The thresholds that lie between what was known of a subject's use and what is known now, whoever used it.
+pub fn crossed_between(
+    rules: &[LimitRule],
+    before: &SubjectWindows,
+    after: &SubjectWindows,
+    now: UnixMicros,
+) -> Crossed {
+    let mut crossed = Crossed::new();
+    for (index, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.is_watched()) {
+        let (before, after) = (before.find(rule.window), after.find(rule.window));
+        let change = Use {
+            before: gauge::used(rule, before, now),
+            after: gauge::used(rule, after, now),
+            period_end_secs: gauge::period_end_secs(rule, after, now),
+        };
+        crossed.extend(rule.crossings(index, change));
+    }
+    crossed
 }
 
 impl LimitRule {

@@ -68,8 +68,13 @@ impl Shared {
         self.note_owing(demand.subject, &demand.limits.rules, now);
     }
 
-    /// Takes back what was let through apart.
-    pub(super) fn unowe(&self, demand: &Demand<'_>, settlement: Settlement, server_now: UnixMicros) {
+    /// Corrects what was let through apart; gives the thresholds that this has reached.
+    pub(super) fn unowe(
+        &self,
+        demand: &Demand<'_>,
+        settlement: Settlement,
+        server_now: UnixMicros,
+    ) -> Crossed {
         self.local.owe(demand.subject, &demand.limits.rules, demand.calendar, settlement, server_now);
         let nodes = u64::from(self.share.lock().nodes().get());
         let of_all = Settlement {
@@ -78,8 +83,11 @@ impl Shared {
             ..settlement
         };
         let mut shard = self.ledgers.shard(demand.subject).lock();
-        if let Some(apart) = shard.find_mut(demand.subject).and_then(|ledger| ledger.apart.as_mut()) {
-            limit::settle(&demand.limits.rules, apart, demand.calendar, of_all, server_now);
+        match shard.find_mut(demand.subject).and_then(|ledger| ledger.apart.as_mut()) {
+            Some(apart) => {
+                limit::settle(&demand.limits.rules, apart, demand.calendar, of_all, server_now).crossed
+            }
+            None => Crossed::new(),
         }
     }
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use smallvec::SmallVec;
-use tollgate_core::limit::{Crossed, Demand, Outcome, Refusal, Settlement, Standings};
+use tollgate_core::limit::{Crossed, Demand, LimitRule, Outcome, Refusal, Settlement, Standings};
 use tollgate_core::time::UnixMicros;
 
 use super::Shared;
@@ -167,6 +167,7 @@ impl<'c> Undecided<'c, '_> {
             }
         }
         let permits = std::mem::replace(&mut self.permits, self.local.no_permits());
+        crossed.append(0, &self.learnt());
         Decision { standings, verdict: Verdict::Admitted(permits), crossed }
     }
 
@@ -178,7 +179,7 @@ impl<'c> Undecided<'c, '_> {
         let mut standings = self.all_stand();
         let own = standings.iter_mut().skip(before);
         own.zip(outcome.standings).for_each(|(standing, own)| *standing = own);
-        Decision { standings, verdict: Verdict::Limited(refusal), crossed: Crossed::new() }
+        Decision { standings, verdict: Verdict::Limited(refusal), crossed: self.learnt() }
     }
 
     /// A limit that refuses as well lasts longer, and is what the caller is told.
@@ -190,12 +191,25 @@ impl<'c> Undecided<'c, '_> {
             return self.refused(index, outcome);
         }
         let standings = self.all_stand();
-        Decision { standings, verdict: Verdict::Busy { demand }, crossed: Crossed::new() }
+        Decision { standings, verdict: Verdict::Busy { demand }, crossed: self.learnt() }
     }
 
     pub(super) fn unavailable(&mut self) -> Decision<'c> {
         self.give_back();
-        Decision { standings: self.all_stand(), verdict: Verdict::Unavailable, crossed: Crossed::new() }
+        Decision { standings: self.all_stand(), verdict: Verdict::Unavailable, crossed: self.learnt() }
+    }
+
+    /// The thresholds that the store's counts have reached, as this node has heard lately: told with this request,
+    /// whatever becomes of it.
+    fn learnt(&self) -> Crossed {
+        let (mut learnt, mut rules_before) = (Crossed::new(), 0);
+        for demand in &self.demands {
+            if !is_local(demand) && demand.limits.rules.iter().any(LimitRule::is_watched) {
+                learnt.append(rules_before, &self.shared.take_crossed(demand));
+            }
+            rules_before += demand.limits.rules.len();
+        }
+        learnt
     }
 
     fn all_stand(&self) -> Standings {

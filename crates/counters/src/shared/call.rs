@@ -5,10 +5,13 @@ use smallvec::SmallVec;
 use tollgate_core::limit::{
     Calendar, Counted, LimitRule, Log, RequestMicros, Subject, SubjectWindows, Window,
 };
-use tollgate_core::resource::Algorithm;
+use tollgate_core::resource::{Algorithm, Overage};
 use tollgate_core::time::UnixMicros;
 
 pub const SCRIPT: &str = include_str!("subject.lua");
+
+/// The script's own: no count is larger.
+const COUNT_MOST: u64 = 1 << 50;
 
 /// Whose clock the script goes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,7 +186,12 @@ fn push_rule(cmd: &mut Cmd, rule: &LimitRule, period: Option<(u64, u64)>) {
         Algorithm::SlidingLog => ("L", 0),
     };
     let (start_secs, end_secs) = period.unwrap_or_default();
-    cmd.arg(kind).arg(rule.requests).arg(window_micros(rule.window)).arg(burst).arg(start_secs).arg(end_secs);
+    // What may be gone over is counted and refuses nothing: what callers are told of it is computed here.
+    let requests = match rule.overage {
+        Overage::Deny => rule.requests,
+        Overage::Allow => COUNT_MOST,
+    };
+    cmd.arg(kind).arg(requests).arg(window_micros(rule.window)).arg(burst).arg(start_secs).arg(end_secs);
 }
 
 const fn window_micros(window: Window) -> u64 {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tollgate_core::limit::{self, Crossed, Demand, LimitRule, Settled, Settlement, Subject, SubjectWindows};
+use tollgate_core::limit::{self, Demand, LimitRule, Settled, Settlement, Subject, SubjectWindows};
 use tollgate_core::time::UnixMicros;
 
 use super::call::{Amount, Periods};
@@ -48,12 +48,12 @@ impl Shared {
         let charged_at = self.server_time(settlement.charged_at);
         let settlement = Settlement { charged_at, ..settlement };
         if !self.is_up() {
-            self.unowe(demand, settlement, server_now);
+            let crossed = self.unowe(demand, settlement, server_now);
             if settlement.actual > settlement.charged {
                 self.note_owing(demand.subject, &demand.limits.rules, now.instant);
             }
             let standings = self.inspect(demand, 1, now.wall).standings;
-            return Settled { standings, crossed: Crossed::new() };
+            return Settled { standings, crossed };
         }
         let rules = &demand.limits.rules;
         let amount = match settlement.actual.checked_sub(settlement.charged) {

@@ -47,8 +47,8 @@ pub(crate) fn decide_one<'c>(
     if demand.limits.counting != Counting::Leased || demand.limits.concurrency.is_some() {
         return None;
     }
-    let standings = shared.spend_in_hand(demand, cost, now)?;
-    Some(Decision { standings, verdict: Verdict::Admitted(local.no_permits()), crossed: Crossed::new() })
+    let (standings, crossed) = shared.spend_in_hand(demand, cost, now)?;
+    Some(Decision { standings, verdict: Verdict::Admitted(local.no_permits()), crossed })
 }
 
 impl Shared {
@@ -86,9 +86,14 @@ impl Shared {
         decided
     }
 
-    /// A request's part of a slice in hand, and where the subject stands then.
+    /// A request's part of a slice in hand, where the subject stands then, and the thresholds that are to be told of it.
     #[inline]
-    pub(super) fn spend_in_hand(&self, demand: &Demand<'_>, cost: u64, now: Moment) -> Option<Standings> {
+    pub(super) fn spend_in_hand(
+        &self,
+        demand: &Demand<'_>,
+        cost: u64,
+        now: Moment,
+    ) -> Option<(Standings, Crossed)> {
         if !self.is_up() {
             return None;
         }
@@ -100,11 +105,19 @@ impl Shared {
         }
         let spent = ledger.spend(cost, now.instant);
         let outcome = ledger.inspect(rules, demand.calendar, cost, self.server_time(now.wall));
+        let crossed = ledger.take_crossed(rules);
         drop(shard);
         if let Spent::FromSlice { refill: Some(extra), .. } = spent {
             self.refill(demand, extra, now);
         }
-        Some(outcome.standings)
+        Some((outcome.standings, crossed))
+    }
+
+    /// The thresholds that are to be told of a demand's limits.
+    pub(super) fn take_crossed(&self, demand: &Demand<'_>) -> Crossed {
+        let mut shard = self.ledgers.shard(demand.subject).lock();
+        let ledger = shard.find_mut(demand.subject);
+        ledger.map(|ledger| ledger.take_crossed(&demand.limits.rules)).unwrap_or_default()
     }
 
     /// Where a subject stands, as far as this node knows; and whether a request of this cost would pass.

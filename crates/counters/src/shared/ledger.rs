@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
-use tollgate_core::limit::{self, Calendar, Counted, LimitRule, Outcome, SubjectWindows};
+use tollgate_core::limit::{
+    self, Calendar, Counted, Crossed, LimitRule, Outcome, SubjectWindows, crossed_between,
+};
+use tollgate_core::resource::Overage;
 use tollgate_core::time::UnixMicros;
 
 use super::call::Answer;
@@ -32,6 +35,8 @@ pub struct Ledger {
     mirror_said_in: u64,
     /// What the store said before it lost something, where it was asked again before this node had noticed.
     before_loss: Option<Box<SubjectWindows>>,
+    /// Thresholds that the store's count was seen to reach, and that were not told yet.
+    crossed: Crossed,
     slices: SmallVec<[Slice; 2]>,
     pace: Pace,
     refused: Option<Refused>,
@@ -85,6 +90,7 @@ impl Ledger {
             mirror_number: 0,
             mirror_said_in: 0,
             before_loss: None,
+            crossed: Crossed::new(),
             slices: SmallVec::new(),
             pace: Pace::new(now),
             refused: None,
@@ -104,6 +110,7 @@ impl Ledger {
         self.rules = Arc::clone(rules);
         if differ {
             self.refused = None;
+            self.crossed = Crossed::new();
             return self.take_slices(|_| true);
         }
         SmallVec::new()
@@ -169,10 +176,20 @@ impl Ledger {
             if answer.was_said_in == 0 || answer.was_said_in > self.mirror_said_in {
                 self.keep_before_loss(answer.now);
             }
+            // Not what this one charge has crossed, but what was crossed since this node heard last: whoever did it may
+            // be gone before it has told. What several nodes tell is kept once.
+            let crossed = crossed_between(&self.rules, &self.mirror, &answer.windows, answer.now);
+            self.crossed.append(0, &crossed);
             self.mirror.clone_from(&answer.windows);
             self.mirror_number = answer.number;
             self.mirror_said_in = answer.said_in;
         }
+    }
+
+    /// The thresholds that are to be told of these limits.
+    #[inline]
+    pub fn take_crossed(&mut self, rules: &Arc<[LimitRule]>) -> Crossed {
+        if Arc::ptr_eq(&self.rules, rules) { std::mem::take(&mut self.crossed) } else { Crossed::new() }
     }
 
     /// The slice of an answer to what was asked at `sent`; its life began then at the latest.
@@ -213,7 +230,14 @@ impl Ledger {
         let mut outcome = limit::inspect(rules, &self.mirror, calendar, cost, now);
         let left = self.in_hand();
         for (rule, standing) in rules.iter().zip(&mut outcome.standings) {
-            standing.remaining = standing.remaining.saturating_add(left).min(rule.most_at_once());
+            standing.remaining = match rule.overage {
+                Overage::Deny => standing.remaining.saturating_add(left).min(rule.most_at_once()),
+                // The mirror may be far beyond the limit: what is in hand makes up for that first.
+                Overage::Allow => {
+                    let used = limit::used(std::slice::from_ref(rule), &self.mirror, now)[0];
+                    rule.requests.saturating_sub(used.saturating_sub(left))
+                }
+            };
         }
         outcome
     }

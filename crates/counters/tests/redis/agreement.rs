@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use proptest::prelude::*;
 use tokio::runtime::Runtime;
-use tollgate_core::limit::{Demand, LevelLimits, Settlement};
+use tollgate_core::limit::{Crossing, Demand, LevelLimits, Settled, Settlement};
 use tollgate_core::resource::{Algorithm, Counting, LimitDraft, OnUnavailable};
 use tollgate_core::time::UnixMicros;
 use tollgate_counters::{Decision, LocalCounters, Moment, TimeSource, Verdict};
@@ -19,7 +19,19 @@ fn any_requests() -> impl Strategy<Value = u64> {
     prop_oneof![4 => 1u64..40, 1 => 999_999_999_000u64..1_000_000_000_000]
 }
 
+/// With thresholds where it may have some; where it may be gone over, perhaps that too.
 fn any_limit() -> impl Strategy<Value = LimitDraft> {
+    (any_hard_limit(), prop::collection::vec(1u32..400, 0..3), any::<bool>()).prop_map(
+        |(hard, thresholds, is_soft)| {
+            let watched = LimitDraft { thresholds, ..hard.clone() };
+            let watched = if watched.parse().is_ok() { watched } else { hard };
+            let soft = LimitDraft { overage: is_soft.then(|| "allow".to_owned()), ..watched.clone() };
+            if soft.parse().is_ok() { soft } else { watched }
+        },
+    )
+}
+
+fn any_hard_limit() -> impl Strategy<Value = LimitDraft> {
     let span =
         (any_requests(), 1u32..7_200, 0usize..4, 1u64..60).prop_map(|(requests, secs, algorithm, burst)| {
             let algorithm = ["token_bucket", "fixed_window", "sliding_window", "sliding_log"][algorithm];
@@ -102,6 +114,16 @@ impl Both<'_> {
         let decided = self.node.decide(demands, cost, moment).await;
         assert_eq!(said(&decided), said(&expected), "{limits:?} {cost} {wall:?}");
         assert_eq!(decided.standings, expected.standings, "{limits:?} {cost} {wall:?}");
+        assert_eq!(
+            told(limits, &decided.crossed),
+            told(limits, &expected.crossed),
+            "{limits:?} {cost} {wall:?}"
+        );
+        assert_eq!(
+            self.node.counters.used(demands, moment),
+            self.local.used(demands, wall),
+            "{limits:?} {cost} {wall:?}"
+        );
         decided.verdict.is_admitted()
     }
 
@@ -109,9 +131,14 @@ impl Both<'_> {
         let demand = demand(subject(self.number), limits);
         let demands: &[Demand<'_>] = std::slice::from_ref(&demand);
         let moment = Moment { wall, instant: Instant::now() };
-        let expected = self.local.settle(demands, settlement, wall).standings;
-        let before_hand = self.node.counters.settle(demands, settlement, moment).standings;
-        for ((rule, before_hand), expected) in limits.rules.iter().zip(before_hand).zip(&expected) {
+        let Settled { standings: expected, crossed } = self.local.settle(demands, settlement, wall);
+        let before_hand = self.node.counters.settle(demands, settlement, moment);
+        assert_eq!(
+            told(limits, &before_hand.crossed),
+            told(limits, &crossed),
+            "{limits:?} {settlement:?} {wall:?}"
+        );
+        for ((rule, before_hand), expected) in limits.rules.iter().zip(before_hand.standings).zip(&expected) {
             if rule.algorithm == Algorithm::SlidingLog {
                 // This node does not know when each request was let through.
                 assert!(before_hand.remaining <= expected.remaining);
@@ -126,6 +153,12 @@ impl Both<'_> {
             "{limits:?} {settlement:?} {wall:?}"
         );
     }
+}
+
+/// But for logs: a node does not know when each of their requests was let through.
+fn told(limits: &LevelLimits, crossed: &[Crossing]) -> Vec<Crossing> {
+    let is_logged = |rule: usize| limits.rules[rule].algorithm == Algorithm::SlidingLog;
+    crossed.iter().filter(|crossing| !is_logged(crossing.rule)).copied().collect()
 }
 
 fn said(decision: &Decision<'_>) -> Result<(), (usize, u64)> {
@@ -163,6 +196,9 @@ async fn play(node: &Node, number: u128, mut limits: Vec<LimitDraft>, steps: Vec
                 first.algorithm =
                     Some(["token_bucket", "fixed_window", "sliding_window", "sliding_log"][algorithm].into());
                 first.burst = None;
+                first.overage = None;
+                // What another algorithm counted changes with what looks at it, and so does what it has reached.
+                first.thresholds.clear();
                 first.requests = first.requests.min(10_000);
                 in_force = level(&limits);
                 // A log gives back the requests of one instant, which another algorithm may have counted.

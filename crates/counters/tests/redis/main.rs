@@ -7,4 +7,5 @@ mod losing;
 mod node;
 mod server;
 mod sharing;
+mod soft;
 mod telling;
