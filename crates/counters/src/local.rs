@@ -129,6 +129,7 @@ impl LocalCounters {
     ) -> Decision<'_> {
         let mut held = self.hold(subject);
         let entry = held.entry();
+        entry.windows.fetch_ahead();
         if is_full(limits.concurrency, entry.in_flight) {
             return busy(0, limit::inspect(&limits.rules, &entry.windows, calendar, cost, now));
         }

@@ -191,7 +191,7 @@ impl<'s> Check<'_, 's> {
                 crossings,
                 cost,
                 charged_at: now,
-                costs: asked.selected.service.limits.as_deref(),
+                costs: asked.selected.service.limits(),
                 permits: Cell::new(Some(permits)),
             }),
             Verdict::Limited(refusal) => Err(RateLimited::by_limit(&limits, refusal, now, times)),
@@ -206,7 +206,7 @@ fn demands<'s>(asked: &Asked<'_, 's>) -> (Demands<'s>, u64) {
     let Asked { caller, selected, method, client } = asked;
     let mut demands = demands_of_caller(caller);
     let mut cost = 1;
-    if let Some(limits) = selected.service.limits.as_deref() {
+    if let Some(limits) = selected.service.limits() {
         let rule = limits.rule(method, selected.rest);
         cost = rule.map_or(1, |rule| u64::from(rule.cost.get()));
         demands.extend(limits.demands(rule, caller.subject, *client, caller.calendar));

@@ -241,7 +241,7 @@ fn anonymous<'s>(
     fields: &Fields,
     client: IpAddr,
 ) -> Result<Caller<'s>, Rejection> {
-    let of_service = selected.service.limits.as_deref();
+    let of_service = selected.service.limits();
     let limits = of_service.and_then(|limits| limits.anonymous.as_ref()).ok_or(Rejection::NoCredential)?;
     // The upstream would take whoever is named for the caller, and no key vouches for it.
     if fields.contains(FieldId::XClientId) {

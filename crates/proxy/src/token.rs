@@ -71,7 +71,7 @@ pub(crate) async fn caller<'s>(
     token: &Token<'_>,
     now_secs: u64,
 ) -> Result<Caller<'s>, Rejection> {
-    if let Some(issuers) = &selected.service.issuers {
+    if let Some(issuers) = selected.service.issuers() {
         let compact = Compact::parse(token.text).map_err(Rejection::TokenNotValid)?;
         let claimed = compact.claimed_issuer().map_err(Rejection::TokenNotValid)?;
         if let Some(issuer) = issuers.of(&claimed) {

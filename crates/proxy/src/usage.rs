@@ -85,7 +85,7 @@ fn demands<'s>(
     client: IpAddr,
 ) -> impl Iterator<Item = (Option<&'s RuleName>, Demand<'s>)> {
     let (subject, calendar) = (caller.subject, caller.calendar);
-    let limits = service.limits.as_deref();
+    let limits = service.limits();
     limits.into_iter().flat_map(move |limits| {
         let of_rules = limits.demands_of_rules(subject, calendar).map(|(name, demand)| (Some(name), demand));
         of_rules.chain(limits.demands(None, subject, client, calendar).map(|demand| (None, demand)))

@@ -91,7 +91,7 @@ fn write_client_head(
 
 /// In which a target tells the gateway alone what a request has cost.
 pub(super) fn hidden_field(service: &Service) -> Option<&HeaderName> {
-    service.limits.as_deref()?.cost_header.as_ref()
+    service.limits()?.cost_header.as_ref()
 }
 
 /// HTTP/1.0 knows no chunks: what has no length ends with the connection there.
