@@ -21,6 +21,7 @@ use crate::failures::FailedCredentials;
 use crate::forward::Pools;
 use crate::key_sets::KeySets;
 use crate::live::Live;
+use crate::names::Names;
 use crate::room::Room;
 use crate::settings::Settings;
 
@@ -39,6 +40,8 @@ pub(crate) struct Gateway {
     pub failed_credentials: FailedCredentials,
     /// What is known of services and targets.
     pub live: Live,
+    /// What targets' names resolve to.
+    pub names: Arc<Names>,
     /// Thresholds of limits that were reached.
     pub crossings: Crossings,
     pub room: Room,
@@ -112,6 +115,7 @@ impl Gateway {
             pools: Pools::new(workers, settings.upstream_idle_connections),
             failed_credentials: FailedCredentials::new(settings.failures_per_minute),
             room: Room::new(settings.limits.max_requests, settings.limits.max_connections, workers),
+            names: Names::new(&settings.dns_servers, background.clone()),
             settings,
             snapshot,
             counters,

@@ -31,6 +31,7 @@ mod identity;
 mod key_sets;
 mod live;
 mod message;
+mod names;
 mod rejection;
 mod session;
 mod watchdog;

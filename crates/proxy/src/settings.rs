@@ -21,6 +21,8 @@ pub struct Settings {
     pub allow_list: AllowList,
     /// PEM certificates to verify `https` upstreams against, in place of the system's.
     pub upstream_ca_file: Option<PathBuf>,
+    /// Asked for the addresses of upstreams' names instead of the system's servers, where there are any.
+    pub dns_servers: Vec<SocketAddr>,
     /// Peers whose forwarding headers are believed.
     pub trusted_proxies: Vec<Network>,
     /// Idle connections kept for each target by each worker.

@@ -6,6 +6,7 @@
 //! [`Load`] of each target says what it has to do: the only state that workers share, a padded line of atomics for each
 //! target. The cursor of the round robin is each worker's own; the ring is immutable and lies in the snapshot.
 
+mod addresses;
 mod circuits;
 mod latency;
 mod load;
@@ -17,6 +18,7 @@ mod target_set;
 mod two_choices;
 mod weighted;
 
+pub use addresses::Addresses;
 pub use circuits::{Unpicked, pick_permitted};
 pub use latency::PeakEwma;
 pub use load::{Load, Underway};

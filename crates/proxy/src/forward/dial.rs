@@ -6,16 +6,18 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 use tollgate_core::address::{self, AddressRefused};
+use tollgate_core::balance::Addresses;
 use tollgate_core::resource::{Host, Scheme};
 use tollgate_core::snapshot::Endpoint;
 
 use super::tls;
 use crate::gateway::Gateway;
+use crate::names::LookupError;
 use crate::wire::Stream;
 
 /// How long an address is alone: what RFC 8305 section 8 recommends.
@@ -24,7 +26,7 @@ const HEAD_START: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(crate) enum DialError {
     /// The name does not resolve.
-    Name(io::Error),
+    Name(LookupError),
     /// The policy lets this target have none of its addresses.
     Prohibited(AddressRefused),
     Refused(io::Error),
@@ -50,9 +52,48 @@ async fn connect(gateway: &Gateway, endpoint: &Endpoint) -> Result<TcpStream, Di
     match &endpoint.host {
         Host::Address(ip) => connect_one(gateway, endpoint, SocketAddr::new(*ip, endpoint.port)).await,
         Host::Name(name) => {
-            let addresses =
-                tokio::net::lookup_host((name.as_ref(), endpoint.port)).await.map_err(DialError::Name)?;
-            first_of(addresses, |address| connect_one(gateway, endpoint, address)).await
+            let (addresses, turn) = gateway.names.addresses(name).await.map_err(DialError::Name)?;
+            let order = addresses.in_turn(turn, gateway.live.uptime(Instant::now()));
+            first_of(order, |ip| Trial::begin(gateway, &addresses, ip).connect(endpoint)).await
+        }
+    }
+}
+
+/// A connection that is tried to one of a name's addresses: what comes of it is noted there.
+struct Trial<'t> {
+    gateway: &'t Gateway,
+    addresses: &'t Addresses,
+    ip: IpAddr,
+    began: Instant,
+    is_over: bool,
+}
+
+impl<'t> Trial<'t> {
+    fn begin(gateway: &'t Gateway, addresses: &'t Addresses, ip: IpAddr) -> Self {
+        Self { gateway, addresses, ip, began: Instant::now(), is_over: false }
+    }
+
+    async fn connect(mut self, endpoint: &Endpoint) -> Result<TcpStream, DialError> {
+        let outcome = connect_one(self.gateway, endpoint, SocketAddr::new(self.ip, endpoint.port)).await;
+        self.is_over = true;
+        match &outcome {
+            Ok(_) => self.addresses.note_reached(self.ip),
+            Err(DialError::Refused(_) | DialError::Unreachable(_)) => self.avoid(),
+            Err(_) => {}
+        }
+        outcome
+    }
+
+    fn avoid(&self) {
+        self.addresses.avoid(self.ip, self.gateway.live.uptime(Instant::now()));
+    }
+}
+
+impl Drop for Trial<'_> {
+    /// Another address was reached meanwhile, or the time was over.
+    fn drop(&mut self) {
+        if !self.is_over && self.began.elapsed() >= HEAD_START {
+            self.avoid();
         }
     }
 }
@@ -60,12 +101,13 @@ async fn connect(gateway: &Gateway, endpoint: &Endpoint) -> Result<TcpStream, Di
 /// The first connection that comes about. An address has a while for itself before the next is tried beside
 /// it, so that one that is dead does not take the time of those behind it (RFC 8305 section 5).
 async fn first_of<T, Attempt: Future<Output = Result<T, DialError>>>(
-    mut addresses: impl Iterator<Item = SocketAddr>,
-    connect: impl Fn(SocketAddr) -> Attempt,
+    addresses: Vec<IpAddr>,
+    connect: impl Fn(IpAddr) -> Attempt,
 ) -> Result<T, DialError> {
+    let mut addresses = addresses.into_iter();
     let mut attempts: Vec<Pin<Box<Attempt>>> = Vec::new();
     let mut head_start = pin!(sleep(Duration::ZERO));
-    let mut failure = Some(DialError::Name(io::ErrorKind::NotFound.into()));
+    let mut failure = Some(DialError::Name(LookupError::nothing()));
     poll_fn(|cx| {
         loop {
             let mut is_due = head_start.as_mut().poll(cx).is_ready();
@@ -126,13 +168,13 @@ mod tests {
 
     /// Connects to addresses that end like this.
     async fn dialled(last_octets: &[u8]) -> Result<u8, DialError> {
-        let addresses = last_octets.iter().map(|&octet| SocketAddr::from(([192, 0, 2, octet], 80)));
-        let connect = async |address: SocketAddr| match address {
-            SocketAddr::V4(address) if address.ip().octets()[3] == ALIVE => Ok(ALIVE),
-            SocketAddr::V4(address) if address.ip().octets()[3] == REFUSING => {
+        let addresses = last_octets.iter().map(|&octet| IpAddr::from([192, 0, 2, octet])).collect();
+        let connect = async |address: IpAddr| match address {
+            IpAddr::V4(address) if address.octets()[3] == ALIVE => Ok(ALIVE),
+            IpAddr::V4(address) if address.octets()[3] == REFUSING => {
                 Err(DialError::Refused(io::ErrorKind::ConnectionRefused.into()))
             }
-            SocketAddr::V4(_) | SocketAddr::V6(_) => std::future::pending().await,
+            IpAddr::V4(_) | IpAddr::V6(_) => std::future::pending().await,
         };
         tokio::time::timeout(Duration::from_secs(20), first_of(addresses, connect)).await.unwrap()
     }

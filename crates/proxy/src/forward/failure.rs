@@ -103,9 +103,9 @@ impl UpstreamFailure {
     /// For the operator's log: more than the client may see.
     pub fn detail(&self) -> String {
         match self {
+            Self::Dial(DialError::Name(error)) => error.to_string(),
             Self::Dial(
-                DialError::Name(error)
-                | DialError::Refused(error)
+                DialError::Refused(error)
                 | DialError::Unreachable(error)
                 | DialError::Exhausted(error)
                 | DialError::Tls(error)

@@ -1,14 +1,22 @@
 //! Idle upstream connections, by endpoint. Each worker has a pool; one that finds its own empty takes a
 //! connection from a sibling before it dials, so that reuse does not fall as cores grow.
+//!
+//! Where a name has lost an address, connections to that are closed: idle ones with the next purge, others when they
+//! come back. Until a name has lost one, nobody asks where its connections lead to.
 
 use std::collections::HashMap;
+use std::mem;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ahash::RandomState;
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
+use tollgate_core::balance::Addresses;
+use tollgate_core::resource::Host;
 use tollgate_core::snapshot::Endpoint;
 
+use crate::names::Names;
 use crate::wire::Stream;
 
 pub(crate) struct Pools {
@@ -19,7 +27,23 @@ pub(crate) struct Pools {
 
 #[repr(align(64))]
 #[derive(Default)]
-struct Pool(Mutex<HashMap<Endpoint, Vec<Idle>, RandomState>>);
+struct Pool(Mutex<Entries>);
+
+#[derive(Default)]
+struct Entries {
+    by_endpoint: HashMap<Endpoint, Entry, RandomState>,
+    /// What [`Names::losses`] was at the last purge.
+    losses: u64,
+}
+
+#[derive(Default)]
+struct Entry {
+    idle: Vec<Idle>,
+    /// Of a name that has lost addresses: those which are left.
+    left: Option<Arc<Addresses>>,
+    /// Whether a connection came back since the last purge.
+    is_used: bool,
+}
 
 struct Idle {
     stream: Stream,
@@ -38,28 +62,44 @@ impl Pools {
 
     pub fn check_in(&self, worker: usize, endpoint: &Endpoint, stream: Stream, now: Instant) {
         let mut pool = self.workers[worker].0.lock();
-        match pool.get_mut(endpoint) {
-            Some(idle) if idle.len() >= self.most_idle => {}
-            Some(idle) => idle.push(Idle { stream, since: now }),
-            None => {
-                pool.insert(endpoint.clone(), vec![Idle { stream, since: now }]);
-            }
+        let entry = match pool.by_endpoint.get_mut(endpoint) {
+            Some(entry) => entry,
+            None => pool.by_endpoint.entry(endpoint.clone()).or_default(),
+        };
+        entry.is_used = true;
+        if entry.idle.len() < self.most_idle && leads_to(entry.left.as_deref(), &stream) {
+            entry.idle.push(Idle { stream, since: now });
         }
     }
 
-    /// Closes what has been idle for `most`, and what the other side has closed.
-    pub fn purge(&self, worker: usize, now: Instant, most: Duration) {
-        self.workers[worker].0.lock().retain(|_, idle| {
+    /// Closes what has been idle for `most`, what the other side has closed, and what leads to where a name does not
+    /// lead any more. Names that were used are told so.
+    pub fn purge(&self, worker: usize, now: Instant, most: Duration, names: &Names) {
+        let mut pool = self.workers[worker].0.lock();
+        let losses = names.losses();
+        let has_lost = mem::replace(&mut pool.losses, losses) != losses;
+        pool.by_endpoint.retain(|endpoint, Entry { idle, left, is_used }| {
+            let is_used = mem::take(is_used);
+            if let Host::Name(name) = &endpoint.host {
+                if is_used {
+                    names.note_used(name);
+                }
+                if has_lost {
+                    *left = names.left(name);
+                }
+            }
             idle.retain(|connection| {
-                now.saturating_duration_since(connection.since) < most && connection.stream.is_idle_and_open()
+                now.saturating_duration_since(connection.since) < most
+                    && connection.stream.is_idle_and_open()
+                    && leads_to(left.as_deref(), &connection.stream)
             });
-            !idle.is_empty()
+            is_used || left.is_some() || !idle.is_empty()
         });
     }
 
     fn own(&self, worker: usize, endpoint: &Endpoint) -> Option<Stream> {
         let mut pool = self.workers[worker].0.lock();
-        let idle = pool.get_mut(endpoint)?;
+        let idle = &mut pool.by_endpoint.get_mut(endpoint)?.idle;
         // The one used last is the least likely to have been closed.
         while let Some(connection) = idle.pop() {
             if connection.stream.is_idle_and_open() {
@@ -74,7 +114,7 @@ impl Pools {
         (1..count).find_map(|distance| {
             let sibling = &self.workers[(worker + distance) % count];
             let mut pool = sibling.0.try_lock()?;
-            let idle = pool.get_mut(endpoint)?;
+            let idle = &mut pool.by_endpoint.get_mut(endpoint)?.idle;
             // A TLS session cannot change the reactor that it is registered with.
             let position =
                 idle.iter().rposition(|connection| matches!(connection.stream, Stream::Plain(_)))?;
@@ -83,6 +123,11 @@ impl Pools {
             rehome(connection.stream)
         })
     }
+}
+
+/// Whether a connection leads to one of these addresses, or may lead anywhere.
+fn leads_to(addresses: Option<&Addresses>, stream: &Stream) -> bool {
+    addresses.is_none_or(|addresses| stream.peer_ip().is_some_and(|ip| addresses.contains(ip)))
 }
 
 /// Registers the connection with the calling worker's reactor. Its state is unknown there at first, so the

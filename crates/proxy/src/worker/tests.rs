@@ -32,6 +32,7 @@ pub(crate) fn worker(upstream: SocketAddr) -> Rc<Worker> {
         access_log: AccessLog::Stdout,
         allow_list: AllowList::default(),
         upstream_ca_file: None,
+        dns_servers: Vec::new(),
         trusted_proxies: Vec::new(),
         upstream_idle_connections: 1,
         failures_per_minute: None,

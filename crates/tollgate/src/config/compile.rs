@@ -78,6 +78,7 @@ impl Reader<'_> {
         let demo_listen = self.read(&setting::DEMO_LISTEN, value::socket_address);
         let shutdown_grace = self.read(&setting::SHUTDOWN_GRACE, value::duration);
         let upstreams_allowed = self.read(&setting::UPSTREAMS_ALLOW, value::networks).map(AllowList::new);
+        let dns_servers = self.read(&setting::UPSTREAMS_DNS_SERVERS, value::dns_servers);
         let failures_per_minute = self.read(&setting::AUTH_FAILURES_PER_MINUTE, |value| {
             value::or_none(value, |value| value::whole_number(value, 1..=1_000_000))
         });
@@ -98,6 +99,7 @@ impl Reader<'_> {
             demo_listen: demo_listen?,
             shutdown_grace: shutdown_grace?,
             upstreams_allowed: upstreams_allowed?,
+            dns_servers: dns_servers?,
             failures_per_minute: failures_per_minute?
                 .and_then(|failures| u32::try_from(failures).ok())
                 .and_then(NonZeroU32::new),

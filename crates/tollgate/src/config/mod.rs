@@ -52,6 +52,8 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// Private networks in which tenants' own users may have upstreams.
     pub upstreams_allowed: AllowList,
+    /// Asked for upstreams' names instead of the system's servers, where there are any.
+    pub dns_servers: Vec<SocketAddr>,
     /// Of one client address; no limit where `None`.
     pub failures_per_minute: Option<NonZeroU32>,
     pub tokens: TokensConfig,

@@ -136,6 +136,10 @@ settings! {
         key: "tokens.rotate_every", default: "30d", expected: "a duration from 10m to 365d, such as \"30d\""
     }
     UPSTREAMS_ALLOW { key: "upstreams.allow", default: "", expected: NETWORKS }
+    UPSTREAMS_DNS_SERVERS {
+        key: "upstreams.dns_servers", default: "",
+        expected: "a list of IP addresses, with a port where it is not 53, such as [\"10.0.0.2\", \"[fd00::1]:5353\"]"
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! A setting's value as it was written, and the readers that turn it into what it means.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -113,6 +113,16 @@ pub fn workers(value: &Value) -> Reading<Option<NonZeroUsize>> {
 
 pub fn socket_address(value: &Value) -> Reading<SocketAddr> {
     value.text().and_then(|text| text.parse().ok()).ok_or(Misfit)
+}
+
+/// Addresses of DNS servers; port 53 where none is written.
+pub fn dns_servers(value: &Value) -> Reading<Vec<SocketAddr>> {
+    const PORT: u16 = 53;
+    let parse = |text: &str| {
+        let address = text.parse().ok();
+        address.or_else(|| text.parse().ok().map(|ip: IpAddr| SocketAddr::new(ip, PORT))).ok_or(Misfit)
+    };
+    value.entries().ok_or(Misfit)?.into_iter().map(parse).collect()
 }
 
 pub fn duration(value: &Value) -> Reading<Duration> {

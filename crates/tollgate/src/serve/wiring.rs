@@ -22,6 +22,7 @@ pub fn proxy_settings(config: &Config, access_log: config::AccessLog) -> Setting
         },
         allow_list: config.upstreams_allowed.clone(),
         upstream_ca_file: proxy.upstream_ca_file.clone(),
+        dns_servers: config.dns_servers.clone(),
         trusted_proxies: proxy.trusted_proxies.clone(),
         upstream_idle_connections: proxy.upstream_idle_connections,
         failures_per_minute: config.failures_per_minute,

@@ -53,7 +53,15 @@ impl ScriptedUpstream {
     /// Calls the script once for each request, as soon as its head is read. An error of it closes the
     /// connection.
     pub fn start(script: impl Fn(&mut Exchange<'_>) -> Result<(), Stopped> + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::start_at(([127, 0, 0, 1], 0).into(), script)
+    }
+
+    /// At an address of this machine's.
+    pub fn start_at(
+        address: SocketAddr,
+        script: impl Fn(&mut Exchange<'_>) -> Result<(), Stopped> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).expect("a free port");
         let address = listener.local_addr().expect("an address");
         let state = Arc::new(State {
             script: Box::new(script),

@@ -1,0 +1,136 @@
+//! Targets that are named by a host name: all of its addresses are used, and changes of them are followed.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "clippy's leave for tests covers test functions alone"
+)]
+
+mod harness;
+
+use harness::{DnsServer, Gateway, Load, ScriptedUpstream, Step, eventually};
+use serde_json::json;
+
+const NAME: &str = "api.upstreams.test";
+const FIRST: [u8; 4] = [127, 0, 0, 1];
+const SECOND: [u8; 4] = [127, 0, 0, 2];
+
+/// Upstreams at the same port of two addresses.
+struct Twins {
+    first: ScriptedUpstream,
+    second: ScriptedUpstream,
+}
+
+impl Twins {
+    fn start() -> Self {
+        let first = ScriptedUpstream::responding("first");
+        let at = (SECOND, first.address().port());
+        let second = ScriptedUpstream::start_at(at.into(), |exchange| {
+            exchange.run(&Step::respond("200 OK", "second"))
+        });
+        Self { first, second }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{NAME}:{}", self.first.address().port())
+    }
+}
+
+fn gateway(dns: &DnsServer) -> Gateway {
+    let servers = dns.address().to_string();
+    Gateway::builder().env("TOLLGATE_UPSTREAMS__DNS_SERVERS", &servers).start()
+}
+
+#[test]
+fn all_addresses_of_a_name_get_connections() {
+    let (dns, twins) = (DnsServer::start(), Twins::start());
+    dns.set(NAME, &[FIRST, SECOND]);
+    let gateway = gateway(&dns);
+    let key = gateway.expose(&twins.url());
+    let tally = Load::start(&[gateway.proxy_address()], "/acme/api/", &key, 8, 400).finish();
+    assert_eq!((tally.lost, tally.of(200)), (0, 400), "{tally:?}");
+    for upstream in [&twins.first, &twins.second] {
+        assert!(upstream.connections() >= 2, "{}", upstream.connections());
+    }
+    assert!(dns.answered() < 20, "a request waits for no answer: {}", dns.answered());
+}
+
+#[test]
+fn an_address_that_cannot_be_reached_is_gone_around() {
+    let (dns, upstream) = (DnsServer::start(), ScriptedUpstream::responding("first"));
+    // Nobody listens at the second.
+    dns.set(NAME, &[FIRST, SECOND]);
+    let gateway = gateway(&dns);
+    let key = gateway.expose(&format!("http://{NAME}:{}", upstream.address().port()));
+    for _ in 0..6 {
+        gateway.client().get("/acme/api/", &[("X-API-Key", &key)]).expect(200);
+        upstream.close_connections();
+    }
+}
+
+#[test]
+fn traffic_follows_a_change_of_address_without_losing_a_request() {
+    let (dns, twins) = (DnsServer::start(), Twins::start());
+    dns.set(NAME, &[FIRST]);
+    let gateway = gateway(&dns);
+    let key = gateway.expose(&twins.url());
+    let load = Load::start(&[gateway.proxy_address()], "/acme/api/", &key, 4, usize::MAX);
+    eventually("requests at the first", || !twins.first.requests().is_empty());
+    assert!(twins.second.requests().is_empty());
+    dns.set(NAME, &[SECOND]);
+    eventually("requests at the second", || !twins.second.requests().is_empty());
+    // Even those that are never idle when somebody looks.
+    twins.first.await_open_connections(0);
+    let tally = load.stop();
+    assert_eq!(tally.lost, 0, "{tally:?}");
+    tally.only(&[200]);
+}
+
+#[test]
+fn traffic_goes_on_while_nobody_answers_for_a_name() {
+    let (dns, twins) = (DnsServer::start(), Twins::start());
+    dns.set(NAME, &[FIRST]);
+    let gateway = gateway(&dns);
+    let key = gateway.expose(&twins.url());
+    gateway.client().get("/acme/api/", &[("X-API-Key", &key)]).expect(200);
+    drop(dns);
+    eventually("the outage is told", || {
+        gateway
+            .stderr()
+            .iter()
+            .any(|line| line.contains("does not resolve any more: its addresses stay in use"))
+    });
+    twins.first.close_connections();
+    gateway.client().get("/acme/api/", &[("X-API-Key", &key)]).expect(200);
+}
+
+#[test]
+fn a_name_that_comes_to_lead_to_where_nobody_may_go_is_refused() {
+    let (dns, twins) = (DnsServer::start(), Twins::start());
+    dns.set(NAME, &[FIRST]);
+    let gateway = gateway(&dns);
+    let key = gateway.expose(&twins.url());
+    let get = || gateway.client().get("/acme/api/", &[("X-API-Key", &key)]);
+    assert_eq!(get().expect(200).text(), "first");
+    dns.set(NAME, &[[169, 254, 169, 254]]);
+    eventually("the change is followed", || {
+        let response = get();
+        assert!(matches!(response.status, 200 | 502), "{}", response.status);
+        let status = response.header("Proxy-Status").unwrap_or_default();
+        response.status == 502 && status.contains("destination_ip_prohibited")
+    });
+}
+
+#[test]
+fn a_name_that_nobody_knows_is_told_so_and_found_once_it_is_there() {
+    let (dns, twins) = (DnsServer::start(), Twins::start());
+    let gateway = gateway(&dns);
+    let tenant = gateway.tenant("acme");
+    tenant.service_with(&json!({ "slug": "api", "url": twins.url(), "breaker": { "enabled": false } }));
+    let key = tenant.unlimited_key();
+    let get = || gateway.client().get("/acme/api/", &[("X-API-Key", &key)]);
+    let response = get().expect(502);
+    assert!(response.header("Proxy-Status").unwrap().contains("dns_error"), "{response:?}");
+    dns.set(NAME, &[FIRST]);
+    eventually("the name is asked for again", || get().status == 200);
+}
