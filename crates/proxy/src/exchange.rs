@@ -211,6 +211,9 @@ impl<'x> Context<'x> {
             // Boxed, so that requests which do not wait carry no room for it.
             Checked::Waiting(check, undecided) => Box::pin(check.wait(undecided)).await,
         };
+        if let Some(counting) = gateway.counting(&caller) {
+            gateway.decisions.note(self.worker.index, counting, admitted.as_ref().err());
+        }
         let admitted = admitted.map_err(untouched)?;
         let forward = Forward {
             worker: self.worker,

@@ -9,14 +9,16 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio_rustls::rustls::ClientConfig;
-use tollgate_core::resource::KeyId;
+use tollgate_core::resource::{Counting, KeyId};
 use tollgate_core::snapshot::Snapshot;
 use tollgate_core::usage::KeyUsage;
 use tollgate_counters::Counters;
 use tollgate_http1::Version;
 
 use crate::access_log::AccessLogger;
+use crate::authenticate::Caller;
 use crate::crossings::Crossings;
+use crate::decisions::Decisions;
 use crate::failures::FailedCredentials;
 use crate::forward::Pools;
 use crate::key_sets::KeySets;
@@ -44,6 +46,7 @@ pub(crate) struct Gateway {
     pub names: Arc<Names>,
     /// Thresholds of limits that were reached.
     pub crossings: Crossings,
+    pub decisions: Decisions,
     pub room: Room,
     pub via: Via,
     /// Port that clients reach the proxy at.
@@ -125,6 +128,7 @@ impl Gateway {
             background,
             live: Live::default(),
             crossings: Crossings::default(),
+            decisions: Decisions::new(workers),
             via: Via::random(),
             port,
             draining: AtomicBool::new(false),
@@ -153,6 +157,12 @@ impl Gateway {
         for key in rejections.drain(..) {
             usage.entry(key).or_default().rejections += 1;
         }
+    }
+
+    /// Where what the caller may do is counted; `None` where nothing limits it.
+    pub fn counting(&self, caller: &Caller<'_>) -> Option<Counting> {
+        let counting = caller.demand()?.limits.counting;
+        Some(if self.counters.store().is_some() { counting } else { Counting::Local })
     }
 
     /// What keys were used since the last call.

@@ -24,6 +24,7 @@ mod ask;
 mod client;
 mod clock;
 mod crossings;
+mod decisions;
 mod failures;
 mod gateway;
 mod health;
@@ -37,6 +38,7 @@ mod session;
 mod watchdog;
 mod wire;
 
+pub use decisions::DecisionCounts;
 pub use forward::{RootsError, roots};
 pub use live::{ChangeCounts, CheckCounts, CircuitCounts, EjectionCounts};
 pub use proxy::{Proxy, Shared, StartError};

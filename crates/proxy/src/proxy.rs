@@ -15,12 +15,13 @@ use tollgate_core::breaker::{Breaker, Reading};
 use tollgate_core::channel;
 use tollgate_core::event::LimitCrossed;
 use tollgate_core::health::TargetHealth;
-use tollgate_core::resource::{KeyId, ServiceId, TargetId, TenantId};
+use tollgate_core::resource::{Counting, KeyId, ServiceId, TargetId, TenantId};
 use tollgate_core::snapshot::Snapshot;
 use tollgate_core::usage::KeyUsage;
 use tollgate_counters::Counters;
 
 use crate::access_log::AccessLogger;
+use crate::decisions::DecisionCounts;
 use crate::forward::{RootsError, client_config};
 use crate::gateway::Gateway;
 use crate::health;
@@ -198,6 +199,11 @@ impl Proxy {
     /// How often circuits, ejections and what checks find have changed, over all services.
     pub fn changes(&self) -> ChangeCounts {
         self.gateway.live.changes.read()
+    }
+
+    /// What limits have decided on requests of callers whose own are counted so.
+    pub fn decisions(&self, counting: Counting) -> DecisionCounts {
+        self.gateway.decisions.read(counting)
     }
 
     /// How much of its room the node uses.

@@ -4,13 +4,15 @@
 use std::fmt::Write as _;
 
 use tollgate_core::channel::Reading;
-use tollgate_proxy::{ChangeCounts, Proxy};
+use tollgate_core::resource::Counting;
+use tollgate_proxy::{ChangeCounts, DecisionCounts, Proxy};
 
 pub fn push(text: &mut String, proxy: &Proxy) {
     push_room(text, proxy);
     push_channels(text, proxy);
     push_hedges(text, proxy);
     push_changes(text, &proxy.changes());
+    push_decisions(text, proxy);
 }
 
 fn push_room(text: &mut String, proxy: &Proxy) {
@@ -64,6 +66,20 @@ fn push_hedges(text: &mut String, proxy: &Proxy) {
     };
     push("tollgate_hedges_sent_total", "Second copies of late requests.", |&(sent, _)| sent);
     push("tollgate_hedges_won_total", "Those of them that answered first.", |&(_, won)| won);
+}
+
+/// Of callers that have limits of their own.
+fn push_decisions(text: &mut String, proxy: &Proxy) {
+    let name = "tollgate_limit_decisions_total";
+    begin(text, name, "counter", "Requests that limits let through and refused, by where they are counted.");
+    for (mode, counting) in
+        [("local", Counting::Local), ("leased", Counting::Leased), ("exact", Counting::Exact)]
+    {
+        let DecisionCounts { allowed, limited, unavailable } = proxy.decisions(counting);
+        for (outcome, count) in [("allowed", allowed), ("limited", limited), ("unavailable", unavailable)] {
+            let _infallible = writeln!(text, "{name}{{counting=\"{mode}\",outcome=\"{outcome}\"}} {count}");
+        }
+    }
 }
 
 /// Totals over all services: they are always there, so that a first change is seen as one.
