@@ -242,16 +242,14 @@ fn the_admin_api_issues_and_validates_tokens() {
     admin.post("/api/auth/token", &json!({ "key": key })).expect(422);
 }
 
-#[test]
-fn another_implementation_verifies_what_is_signed() {
-    let (gateway, _upstream, key) = started();
-    let token = token_for(&gateway, &key);
+/// What the gateway publishes to verify its tokens with.
+fn published(gateway: &Gateway) -> Vec<Value> {
     let key_set = gateway.client().get("/.well-known/jwks.json", &[]).expect(200).json();
-    let header = part(&token, 0);
-    assert_eq!((&header["alg"], &header["typ"]), (&json!("EdDSA"), &json!("JWT")));
-    let published = key_set["keys"].as_array().expect("keys");
-    let jwk = published.iter().find(|key| key["kid"] == header["kid"]).expect("the key is published");
-    assert!(jwk.get("d").is_none());
+    key_set["keys"].as_array().expect("keys").clone()
+}
+
+/// Whether OpenSSL finds a token to be signed with this key.
+fn is_signed_with(token: &str, jwk: &Value) -> bool {
     // An Ed25519 key as OpenSSL reads it: RFC 8410 section 4.
     let program = "import base64, pathlib, subprocess, sys, tempfile\n\
         decode = lambda text: base64.urlsafe_b64decode(text + '=' * (-len(text) % 4))\n\
@@ -262,10 +260,60 @@ fn another_implementation_verifies_what_is_signed() {
         (folder / 'signature').write_bytes(decode(signature))\n\
         sys.exit(subprocess.run(['openssl', 'pkeyutl', '-verify', '-pubin', '-keyform', 'DER', '-inkey', 'key',\n\
             '-rawin', '-in', 'signed', '-sigfile', 'signature'], cwd=folder).returncode)";
-    let x = jwk["x"].as_str().expect("x");
-    python(program, &[&token, x]).success();
+    python(program, &[token, jwk["x"].as_str().expect("x")]).code == Some(0)
+}
+
+#[test]
+fn another_implementation_verifies_what_is_signed() {
+    let (gateway, _upstream, key) = started();
+    let token = token_for(&gateway, &key);
+    let header = part(&token, 0);
+    assert_eq!((&header["alg"], &header["typ"]), (&json!("EdDSA"), &json!("JWT")));
+    let published = published(&gateway);
+    let jwk = published.iter().find(|key| key["kid"] == header["kid"]).expect("the key is published");
+    assert!(jwk.get("d").is_none());
+    assert!(is_signed_with(&token, jwk));
     let other = format!("{}x.{}", &token[..token.len() - 90], &token[token.len() - 86..]);
-    assert_ne!(python(program, &[&other, x]).code, Some(0));
+    assert!(!is_signed_with(&other, jwk));
+}
+
+/// Makes the signing keys of a gateway older, and starts it again.
+fn aged(gateway: Gateway, secs: u64) -> Gateway {
+    let program = "import sqlite3, sys\n\
+        database = sqlite3.connect(sys.argv[1])\n\
+        database.execute('UPDATE signing_keys SET signs_from = signs_from - ?', [int(sys.argv[2])])\n\
+        database.commit()";
+    let database = gateway.directory().join("data/tollgate.db");
+    python(program, &[database.to_str().expect("a path"), &secs.to_string()]).success();
+    gateway.restart_after("TERM")
+}
+
+#[test]
+fn both_keys_of_a_rotation_are_published_and_verify_what_they_have_signed() {
+    const HOUR: u64 = 3_600;
+    let (gateway, _upstream, key) = started();
+    let older = token_for(&gateway, &key);
+    // The next key is published an hour before it signs.
+    let gateway = aged(gateway, 30 * 24 * HOUR);
+    eventually("the next key is published", || published(&gateway).len() == 2);
+    assert_eq!(part(&token_for(&gateway, &key), 0), part(&older, 0));
+    let gateway = aged(gateway, 2 * HOUR);
+    let newer = token_for(&gateway, &key);
+    let key_of = |token: &str| {
+        let kid = part(token, 0)["kid"].clone();
+        published(&gateway).into_iter().find(|key| key["kid"] == kid)
+    };
+    let [by_older, by_newer] = [&older, &newer].map(|token| key_of(token).expect("it is published"));
+    assert_ne!(by_older["kid"], by_newer["kid"]);
+    for (token, own, other) in [(&older, &by_older, &by_newer), (&newer, &by_newer, &by_older)] {
+        get(&gateway, token).expect(200);
+        assert!(is_signed_with(token, own) && !is_signed_with(token, other));
+    }
+    // No token that the older key has signed can be good any more.
+    let gateway = aged(gateway, 26 * HOUR);
+    eventually("the older key goes", || published(&gateway).iter().all(|key| key["kid"] != by_older["kid"]));
+    assert_refused(&gateway, &older);
+    get(&gateway, &newer).expect(200);
 }
 
 #[test]
