@@ -1,11 +1,13 @@
 //! Planes apart: a control plane, and proxy nodes without a database.
 
+#![allow(clippy::expect_used, reason = "clippy's leave for tests covers test functions alone")]
+
 mod harness;
 
 use std::fs;
 use std::net::TcpStream;
 
-use harness::{Control, EchoUpstream, Gateway, Node, Tenant, eventually, exactly, tollgate};
+use harness::{Control, EchoUpstream, Gateway, Node, Relay, Tenant, eventually, exactly, tollgate};
 use serde_json::{Value, json};
 
 /// A control plane with a service at `/acme/api`.
@@ -132,6 +134,53 @@ fn a_node_tells_how_a_key_was_used() {
     node.end("TERM");
     let shown = control.restart().admin().get(&path).expect(200);
     assert_eq!((&shown["requests"], &shown["rejections"]), (&json!(4), &json!(1)), "{shown}");
+}
+
+/// A control plane, a node whose way to it loses the answers to reports, and a key that was not used yet.
+fn reporting(upstream: &EchoUpstream) -> (Control, Relay, Node, String, String) {
+    let (control, tenant) = exposed(upstream);
+    let made = tenant.key_with(&json!({ "name": "key" }));
+    let relay = Relay::to(control.address(), "POST /api/node/status ");
+    let (_, token) = control.node_token("edge");
+    let node = Node::start(relay.address(), "edge", &token);
+    node.await_ready();
+    let text = |field: &str| made[field].as_str().expect("a text");
+    (control, relay, node, text("key").to_owned(), format!("/api/keys/{}?tenant=acme", text("id")))
+}
+
+#[test]
+fn what_a_node_tells_again_because_no_answer_came_counts_once() {
+    let upstream = EchoUpstream::start();
+    let (control, relay, node, key, path) = reporting(&upstream);
+    relay.lose(3);
+    await_status(&node, &key, 200);
+    eventually("answers are lost", || relay.lost() == 3);
+    for _ in 0..4 {
+        assert_eq!(node.get("/acme/api/", &key), 200);
+    }
+    node.end("TERM");
+    let shown = control.admin().get(&path).expect(200);
+    assert_eq!((&shown["requests"], &shown["rejections"]), (&json!(5), &json!(0)), "{shown}");
+}
+
+#[test]
+fn what_a_control_plane_had_written_when_it_was_killed_counts_once() {
+    let upstream = EchoUpstream::start();
+    let (control, relay, node, key, path) = reporting(&upstream);
+    let is_told = || control.admin().get(&path).expect(200)["last_used_at"].is_string();
+    relay.lose(usize::MAX);
+    await_status(&node, &key, 200);
+    eventually("the use is written, and no answer came", is_told);
+    let start_again = control.kill();
+    relay.lose(0);
+    for _ in 0..4 {
+        assert_eq!(node.get("/acme/api/", &key), 200);
+    }
+    let control = start_again();
+    control.await_in_step("edge");
+    node.end("TERM");
+    let shown = control.admin().get(&path).expect(200);
+    assert_eq!((&shown["requests"], &shown["rejections"]), (&json!(5), &json!(0)), "{shown}");
 }
 
 #[test]
