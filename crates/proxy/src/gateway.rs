@@ -114,11 +114,12 @@ impl Gateway {
         background: Handle,
     ) -> Self {
         let workers = settings.workers;
+        let names = Names::new(&settings.dns_servers, background.clone());
         Self {
-            pools: Pools::new(workers, settings.upstream_idle_connections),
+            pools: Pools::new(workers, settings.upstream_idle_connections, Arc::clone(&names)),
             failed_credentials: FailedCredentials::new(settings.failures_per_minute),
             room: Room::new(settings.limits.max_requests, settings.limits.max_connections, workers),
-            names: Names::new(&settings.dns_servers, background.clone()),
+            names,
             settings,
             snapshot,
             counters,

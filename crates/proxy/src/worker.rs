@@ -203,7 +203,7 @@ impl Worker {
         self.clock.synchronise();
         let now = self.clock.now().instant;
         let most = self.gateway.settings.timeouts.upstream_idle;
-        self.gateway.pools.purge(self.index, now, most, &self.gateway.names);
+        self.gateway.pools.purge(self.index, now, most);
         self.forget_services();
         self.hand_over_uses();
     }

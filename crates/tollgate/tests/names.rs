@@ -8,7 +8,7 @@
 
 mod harness;
 
-use harness::{DnsServer, Gateway, Load, ScriptedUpstream, Step, eventually};
+use harness::{DnsServer, Gate, Gateway, Load, ScriptedUpstream, Step, eventually};
 use serde_json::json;
 
 const NAME: &str = "api.upstreams.test";
@@ -84,6 +84,32 @@ fn traffic_follows_a_change_of_address_without_losing_a_request() {
     let tally = load.stop();
     assert_eq!(tally.lost, 0, "{tally:?}");
     tally.only(&[200]);
+}
+
+#[test]
+fn a_connection_that_was_out_while_its_address_went_is_not_used_again() {
+    let (dns, gate) = (DnsServer::start(), Gate::new());
+    let held = [vec![Step::Await(gate.clone())], Step::respond("200 OK", "first")].concat();
+    let first = ScriptedUpstream::script(held);
+    let at = (SECOND, first.address().port());
+    let _second =
+        ScriptedUpstream::start_at(at.into(), |exchange| exchange.run(&Step::respond("200 OK", "second")));
+    dns.set(NAME, &[FIRST]);
+    let gateway = gateway(&dns);
+    let key = gateway.expose(&format!("http://{NAME}:{}", first.address().port()));
+    let mut client = gateway.client();
+    client.send(format!("GET /acme/api/ HTTP/1.1\r\nHost: g\r\nX-API-Key: {key}\r\n\r\n"));
+    eventually("the request is at the first", || !first.requests().is_empty());
+    dns.set(NAME, &[SECOND]);
+    eventually("the change is seen", || {
+        gateway.stderr().iter().any(|line| line.contains("a name has other addresses"))
+    });
+    // Long enough that the pools have looked since.
+    let answered = dns.answered();
+    eventually("the name was asked for again", || dns.answered() >= answered + 6);
+    gate.open();
+    assert_eq!(client.read_response().expect(200).text(), "first");
+    assert_eq!(gateway.client().get("/acme/api/", &[("X-API-Key", &key)]).expect(200).text(), "second");
 }
 
 #[test]

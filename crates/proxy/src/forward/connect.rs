@@ -57,7 +57,7 @@ async fn dial_in_time(
     deadlines: &Deadlines,
 ) -> Result<Option<Stream>, UpstreamFailure> {
     // Boxed: dialling is rare, and its state would make every connection's task larger.
-    let mut dialling = pin!(Box::pin(dial(&forward.worker.gateway, &target.endpoint)));
+    let mut dialling = pin!(Box::pin(dial(&forward.worker.gateway, &target.endpoint, deadlines.connect)));
     let deadline = deadlines.nearer(Instant::now() + deadlines.connect);
     let has_body = forward.request.has_body();
     poll_fn(|cx| {

@@ -37,9 +37,13 @@ pub(crate) enum DialError {
     Certificate(io::Error),
 }
 
-/// Connects to the address that can be reached first; time is the caller's to limit.
-pub(crate) async fn dial(gateway: &Gateway, endpoint: &Endpoint) -> Result<Stream, DialError> {
-    let tcp = connect(gateway, endpoint).await?;
+/// Connects to the address that can be reached first, within a time that is the caller's to keep to.
+pub(crate) async fn dial(
+    gateway: &Gateway,
+    endpoint: &Endpoint,
+    within: Duration,
+) -> Result<Stream, DialError> {
+    let tcp = connect(gateway, endpoint, within).await?;
     // Small writes must not wait for acknowledgements; where it fails the next write will tell.
     drop(tcp.set_nodelay(true));
     match endpoint.scheme {
@@ -48,13 +52,17 @@ pub(crate) async fn dial(gateway: &Gateway, endpoint: &Endpoint) -> Result<Strea
     }
 }
 
-async fn connect(gateway: &Gateway, endpoint: &Endpoint) -> Result<TcpStream, DialError> {
+async fn connect(gateway: &Gateway, endpoint: &Endpoint, within: Duration) -> Result<TcpStream, DialError> {
     match &endpoint.host {
         Host::Address(ip) => connect_one(gateway, endpoint, SocketAddr::new(*ip, endpoint.port)).await,
         Host::Name(name) => {
             let (addresses, turn) = gateway.names.addresses(name).await.map_err(DialError::Name)?;
             let order = addresses.in_turn(turn, gateway.live.uptime(Instant::now()));
-            first_of(order, |ip| Trial::begin(gateway, &addresses, ip).connect(endpoint)).await
+            let head_start = head_start(order.len(), within);
+            first_of(order, head_start, |ip| {
+                Trial::begin(gateway, &addresses, ip, head_start).connect(endpoint)
+            })
+            .await
         }
     }
 }
@@ -64,13 +72,15 @@ struct Trial<'t> {
     gateway: &'t Gateway,
     addresses: &'t Addresses,
     ip: IpAddr,
+    /// How long it is alone.
+    head_start: Duration,
     began: Instant,
     is_over: bool,
 }
 
 impl<'t> Trial<'t> {
-    fn begin(gateway: &'t Gateway, addresses: &'t Addresses, ip: IpAddr) -> Self {
-        Self { gateway, addresses, ip, began: Instant::now(), is_over: false }
+    fn begin(gateway: &'t Gateway, addresses: &'t Addresses, ip: IpAddr, head_start: Duration) -> Self {
+        Self { gateway, addresses, ip, head_start, began: Instant::now(), is_over: false }
     }
 
     async fn connect(mut self, endpoint: &Endpoint) -> Result<TcpStream, DialError> {
@@ -92,25 +102,32 @@ impl<'t> Trial<'t> {
 impl Drop for Trial<'_> {
     /// Another address was reached meanwhile, or the time was over.
     fn drop(&mut self) {
-        if !self.is_over && self.began.elapsed() >= HEAD_START {
+        if !self.is_over && self.began.elapsed() >= self.head_start {
             self.avoid();
         }
     }
+}
+
+/// How long an address is alone, so that all of so many have their turn in time.
+fn head_start(addresses: usize, within: Duration) -> Duration {
+    let count = u32::try_from(addresses).unwrap_or(u32::MAX).max(1);
+    HEAD_START.min(within / count)
 }
 
 /// The first connection that comes about. An address has a while for itself before the next is tried beside
 /// it, so that one that is dead does not take the time of those behind it (RFC 8305 section 5).
 async fn first_of<T, Attempt: Future<Output = Result<T, DialError>>>(
     addresses: Vec<IpAddr>,
+    head_start: Duration,
     connect: impl Fn(IpAddr) -> Attempt,
 ) -> Result<T, DialError> {
     let mut addresses = addresses.into_iter();
     let mut attempts: Vec<Pin<Box<Attempt>>> = Vec::new();
-    let mut head_start = pin!(sleep(Duration::ZERO));
+    let mut next_start = pin!(sleep(Duration::ZERO));
     let mut failure = Some(DialError::Name(LookupError::nothing()));
     poll_fn(|cx| {
         loop {
-            let mut is_due = head_start.as_mut().poll(cx).is_ready();
+            let mut is_due = next_start.as_mut().poll(cx).is_ready();
             let mut index = 0;
             while let Some(attempt) = attempts.get_mut(index) {
                 match attempt.as_mut().poll(cx) {
@@ -126,7 +143,7 @@ async fn first_of<T, Attempt: Future<Output = Result<T, DialError>>>(
             match (is_due || attempts.is_empty()).then(|| addresses.next()) {
                 Some(Some(address)) => {
                     attempts.push(Box::pin(connect(address)));
-                    head_start.as_mut().reset(tokio::time::Instant::now() + HEAD_START);
+                    next_start.as_mut().reset(tokio::time::Instant::now() + head_start);
                 }
                 Some(None) | None => match failure.take_if(|_| attempts.is_empty()) {
                     Some(failure) => return Poll::Ready(Err(failure)),
@@ -176,7 +193,7 @@ mod tests {
             }
             IpAddr::V4(_) | IpAddr::V6(_) => std::future::pending().await,
         };
-        tokio::time::timeout(Duration::from_secs(20), first_of(addresses, connect)).await.unwrap()
+        tokio::time::timeout(Duration::from_secs(20), first_of(addresses, HEAD_START, connect)).await.unwrap()
     }
 
     #[tokio::test]
@@ -195,6 +212,12 @@ mod tests {
         assert!(matches!(failure_of(refused), DialError::Refused(_)));
         let unreachable = io::Error::from(io::ErrorKind::HostUnreachable);
         assert!(matches!(failure_of(unreachable), DialError::Unreachable(_)));
+    }
+
+    #[test]
+    fn every_address_has_its_turn_in_time() {
+        assert_eq!(head_start(2, Duration::from_secs(5)), HEAD_START);
+        assert_eq!(head_start(50, Duration::from_secs(5)), Duration::from_millis(100));
     }
 
     #[tokio::test]

@@ -170,7 +170,8 @@ async fn ask_in_time(
             outcome => return outcome,
         }
     }
-    let dialled = timeout(deadlines.connect, dial(&forward.worker.gateway, &target.endpoint)).await;
+    let dialled =
+        timeout(deadlines.connect, dial(&forward.worker.gateway, &target.endpoint, deadlines.connect)).await;
     let stream = dialled.map_err(|_| UpstreamFailure::ConnectTimeout)?.map_err(UpstreamFailure::Dial)?;
     Answered::over(stream, forward, target).await
 }

@@ -23,6 +23,7 @@ pub(crate) struct Pools {
     workers: Box<[Pool]>,
     /// Most idle connections of one endpoint in one worker.
     most_idle: usize,
+    names: Arc<Names>,
 }
 
 #[repr(align(64))]
@@ -51,8 +52,8 @@ struct Idle {
 }
 
 impl Pools {
-    pub fn new(workers: usize, most_idle: usize) -> Self {
-        Self { workers: (0..workers).map(|_| Pool::default()).collect(), most_idle }
+    pub fn new(workers: usize, most_idle: usize, names: Arc<Names>) -> Self {
+        Self { workers: (0..workers).map(|_| Pool::default()).collect(), most_idle, names }
     }
 
     /// A connection to `endpoint` that is open as far as the socket knows.
@@ -62,9 +63,12 @@ impl Pools {
 
     pub fn check_in(&self, worker: usize, endpoint: &Endpoint, stream: Stream, now: Instant) {
         let mut pool = self.workers[worker].0.lock();
-        let entry = match pool.by_endpoint.get_mut(endpoint) {
-            Some(entry) => entry,
-            None => pool.by_endpoint.entry(endpoint.clone()).or_default(),
+        let entry = if let Some(entry) = pool.by_endpoint.get_mut(endpoint) {
+            entry
+        } else {
+            // The name may have lost an address while the connection was out and nobody looked.
+            let left = self.left(endpoint);
+            pool.by_endpoint.entry(endpoint.clone()).or_insert(Entry { left, ..Entry::default() })
         };
         entry.is_used = true;
         if entry.idle.len() < self.most_idle && leads_to(entry.left.as_deref(), &stream) {
@@ -74,19 +78,17 @@ impl Pools {
 
     /// Closes what has been idle for `most`, what the other side has closed, and what leads to where a name does not
     /// lead any more. Names that were used are told so.
-    pub fn purge(&self, worker: usize, now: Instant, most: Duration, names: &Names) {
+    pub fn purge(&self, worker: usize, now: Instant, most: Duration) {
         let mut pool = self.workers[worker].0.lock();
-        let losses = names.losses();
+        let losses = self.names.losses();
         let has_lost = mem::replace(&mut pool.losses, losses) != losses;
         pool.by_endpoint.retain(|endpoint, Entry { idle, left, is_used }| {
             let is_used = mem::take(is_used);
-            if let Host::Name(name) = &endpoint.host {
-                if is_used {
-                    names.note_used(name);
-                }
-                if has_lost {
-                    *left = names.left(name);
-                }
+            if let (true, Host::Name(name)) = (is_used, &endpoint.host) {
+                self.names.note_used(name);
+            }
+            if has_lost {
+                *left = self.left(endpoint);
             }
             idle.retain(|connection| {
                 now.saturating_duration_since(connection.since) < most
@@ -95,6 +97,14 @@ impl Pools {
             });
             is_used || left.is_some() || !idle.is_empty()
         });
+    }
+
+    /// Of a name that has lost addresses: those which are left.
+    fn left(&self, endpoint: &Endpoint) -> Option<Arc<Addresses>> {
+        match &endpoint.host {
+            Host::Name(name) => self.names.left(name),
+            Host::Address(_) => None,
+        }
     }
 
     fn own(&self, worker: usize, endpoint: &Endpoint) -> Option<Stream> {

@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use tollgate_core::balance::Addresses;
 
 use name::Name;
-use resolver::Resolver;
+use resolver::{Answer, Resolver};
 
 /// However short a time to live is, and however long: a file of hosts states none.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -29,6 +29,8 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
 /// A name that no request has needed for so long is not looked up any more.
 const FORGOTTEN_AFTER: Duration = Duration::from_mins(10);
+/// Names that are looked up in the background, each by a task. More are looked up for every connection.
+const MOST_NAMES: usize = 10_000;
 
 /// The name does not resolve, and why.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -63,7 +65,10 @@ impl Names {
     /// The name's addresses, and which turn it is among them. Waits where the name has not resolved yet; time is the
     /// caller's to limit.
     pub async fn addresses(self: &Arc<Self>, text: &str) -> Result<(Arc<Addresses>, usize), LookupError> {
-        let name = self.name(text);
+        let Some(name) = self.name(text) else {
+            let Answer { ips, .. } = self.resolver.look_up(text, &[]).await?;
+            return Ok((Arc::new(Addresses::new(ips, None)), fastrand::usize(..)));
+        };
         let addresses = name.addresses().await?;
         Ok((addresses, name.next_turn()))
     }
@@ -86,16 +91,19 @@ impl Names {
         name.left()
     }
 
-    /// The name, which is looked up from now on.
-    fn name(self: &Arc<Self>, text: &str) -> Arc<Name> {
+    /// The name, which is looked up from now on; `None` where there are too many already.
+    fn name(self: &Arc<Self>, text: &str) -> Option<Arc<Name>> {
         let mut known = self.known.lock();
         if let Some(name) = known.get(text) {
-            return Arc::clone(name);
+            return Some(Arc::clone(name));
+        }
+        if known.len() >= MOST_NAMES {
+            return None;
         }
         let name = Arc::new(Name::new(text));
         known.insert(text.into(), Arc::clone(&name));
         self.background.spawn(keep_current(Arc::downgrade(self), Arc::clone(&name)));
-        name
+        Some(name)
     }
 
     fn forget(&self, name: &Name) {
@@ -106,8 +114,13 @@ impl Names {
     /// Looks the name up once; says when that has to be done again. `None`: it was not found, nor ever before.
     async fn look_up(&self, name: &Name, retry: &mut Duration) -> Option<Duration> {
         let (text, before) = (name.text(), name.known());
-        match self.resolver.look_up(text).await {
-            Ok((ips, time_to_live)) => {
+        let ips_before: Vec<_> = before.iter().flat_map(|before| before.iter()).collect();
+        match self.resolver.look_up(text, &ips_before).await {
+            Ok(Answer { ips, time_to_live }) => {
+                if ips.len() > Addresses::MOST {
+                    let (addresses, most) = (ips.len(), Addresses::MOST);
+                    tracing::warn!(name = text, addresses, most, "a name has more addresses than are used");
+                }
                 *retry = FIRST_RETRY;
                 self.found(name, Addresses::new(ips, before.as_deref()), before.as_deref());
                 Some(time_to_live.clamp(SHORTEST, LONGEST))
