@@ -117,13 +117,13 @@ impl Row {
         !matches!(self, Self::Nginx | Self::Haproxy | Self::NginxLua)
     }
 
-    /// How targets are picked, where there are some to choose among.
+    /// How targets are picked, where there are some to choose among, as it is written in a service's `balancer`.
     fn balancer(self) -> Option<&'static str> {
         match self {
             Self::RoundRobin => Some("round_robin"),
             Self::LeastRequests => Some("least_requests"),
             Self::Latency => Some("latency"),
-            Self::Hash => Some("hash"),
+            Self::Hash => Some("hash, hash_on: key"),
             Self::Nginx | Self::Haproxy | Self::NginxLua | Self::Tollgate | Self::TollgateTen => None,
         }
     }

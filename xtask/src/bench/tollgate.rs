@@ -220,6 +220,7 @@ pub struct Seed {
 /// One more service, with two targets, which a route leads all requests of a host to. Breaker, outlier detection and
 /// retries are as they are by default.
 pub struct Balanced {
+    /// With what belongs to it.
     pub algorithm: &'static str,
     /// Beside the upstream.
     pub second: SocketAddr,
