@@ -63,6 +63,30 @@ fn many_threads_together_get_exactly_the_limit() {
 }
 
 #[test]
+fn every_algorithm_gives_many_threads_exactly_the_limit_and_keeps_it() {
+    for algorithm in ["token_bucket", "fixed_window", "sliding_window", "sliding_log"] {
+        let draft = LimitDraft {
+            requests: 500,
+            per: "hour".into(),
+            algorithm: Some(algorithm.into()),
+            ..LimitDraft::default()
+        };
+        let rules = LevelLimits::of_plan(&[draft.parse().unwrap()], None);
+        let counters = LocalCounters::new();
+        let total: usize = thread::scope(|scope| {
+            let ask = || admitted(&counters, subject(1), &rules, 200);
+            let threads: Vec<_> = (0..6).map(|_| scope.spawn(ask)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(total, 500, "{algorithm}");
+        let after = LocalCounters::new();
+        after.restore(counters.take_changed());
+        assert_eq!(remaining(&after, subject(1), &rules, NOW), [0], "{algorithm}");
+        assert_eq!(admitted(&after, subject(1), &rules, 3), 0, "{algorithm}");
+    }
+}
+
+#[test]
 fn subjects_do_not_share() {
     let counters = LocalCounters::new();
     let rules = rules(&[(3, "minute")]);
