@@ -253,6 +253,7 @@ impl Keeping {
         let seen = self.seen.as_ref().map(|seen| seen.incarnation);
         if self.known.is_some() && self.known != seen {
             let subjects = self.shared.put_back(connection).await?;
+            self.shared.status.count_put_back();
             tracing::warn!(subjects, "the counter store has changed: what it may have lost was put back");
         }
         self.known = seen;

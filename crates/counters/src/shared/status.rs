@@ -25,6 +25,8 @@ pub struct StoreStatus {
     losses: AtomicU64,
     /// How often it answered: later answers know more.
     answers: AtomicU64,
+    /// How often it was told again what it may have lost.
+    put_back: AtomicU64,
 }
 
 impl StoreStatus {
@@ -43,6 +45,15 @@ impl StoreStatus {
 
     pub fn answers(&self) -> u64 {
         self.answers.load(Ordering::Relaxed)
+    }
+
+    /// How often it had changed, emptied or replaced, and was told again what this node knew.
+    pub fn put_back(&self) -> u64 {
+        self.put_back.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_put_back(&self) {
+        self.put_back.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The number of the answer that has just come.

@@ -101,6 +101,7 @@ async fn what_an_emptied_store_admits_twice_is_what_passed_until_all_had_put_bac
     // In a quarter of a second at five milliseconds each, with room for a slow machine.
     assert!(twice <= 200, "{twice}");
     assert_eq!(knows_not.remaining(&demand).await, 0);
+    assert!(knows.counters.store().unwrap().put_back() > 0, "monitoring can see it");
 }
 
 #[tokio::test(flavor = "multi_thread")]

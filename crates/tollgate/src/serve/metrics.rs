@@ -21,6 +21,13 @@ pub fn text(counters: &Counters) -> String {
         "What it was asked or told, and has answered.",
         store.answers(),
     );
+    push(
+        &mut text,
+        "put_back_total",
+        "counter",
+        "How often it was emptied or replaced, and was told again what this node knew.",
+        store.put_back(),
+    );
     text
 }
 
