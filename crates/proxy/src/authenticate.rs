@@ -60,9 +60,6 @@ struct Presented<'r> {
     bearer: Option<&'r [u8]>,
 }
 
-/// Where a service has no header of its own to look in: the gateway's own resources.
-const DEFAULT_HEADER: &[u8] = b"X-API-Key";
-
 /// What a credential turned out to be.
 pub(crate) enum Found<'s, 'r> {
     Caller(Caller<'s>),
@@ -76,8 +73,9 @@ pub(crate) struct Token<'r> {
     pub hash: KeyHash,
 }
 
-/// The credential that stands where most services look for it, and the key that it is, found before it is known whether
-/// this service looks there too. Its key and its service come from memory at once that way, and not one after the other.
+/// The credential that stands where the gateway's own resources and most services look for it, and the key that it is. It
+/// is found before it is known whether a service looks there too: its key and its service come from memory at once
+/// that way, and not one after the other.
 pub(crate) struct Usual<'s, 'r> {
     credential: &'r [u8],
     found: Hashed<'s>,
@@ -142,10 +140,9 @@ pub(crate) fn caller_of_gateway<'s, 'r>(
     fields: &'r Fields,
     now_secs: u64,
 ) -> Result<Found<'s, 'r>, Rejection> {
-    let presented = presented(fields, DEFAULT_HEADER);
-    let credential = presented.own.or(presented.bearer).ok_or(Rejection::NoCredential)?;
-    let hash = KeyHash::of(credential);
-    match snapshot.key(&hash) {
+    let Usual { credential, found } = Usual::find(snapshot, fields).ok_or(Rejection::NoCredential)?;
+    let Hashed { hash, key } = found;
+    match key {
         Some(key) => keyholder(snapshot, key, fields, now_secs).map(Found::Caller),
         None => token(credential, hash),
     }
@@ -157,9 +154,9 @@ pub(crate) fn caller_with_key<'s>(
     fields: &Fields,
     now_secs: u64,
 ) -> Result<(Caller<'s>, &'s Key, KeyHash), Rejection> {
-    let presented = presented(fields, DEFAULT_HEADER);
-    let hash = KeyHash::of(presented.own.or(presented.bearer).ok_or(Rejection::NoCredential)?);
-    let key = snapshot.key(&hash).ok_or(Rejection::UnknownKey)?;
+    let Usual { found, .. } = Usual::find(snapshot, fields).ok_or(Rejection::NoCredential)?;
+    let Hashed { hash, key } = found;
+    let key = key.ok_or(Rejection::UnknownKey)?;
     Ok((keyholder(snapshot, key, fields, now_secs)?, key, hash))
 }
 
