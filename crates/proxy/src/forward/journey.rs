@@ -20,7 +20,7 @@ use tollgate_http1::ResponseHead;
 pub(super) use circuit::whole_secs;
 pub(super) use hedging::Hedged;
 
-use self::choice::{Choice, pick};
+use self::choice::Choice;
 use self::circuit::Circuit;
 
 use super::kept_body::KeptBody;

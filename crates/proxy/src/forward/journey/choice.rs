@@ -23,13 +23,13 @@ pub(super) struct Choice<'j> {
     pub traffic: &'j Traffic,
     pub retries: Option<Retries<'j>>,
     pub picked: Picked<'j>,
-    pub tried: TargetSet,
+    tried: TargetSet,
     attempts: u32,
     method: Repeatable,
     /// When the request has to be over.
-    pub deadline: Option<Instant>,
-    pub revision: u64,
-    pub key: u64,
+    deadline: Option<Instant>,
+    revision: u64,
+    key: u64,
 }
 
 impl<'j> Choice<'j> {
@@ -93,10 +93,7 @@ impl<'j> Choice<'j> {
     ) -> Option<Duration> {
         let retries = self.retries.filter(|retries| retries.rules.causes.contain(cause))?;
         let uptime = worker.gateway.live.uptime(now);
-        let tried = self.tried.with(self.picked.place);
-        let asked =
-            Asked { revision: self.revision, now: uptime, random: worker.random(), tried, key: self.key };
-        let next = pick(worker, service, self.live, self.traffic, &asked).ok();
+        let next = self.another(worker, service, uptime);
         if next.is_none() {
             self.ask_again(worker, service, uptime)?;
         }
@@ -106,10 +103,9 @@ impl<'j> Choice<'j> {
             sent: stumble.sent,
             body: stumble.body,
             attempts: self.attempts,
-            // Said of the one target alone.
-            retry_after: if next.is_none() { retry_after() } else { None },
-            elsewhere: if next.is_some() { Elsewhere::Yes } else { Elsewhere::No },
-            remaining: self.deadline.map(|deadline| deadline.saturating_duration_since(now)),
+            retry_after: retry_after(),
+            elsewhere: elsewhere(next.as_ref()),
+            remaining: self.remaining(now),
         };
         let withdraw = || self.live.withdraw(&retries.rules.budget, uptime);
         match retries.decide(&failed, worker.random(), withdraw) {
@@ -119,13 +115,35 @@ impl<'j> Choice<'j> {
             }
             Again::After(wait) => {
                 if let Some(next) = next {
-                    self.picked = next;
-                    self.tried = tried;
+                    self.go_on_at(next);
                 }
                 self.attempts += 1;
                 Some(wait)
             }
         }
+    }
+
+    /// Another target, where there is one that was not tried.
+    pub fn another(&self, worker: &Worker, service: &'j Service, now: Uptime) -> Option<Picked<'j>> {
+        let asked = Asked {
+            revision: self.revision,
+            now,
+            random: worker.random(),
+            tried: self.tried.with(self.picked.place),
+            key: self.key,
+        };
+        pick(worker, service, self.live, self.traffic, &asked).ok()
+    }
+
+    /// The request is at another target from now on.
+    pub fn go_on_at(&mut self, next: Picked<'j>) {
+        self.tried = self.tried.with(self.picked.place);
+        self.picked = next;
+    }
+
+    /// Until the request has to be over.
+    pub fn remaining(&self, now: Instant) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_duration_since(now))
     }
 
     /// There is nobody else: the same target's own circuit, where it has one, has to let the request through again.
@@ -137,8 +155,15 @@ impl<'j> Choice<'j> {
     }
 }
 
+pub(super) const fn elsewhere(another: Option<&Picked<'_>>) -> Elsewhere {
+    match another {
+        Some(_) => Elsewhere::Yes,
+        None => Elsewhere::No,
+    }
+}
+
 /// The next target, as [`LocalService::pick`] has it; a circuit that this makes half open is told of.
-pub(super) fn pick<'j>(
+fn pick<'j>(
     worker: &Worker,
     service: &'j Service,
     live: &LocalService,

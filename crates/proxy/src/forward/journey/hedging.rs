@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use tollgate_core::cause::Cause;
 use tollgate_core::hedge::{Hedge, HedgeRules, Late};
 use tollgate_core::outlier::Outcome;
-use tollgate_core::retry::Elsewhere;
 use tollgate_core::snapshot::Target;
 use tollgate_http1::Method;
 
-use super::{Journey, Stage, pick};
-use crate::live::{Asked, Picked, Place};
+use super::choice::elsewhere;
+use super::{Journey, Stage};
+use crate::live::{Picked, Place};
 use crate::request::Request;
 
 /// A second copy at another target, as long as it is under way.
@@ -53,29 +53,22 @@ impl<'j> Journey<'j> {
         let Stage::Picked(choice) = &self.stage else { return None };
         let retries = choice.retries?;
         let uptime = self.worker.gateway.live.uptime(now);
-        let asked = Asked {
-            revision: choice.revision,
-            now: uptime,
-            random: self.worker.random(),
-            tried: choice.tried.with(choice.picked.place),
-            key: choice.key,
-        };
-        let next = pick(self.worker, self.service, self.live.get(), choice.traffic, &asked).ok();
+        let next = choice.another(self.worker, self.service, uptime);
         let own_circuit = next.as_ref().and_then(Picked::circuit).map(|(state, _)| state);
         // Nobody waits for a place because of a copy.
         let place = match self.service.channel() {
             None => None,
-            Some(rules) => Some(self.live.get().shared.queue.spare(rules)?),
+            Some(rules) => Some(choice.live.shared.queue.spare(rules)?),
         };
         let late = Late {
             circuit: self.circuit.state().or(own_circuit),
-            elsewhere: if next.is_some() { Elsewhere::Yes } else { Elsewhere::No },
-            remaining: choice.deadline.map(|deadline| deadline.saturating_duration_since(now)),
+            elsewhere: elsewhere(next.as_ref()),
+            remaining: choice.remaining(now),
         };
-        match late.decide(|| self.live.get().withdraw(&retries.rules.budget, uptime)) {
+        match late.decide(|| choice.live.withdraw(&retries.rules.budget, uptime)) {
             Hedge::No => None,
             Hedge::Send => {
-                self.live.get().shared.hedges.sent();
+                choice.live.shared.hedges.sent();
                 Some(Hedged { picked: next?, began: now, _place: place })
             }
         }
@@ -84,10 +77,9 @@ impl<'j> Journey<'j> {
     /// The second copy has won: what was sent first is no longer spoken of.
     pub fn adopt(&mut self, hedged: Hedged<'j>) {
         let Stage::Picked(choice) = &mut self.stage else { return };
-        choice.tried = choice.tried.with(choice.picked.place);
-        choice.picked = hedged.picked;
+        choice.go_on_at(hedged.picked);
+        choice.live.shared.hedges.won();
         self.began = hedged.began;
-        self.live.get().shared.hedges.won();
     }
 
     /// The first copy has failed; the second goes on.
