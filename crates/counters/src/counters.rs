@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tollgate_core::limit::{Crossed, Demand, Settled, Settlement, Standings};
+use tollgate_core::limit::{Demand, Settled, Settlement, Standings};
 use tollgate_core::time::UnixMicros;
 
 use crate::shared::{Shared, StoreStatus, Undecided, asking, here};
@@ -83,15 +83,13 @@ impl Counters {
     /// Corrects what a request that was let through was charged to these subjects; gives where they stand then.
     pub fn settle(&self, demands: &[Demand<'_>], settlement: Settlement, now: Moment) -> Settled {
         let Some(shared) = &self.shared else { return self.local.settle(demands, settlement, now.wall) };
-        let mut whole = Settled { standings: Standings::new(), crossed: Crossed::new() };
+        let mut whole = Settled::default();
         for demand in demands {
-            let Settled { standings, crossed } = if here::is_local(demand) {
+            whole.append(if here::is_local(demand) {
                 self.local.settle(std::slice::from_ref(demand), settlement, now.wall)
             } else {
                 shared.settle(demand, settlement, now)
-            };
-            whole.crossed.append(whole.standings.len(), &crossed);
-            whole.standings.extend(standings);
+            });
         }
         whole
     }

@@ -267,15 +267,13 @@ impl LocalCounters {
 
     /// Corrects what a request that was let through was charged to these subjects; gives where they stand then.
     pub fn settle(&self, demands: &[Demand<'_>], settlement: Settlement, now: UnixMicros) -> Settled {
-        let mut whole = Settled { standings: Standings::new(), crossed: Crossed::new() };
+        let mut whole = Settled::default();
         for demand in demands {
             let mut held = self.hold(demand.subject);
             let entry = held.entry();
             let (rules, calendar) = (&demand.limits.rules, demand.calendar);
-            let settled = limit::settle(rules, &mut entry.windows, calendar, settlement, now);
+            whole.append(limit::settle(rules, &mut entry.windows, calendar, settlement, now));
             entry.changed |= !demand.limits.rules.is_empty();
-            whole.crossed.append(whole.standings.len(), &settled.crossed);
-            whole.standings.extend(settled.standings);
         }
         whole
     }

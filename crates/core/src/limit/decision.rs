@@ -63,10 +63,18 @@ pub struct Settlement {
 }
 
 /// What a correction has led to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Settled {
     pub standings: Standings,
     pub crossed: Crossed,
+}
+
+impl Settled {
+    /// Adds what a correction of further rules has led to.
+    pub fn append(&mut self, Self { standings, crossed }: Self) {
+        self.crossed.append(self.standings.len(), &crossed);
+        self.standings.extend(standings);
+    }
 }
 
 /// Decides on one request that costs `cost`, and charges it to all subjects where all let it through. No subject
@@ -129,7 +137,7 @@ pub fn settle(
     settlement: Settlement,
     now: UnixMicros,
 ) -> Settled {
-    let mut settled = Settled { standings: Standings::new(), crossed: Crossed::new() };
+    let mut settled = Settled::default();
     for (index, rule) in rules.iter().enumerate() {
         let read = |windows: &SubjectWindows| Gauge::read(rule, windows.find(rule.window), calendar, 1, now);
         let gauge = read(windows);
