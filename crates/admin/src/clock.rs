@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tollgate_core::time::UnixMicros;
+use tollgate_core::time::{UnixMicros, rfc3339};
 
 pub fn now() -> UnixMicros {
     // A clock before 1970 is a clock that is not set.
@@ -12,4 +12,9 @@ pub fn now() -> UnixMicros {
 
 pub fn now_secs() -> u64 {
     now().secs()
+}
+
+/// RFC 3339, in UTC.
+pub fn timestamp(secs: u64) -> String {
+    rfc3339(secs).into_iter().map(char::from).collect()
 }

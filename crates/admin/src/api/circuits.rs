@@ -1,7 +1,5 @@
 //! `/api/circuit-breakers`
 
-use std::time::Duration;
-
 use axum::extract::State;
 use serde::Serialize;
 use tollgate_core::breaker::{self, BreakerRules, Per};
@@ -16,6 +14,7 @@ use super::refusal::Refusal;
 use super::responses::{Addressed, Guarded, Listed};
 use super::scope::{Scope, TenantQuery};
 use super::services;
+use super::view::whole_secs;
 use crate::control_plane::ControlPlane;
 use crate::traffic::LiveTraffic;
 
@@ -143,10 +142,6 @@ impl TargetCircuitView {
             retry_after_seconds: reading.open_for.map(whole_secs),
         })
     }
-}
-
-fn whole_secs(wait: Duration) -> u64 {
-    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 /// List the circuit breakers

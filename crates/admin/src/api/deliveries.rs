@@ -12,8 +12,8 @@ use super::path::Named;
 use super::refusal::Refusal;
 use super::responses::{Guarded, Listed};
 use super::scope::{Scope, TenantQuery};
-use super::view::timestamp;
 use super::webhooks::find;
+use crate::clock::timestamp;
 use crate::control_plane::ControlPlane;
 
 pub fn routes() -> OpenApiRouter<ControlPlane> {

@@ -13,7 +13,7 @@ use super::page::{Listing, PageQuery, Wanted};
 use super::refusal::Refusal;
 use super::responses::{Guarded, Listed};
 use super::scope::{Scope, TenantQuery};
-use super::view::timestamp;
+use crate::clock::timestamp;
 use crate::control_plane::ControlPlane;
 use crate::webhooks::whole;
 

@@ -10,7 +10,7 @@ use super::authenticate::Administrator;
 use super::page::Listing;
 use super::refusal::Refusal;
 use super::responses::{Administered, Guarded};
-use super::view::timestamp;
+use crate::clock::timestamp;
 use crate::control_plane::ControlPlane;
 use crate::nodes::NodeState;
 

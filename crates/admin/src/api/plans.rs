@@ -18,7 +18,8 @@ use super::refusal::Refusal;
 use super::responses::{Addressed, Conditional, Deleted, Guarded, Listed, Sent};
 use super::scope::{Scope, TenantQuery};
 use super::version::IfMatch;
-use super::view::{Created, Shown, timestamp};
+use super::view::{Created, Shown};
+use crate::clock::timestamp;
 use crate::control_plane::ControlPlane;
 
 const NOT_FOUND: Refusal = Refusal::NotFound("plan");

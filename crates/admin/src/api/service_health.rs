@@ -17,7 +17,8 @@ use super::refusal::Refusal;
 use super::responses::{Addressed, Guarded, Listed};
 use super::scope::{Scope, TenantQuery};
 use super::services;
-use super::view::timestamp;
+use super::view::whole_secs;
+use crate::clock::timestamp;
 use crate::control_plane::ControlPlane;
 
 /// Services whose targets are asked at the same time.
@@ -140,7 +141,7 @@ impl TargetHealthView {
             id: target.id.to_string(),
             url: target.url.to_string(),
             status,
-            ejected_seconds: ejected_for.map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0)),
+            ejected_seconds: ejected_for.map(whole_secs),
             in_flight: known.map_or(0, |known| known.in_flight),
             last_check: history.last().cloned(),
             history,

@@ -16,8 +16,9 @@ use uuid::Uuid;
 use super::auth::Peer;
 use super::body::Json;
 use super::refusal::{ProblemDetails, Refusal};
-use super::view::{Secret, timestamp};
+use super::view::Secret;
 use crate::clock;
+use crate::clock::timestamp;
 use crate::control_plane::ControlPlane;
 use crate::edit::EditError;
 

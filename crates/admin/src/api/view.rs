@@ -1,11 +1,12 @@
 //! How stored things are shown.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, ETAG, LOCATION};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use tollgate_core::time::rfc3339;
 use tollgate_store::Stored;
 
 use super::version::entity_tag;
@@ -49,7 +50,7 @@ impl<R: IntoResponse> IntoResponse for Secret<R> {
     }
 }
 
-/// RFC 3339, in UTC.
-pub fn timestamp(secs: u64) -> String {
-    rfc3339(secs).into_iter().map(char::from).collect()
+/// Rounded up.
+pub fn whole_secs(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }

@@ -19,7 +19,8 @@ use super::refusal::Refusal;
 use super::responses::{Addressed, Conditional, Guarded, Listed, Sent};
 use super::scope::{Scope, TenantQuery};
 use super::version::IfMatch;
-use super::view::{Secret, Shown, timestamp};
+use super::view::{Secret, Shown};
+use crate::clock::timestamp;
 use crate::control_plane::ControlPlane;
 
 pub const NOT_FOUND: Refusal = Refusal::NotFound("webhook");

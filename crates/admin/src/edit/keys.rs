@@ -6,11 +6,10 @@ use tollgate_core::Problems;
 use tollgate_core::credential::{ApiKey, Environment, KeyHash};
 use tollgate_core::resource::{ConsumerId, Key, KeyId, KeySpec, PlanId, RetiredHash, ServiceId, TenantId};
 use tollgate_core::snapshot::Change;
-use tollgate_core::time::rfc3339;
 use uuid::Uuid;
 
 use super::{Edit, EditError, References, Replaced};
-use crate::clock;
+use crate::clock::{self, timestamp};
 
 /// In their grace at a time. Each is looked up like a key, so that who rotates in a loop fills every node's memory.
 const MOST_FORMER_VALUES: usize = 16;
@@ -203,10 +202,6 @@ impl Edit {
 
 fn first_lapse_secs(retired: &[RetiredHash]) -> u64 {
     retired.iter().map(|retired| retired.valid_until_secs).min().unwrap_or_default()
-}
-
-fn timestamp(secs: u64) -> String {
-    rfc3339(secs).into_iter().map(char::from).collect()
 }
 
 fn still_valid(retired: &[RetiredHash], now_secs: u64) -> Vec<RetiredHash> {

@@ -4,16 +4,17 @@ use serde_json::{Value, json};
 use tollgate_core::event::{EventKind, LimitCrossed};
 use tollgate_core::resource::{RuleName, Webhook};
 use tollgate_core::snapshot::Snapshot;
-use tollgate_core::time::rfc3339;
 use tollgate_store::EventRecord;
 use uuid::Uuid;
+
+use crate::clock::timestamp;
 
 /// Names are as they are now. `None` where the tenant is gone.
 pub fn limit_threshold(crossed: &LimitCrossed, snapshot: &Snapshot, now_secs: u64) -> Option<EventRecord> {
     let tenant = snapshot.tenant_by_id(crossed.tenant)?;
     let consumer = crossed.consumer.and_then(|id| tenant.consumer(id));
     let plan = crossed.plan.and_then(|id| tenant.plan(id));
-    let service = crossed.service.and_then(|id| tenant.services().find(|service| service.id == id));
+    let service = crossed.service.and_then(|id| tenant.service_by_id(id));
     let data = json!({
         "tenant": tenant.slug.as_str(),
         "level": crossed.level.name(),
@@ -61,8 +62,4 @@ pub fn whole(event: &EventRecord) -> Value {
         "timestamp": timestamp(event.occurred_at_secs),
         "data": data,
     })
-}
-
-fn timestamp(secs: u64) -> String {
-    rfc3339(secs).into_iter().map(char::from).collect()
 }
