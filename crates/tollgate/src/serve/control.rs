@@ -11,11 +11,9 @@ use tokio_rustls::TlsConnector;
 use tollgate_admin::{ControlPlane, FirstStart, LiveTraffic, Settings};
 use tollgate_core::breaker::Reading;
 use tollgate_core::channel;
-use tollgate_core::event::LimitCrossed;
 use tollgate_core::health::TargetHealth;
-use tollgate_core::resource::{KeyId, ServiceId, TargetId, TenantId};
+use tollgate_core::resource::{ServiceId, TargetId, TenantId};
 use tollgate_core::snapshot::Snapshot;
-use tollgate_core::usage::KeyUsage;
 use tollgate_counters::{Counters, LocalCounters};
 use tollgate_proxy::{Proxy, Shared};
 use tollgate_store::Store;
@@ -49,8 +47,7 @@ impl Control {
         let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
         let counters = Arc::new(LocalCounters::new());
         let proxy = ProxyCell::default();
-        let (used, crossed) = (Arc::clone(&proxy), Arc::clone(&proxy));
-        let (traffic, carried) = (OfProxy(Arc::clone(&proxy)), OfProxy(Arc::clone(&proxy)));
+        let [used, crossed, carried, traffic] = [(); 4].map(|()| OfProxy(Arc::clone(&proxy)));
         let counting = Arc::new(OnceLock::new());
         let measured: Arc<OnceLock<Arc<Counters>>> = Arc::clone(&counting);
         let settings = Settings {
@@ -59,8 +56,8 @@ impl Control {
             rotate_signing_keys_every: config.tokens.rotate_every,
             allow_list: config.upstreams_allowed.clone(),
             admin_token: config.admin_token.as_ref().map(|token| token.as_str().to_owned()),
-            last_used: Some(Box::new(move || last_used(&used))),
-            crossings: Some(Box::new(move || crossings(&crossed))),
+            last_used: Some(Box::new(move || used.noted(Proxy::take_key_usage))),
+            crossings: Some(Box::new(move || crossed.noted(Proxy::take_crossings))),
             webhook_tls: webhook_tls()?,
             metrics: Some(Box::new(move || {
                 let mut text = measured.get().map_or_else(String::new, |counters| metrics::text(counters));
@@ -113,6 +110,11 @@ impl OfProxy {
     fn proxy(&self) -> Option<Arc<Proxy>> {
         self.0.get().and_then(Weak::upgrade)
     }
+
+    /// What it has noted since the last call.
+    fn noted<T>(&self, take: fn(&Proxy) -> Vec<T>) -> Vec<T> {
+        self.proxy().map(|proxy| take(&proxy)).unwrap_or_default()
+    }
 }
 
 impl LiveTraffic for OfProxy {
@@ -145,14 +147,6 @@ impl LiveTraffic for OfProxy {
             None => Box::pin(std::future::ready(())),
         }
     }
-}
-
-fn last_used(proxy: &OnceLock<Weak<Proxy>>) -> Vec<(KeyId, KeyUsage)> {
-    proxy.get().and_then(Weak::upgrade).map(|proxy| proxy.take_key_usage()).unwrap_or_default()
-}
-
-fn crossings(proxy: &OnceLock<Weak<Proxy>>) -> Vec<LimitCrossed> {
-    proxy.get().and_then(Weak::upgrade).map(|proxy| proxy.take_crossings()).unwrap_or_default()
 }
 
 /// Receivers are anybody's: they are verified against the system's authorities.
