@@ -2,9 +2,8 @@
 //!
 //! A balancer is told two things. The [`Shares`] say who may get requests at the moment and how many in proportion:
 //! [`serving`] derives them from weights, health, ejections, circuits, draining and slow start, and says until when they
-//! hold. The
-//! [`Load`] of each target says what it has to do: the only state that workers share, a padded line of atomics for each
-//! target. The cursor of the round robin is each worker's own; the ring is immutable and lies in the snapshot.
+//! hold. The [`Load`] of each target says what it has to do: the only state that workers share, a padded line of atomics
+//! for each target. The cursor of the round robin is each worker's own; the ring is immutable and lies in the snapshot.
 
 mod addresses;
 mod circuits;

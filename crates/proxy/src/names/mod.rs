@@ -6,7 +6,7 @@ mod name;
 mod resolver;
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use tollgate_core::balance::Addresses;
 use name::Name;
 use resolver::{Answer, Resolver};
 
-/// However short a time to live is, and however long: a file of hosts states none.
+/// However short a time to live is, and however long.
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_mins(5);
 /// For so long a name that was not found is not asked for again.
@@ -142,15 +142,12 @@ impl Names {
     }
 
     fn found(&self, name: &Name, addresses: Addresses, before: Option<&Addresses>) {
-        let is_lost = |ip: IpAddr| !addresses.contains(ip);
-        let has_lost = before.is_some_and(|before| before.iter().any(is_lost));
-        if before.is_some_and(|before| !before.iter().eq(addresses.iter())) {
-            tracing::info!(
-                name = name.text(),
-                addresses = addresses.iter().len(),
-                "a name has other addresses"
-            );
+        let has_changed = before.is_some_and(|before| !before.iter().eq(addresses.iter()));
+        if has_changed {
+            let (name, addresses) = (name.text(), addresses.iter().len());
+            tracing::info!(name, addresses, "a name has other addresses");
         }
+        let has_lost = before.is_some_and(|before| before.iter().any(|ip| !addresses.contains(ip)));
         name.found(addresses, has_lost);
         if has_lost {
             self.losses.fetch_add(1, Ordering::Release);
