@@ -142,7 +142,10 @@ pub fn settle(
         let read = |windows: &SubjectWindows| Gauge::read(rule, windows.find(rule.window), calendar, 1, now);
         let gauge = read(windows);
         let before = rule.is_watched().then(|| gauge.used());
-        windows.update(rule.window, |stored| gauge.settled(settlement, stored));
+        // One that corrects nothing leaves what is stored as it is: a clock may go back behind it.
+        if settlement.actual != settlement.charged {
+            windows.update(rule.window, |stored| gauge.settled(settlement, stored));
+        }
         let gauge = read(windows);
         if let Some(before) = before {
             let (after, period_end_secs) = (gauge.used(), gauge.period_end_secs(rule, now));

@@ -1,19 +1,19 @@
-//! The server-side script: what it is asked, and what it answers.
+//! The server-side scripts: what they are asked, and what they answer.
 
 use redis::{Cmd, Value};
-use smallvec::SmallVec;
 use tollgate_core::limit::{
     Calendar, Counted, LimitRule, Log, RequestMicros, Subject, SubjectWindows, Window,
 };
 use tollgate_core::resource::{Algorithm, Overage};
 use tollgate_core::time::UnixMicros;
 
-pub const SCRIPT: &str = include_str!("subject.lua");
+use super::doubles::{Packed, Unpacked};
+use super::scripts::Scripts;
 
-/// The script's own: no count is larger.
+/// The scripts' own: no count is larger.
 const COUNT_MOST: u64 = 1 << 50;
 
-/// Whose clock the script goes by.
+/// Whose clock the scripts go by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerTime {
     /// The server's own.
@@ -41,7 +41,7 @@ pub enum Amount {
     Less { units: u64, charged_at: UnixMicros },
 }
 
-/// What the script says of one subject.
+/// What a script says of one subject.
 #[derive(Debug)]
 pub struct Answer {
     /// Requests that were let through.
@@ -72,7 +72,8 @@ pub struct BadAnswer;
 /// The parts of a call that are the same whatever is asked.
 #[derive(Debug, Clone, Copy)]
 pub struct Caller<'a> {
-    pub script: &'a str,
+    /// Known since the store was first there; until then nothing is asked of it.
+    pub scripts: Option<&'a Scripts>,
     pub time: ServerTime,
     /// Of the store, as this node sees it: later ones are greater.
     pub incarnation: u64,
@@ -83,66 +84,63 @@ pub struct Caller<'a> {
 impl Caller<'_> {
     /// `now` is the server's time as far as it is known: days and months are told by it.
     pub fn take(self, calendar: Calendar<'_>, now: UnixMicros, take: Take) -> Cmd {
-        let mut cmd = self.begin("take", take);
+        let Take { cost, times, extra, life_micros, divisor } = take;
+        let mut cmd = self.begin(|scripts| &scripts.take, &[cost, times, extra, life_micros, divisor]);
         for rule in self.rules {
-            push_rule(&mut cmd, rule, rule.calendar_period(calendar, now));
+            cmd.arg(packed(rule, rule.calendar_period(calendar, now)).bytes());
         }
         cmd
     }
 
     /// Each rule has its amount. Days and months that are not begun yet are those of `periods`.
     pub fn adjust(self, periods: Periods<'_>, amounts: &[Amount]) -> Cmd {
-        let mut cmd = self.begin("adjust", Take::NOTHING);
+        let mut cmd = self.begin(|scripts| &scripts.adjust, &[]);
         for (rule, amount) in self.rules.iter().zip(amounts) {
-            push_rule(&mut cmd, rule, periods.of(rule));
+            let mut packed = packed(rule, periods.of(rule));
             match *amount {
-                Amount::More(units) => cmd.arg(units).arg(0),
-                Amount::Less { units, charged_at } => cmd.arg(format!("-{units}")).arg(charged_at.0),
-            };
+                Amount::More(units) => packed.numbers(&[units, 0]),
+                Amount::Less { units, charged_at } => {
+                    packed.below_zero(units);
+                    packed.numbers(&[charged_at.0]);
+                }
+            }
+            cmd.arg(packed.bytes());
         }
         cmd
     }
 
     /// What is known of each rule; a rule of which nothing is known is left as it is.
     pub fn put(self, known: &SubjectWindows) -> Cmd {
-        let mut cmd = self.begin("put", Take::NOTHING);
+        let mut cmd = self.begin(|scripts| &scripts.put, &[]);
         for rule in self.rules {
-            push_rule(&mut cmd, rule, Periods::Of(known).of(rule));
-            cmd.arg(known.find(rule.window).map_or_else(String::new, |counted| state(rule, counted)));
+            let mut packed = packed(rule, Periods::Of(known).of(rule));
+            if let Some(counted) = known.find(rule.window) {
+                push_state(&mut packed, rule, counted);
+            }
+            cmd.arg(packed.bytes());
         }
         cmd
     }
 
-    fn begin(self, operation: &str, take: Take) -> Cmd {
-        let Self { script, time, incarnation, subject, rules } = self;
+    fn begin(self, script: impl Fn(&Scripts) -> &str, own: &[u64]) -> Cmd {
+        let Self { scripts, time, incarnation, subject, rules } = self;
         let logs = rules.iter().filter(|rule| rule.algorithm == Algorithm::SlidingLog);
-        let mut cmd = Cmd::with_capacity(10 + 7 * rules.len(), 320 + 110 * rules.len());
-        cmd.arg("EVALSHA").arg(script).arg(rules.len() + logs.clone().count());
-        for rule in rules {
-            cmd.arg(key(subject, rule.window, ""));
-        }
+        let mut cmd = Cmd::with_capacity(5 + 2 * rules.len(), 256 + 128 * rules.len());
+        cmd.arg("EVALSHA").arg(scripts.map_or("", script)).arg(1 + logs.clone().count());
+        let state = format!("tg:{{{}}}", subject.0.simple());
+        cmd.arg(&state);
         for rule in logs {
-            cmd.arg(key(subject, rule.window, ":log"));
+            cmd.arg(format!("{state}:{}:log", window_name(rule.window)));
         }
         let now = match time {
             ServerTime::Own => 0,
             ServerTime::Given(now) => now.0,
         };
-        let Take { cost, times, extra, life_micros, divisor } = take;
-        cmd.arg(operation)
-            .arg(now)
-            .arg(cost)
-            .arg(times)
-            .arg(extra)
-            .arg(life_micros)
-            .arg(divisor)
-            .arg(incarnation);
+        let mut numbers = Packed::of(&[now, incarnation]);
+        numbers.numbers(own);
+        cmd.arg(numbers.bytes());
         cmd
     }
-}
-
-impl Take {
-    const NOTHING: Self = Self { cost: 1, times: 0, extra: 0, life_micros: 0, divisor: 1 };
 }
 
 /// Where the bounds of days and months are from.
@@ -169,21 +167,21 @@ impl Periods<'_> {
     }
 }
 
-fn key(subject: Subject, window: Window, suffix: &str) -> String {
-    let subject = subject.0.simple();
+/// A number that no other window has.
+fn window_name(window: Window) -> f64 {
     match window {
-        Window::Span { secs } => format!("tg:{{{subject}}}:{secs}{suffix}"),
-        Window::CalendarDay => format!("tg:{{{subject}}}:day{suffix}"),
-        Window::CalendarMonth => format!("tg:{{{subject}}}:month{suffix}"),
+        Window::Span { secs } => f64::from(secs),
+        Window::CalendarDay => -1.0,
+        Window::CalendarMonth => -2.0,
     }
 }
 
-fn push_rule(cmd: &mut Cmd, rule: &LimitRule, period: Option<(u64, u64)>) {
+fn packed(rule: &LimitRule, period: Option<(u64, u64)>) -> Packed {
     let (kind, burst) = match rule.algorithm {
-        Algorithm::TokenBucket { burst } => ("B", burst),
-        Algorithm::FixedWindow => ("F", 0),
-        Algorithm::SlidingWindow => ("S", 0),
-        Algorithm::SlidingLog => ("L", 0),
+        Algorithm::TokenBucket { burst } => (b'B', burst),
+        Algorithm::FixedWindow => (b'F', 0),
+        Algorithm::SlidingWindow => (b'S', 0),
+        Algorithm::SlidingLog => (b'L', 0),
     };
     let (start_secs, end_secs) = period.unwrap_or_default();
     // What may be gone over is counted and refuses nothing: what callers are told of it is computed here.
@@ -191,87 +189,85 @@ fn push_rule(cmd: &mut Cmd, rule: &LimitRule, period: Option<(u64, u64)>) {
         Overage::Deny => rule.requests,
         Overage::Allow => COUNT_MOST,
     };
-    cmd.arg(kind).arg(requests).arg(window_micros(rule.window)).arg(burst).arg(start_secs).arg(end_secs);
+    let mut packed = Packed::default();
+    packed.double(window_name(rule.window));
+    packed.letter(kind);
+    packed.numbers(&[requests, window_micros(rule.window), burst, start_secs, end_secs]);
+    packed
 }
 
 const fn window_micros(window: Window) -> u64 {
     window.nominal_secs() * 1_000_000
 }
 
-/// A count as the script keeps it.
-fn state(rule: &LimitRule, counted: &Counted) -> String {
-    match counted {
+/// A count as the scripts keep it.
+fn push_state(packed: &mut Packed, rule: &LimitRule, counted: &Counted) {
+    let (letter, numbers) = match counted {
         &Counted::Bucket { missing, at, .. } => {
             let (missing, window) = (u128::from(missing), u128::from(window_micros(rule.window)));
-            format!("B {} {} {}", missing / window, missing % window, at.0)
+            let [whole, rest] =
+                [missing / window, missing % window].map(|number| u64::try_from(number).unwrap_or(u64::MAX));
+            (b'B', [whole, rest, at.0])
         }
-        Counted::Fixed { start_secs, end_secs, used } => format!("F {start_secs} {end_secs} {used}"),
-        Counted::Sliding { end_secs, previous, current } => format!("S {end_secs} {previous} {current}"),
+        &Counted::Fixed { start_secs, end_secs, used } => (b'F', [start_secs, end_secs, used]),
+        &Counted::Sliding { end_secs, previous, current } => (b'S', [end_secs, previous, current]),
         Counted::Log(log) => {
             let (last, used) = log.requests().fold((0, 0), |(_, used), (at, count)| (at.0, used + count));
-            format!("L {used} {last} 0")
+            (b'L', [used, last, 0])
         }
-    }
+    };
+    packed.letter(letter);
+    packed.numbers(&numbers);
 }
 
 impl Answered {
-    pub fn parse(value: Value, rules: &[LimitRule], number: u64) -> Result<Self, BadAnswer> {
-        let Value::Array(values) = value else { return Err(BadAnswer) };
-        let [
-            Value::Int(code),
-            Value::Int(admitted),
-            Value::Int(slice),
-            Value::Int(now),
-            Value::Int(was_said_in),
-            Value::Int(said_in),
-            states @ ..,
-        ] = &*values
-        else {
-            return Err(BadAnswer);
-        };
-        let positive = |number: &i64| u64::try_from(*number).map_err(|_| BadAnswer);
-        let now = UnixMicros(positive(now)?);
-        if *code != 0 {
+    pub fn parse(value: &Value, rules: &[LimitRule], number: u64) -> Result<Self, BadAnswer> {
+        let Value::BulkString(bytes) = value else { return Err(BadAnswer) };
+        let mut unpacked = Unpacked(bytes);
+        let [code, admitted, slice, now, was_said_in, said_in] = unpacked.numbers().ok_or(BadAnswer)?;
+        let now = UnixMicros(now);
+        if code != 0 {
             return Ok(Self::Elsewhen(now));
         }
         let mut windows = SubjectWindows::default();
-        for (rule, state) in rules.iter().zip(states) {
-            let Value::BulkString(text) = state else { return Err(BadAnswer) };
-            let text = std::str::from_utf8(text).map_err(|_| BadAnswer)?;
-            if let Some(counted) = parse_state(rule, text)? {
+        for rule in rules {
+            if let Some(counted) = parse_record(rule, &mut unpacked)? {
                 windows.put(rule.window, counted);
             }
         }
-        let (admitted, slice) = (positive(admitted)?, positive(slice)?);
-        let (was_said_in, said_in) = (positive(was_said_in)?, positive(said_in)?);
         Ok(Self::Done(Answer { admitted, slice, now, number, was_said_in, said_in, windows }))
     }
 }
 
 /// `None` where nothing is used.
-fn parse_state(rule: &LimitRule, text: &str) -> Result<Option<Counted>, BadAnswer> {
-    let mut words = text.split(' ');
-    let tag = words.next();
-    let numbers: SmallVec<[u64; 4]> =
-        words.map(|word| word.parse().map_err(|_| BadAnswer)).collect::<Result<_, _>>()?;
-    Ok(Some(match (tag, &*numbers) {
-        (Some("B"), &[whole, rest, at]) => {
+fn parse_record(rule: &LimitRule, unpacked: &mut Unpacked<'_>) -> Result<Option<Counted>, BadAnswer> {
+    let _window = unpacked.double().ok_or(BadAnswer)?;
+    let letter = unpacked.letter().ok_or(BadAnswer)?;
+    // Behind the count's own: what is said in which incarnation, and until when. A log that refused says there when the
+    // first requests were let through that somebody waits for.
+    let [x, y, z, first, _said_in, _until] = unpacked.numbers().ok_or(BadAnswer)?;
+    Ok(Some(match letter {
+        b'B' => {
+            let (whole, rest, at) = (x, y, UnixMicros(z));
             let window = u128::from(window_micros(rule.window));
             let missing = u128::from(whole) * window + u128::from(rest);
             let until_full = u64::try_from(missing.div_ceil(u128::from(rule.requests))).unwrap_or(u64::MAX);
-            let at = UnixMicros(at);
             Counted::Bucket { missing: RequestMicros::from(missing), at, full_at: at.after(until_full) }
         }
-        (Some("F"), &[start_secs, end_secs, used]) => Counted::Fixed { start_secs, end_secs, used },
-        (Some("S"), &[end_secs, previous, current]) => Counted::Sliding { end_secs, previous, current },
-        (Some("L"), &[0, ..]) => return Ok(None),
-        // The first of them, and all: nobody asks when those between were let through.
-        (Some("L"), &[used, last, first_used, first]) if first < last && first_used < used => {
-            let requests = [(UnixMicros(first), first_used), (UnixMicros(last), used - first_used)];
-            Counted::Log(Box::new(Log::of(requests).ok_or(BadAnswer)?))
-        }
-        (Some("L"), &[used, last, ..]) => {
-            Counted::Log(Box::new(Log::of([(UnixMicros(last), used)]).ok_or(BadAnswer)?))
+        b'F' => Counted::Fixed { start_secs: x, end_secs: y, used: z },
+        b'S' => Counted::Sliding { end_secs: x, previous: y, current: z },
+        b'L' => {
+            let (used, last, first_used) = (x, y, z);
+            if used == 0 {
+                return Ok(None);
+            }
+            // The first of them, and all: nobody asks when those between were let through.
+            let log = if first_used > 0 && first < last && first_used < used {
+                Log::of([(UnixMicros(first), first_used), (UnixMicros(last), used - first_used)])
+            } else {
+                Log::of([(UnixMicros(last), used)])
+            };
+            Counted::Log(Box::new(log.ok_or(BadAnswer)?))
         }
         _ => return Err(BadAnswer),
     }))

@@ -1,5 +1,5 @@
-//! From the workers to the store: what has gathered while one batch was under way is the next. So what is told comes before
-//! what is asked after it, and the more is asked, the less each costs.
+//! From the workers to the store, in a few lanes: what has gathered in a lane while its batch was under way is the next. So what is
+//! told comes before what is asked after it, and the more is asked, the less each costs.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,11 +8,11 @@ use redis::{ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::call::{Amount, Answered, SCRIPT};
+use super::call::{Amount, Answered};
 use super::charged::Charged;
 use super::connection::Link;
 use super::ledger::Unused;
-use super::{About, Op, Reply, Shared, Then, Unavailable};
+use super::{About, Op, Reply, Shared, Then, Unavailable, scripts};
 
 /// A batch that takes longer is not answered any more. Whoever waited for it has gone on long before.
 const BATCH_TAKES: Duration = Duration::from_secs(10);
@@ -60,7 +60,7 @@ async fn send(shared: Arc<Shared>, link: Arc<Link>, batch: Vec<Op>) {
     let mut replies = replies.into_iter();
     for (about, then) in waiting {
         match replies.next() {
-            Some(Ok(value)) => shared.answered(&link, about, then, value),
+            Some(Ok(value)) => shared.answered(&link, about, then, &value),
             Some(Err(error)) => {
                 shared.lost(link.losses_before, &error);
                 shared.could_not(&about, then);
@@ -70,7 +70,7 @@ async fn send(shared: Arc<Shared>, link: Arc<Link>, batch: Vec<Op>) {
     }
 }
 
-/// A server that does not know the script is given it.
+/// A server that does not know the scripts is given them.
 async fn ask(link: &Link, commands: &Pipeline) -> Result<Vec<Result<Value, RedisError>>, RedisError> {
     let mut replies = link.connection.call(commands).await?;
     let is_unknown = |reply: &Result<Value, RedisError>| {
@@ -79,7 +79,7 @@ async fn ask(link: &Link, commands: &Pipeline) -> Result<Vec<Result<Value, Redis
     if !replies.iter().any(is_unknown) {
         return Ok(replies);
     }
-    link.connection.call_all(redis::cmd("SCRIPT").arg("LOAD").arg(SCRIPT).take()).await?;
+    let _same = scripts::load(&link.connection).await?;
     for (reply, cmd) in replies.iter_mut().zip(commands.cmd_iter()) {
         if is_unknown(reply) {
             *reply = link.connection.call_one(cmd).await;
@@ -94,7 +94,7 @@ fn passed(waiter: oneshot::Sender<()>) {
 }
 
 impl Shared {
-    fn answered(self: &Arc<Self>, link: &Link, about: About, then: Then, value: Value) {
+    fn answered(self: &Arc<Self>, link: &Link, about: About, then: Then, value: &Value) {
         let then = match then {
             Then::Passed(waiter) => return passed(waiter),
             other @ (Then::Decide { .. } | Then::Refill | Then::Told(_)) => other,

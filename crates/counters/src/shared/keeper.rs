@@ -1,6 +1,7 @@
 //! Keeps the store at hand: connects, looks whether it is alive and has lost nothing, tells it what it does not know, and
 //! gives back what is not used.
 
+use std::array;
 use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,11 +13,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tollgate_core::time::UnixMicros;
 
-use super::call::SCRIPT;
 use super::connection::{Connection, Link};
-use super::members::{self, Beat, first_text};
+use super::members::{self, Beat};
 use super::settings::{StoreSettings, TimeSource};
-use super::{Shared, dispatch};
+use super::{Shared, dispatch, scripts};
 use crate::{Counters, LocalCounters};
 
 /// How often the store is asked whether it is there.
@@ -71,11 +71,18 @@ impl Keeper {
     /// Begins to keep the store, on the runtime that this is called in. `local` is where limits are counted that the store
     /// does not count, and what it cannot be told.
     pub fn start(settings: StoreSettings, local: Arc<LocalCounters>, time: TimeSource) -> (Counters, Self) {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared::new(Arc::clone(&local), time, sender));
+        let mut asked = Vec::new();
+        let lanes = array::from_fn(|_lane| {
+            let (sender, receiver) = mpsc::unbounded_channel();
+            asked.push(receiver);
+            sender
+        });
+        let shared = Arc::new(Shared::new(Arc::clone(&local), time, lanes));
         let (stop, phase) = watch::channel(Phase::Keeping);
         let (tried, first) = oneshot::channel();
-        tokio::spawn(dispatch::run(Arc::clone(&shared), receiver));
+        for lane in asked {
+            tokio::spawn(dispatch::run(Arc::clone(&shared), lane));
+        }
         let keeping = Keeping {
             shared: Arc::clone(&shared),
             settings,
@@ -185,10 +192,9 @@ impl Keeping {
 
     async fn connect(&mut self) -> Result<Connection, StoreError> {
         let connection = Connection::open(&self.settings).await?;
-        let load = redis::cmd("SCRIPT").arg("LOAD").arg(SCRIPT).take();
-        let name = first_text(connection.call_all(load).await?).ok_or(StoreError::Answer)?;
-        // It is a hash of the script: the same in every store.
-        let _same = self.shared.script.set(name);
+        let scripts = scripts::load(&connection).await?.ok_or(StoreError::Answer)?;
+        // The same as before, if there was one.
+        let _same = self.shared.scripts.set(scripts);
         self.beat(&connection).await?;
         Ok(connection)
     }

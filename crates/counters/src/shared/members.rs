@@ -6,7 +6,7 @@ use redis::{Cmd, Value};
 use tollgate_core::limit::Share;
 use tollgate_core::time::UnixMicros;
 
-const SCRIPT: &str = include_str!("members.lua");
+const SCRIPT: &str = include_str!("script/members.lua");
 const MEMBERS_KEY: &str = "tg:{nodes}:members";
 const MARKER_KEY: &str = "tg:{nodes}:marker";
 /// A node that was not heard of for so long is not counted among those that share.

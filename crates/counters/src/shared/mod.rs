@@ -10,12 +10,14 @@ mod call;
 mod charged;
 mod connection;
 mod dispatch;
+mod doubles;
 pub(crate) mod here;
 mod keeper;
 mod ledger;
 mod ledgers;
 mod members;
 mod pace;
+mod scripts;
 mod settings;
 mod status;
 mod telling;
@@ -30,18 +32,23 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tollgate_core::limit::{Calendar, Demand, LimitRule, Refusal, Share, Subject};
 use tollgate_core::time::UnixMicros;
+use uuid::Uuid;
 
 use self::call::{Amount, Answer, Caller, ServerTime};
 use self::charged::Charged;
 use self::connection::Link;
 use self::ledger::Unused;
 use self::ledgers::Ledgers;
+use self::scripts::Scripts;
 use crate::LocalCounters;
 
 pub use self::asking::Undecided;
 pub use self::keeper::Keeper;
 pub use self::settings::{StoreSettings, TimeSource};
 pub use self::status::{StoreState, StoreStatus};
+
+/// While the answers to one batch are taken over, the store has another.
+const LANES: usize = 2;
 
 /// No request waits longer for the store, all its limits together.
 pub const LONGEST_WAIT: Duration = Duration::from_millis(100);
@@ -55,10 +62,10 @@ pub struct Shared {
     ahead_micros: AtomicI64,
     /// Of the nodes that were alive when the store was last seen.
     share: Mutex<Share>,
-    /// The script's name in the store.
-    script: OnceLock<String>,
+    scripts: OnceLock<Scripts>,
     time: TimeSource,
-    ops: mpsc::UnboundedSender<Op>,
+    /// Each subject has its lane, so that what is told of it comes before what is asked after that.
+    lanes: [mpsc::UnboundedSender<Op>; LANES],
     /// While the store can be reached.
     link: ArcSwapOption<Link>,
     failed: Notify,
@@ -109,16 +116,16 @@ enum Reply {
 struct Unavailable;
 
 impl Shared {
-    fn new(local: Arc<LocalCounters>, time: TimeSource, ops: mpsc::UnboundedSender<Op>) -> Self {
+    fn new(local: Arc<LocalCounters>, time: TimeSource, lanes: [mpsc::UnboundedSender<Op>; LANES]) -> Self {
         Self {
             local,
             ledgers: Ledgers::new(),
             status: StoreStatus::default(),
             ahead_micros: AtomicI64::new(0),
             share: Mutex::new(Share::WHOLE),
-            script: OnceLock::new(),
+            scripts: OnceLock::new(),
             time,
-            ops,
+            lanes,
             link: ArcSwapOption::empty(),
             failed: Notify::new(),
             losses: watch::Sender::new(0),
@@ -152,15 +159,27 @@ impl Shared {
             TimeSource::Server => ServerTime::Own,
             TimeSource::Caller => ServerTime::Given(now),
         };
-        // Known since the store was first there; until then nothing is asked of it.
-        let script = self.script.get().map_or("", String::as_str);
-        Caller { script, time, incarnation: self.incarnation.load(Ordering::Relaxed), subject, rules }
+        let incarnation = self.incarnation.load(Ordering::Relaxed);
+        Caller { scripts: self.scripts.get(), time, incarnation, subject, rules }
     }
 
     fn send(&self, subject: Subject, rules: &Arc<[LimitRule]>, sent: Instant, cmd: redis::Cmd, then: Then) {
         let about = About { subject, rules: Arc::clone(rules), sent };
+        let [.., last] = *subject.0.as_bytes();
         // The other end lives as long as the process, but for its end: what is asked then is not answered.
-        drop(self.ops.send(Op { cmd, about, then }));
+        drop(self.lanes[usize::from(last) % LANES].send(Op { cmd, about, then }));
+    }
+
+    /// Until all that was asked before is answered, or nobody answers any more.
+    async fn until_all_passed(&self) {
+        for lane in &self.lanes {
+            let nobody = About { subject: Subject(Uuid::nil()), rules: Arc::new([]), sent: Instant::now() };
+            let (passed, all_passed) = oneshot::channel();
+            let ping = Op { cmd: redis::cmd("PING"), about: nobody, then: Then::Passed(passed) };
+            if lane.send(ping).is_ok() {
+                drop(all_passed.await);
+            }
+        }
     }
 
     fn calendar_now<'d>(&self, demand: &Demand<'d>, now: UnixMicros) -> (Calendar<'d>, UnixMicros) {

@@ -5,23 +5,19 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use redis::{Cmd, Pipeline};
-use tokio::sync::oneshot;
 use tokio::time::timeout;
-use tollgate_core::limit::{LimitRule, Subject, SubjectWindows};
-use uuid::Uuid;
+use tollgate_core::limit::SubjectWindows;
 
+use super::Shared;
 use super::apart::Owed;
 use super::call::{Amount, Periods};
 use super::connection::Connection;
 use super::keeper::{StoreError, wall};
 use super::members;
-use super::{Shared, Then};
 
 /// Most subjects that are told of at once, and how long that may take.
 const CHUNK: usize = 500;
 const TAKES: Duration = Duration::from_secs(2);
-/// Whom what is about nobody is about.
-const NOBODY: Subject = Subject(Uuid::nil());
 
 impl Shared {
     /// Tells the store everything that it said in an earlier incarnation.
@@ -98,12 +94,8 @@ impl Shared {
     /// Nobody asks any more: everything goes back.
     pub(super) async fn end(&self, connection: &Connection, name: &str) {
         // Slices that are on their way arrive first.
-        let (passed, all_passed) = oneshot::channel();
-        let nobody: Arc<[LimitRule]> = Arc::new([]);
+        self.until_all_passed().await;
         let now = self.server_time(wall());
-        self.send(NOBODY, &nobody, Instant::now(), redis::cmd("PING"), Then::Passed(passed));
-        // Where nobody answers any more, nothing arrives either.
-        drop(all_passed.await);
         let nothing = SubjectWindows::default();
         let mut back = Vec::new();
         for shard in self.ledgers.shards() {

@@ -174,13 +174,16 @@ async fn play(node: &Node, number: u128, mut limits: Vec<LimitDraft>, steps: Vec
     let level = |limits: &[LimitDraft]| plan(limits, Counting::Exact, OnUnavailable::Deny);
     let mut now = START;
     let mut in_force = level(&limits);
-    let mut last = None;
+    let (mut last, mut latest) = (None, START);
     for (gap, step) in steps {
         now = now.after(gap);
         match step {
             Step::Request { cost } => {
                 if both.request(&in_force, cost, now).await {
-                    last = Some((cost, now));
+                    // What a log lets through while the clock is behind its last entry is noted as of that: this process
+                    // does not find it again to give it back, and Redis does.
+                    last = (now >= latest).then_some((cost, now));
+                    latest = latest.max(now);
                 }
             }
             Step::Settle { actual } => {

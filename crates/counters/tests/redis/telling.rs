@@ -1,5 +1,6 @@
 //! What the store holds, and what it is told.
 
+use std::collections::BTreeSet;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
@@ -27,21 +28,33 @@ async fn all_keys_of_a_subject_share_a_slot_and_end_with_their_period() {
     let limits = plan(&limits, Counting::Exact, OnUnavailable::Deny);
     assert!(node.admits(&[demand(subject(1), &limits)]).await);
     let keys = redis.keys("tg:{00*");
-    assert_eq!(keys.len(), 7, "{keys:?}");
+    let state = "tg:{00000000000000000000000000000001}";
+    let names: BTreeSet<_> = keys.iter().map(|(key, _)| key.as_str()).collect();
+    assert_eq!(names, BTreeSet::from([state, &format!("{state}:90:log")]));
     for (key, lives) in keys {
-        assert!(key.starts_with("tg:{00000000000000000000000000000001}:"), "{key}");
-        let most = match key.rsplit(':').find(|part| *part != "log").unwrap() {
-            // A token is back after a second.
-            "60" => Duration::from_secs(1),
-            "3600" => Duration::from_hours(1),
-            "30" => Duration::from_mins(1),
-            "90" => Duration::from_secs(90),
-            "day" => Duration::from_hours(24),
-            "month" => Duration::from_hours(31 * 24),
-            other => panic!("{other}"),
-        };
-        assert!(lives <= most + Duration::from_millis(5), "{key} lives {lives:?}");
+        let longest = if key == state { Duration::from_hours(31 * 24) } else { Duration::from_secs(90) };
+        assert!(lives <= longest + Duration::from_millis(5), "{key} lives {lives:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subject_is_kept_for_as_long_as_the_longest_of_its_limits_counts() {
+    let redis = Redis::start();
+    let node = Node::start(redis.settings()).await;
+    let (bucket, hour) = (limit(60, "minute", "token_bucket"), limit(60, "hour", "sliding_window"));
+    let lives = || redis.keys("tg:{00*").first().map(|(_, lives)| *lives);
+    let short = plan(std::slice::from_ref(&bucket), Counting::Exact, OnUnavailable::Deny);
+    assert!(node.admits(&[demand(subject(1), &short)]).await);
+    // A token is back after a second.
+    assert!(lives().is_none_or(|lives| lives <= Duration::from_millis(1005)), "{:?}", lives());
+    let both = plan(&[bucket, hour.clone()], Counting::Exact, OnUnavailable::Deny);
+    assert!(node.admits(&[demand(subject(1), &both)]).await);
+    assert!(lives().is_some_and(|lives| lives > Duration::from_secs(2)), "{:?}", lives());
+    // What is not asked about any more is still counted when it is asked about again.
+    assert!(node.admits(&[demand(subject(1), &short)]).await);
+    assert!(lives().is_some_and(|lives| lives > Duration::from_secs(2)), "{:?}", lives());
+    let long = plan(&[hour], Counting::Exact, OnUnavailable::Deny);
+    assert_eq!(node.remaining(&demand(subject(1), &long)).await, 59);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,56 @@
+-- Charges more than was charged, over the limits too, or gives back.
+--
+-- ARGV  behind what each limit has for all operations: the amount, below 0 to give back; and when it was charged.
+
+-- Takes requests of a log out again: of those charged at `at` or later the earliest, which would be past first.
+local function give_back_logged(gauge, count, at)
+  local size = call('LLEN', gauge.log)
+  local index = size
+  while index > 0 do
+    if of_entry(call('LINDEX', gauge.log, index - 1)) < at then break end
+    index = index - 1
+  end
+  while index < size and count > 0 do
+    local logged, held = of_entry(call('LINDEX', gauge.log, index))
+    local back = min(count, held)
+    gauge.used, count = max(gauge.used - back, 0), count - back
+    if back < held then
+      call('LSET', gauge.log, index, log_entry(logged, held - back))
+      index = index + 1
+    else
+      call('LSET', gauge.log, index, 'gone')
+      call('LREM', gauge.log, 1, 'gone')
+      size = size - 1
+    end
+  end
+  local last = call('LINDEX', gauge.log, -1)
+  if last then gauge.last = of_entry(last) end
+end
+
+local function give_back(gauge, count, at)
+  gauge.is_changed = true
+  if gauge.kind == 'B' then
+    local whole, rest = count, 0
+    if gauge.at > at then
+      local back, back_rest = flow(gauge.at - at, gauge)
+      whole, rest = less(whole, rest, back, back_rest, gauge.window)
+    end
+    gauge.used, gauge.rest = less(gauge.used, gauge.rest, whole, rest, gauge.window)
+  elseif gauge.kind == 'F' then
+    if at >= gauge.starts * 1000000 then gauge.used = max(gauge.used - count, 0) end
+  elseif gauge.kind == 'S' then
+    if at >= gauge.ends * 1000000 - gauge.window then gauge.used = max(gauge.used - count, 0) end
+  else
+    give_back_logged(gauge, count, at)
+  end
+end
+
+for index, gauge in ipairs(gauges) do
+  local amount, at = unpacked('<dd', ARGV[1 + index], OWN_OF_LIMIT)
+  if amount > 0 and not gauge.is_elsewhen then
+    charge(gauge, amount, now)
+  elseif amount < 0 and gauge.found and not gauge.is_foreign then
+    give_back(gauge, -amount, at)
+  end
+end
+return answer(0, 0, save())
