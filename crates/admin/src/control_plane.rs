@@ -24,6 +24,7 @@ use crate::edit::{self, Edit, EditError};
 use crate::feed::Feed;
 use crate::jobs::{LastUsed, Unsaved};
 use crate::nodes::Nodes;
+use crate::orders::Orders;
 use crate::password::Passwords;
 use crate::principal::Principal;
 use crate::reports::Reports;
@@ -131,6 +132,7 @@ pub(crate) struct Inner {
     pub feed: Feed,
     pub nodes: Arc<Nodes>,
     pub reports: Reports,
+    pub orders: Orders,
 }
 
 impl ControlPlane {
@@ -170,6 +172,7 @@ impl ControlPlane {
             feed,
             nodes: Arc::new(Nodes::new(node_tokens)),
             reports: Reports::default(),
+            orders: Orders::default(),
         };
         let plane = Self(Arc::new(inner));
         plane.rotate_signing_keys().await.map_err(OpenError::SigningKeys)?;

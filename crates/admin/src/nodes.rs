@@ -4,20 +4,29 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use axum::body::Bytes;
+use tokio::sync::{mpsc, watch};
 use tollgate_core::credential::KeyHash;
 use tollgate_core::feed::NodeName;
 use tollgate_core::resource::DisplayName;
+use tollgate_core::sighting::{Ends, SightingReport};
+use tollgate_core::snapshot::Snapshot;
 use tollgate_store::NodeTokenRecord;
 use uuid::Uuid;
 
 use crate::clock;
+use crate::orders::{NodeKey, Told};
+use crate::sighted::{NodeLink, Sighted, SightedNode};
 use crate::throttle::{Throttle, TooManyFailures};
 
 /// Who holds a token cannot fill the memory with names.
 const MOST_NODES_A_TOKEN: usize = 1_000;
 /// A node that was away for so long is taken off the list.
 const FORGOTTEN_AFTER_SECS: u64 = 7 * 86_400;
+/// What a node that is away has said of services is shown for so long.
+const SHOWN_AWAY_SECS: u64 = 3_600;
+/// Orders that may wait for a feed: one that is sent everything takes them after.
+const ORDERS_AHEAD: usize = 64;
 
 #[derive(Default)]
 pub struct Nodes {
@@ -28,7 +37,9 @@ pub struct Nodes {
 #[derive(Default)]
 struct State {
     tokens: HashMap<KeyHash, Token>,
-    nodes: BTreeMap<(Uuid, NodeName), NodeState>,
+    nodes: BTreeMap<NodeKey, NodeState>,
+    /// Numbers feeds.
+    next_feed: u64,
 }
 
 struct Token {
@@ -53,8 +64,25 @@ pub struct NodeState {
     pub token: DisplayName,
     pub report: NodeReport,
     pub last_seen_secs: u64,
+    /// What it has said of services.
+    sighted: Arc<Sighted>,
     /// Feeds that it has open.
-    pub feeds: u32,
+    feeds: Vec<OpenFeed>,
+    life: Life,
+}
+
+#[derive(Debug, Clone)]
+struct OpenFeed {
+    number: u64,
+    orders: mpsc::Sender<Bytes>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    /// As far as is known.
+    Running,
+    /// It has said that it ends.
+    Ended,
 }
 
 /// What a node says of itself.
@@ -74,6 +102,7 @@ pub struct Connected {
     nodes: Arc<Nodes>,
     lease: Lease,
     name: NodeName,
+    number: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,30 +146,70 @@ impl Nodes {
         }
     }
 
+    /// With what comes of orders.
     pub fn connect(
         self: &Arc<Self>,
         lease: Lease,
         name: NodeName,
         version: String,
         revision: u64,
-    ) -> Connected {
+    ) -> (Connected, mpsc::Receiver<Bytes>) {
+        let (orders, ordered) = mpsc::channel(ORDERS_AHEAD);
+        let number = self.state().next_feed();
         self.note(&lease, &name, |node| {
-            node.feeds += 1;
+            node.feeds.push(OpenFeed { number, orders });
+            node.life = Life::Running;
             node.report.version = version;
             node.report.revision = revision;
         });
-        Connected { nodes: Arc::clone(self), lease, name }
+        (Connected { nodes: Arc::clone(self), lease, name, number }, ordered)
     }
 
     pub fn report(&self, lease: &Lease, name: &NodeName, report: NodeReport) {
         self.note(lease, name, |node| node.report = report);
     }
 
+    /// What it says of services; the report was checked.
+    pub fn sight(&self, lease: &Lease, name: &NodeName, report: SightingReport, snapshot: &Snapshot) {
+        self.note(lease, name, |node| match report.ends {
+            Ends::ForGood => node.life = Life::Ended,
+            Ends::Complete | Ends::Cut => {
+                node.life = Life::Running;
+                Arc::make_mut(&mut node.sighted).take(report, snapshot, clock::instant());
+            }
+        });
+    }
+
+    /// All that are connected, or were not long ago and have not ended since.
+    pub fn sighted(&self) -> Vec<SightedNode> {
+        let mut state = self.state();
+        let shown = state.shown().map(|(_, node)| SightedNode {
+            name: node.name.to_string(),
+            link: if node.is_connected() { NodeLink::Connected } else { NodeLink::Away },
+            sighted: Arc::clone(&node.sighted),
+        });
+        shown.collect()
+    }
+
+    /// Sends an order to those of [`Nodes::sighted`] that listen.
+    pub fn send(&self, order: &Bytes) -> BTreeMap<NodeKey, Told> {
+        let mut state = self.state();
+        let send = |feed: &OpenFeed| feed.orders.try_send(order.clone()).is_ok();
+        let sent = state.shown().map(|(key, node)| {
+            // A node that has begun anew may not have lost the feed before: it hears it twice rather than never.
+            let reached = node.feeds.iter().filter(|feed| send(feed)).count();
+            (key.clone(), if reached > 0 { Told::Sent } else { Told::Away })
+        });
+        sent.collect()
+    }
+
     /// In the order of their tokens, then of their names.
     pub fn list(&self) -> Vec<NodeState> {
         let now_secs = clock::now_secs();
         let mut state = self.state();
-        state.nodes.retain(|_, node| node.feeds > 0 || now_secs < node.last_seen_secs + FORGOTTEN_AFTER_SECS);
+        state
+            .nodes
+            .retain(|_, node| node.is_connected() || now_secs < node.last_seen_secs + FORGOTTEN_AFTER_SECS);
         state.nodes.values().cloned().collect()
     }
 
@@ -159,7 +228,9 @@ impl Nodes {
             token: lease.token_name.clone(),
             report: NodeReport::default(),
             last_seen_secs: 0,
-            feeds: 0,
+            sighted: Arc::default(),
+            feeds: Vec::new(),
+            life: Life::Running,
         });
         node.last_seen_secs = clock::now_secs();
         note(node);
@@ -170,14 +241,39 @@ impl Nodes {
     }
 }
 
+impl NodeState {
+    /// Whether it listens to the feed.
+    pub const fn is_connected(&self) -> bool {
+        !self.feeds.is_empty()
+    }
+}
+
 impl State {
+    const fn next_feed(&mut self) -> u64 {
+        self.next_feed += 1;
+        self.next_feed
+    }
+
+    /// What the others have said is forgotten.
+    fn shown(&mut self) -> impl Iterator<Item = (&NodeKey, &NodeState)> {
+        let now_secs = clock::now_secs();
+        self.nodes.iter_mut().filter_map(move |(key, node)| {
+            let is_away = now_secs >= node.last_seen_secs + SHOWN_AWAY_SECS || node.life == Life::Ended;
+            if is_away && !node.is_connected() {
+                node.sighted = Arc::default();
+                return None;
+            }
+            Some((key, &*node))
+        })
+    }
+
     /// Forgets the node of the token that was away for longest, where there are too many.
     fn make_room(&mut self, token: Uuid) {
         let own = || self.nodes.iter().filter(|((of, _), _)| *of == token);
         if own().count() < MOST_NODES_A_TOKEN {
             return;
         }
-        let away = own().filter(|(_, node)| node.feeds == 0);
+        let away = own().filter(|(_, node)| !node.is_connected());
         let oldest = away.min_by_key(|(_, node)| node.last_seen_secs).map(|(key, _)| key.clone());
         if let Some(oldest) = oldest {
             self.nodes.remove(&oldest);
@@ -210,7 +306,7 @@ impl Drop for Connected {
     fn drop(&mut self) {
         let key = (self.lease.token, self.name.clone());
         if let Some(node) = self.nodes.state().nodes.get_mut(&key) {
-            node.feeds = node.feeds.saturating_sub(1);
+            node.feeds.retain(|feed| feed.number != self.number);
         }
     }
 }

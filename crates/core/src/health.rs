@@ -28,14 +28,14 @@ pub struct Thresholds {
     pub unhealthy: NonZeroU32,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckResult {
     pub at: UnixMicros,
     pub latency: Duration,
     pub outcome: CheckOutcome,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CheckOutcome {
     /// With this status.
     Passed(u16),
@@ -79,6 +79,10 @@ impl Health {
     /// The newest last.
     pub fn history(&self) -> impl ExactSizeIterator<Item = &CheckResult> {
         self.history.iter()
+    }
+
+    pub fn last(&self) -> Option<&CheckResult> {
+        self.history.back()
     }
 
     /// The new verdict, where the result changes it. The first result that passes makes a target healthy: there is

@@ -18,6 +18,7 @@ pub mod problem;
 pub mod resource;
 pub mod retry;
 pub mod routing;
+pub mod sighting;
 pub mod snapshot;
 pub mod tally;
 pub mod time;

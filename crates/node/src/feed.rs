@@ -18,6 +18,7 @@ use tollgate_core::snapshot::Snapshot;
 use crate::backoff::Backoff;
 use crate::link::LinkError;
 use crate::node::Settings;
+use crate::orders::Orders;
 use crate::report::Progress;
 use crate::saved::Saver;
 
@@ -33,6 +34,7 @@ pub struct Follower {
     position: Option<Position>,
     saver: Saver,
     progress: watch::Sender<Progress>,
+    orders: Orders,
     backoff: Backoff,
     last_full: Option<Instant>,
 }
@@ -68,8 +70,18 @@ impl Follower {
         position: Option<Position>,
         saver: Saver,
         progress: watch::Sender<Progress>,
+        orders: Orders,
     ) -> Self {
-        Self { settings, snapshot, position, saver, progress, backoff: Backoff::new(), last_full: None }
+        Self {
+            settings,
+            snapshot,
+            position,
+            saver,
+            progress,
+            orders,
+            backoff: Backoff::new(),
+            last_full: None,
+        }
     }
 
     pub async fn follow(&mut self) -> ! {
@@ -103,6 +115,7 @@ impl Follower {
         let mut connection = settings.link.open().await?;
         let mut body = connection.get(&self.path()).await?.into_body();
         tracing::info!(control = %settings.link.control(), "the control plane feeds this node");
+        self.progress.send_modify(|progress| progress.feeds += 1);
         let mut assembly = Assembly::new(self.snapshot.load_full());
         let mut coming = Coming::Changes(Vec::new());
         let mut buffer = BytesMut::new();
@@ -130,6 +143,11 @@ impl Follower {
         self.backoff.reset();
         match frame {
             Frame::Heartbeat => return self.check_saver(),
+            Frame::Order(order) => {
+                // No part of the state, and not kept.
+                self.orders.take(order);
+                return Ok(());
+            }
             Frame::Full => {
                 self.saver.begin().await;
                 *coming = Coming::Everything;

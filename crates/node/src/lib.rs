@@ -1,6 +1,7 @@
 //! A proxy node without a database: it is fed by a control plane ([`feed`]), keeps the last good state on its disk
 //! ([`saved`]) and serves from it when the control plane is away, counts limits for itself ([`counts`]), and
-//! reports where it stands ([`report`]).
+//! reports where it stands ([`report`]) and what it knows of services ([`sightings`]). What operators have done on all nodes
+//! comes with the feed ([`orders`]).
 
 mod backoff;
 mod counts;
@@ -8,9 +9,11 @@ mod crossings;
 mod feed;
 mod link;
 mod node;
+mod orders;
 mod report;
 mod saved;
+mod sightings;
 mod uses;
 
 pub use link::{Link, NodeToken};
-pub use node::{Facts, Node, OpenError, Settings};
+pub use node::{CarryingOut, Facts, Node, OpenError, Settings};

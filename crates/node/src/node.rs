@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +12,9 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, interval_at};
 use tollgate_core::event::LimitCrossed;
-use tollgate_core::feed::{NodeName, Position};
+use tollgate_core::feed::{NodeName, Ordered, Position};
 use tollgate_core::resource::KeyId;
+use tollgate_core::sighting::Sighting;
 use tollgate_core::snapshot::Snapshot;
 use tollgate_core::usage::KeyUsage;
 use tollgate_counters::LocalCounters;
@@ -20,6 +22,7 @@ use tollgate_counters::LocalCounters;
 use crate::counts::{self, Counts};
 use crate::feed::Follower;
 use crate::link::Link;
+use crate::orders;
 use crate::report::{Progress, Reporter};
 use crate::saved::{self, Saver};
 
@@ -36,12 +39,19 @@ pub struct Settings {
     pub directory: PathBuf,
 }
 
-/// What the proxy has noted for the control plane; each call gives what came since the last.
+/// Done when it ends.
+pub type CarryingOut = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What the proxy has to do with the control plane.
 pub struct Facts {
-    /// How keys were used.
+    /// How keys were used since the last call.
     pub key_usage: Box<dyn Fn() -> Vec<(KeyId, KeyUsage)> + Send + Sync>,
-    /// Thresholds of limits that were reached.
+    /// Thresholds of limits that were reached since the last call.
     pub crossings: Box<dyn Fn() -> Vec<LimitCrossed> + Send + Sync>,
+    /// What there is to say of services now.
+    pub traffic: Box<dyn Fn() -> Sighting + Send + Sync>,
+    /// Does what an operator wants done.
+    pub carry_out: Box<dyn Fn(Ordered) -> CarryingOut + Send + Sync>,
 }
 
 pub struct Node {
@@ -89,9 +99,11 @@ impl Node {
     pub async fn run(self, facts: Facts, shutdown: impl Future<Output = ()>) {
         let Self { settings, snapshot, counters, position, saver, mut counts } = self;
         let revision = position.map_or(0, |position| position.revision);
-        let progress = watch::Sender::new(Progress { revision, full_syncs: 0, changes: 0 });
-        let mut reporter = Reporter::new(Arc::clone(&settings), progress.subscribe(), facts);
-        let mut follower = Follower::new(settings, snapshot, position, saver, progress);
+        let progress = watch::Sender::new(Progress { revision, full_syncs: 0, changes: 0, feeds: 0 });
+        let facts = Arc::new(facts);
+        let (orders, done) = orders::channel(Arc::clone(&facts));
+        let mut reporter = Reporter::new(Arc::clone(&settings), progress.subscribe(), facts, done);
+        let mut follower = Follower::new(settings, snapshot, position, saver, progress, orders);
         let following = tokio::spawn(async move {
             follower.follow().await;
         });

@@ -1,14 +1,17 @@
 //! Reporting to the control plane: which revision is in force, as soon as it is, how keys were
-//! used, and which thresholds of limits were reached.
+//! used, which thresholds of limits were reached, and what is
+//! not as usual with services, soon after it has changed.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tollgate_core::event::LimitCrossed;
+use tollgate_core::feed::Order;
 use tollgate_core::resource::KeyId;
+use tollgate_core::sighting::SightingReport;
 use tollgate_core::usage::KeyUsage;
 use uuid::Uuid;
 
@@ -16,10 +19,13 @@ use crate::counts;
 use crate::crossings::Crossings;
 use crate::link::{Connection, LinkError};
 use crate::node::{Facts, Settings};
+use crate::sightings::Sightings;
 use crate::uses::{Batch, Uses, Which};
 
 /// At the latest; sooner where something has come into force.
 const REPORT_EVERY: Duration = Duration::from_secs(3);
+/// How often it is looked whether there is something new with services.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 const LAST_REPORT: Duration = Duration::from_secs(2);
 
 /// How far the node has come since it started.
@@ -30,14 +36,21 @@ pub struct Progress {
     pub full_syncs: u64,
     /// Sent one by one.
     pub changes: u64,
+    /// Times that a control plane has begun to feed.
+    pub feeds: u64,
 }
 
 pub struct Reporter {
     settings: Arc<Settings>,
     progress: watch::Receiver<Progress>,
-    facts: Facts,
+    facts: Arc<Facts>,
+    /// Orders that were carried out.
+    done: mpsc::Receiver<Order>,
     uses: Uses,
     crossings: Crossings,
+    sightings: Sightings,
+    /// Of the progress, when a sighting was told last.
+    feeds: u64,
     /// Of this process, for the numbers of its batches.
     session: Uuid,
 }
@@ -53,6 +66,7 @@ struct Status<'s> {
     number: u64,
     key_uses: Vec<KeyUse>,
     limits_crossed: &'s [LimitCrossed],
+    traffic: &'s SightingReport,
 }
 
 #[derive(Serialize)]
@@ -71,9 +85,15 @@ enum Said {
 }
 
 impl Reporter {
-    pub fn new(settings: Arc<Settings>, progress: watch::Receiver<Progress>, facts: Facts) -> Self {
-        let (uses, crossings) = (Uses::default(), Crossings::default());
-        Self { settings, progress, facts, uses, crossings, session: Uuid::now_v7() }
+    pub fn new(
+        settings: Arc<Settings>,
+        progress: watch::Receiver<Progress>,
+        facts: Arc<Facts>,
+        done: mpsc::Receiver<Order>,
+    ) -> Self {
+        let session = Uuid::now_v7();
+        let (uses, crossings, sightings) = (Uses::default(), Crossings::default(), Sightings::new(session));
+        Self { settings, progress, facts, done, uses, crossings, sightings, feeds: 0, session }
     }
 
     /// For good: a report that fails is made up for by the next.
@@ -85,9 +105,31 @@ impl Reporter {
                 // The feed has the same trouble, and says so.
                 tracing::debug!(%error, "a report did not reach the control plane");
                 connection = None;
+                // Whether it was taken is not known.
+                self.sightings.begin_anew();
+                // Where there will be no more progress, the follower is gone, and this soon.
+                let _progress_or_not = timeout(REPORT_EVERY, self.progress.changed()).await;
+            } else if !self.sightings.is_cut() {
+                self.until_due().await;
             }
-            // Where there will be no more progress, the follower is gone, and this soon.
-            let _progress_or_not = timeout(REPORT_EVERY, self.progress.changed()).await;
+        }
+    }
+
+    /// Until there is something new to say, or it is time to say that there is nothing.
+    async fn until_due(&mut self) {
+        let latest = Instant::now() + REPORT_EVERY;
+        loop {
+            tokio::select! {
+                biased;
+                _ = self.progress.changed() => return,
+                Some(order) = self.done.recv() => return self.sightings.note_done(&order),
+                () = sleep_until(latest) => return,
+                () = sleep(LOOK_EVERY) => {
+                    if self.sightings.is_news(&(self.facts.traffic)(), Instant::now()) {
+                        return;
+                    }
+                }
+            }
         }
     }
 
@@ -121,7 +163,18 @@ impl Reporter {
             Some(connection) => connection,
             None => connection.insert(settings.link.open().await?),
         };
-        let Progress { revision, full_syncs, changes } = *self.progress.borrow_and_update();
+        let Progress { revision, full_syncs, changes, feeds } = *self.progress.borrow_and_update();
+        // A control plane that begins to feed may know nothing of what was said to the one before.
+        if std::mem::replace(&mut self.feeds, feeds) != feeds {
+            self.sightings.begin_anew();
+        }
+        while let Ok(order) = self.done.try_recv() {
+            self.sightings.note_done(&order);
+        }
+        let traffic = match which {
+            Which::Due => self.sightings.next((self.facts.traffic)(), Instant::now()),
+            Which::All => self.sightings.last(),
+        };
         let Batch { number, used } = self.uses.next(which, counts::now().secs());
         let status = Status {
             node: settings.name.as_str(),
@@ -133,6 +186,7 @@ impl Reporter {
             number: *number,
             key_uses: used.iter().map(KeyUse::from).collect(),
             limits_crossed: self.crossings.next(),
+            traffic,
         };
         let is_all = used.is_empty() && status.limits_crossed.is_empty();
         let said = if is_all { Said::All } else { Said::Part };
@@ -141,6 +195,7 @@ impl Reporter {
         connection.post("/api/node/status", body).await?;
         self.uses.told();
         self.crossings.told();
+        self.sightings.told(Instant::now());
         Ok(said)
     }
 }

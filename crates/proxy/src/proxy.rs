@@ -16,6 +16,7 @@ use tollgate_core::channel;
 use tollgate_core::event::LimitCrossed;
 use tollgate_core::health::TargetHealth;
 use tollgate_core::resource::{Counting, KeyId, ServiceId, TargetId, TenantId};
+use tollgate_core::sighting::Sighting;
 use tollgate_core::snapshot::Snapshot;
 use tollgate_core::usage::KeyUsage;
 use tollgate_counters::Counters;
@@ -171,6 +172,13 @@ impl Proxy {
         let live = self.gateway.live.service(tenant, service);
         let now = self.gateway.live.uptime(Instant::now());
         targets.iter().map(|target| live.target(target.id).read(target.id, now)).collect()
+    }
+
+    /// What there is to say of all services: circuits that are not closed or have failed, targets that are left out, and
+    /// what checks found.
+    pub fn sighting(&self) -> Sighting {
+        let live = &self.gateway.live;
+        live.sighting(live.uptime(Instant::now()))
     }
 
     /// How many requests a service has and how many wait; `None` where it has as many as come.

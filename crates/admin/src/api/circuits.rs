@@ -1,13 +1,17 @@
 //! `/api/circuit-breakers`
 
+use std::time::Instant;
+
 use axum::extract::State;
 use serde::Serialize;
-use tollgate_core::breaker::{self, BreakerRules, Per};
-use tollgate_core::resource::{Service, Setting, Target};
+use tollgate_core::breaker::{self, BreakerRules, Per, Reading};
+use tollgate_core::feed::Ordered;
+use tollgate_core::resource::{Service, Setting, TargetId};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::orders::NodeToldView;
 use super::page::{Listing, PageQuery, Wanted};
 use super::path::Named;
 use super::refusal::Refusal;
@@ -15,8 +19,9 @@ use super::responses::{Addressed, Guarded, Listed};
 use super::scope::{Scope, TenantQuery};
 use super::services;
 use super::view::whole_secs;
+use crate::clock;
 use crate::control_plane::ControlPlane;
-use crate::traffic::LiveTraffic;
+use crate::sighted::{SightedNode, Standing};
 
 pub fn routes() -> OpenApiRouter<ControlPlane> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(reset))
@@ -43,6 +48,44 @@ pub struct CircuitView {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     targets: Vec<TargetCircuitView>,
+    /// The worst of this process and of all nodes that are not stale: from `off` and `closed` to `open`. Null where nothing
+    /// is known.
+    fleet_state: Option<CircuitState>,
+    /// As the nodes have it that this control plane feeds, each for itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    nodes: Vec<NodeCircuitView>,
+}
+
+/// The circuit breaker of a service on one node, or those of its targets there.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct NodeCircuitView {
+    node: String,
+    /// Whether it is away or silent, or has only begun to tell: what it serves with is not known.
+    stale: bool,
+    /// Since it was heard last; null before the first time.
+    age_seconds: Option<u64>,
+    /// What requests meet there; null while it is stale.
+    state: Option<CircuitState>,
+    /// What it said last.
+    last_state: Option<CircuitState>,
+    failures: u32,
+    /// How often it has opened since the node's start, or they have.
+    opened: u64,
+    retry_after_seconds: Option<u64>,
+    /// Where each target has a breaker; none while it is stale.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    targets: Vec<TargetCircuitView>,
+}
+
+/// A breaker that was closed, and by whom.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ResetView {
+    #[serde(flatten)]
+    breaker: CircuitView,
+    /// What became of it on the nodes. It is told once: who is away does not hear of it later.
+    told: Vec<NodeToldView>,
 }
 
 /// The circuit breaker of a target.
@@ -81,73 +124,119 @@ impl From<breaker::State> for CircuitState {
     }
 }
 
-impl CircuitView {
-    /// As the proxy of this process has it.
-    fn read(plane: &ControlPlane, service: &Service) -> Self {
-        let view = Self {
-            id: service.id.to_string(),
-            service: service.slug.to_string(),
-            state: None,
-            failures: 0,
-            opened: 0,
-            retry_after_seconds: None,
-            targets: Vec::new(),
-        };
-        let Some(traffic) = plane.0.traffic.as_deref() else { return view };
-        let of_service = traffic.circuit(service.id);
+/// What there is to say of a service's circuits, wherever they are.
+struct Read {
+    state: Option<CircuitState>,
+    failures: u32,
+    opened: u64,
+    retry_after_seconds: Option<u64>,
+    targets: Vec<TargetCircuitView>,
+}
+
+impl Read {
+    fn new(
+        service: &Service,
+        of_service: Option<Reading>,
+        of_target: impl Fn(TargetId) -> Option<Reading>,
+    ) -> Self {
+        let nothing =
+            Self { state: None, failures: 0, opened: 0, retry_after_seconds: None, targets: Vec::new() };
         match &service.traffic.breaker {
-            Setting::Off => Self { state: of_service.map(|_| CircuitState::Off), ..view },
+            Setting::Off => Self { state: of_service.map(|_| CircuitState::Off), ..nothing },
             Setting::On(BreakerRules { per: Per::Target, .. }) => {
-                let read = |target| TargetCircuitView::read(traffic, service, target);
-                view.over(service.targets.iter().filter_map(read).collect())
+                let targets = service.targets.iter();
+                let read = targets.filter_map(|target| {
+                    let url = target.url.to_string();
+                    of_target(target.id).map(|reading| TargetCircuitView::new(target.id, url, &reading))
+                });
+                Self::over(read.collect())
             }
             Setting::Usual | Setting::On(BreakerRules { per: Per::Service, .. }) => match of_service {
-                None => view,
+                None => nothing,
                 Some(reading) => Self {
                     state: Some(reading.state.into()),
                     failures: reading.failures_in_a_row,
                     opened: reading.opened,
                     retry_after_seconds: reading.open_for.map(whole_secs),
-                    ..view
+                    targets: Vec::new(),
                 },
             },
         }
     }
 
-    fn over(self, targets: Vec<TargetCircuitView>) -> Self {
+    fn over(targets: Vec<TargetCircuitView>) -> Self {
         let state = targets.iter().map(|target| target.state).min();
-        let retry_after = match state {
+        let retry_after_seconds = match state {
             Some(CircuitState::Open) => targets.iter().filter_map(|target| target.retry_after_seconds).min(),
             Some(CircuitState::Off | CircuitState::Closed | CircuitState::HalfOpen) | None => None,
         };
+        let opened = targets.iter().map(|target| target.opened).sum();
+        Self { state, failures: 0, opened, retry_after_seconds, targets }
+    }
+}
+
+impl CircuitView {
+    /// As the proxy of this process has it, and the nodes.
+    fn new(plane: &ControlPlane, service: &Service, nodes: &[SightedNode]) -> Self {
+        let traffic = plane.0.traffic.as_deref();
+        let of_service = traffic.and_then(|traffic| traffic.circuit(service.id));
+        let of_target = |target| traffic.and_then(|traffic| traffic.target_circuit(service.id, target));
+        let own = Read::new(service, of_service, of_target);
+        let now = clock::instant();
+        let nodes: Vec<_> = nodes.iter().map(|node| NodeCircuitView::new(node, service, now)).collect();
         Self {
+            id: service.id.to_string(),
+            service: service.slug.to_string(),
+            fleet_state: nodes.iter().filter_map(|node| node.state).chain(own.state).max(),
+            state: own.state,
+            failures: own.failures,
+            opened: own.opened,
+            retry_after_seconds: own.retry_after_seconds,
+            targets: own.targets,
+            nodes,
+        }
+    }
+}
+
+impl NodeCircuitView {
+    fn new(node: &SightedNode, service: &Service, now: Instant) -> Self {
+        let of_target = |target| node.target_circuit(service.id, target, now);
+        let read = Read::new(service, node.circuit(service.id, now), of_target);
+        let (stale, state, targets) = match node.standing(now) {
+            Standing::Current => (false, read.state, read.targets),
+            Standing::Stale => (true, None, Vec::new()),
+        };
+        Self {
+            node: node.name.clone(),
+            stale,
+            age_seconds: node.age(now).map(|age| age.as_secs()),
             state,
-            opened: targets.iter().map(|target| target.opened).sum(),
-            retry_after_seconds: retry_after,
+            last_state: read.state,
+            failures: read.failures,
+            opened: read.opened,
+            retry_after_seconds: read.retry_after_seconds,
             targets,
-            ..self
         }
     }
 }
 
 impl TargetCircuitView {
-    fn read(traffic: &dyn LiveTraffic, service: &Service, target: &Target) -> Option<Self> {
-        let reading = traffic.target_circuit(service.id, target.id)?;
-        Some(Self {
-            id: target.id.0.to_string(),
-            url: target.url.to_string(),
+    fn new(target: TargetId, url: String, reading: &Reading) -> Self {
+        Self {
+            id: target.0.to_string(),
+            url,
             state: reading.state.into(),
             failures: reading.failures_in_a_row,
             opened: reading.opened,
             retry_after_seconds: reading.open_for.map(whole_secs),
-        })
+        }
     }
 }
 
 /// List the circuit breakers
 ///
-/// One for each service, with those of its targets where these have some, as the proxy of this process has them: each node
-/// has its own.
+/// One for each service, with those of its targets where these have some, as the proxy of this process has them, and as each
+/// node has its own (`nodes`).
 #[utoipa::path(
     get, path = "/api/circuit-breakers", tag = "traffic", operation_id = "list_circuit_breakers",
     params(TenantQuery, PageQuery),
@@ -159,28 +248,31 @@ async fn list(
     Wanted(page): Wanted,
 ) -> Result<axum::Json<Listing<CircuitView>>, Refusal> {
     let services = plane.0.store.read().await?.services(scope.tenant, page).await?;
+    let nodes = plane.0.nodes.sighted();
     Ok(axum::Json(Listing {
-        items: services.items.iter().map(|stored| CircuitView::read(&plane, &stored.value)).collect(),
+        items: services.items.iter().map(|stored| CircuitView::new(&plane, &stored.value, &nodes)).collect(),
         next_cursor: services.next.map(|id| id.simple().to_string()),
     }))
 }
 
 /// Close a circuit breaker
 ///
-/// Whatever has happened: requests go to the service, and to all of its targets, again at once.
+/// Whatever has happened: requests go to the service, and to all of its targets, again at once, on every node that listens.
 #[utoipa::path(
     post, path = "/api/circuit-breakers/{id}/reset", tag = "traffic", operation_id = "reset_circuit_breaker",
     params(("id" = String, Path, description = "Id or slug of the service"), TenantQuery),
-    responses((status = 200, description = "The breaker", body = CircuitView), Addressed, Guarded),
+    responses((status = 200, description = "The breaker", body = ResetView), Addressed, Guarded),
 )]
 async fn reset(
     State(plane): State<ControlPlane>,
     scope: Scope,
     Named(name): Named,
-) -> Result<axum::Json<CircuitView>, Refusal> {
+) -> Result<axum::Json<ResetView>, Refusal> {
     let service = services::find(&mut plane.0.store.read().await?, &scope, &name).await?.value;
     if let Some(traffic) = &plane.0.traffic {
         traffic.reset_circuit(service.id);
     }
-    Ok(axum::Json(CircuitView::read(&plane, &service)))
+    let told = NodeToldView::give(&plane, Ordered::ResetCircuits(service.id)).await;
+    let breaker = CircuitView::new(&plane, &service, &plane.0.nodes.sighted());
+    Ok(axum::Json(ResetView { breaker, told }))
 }

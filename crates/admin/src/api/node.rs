@@ -16,6 +16,7 @@ use tollgate_core::credential::KeyHash;
 use tollgate_core::event::LimitCrossed;
 use tollgate_core::feed::NodeName;
 use tollgate_core::resource::KeyId;
+use tollgate_core::sighting::SightingReport;
 use tollgate_core::usage::KeyUsage;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -94,8 +95,8 @@ async fn feed(
         Query::<FeedQuery>::try_from_uri(&uri).map_err(|error| Problems::one("", error.body_text()))?;
     let Asked { node, version, since } = query.parse()?;
     let revision = since.map_or(0, |position| position.revision);
-    let connected = plane.0.nodes.connect(lease, node, version, revision);
-    let pieces = feed::open(Arc::clone(&plane.0), connected, since);
+    let (connected, orders) = plane.0.nodes.connect(lease, node, version, revision);
+    let pieces = feed::open(Arc::clone(&plane.0), connected, orders, since);
     let body = Body::from_stream(stream::unfold(pieces, |mut pieces| async {
         pieces.next().await.map(|piece| (Ok::<_, Infallible>(piece), pieces))
     }));
@@ -124,6 +125,9 @@ struct StatusDraft {
     #[serde(default)]
     #[schema(value_type = Vec<Object>)]
     limits_crossed: Vec<LimitCrossed>,
+    /// What has changed with services, and which orders are done.
+    #[schema(value_type = Option<Object>)]
+    traffic: Option<SightingReport>,
 }
 
 /// How a key was used on a node, since the number before.
@@ -160,13 +164,23 @@ async fn status(
         number,
         key_uses,
         limits_crossed,
+        traffic,
     } = draft;
     let name = NodeName::parse(&node).map_err(|error| Problems::one("node", error.to_string()))?;
+    if let Some(Err(error)) = traffic.as_ref().map(SightingReport::check) {
+        return Err(Problems::one("traffic", error.to_string()).into());
+    }
     version.truncate(version.floor_char_boundary(LONGEST_VERSION));
     let report = NodeReport { version, revision, full_syncs, changes };
     let now_secs = clock::now_secs();
     let used: Vec<_> = key_uses.into_iter().map(|draft| draft.usage(now_secs)).collect();
     plane.0.nodes.report(&lease, &name, report);
+    let done = traffic.as_ref().map(|traffic| traffic.done.clone()).unwrap_or_default();
+    if let Some(traffic) = traffic {
+        plane.0.nodes.sight(&lease, &name, traffic, &plane.0.snapshot.load());
+    }
+    // Whoever waits for it sees what there is to see since.
+    plane.0.orders.note_done(&(lease.token(), name), &done);
     // A node that is told of a failure tells everything again, and nothing of it counts twice.
     plane.keep_crossings(&limits_crossed).await?;
     if !used.is_empty() {

@@ -47,7 +47,7 @@ impl NodeView {
             version: node.report.version.clone(),
             revision: node.report.revision,
             lag: revision.saturating_sub(node.report.revision),
-            connected: node.feeds > 0,
+            connected: node.is_connected(),
             last_seen: timestamp(node.last_seen_secs),
             full_syncs: node.report.full_syncs,
             changes: node.report.changes,

@@ -4,13 +4,16 @@ use axum::extract::State;
 use futures_util::stream::{self, StreamExt};
 use serde::Serialize;
 use tollgate_core::channel::Reading;
+use tollgate_core::feed::Ordered;
 use tollgate_core::health::{CheckOutcome, CheckResult, TargetHealth, Verdict};
-use tollgate_core::resource::{Service, Target};
+use tollgate_core::resource::{Service, ServiceId, Target, TenantId};
 use tollgate_store::Page;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::node_health::NodeHealthView;
+use super::orders::NodeToldView;
 use super::page::{Listing, PageQuery, Wanted};
 use super::path::Named;
 use super::refusal::Refusal;
@@ -18,8 +21,9 @@ use super::responses::{Addressed, Guarded, Listed};
 use super::scope::{Scope, TenantQuery};
 use super::services;
 use super::view::whole_secs;
-use crate::clock::timestamp;
+use crate::clock::{self, timestamp};
 use crate::control_plane::ControlPlane;
+use crate::sighted::SightedNode;
 
 /// Services whose targets are asked at the same time.
 const CHECKED_AT_ONCE: usize = 16;
@@ -39,6 +43,30 @@ pub struct ServiceHealthView {
     /// Null where the service has as many requests as come.
     channel: Option<ChannelView>,
     targets: Vec<TargetHealthView>,
+    /// The worst of this process and of all nodes that are not stale.
+    fleet_status: HealthStatus,
+    /// As the nodes know it that this control plane feeds, each for itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    nodes: Vec<NodeHealthView>,
+}
+
+/// A service whose targets were asked.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CheckedView {
+    #[serde(flatten)]
+    health: ServiceHealthView,
+    /// What became of it on the nodes.
+    told: Vec<NodeToldView>,
+}
+
+/// Services whose targets were asked.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AllCheckedView {
+    #[serde(flatten)]
+    services: Listing<ServiceHealthView>,
+    /// What became of it on the nodes.
+    told: Vec<NodeToldView>,
 }
 
 /// How many requests a service has.
@@ -53,32 +81,33 @@ pub struct ChannelView {
     refused: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+/// From where nothing is known to the worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HealthStatus {
+    /// Nobody has asked, or no proxy runs in this process.
+    Unknown,
     Healthy,
     /// Some targets are not well.
     Degraded,
     /// No target is well.
     Unhealthy,
-    /// Nobody has asked, or no proxy runs in this process.
-    Unknown,
 }
 
 /// How one target is.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TargetHealthView {
     #[schema(format = Uuid)]
-    id: String,
-    url: String,
-    status: HealthStatus,
+    pub id: String,
+    pub url: String,
+    pub status: HealthStatus,
     /// How long it is still left out for having failed.
-    ejected_seconds: Option<u64>,
+    pub ejected_seconds: Option<u64>,
     /// Requests under way; counted where the service has several targets.
-    in_flight: u32,
-    last_check: Option<CheckView>,
+    pub in_flight: u32,
+    pub last_check: Option<CheckView>,
     /// The newest last.
-    history: Vec<CheckView>,
+    pub history: Vec<CheckView>,
 }
 
 /// The result of one check.
@@ -95,14 +124,9 @@ pub struct CheckView {
 }
 
 impl ServiceHealthView {
-    fn of(plane: &ControlPlane, service: &Service) -> Self {
+    fn of(plane: &ControlPlane, service: &Service, nodes: &[SightedNode]) -> Self {
         let known = plane.0.traffic.as_ref().and_then(|traffic| traffic.health(service.tenant, service.id));
-        let known = known.unwrap_or_default();
-        let targets: Vec<_> = service
-            .targets
-            .iter()
-            .map(|target| TargetHealthView::new(target, known.iter().find(|known| known.target == target.id)))
-            .collect();
+        let targets = TargetHealthView::all(service, &known.unwrap_or_default());
         let status = HealthStatus::of_all(&targets);
         let channel =
             plane.0.traffic.as_ref().and_then(|traffic| traffic.channel(service.tenant, service.id));
@@ -112,12 +136,22 @@ impl ServiceHealthView {
             queued,
             refused,
         });
-        Self { id: service.id.to_string(), service: service.slug.to_string(), status, channel, targets }
+        let now = clock::instant();
+        let nodes: Vec<_> = nodes.iter().map(|node| NodeHealthView::new(node, service, now)).collect();
+        Self {
+            id: service.id.to_string(),
+            service: service.slug.to_string(),
+            status,
+            channel,
+            targets,
+            fleet_status: nodes.iter().map(|node| node.status).fold(status, Ord::max),
+            nodes,
+        }
     }
 }
 
 impl HealthStatus {
-    fn of_all(targets: &[TargetHealthView]) -> Self {
+    pub fn of_all(targets: &[TargetHealthView]) -> Self {
         let count = |status| targets.iter().filter(|target| target.status == status).count();
         match (count(Self::Unhealthy), count(Self::Unknown)) {
             (0, unknown) if unknown == targets.len() => Self::Unknown,
@@ -129,6 +163,12 @@ impl HealthStatus {
 }
 
 impl TargetHealthView {
+    /// In the service's order.
+    pub fn all(service: &Service, known: &[TargetHealth]) -> Vec<Self> {
+        let of = |target: &Target| known.iter().find(|known| known.target == target.id);
+        service.targets.iter().map(|target| Self::new(target, of(target))).collect()
+    }
+
     fn new(target: &Target, known: Option<&TargetHealth>) -> Self {
         let ejected_for = known.and_then(|known| known.ejected_for);
         let status = match (ejected_for, known.map(|known| known.verdict)) {
@@ -167,7 +207,7 @@ impl From<&CheckResult> for CheckView {
 
 /// List the services' health
 ///
-/// As the proxy of this process knows it: each node has its own.
+/// As the proxy of this process knows it, and as each node does (`nodes`).
 #[utoipa::path(
     get, path = "/api/health/services", tag = "traffic", operation_id = "list_service_health",
     params(TenantQuery, PageQuery),
@@ -179,7 +219,8 @@ async fn list(
     Wanted(page): Wanted,
 ) -> Result<axum::Json<Listing<ServiceHealthView>>, Refusal> {
     let services = plane.0.store.read().await?.services(scope.tenant, page).await?;
-    let health = |service: &Service| ServiceHealthView::of(&plane, service);
+    let nodes = plane.0.nodes.sighted();
+    let health = |service: &Service| ServiceHealthView::of(&plane, service, &nodes);
     Ok(axum::Json(Listing {
         items: services.items.iter().map(|stored| health(&stored.value)).collect(),
         next_cursor: services.next.map(|id| id.simple().to_string()),
@@ -188,48 +229,56 @@ async fn list(
 
 /// Check a service's targets
 ///
-/// Asks all of them now, as the service's `health_check` says, or with a GET of `/`. Where the service has no
+/// Asks all of them now, here and on every node that listens, as the service's `health_check` says, or with a GET of `/`. Where the service has no
 /// `health_check`, the result decides nothing.
 #[utoipa::path(
     post, path = "/api/services/{id}/health-check", tag = "traffic", operation_id = "check_service",
     params(("id" = String, Path, description = "Id or slug"), TenantQuery),
-    responses((status = 200, description = "How they are", body = ServiceHealthView), Addressed, Guarded),
+    responses((status = 200, description = "How they are", body = CheckedView), Addressed, Guarded),
 )]
 async fn check(
     State(plane): State<ControlPlane>,
     scope: Scope,
     Named(name): Named,
-) -> Result<axum::Json<ServiceHealthView>, Refusal> {
+) -> Result<axum::Json<CheckedView>, Refusal> {
     let service = services::find(&mut plane.0.store.read().await?, &scope, &name).await?.value;
-    Ok(axum::Json(checked(&plane, &service).await))
+    let order = Ordered::Check(vec![(service.tenant, service.id)]);
+    let ((), told) =
+        tokio::join!(check_here(&plane, service.tenant, service.id), NodeToldView::give(&plane, order));
+    let health = ServiceHealthView::of(&plane, &service, &plane.0.nodes.sighted());
+    Ok(axum::Json(CheckedView { health, told }))
 }
 
 /// Check the targets of all services
 ///
-/// Of the tenant's services, the first 500.
+/// Of the tenant's services, the first 500; here and on every node that listens.
 #[utoipa::path(
     post, path = "/api/health/check-all", tag = "traffic", operation_id = "check_all_services",
     params(TenantQuery),
-    responses((status = 200, description = "How they are", body = Listing<ServiceHealthView>), Listed, Guarded),
+    responses((status = 200, description = "How they are", body = AllCheckedView), Listed, Guarded),
 )]
 async fn check_all(
     State(plane): State<ControlPlane>,
     scope: Scope,
-) -> Result<axum::Json<Listing<ServiceHealthView>>, Refusal> {
+) -> Result<axum::Json<AllCheckedView>, Refusal> {
     let all = Page { after: None, limit: 500 };
     let services = plane.0.store.read().await?.services(scope.tenant, all).await?;
     let next_cursor = services.next.map(|id| id.simple().to_string());
-    let checks = services.items.into_iter().map(|stored| {
-        let plane = plane.clone();
-        async move { checked(&plane, &stored.value).await }
-    });
-    let items = stream::iter(checks).buffered(CHECKED_AT_ONCE).collect().await;
-    Ok(axum::Json(Listing { items, next_cursor }))
+    let services: Vec<Service> = services.items.into_iter().map(|stored| stored.value).collect();
+    let ids: Vec<_> = services.iter().map(|service| (service.tenant, service.id)).collect();
+    let order = Ordered::Check(ids.clone());
+    let checks = stream::iter(ids)
+        .map(|(tenant, service)| check_here(&plane, tenant, service))
+        .buffer_unordered(CHECKED_AT_ONCE)
+        .collect::<()>();
+    let ((), told) = tokio::join!(checks, NodeToldView::give(&plane, order));
+    let nodes = plane.0.nodes.sighted();
+    let items = services.iter().map(|service| ServiceHealthView::of(&plane, service, &nodes)).collect();
+    Ok(axum::Json(AllCheckedView { services: Listing { items, next_cursor }, told }))
 }
 
-async fn checked(plane: &ControlPlane, service: &Service) -> ServiceHealthView {
+async fn check_here(plane: &ControlPlane, tenant: TenantId, service: ServiceId) {
     if let Some(traffic) = &plane.0.traffic {
-        traffic.check(service.tenant, service.id).await;
+        traffic.check(tenant, service).await;
     }
-    ServiceHealthView::of(plane, service)
 }

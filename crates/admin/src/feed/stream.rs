@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tollgate_core::feed::{BadFrame, Frame, Position, push_changes, push_frame};
 use tollgate_store::StoreError;
@@ -45,13 +45,19 @@ enum Ended {
 }
 
 /// Feeds the node from its position on, in a task of its own; from nothing on where it has none.
-pub fn open(plane: Arc<Inner>, connected: Connected, since: Option<Position>) -> FeedStream {
+/// Orders go in between.
+pub fn open(
+    plane: Arc<Inner>,
+    connected: Connected,
+    mut orders: mpsc::Receiver<Bytes>,
+    since: Option<Position>,
+) -> FeedStream {
     let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
     let lease = connected.lease().clone();
     tokio::spawn(async move {
         let node = connected.name().clone();
         let feeding = Feeding { plane: &plane, sender: &sender, connected: &connected };
-        let ended = feeding.until_ended(since).await;
+        let ended = feeding.until_ended(since, &mut orders).await;
         match &ended {
             Ended::Store(_) | Ended::Frame(_) => {
                 tracing::error!(%node, error = %ended, "a node's feed failed");
@@ -76,6 +82,21 @@ impl FeedStream {
     }
 }
 
+/// What a node in step is sent next.
+enum Next {
+    Changes,
+    Order(Bytes),
+    Nothing,
+}
+
+async fn next(newest: &mut watch::Receiver<Position>, orders: &mut mpsc::Receiver<Bytes>) -> Next {
+    tokio::select! {
+        biased;
+        changed = newest.changed() => if changed.is_ok() { Next::Changes } else { Next::Nothing },
+        Some(order) = orders.recv() => Next::Order(order),
+    }
+}
+
 struct Feeding<'f> {
     plane: &'f Inner,
     sender: &'f mpsc::Sender<Bytes>,
@@ -83,27 +104,31 @@ struct Feeding<'f> {
 }
 
 impl Feeding<'_> {
-    async fn until_ended(&self, since: Option<Position>) -> Ended {
+    async fn until_ended(&self, since: Option<Position>, orders: &mut mpsc::Receiver<Bytes>) -> Ended {
         let mut lease = self.connected.lease().clone();
         tokio::select! {
             biased;
             () = lease.revoked() => Ended::Revoked,
             () = self.plane.feed.closed() => Ended::Closed,
             () = self.sender.closed() => Ended::Gone,
-            ended = self.feed(since) => ended,
+            ended = self.feed(since, orders) => ended,
         }
     }
 
-    async fn feed(&self, since: Option<Position>) -> Ended {
+    async fn feed(&self, since: Option<Position>, orders: &mut mpsc::Receiver<Bytes>) -> Ended {
         let node = self.connected.name();
         tracing::info!(%node, since = since.map(|position| position.revision), "a node is fed");
-        match self.go_on(since).await {
+        match self.go_on(since, orders).await {
             Ok(never) => match never {},
             Err(ended) => ended,
         }
     }
 
-    async fn go_on(&self, since: Option<Position>) -> Result<std::convert::Infallible, Ended> {
+    async fn go_on(
+        &self,
+        since: Option<Position>,
+        orders: &mut mpsc::Receiver<Bytes>,
+    ) -> Result<std::convert::Infallible, Ended> {
         let mut newest = self.plane.feed.newest.subscribe();
         let mut at = since;
         loop {
@@ -118,7 +143,11 @@ impl Feeding<'_> {
                     position
                 }
             });
-            self.beat_until(newest.changed()).await?.map_err(|_| Ended::Closed)?;
+            match self.beat_until(next(&mut newest, orders)).await? {
+                Next::Changes => {}
+                Next::Order(frame) => self.send(frame).await?,
+                Next::Nothing => return Err(Ended::Closed),
+            }
         }
     }
 

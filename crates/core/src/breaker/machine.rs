@@ -9,13 +9,16 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{BreakerRules, Trip};
 use crate::outlier::Outcome;
 use crate::tally::Tally;
 use crate::uptime::Uptime;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum State {
+    #[default]
     Closed,
     Open,
     HalfOpen,

@@ -51,7 +51,7 @@ impl Assembly {
     /// Takes the next frame; a commit yields the snapshot.
     pub fn take(&mut self, frame: Frame) -> Result<Option<Committed>, Misfit> {
         match frame {
-            Frame::Heartbeat => Ok(None),
+            Frame::Heartbeat | Frame::Order(_) => Ok(None),
             Frame::Full => {
                 self.incoming = Incoming::Everything(Snapshot::default());
                 Ok(None)

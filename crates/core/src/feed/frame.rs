@@ -5,7 +5,7 @@
 //! checksums are for the disk, where the same frames are kept. The header has its own, so that a length that was
 //! damaged is not taken for the beginning of a frame whose end is missing.
 
-use super::Position;
+use super::{Order, Position};
 use crate::snapshot::Change;
 
 /// Of these, [`frame_length`] tells the length.
@@ -19,6 +19,7 @@ const FULL: u8 = 1;
 const CHANGES: u8 = 2;
 const COMMIT: u8 = 3;
 const HEARTBEAT: u8 = 4;
+const ORDER: u8 = 5;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Frame {
@@ -29,6 +30,8 @@ pub enum Frame {
     Commit(Position),
     /// The control plane is there.
     Heartbeat,
+    /// Something to be done now, once.
+    Order(Order),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +62,7 @@ pub fn push_frame(out: &mut Vec<u8>, frame: &Frame) -> Result<(), BadFrame> {
         Frame::Changes(changes) => push_changes(out, changes),
         Frame::Commit(position) => framed(out, COMMIT, |out| encode(out, position)),
         Frame::Heartbeat => framed(out, HEARTBEAT, |_| Ok(())),
+        Frame::Order(order) => framed(out, ORDER, |out| encode(out, order)),
     }
 }
 
@@ -104,11 +108,17 @@ pub fn decode(frame: &[u8]) -> Result<Frame, BadFrame> {
         FULL => only(Frame::Full),
         HEARTBEAT => only(Frame::Heartbeat),
         CHANGES => changes(content).map(Frame::Changes),
-        COMMIT => match postcard::take_from_bytes(content) {
-            Ok((position, [])) => Ok(Frame::Commit(position)),
-            Ok(_) | Err(_) => Err(BadFrame::Content),
-        },
+        COMMIT => whole(content).map(Frame::Commit),
+        ORDER => whole(content).map(Frame::Order),
         _ => Err(BadFrame::Content),
+    }
+}
+
+/// One value, and nothing behind it.
+fn whole<T: serde::de::DeserializeOwned>(content: &[u8]) -> Result<T, BadFrame> {
+    match postcard::take_from_bytes(content) {
+        Ok((value, [])) => Ok(value),
+        Ok(_) | Err(_) => Err(BadFrame::Content),
     }
 }
 

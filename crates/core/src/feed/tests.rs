@@ -197,6 +197,10 @@ fn decoded(mut bytes: &[u8]) -> Result<Vec<Frame>, BadFrame> {
     Ok(frames)
 }
 
+fn check() -> Order {
+    Order { id: OrderId(Uuid::from_u128(9)), what: Ordered::Check(vec![(TENANT, SERVICE)]) }
+}
+
 #[test]
 fn what_is_sent_arrives() {
     let rotated = Change::PutKey { key: key(2), before: Some(Box::new(key(1))) };
@@ -214,6 +218,8 @@ fn what_is_sent_arrives() {
         Frame::Changes(everything()),
         Frame::Commit(position(7)),
         Frame::Heartbeat,
+        Frame::Order(check()),
+        Frame::Order(Order { what: Ordered::ResetCircuits(SERVICE), ..check() }),
         Frame::Changes([vec![rotated], gone].concat()),
         Frame::Commit(position(8)),
     ];
@@ -224,8 +230,11 @@ fn what_is_sent_arrives() {
 /// changed: raise [`FORMAT`], and put the new checksum here.
 #[test]
 fn the_bytes_are_those_of_this_format() {
-    let bytes = encoded(&[Frame::Full, Frame::Changes(everything()), Frame::Commit(position(7))]);
-    assert_eq!((FORMAT, crc32fast::hash(&bytes)), (5, 2_216_908_271), "{} bytes", bytes.len());
+    let reset = Order { what: Ordered::ResetCircuits(SERVICE), ..check() };
+    let orders = [check(), reset].map(Frame::Order);
+    let resources = [Frame::Full, Frame::Changes(everything()), Frame::Commit(position(7))];
+    let bytes = encoded(&[&resources[..], &orders].concat());
+    assert_eq!((FORMAT, crc32fast::hash(&bytes)), (6, 2_283_228_403), "{} bytes", bytes.len());
 }
 
 #[test]
@@ -238,7 +247,9 @@ fn many_changes_are_several_frames_of_bounded_size() {
     assert!(frames.len() > 1 && bytes.len() / frames.len() < 300_000, "{} frames", frames.len());
     let together = frames.into_iter().flat_map(|frame| match frame {
         Frame::Changes(changes) => changes,
-        Frame::Full | Frame::Commit(_) | Frame::Heartbeat => panic!("only changes were pushed"),
+        Frame::Full | Frame::Commit(_) | Frame::Heartbeat | Frame::Order(_) => {
+            panic!("only changes were pushed")
+        }
     });
     assert_eq!(together.collect::<Vec<_>>(), changes);
     let mut nothing = Vec::new();

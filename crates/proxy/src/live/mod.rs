@@ -9,6 +9,7 @@ mod local;
 mod lookup;
 mod picked;
 mod queue;
+mod seen;
 mod service;
 mod target;
 

@@ -43,6 +43,11 @@ impl ServiceLive {
         Arc::clone(self.targets.lock().entry(id).or_default())
     }
 
+    /// Those of which something may be known.
+    pub fn each_target(&self) -> Vec<(TargetId, Arc<TargetLive>)> {
+        self.targets.lock().iter().map(|(&id, live)| (id, Arc::clone(live))).collect()
+    }
+
     pub fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }

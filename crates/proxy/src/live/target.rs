@@ -43,6 +43,12 @@ impl TargetLive {
         (checked.health.verdict(), checked.back_since)
     }
 
+    /// What its checks say, and the last of them.
+    pub fn last_check(&self) -> (Verdict, Option<CheckResult>) {
+        let checked = self.checked.lock();
+        (checked.health.verdict(), checked.health.last().cloned())
+    }
+
     /// Takes the result of a check; the new verdict where it changes that.
     pub fn note_check(&self, result: CheckResult, thresholds: Thresholds, now: Uptime) -> Option<Verdict> {
         let mut checked = self.checked.lock();

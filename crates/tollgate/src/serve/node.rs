@@ -15,6 +15,7 @@ use tollgate_proxy::{Proxy, Shared};
 use super::counting::Counting;
 use super::data_dir::DataDir;
 use super::logging::LogFormat;
+use super::orders::carry_out;
 use super::part::Part;
 use super::renewal::{Renewal, Renewals};
 use super::running::{drain, drained, start_proxy, stop};
@@ -45,7 +46,7 @@ pub fn run(config: &Config, token: Option<&str>, format: LogFormat) -> Result<()
         let counting = Counting::start(config, counters).await?;
         let counters = Arc::clone(&counting.counters);
         let proxy = start_proxy(config, Shared { snapshot, counters }, access_log)?;
-        let (used, crossed) = (Arc::downgrade(&proxy), Arc::downgrade(&proxy));
+        let [used, crossed, seen, ordered] = [(); 4].map(|()| Arc::downgrade(&proxy));
         let facts = Facts {
             key_usage: Box::new(move || {
                 used.upgrade().map(|proxy| proxy.take_key_usage()).unwrap_or_default()
@@ -53,6 +54,8 @@ pub fn run(config: &Config, token: Option<&str>, format: LogFormat) -> Result<()
             crossings: Box::new(move || {
                 crossed.upgrade().map(|proxy| proxy.take_crossings()).unwrap_or_default()
             }),
+            traffic: Box::new(move || seen.upgrade().map(|proxy| proxy.sighting()).unwrap_or_default()),
+            carry_out: Box::new(move |what| carry_out(&ordered, what)),
         };
         let node = Part::start(|stopped| node.run(facts, stopped));
 

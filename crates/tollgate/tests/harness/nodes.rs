@@ -223,6 +223,10 @@ impl Node {
         StoppedNode { name, token, control, environment, directory }
     }
 
+    pub fn signal(&self, signal: &str) {
+        self.process.signal(signal);
+    }
+
     /// The status of a GET with this key.
     #[track_caller]
     pub fn get(&self, path: &str, key: &str) -> u16 {

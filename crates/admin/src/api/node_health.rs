@@ -1,0 +1,66 @@
+//! How a service's targets are for a node, as it has said.
+
+use std::time::Instant;
+
+use serde::Serialize;
+use tollgate_core::resource::Service;
+use utoipa::ToSchema;
+
+use super::service_health::{CheckView, HealthStatus, TargetHealthView};
+use crate::sighted::{SightedNode, Standing};
+
+/// How a service's targets are for one node.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct NodeHealthView {
+    node: String,
+    /// Whether it is away or silent, or has only begun to tell: what it serves with is not known.
+    stale: bool,
+    /// Since it was heard last; null before the first time.
+    age_seconds: Option<u64>,
+    /// `unknown` while it is stale.
+    pub status: HealthStatus,
+    /// What it said last.
+    last_status: HealthStatus,
+    /// None while it is stale.
+    targets: Vec<NodeTargetHealthView>,
+}
+
+/// How one target is for one node.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct NodeTargetHealthView {
+    #[schema(format = Uuid)]
+    id: String,
+    url: String,
+    status: HealthStatus,
+    /// How long it is still left out for having failed.
+    ejected_seconds: Option<u64>,
+    /// One that finds the same as the one before may be some 15 seconds older than it could be.
+    last_check: Option<CheckView>,
+}
+
+impl NodeHealthView {
+    pub fn new(node: &SightedNode, service: &Service, now: Instant) -> Self {
+        let targets = TargetHealthView::all(service, &node.health(service, now));
+        let last_status = HealthStatus::of_all(&targets);
+        let (stale, status, targets) = match node.standing(now) {
+            Standing::Current => (false, last_status, targets),
+            Standing::Stale => (true, HealthStatus::Unknown, Vec::new()),
+        };
+        Self {
+            node: node.name.clone(),
+            stale,
+            age_seconds: node.age(now).map(|age| age.as_secs()),
+            status,
+            last_status,
+            targets: targets.into_iter().map(NodeTargetHealthView::from).collect(),
+        }
+    }
+}
+
+impl From<TargetHealthView> for NodeTargetHealthView {
+    fn from(view: TargetHealthView) -> Self {
+        let TargetHealthView { id, url, status, ejected_seconds, last_check, in_flight: _, history: _ } =
+            view;
+        Self { id, url, status, ejected_seconds, last_check }
+    }
+}
