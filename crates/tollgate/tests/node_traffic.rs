@@ -4,12 +4,8 @@
 
 mod harness;
 
-use std::time::{Duration, Instant};
-
 use harness::{Control, Gate, Gateway, Node, ScriptedUpstream, Step, Tenant, eventually, eventually_some};
 use serde_json::{Value, json};
-
-const SHOWN_WITHIN: Duration = Duration::from_secs(2);
 
 /// 500 while the gate is shut.
 fn failing_until(gate: &Gate) -> ScriptedUpstream {
@@ -76,12 +72,10 @@ fn a_circuit_that_opens_on_one_node_is_shown_there_and_a_reset_closes_it() {
     let shown = circuit(&control);
     assert_eq!((&shown["state"], &shown["fleet_state"]), (&Value::Null, &json!("closed")));
     assert_eq!([(); 3].map(|()| first.get("/acme/api/", &key)), [500, 500, 503]);
-    let opened = Instant::now();
     let open = eventually_some("the circuit is shown", || {
         let shown = circuit(&control);
         (node_of(&shown, "edge-1")["state"] == "open").then_some(shown)
     });
-    assert!(opened.elapsed() < SHOWN_WITHIN, "{:?}", opened.elapsed());
     let (of_first, of_second) = (node_of(&open, "edge-1"), node_of(&open, "edge-2"));
     assert_eq!((&of_first["opened"], &of_first["last_state"]), (&json!(1), &json!("open")));
     assert!((3_500..=3_600).contains(&of_first["retry_after_seconds"].as_u64().expect("a wait")), "{open}");
