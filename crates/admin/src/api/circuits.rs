@@ -16,6 +16,7 @@ use super::page::{Listing, PageQuery, Wanted};
 use super::path::Named;
 use super::refusal::Refusal;
 use super::responses::{Addressed, Guarded, Listed};
+use super::said_by::SaidBy;
 use super::scope::{Scope, TenantQuery};
 use super::services;
 use super::view::whole_secs;
@@ -35,19 +36,8 @@ pub struct CircuitView {
     id: String,
     /// The service's slug.
     service: String,
-    /// What requests to the service meet: where each target has a breaker, open only if all of them are. Null where no
-    /// proxy runs in this process.
-    state: Option<CircuitState>,
-    /// In a row, while it is closed; 0 where each target has a breaker.
-    failures: u32,
-    /// How often it has opened since the start, or they have.
-    opened: u64,
-    /// Until it, or the first of them, lets the first request through, while the state is open.
-    retry_after_seconds: Option<u64>,
-    /// Where each target has a breaker, in the service's order.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(required = false)]
-    targets: Vec<TargetCircuitView>,
+    #[serde(flatten)]
+    own: CircuitsView,
     /// The worst of this process and of all nodes that are not stale: from `off` and `closed` to `open`. Null where nothing
     /// is known.
     fleet_state: Option<CircuitState>,
@@ -60,20 +50,27 @@ pub struct CircuitView {
 /// The circuit breaker of a service on one node, or those of its targets there.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct NodeCircuitView {
-    node: String,
-    /// Whether it is away or silent, or has only begun to tell: what it serves with is not known.
-    stale: bool,
-    /// Since it was heard last; null before the first time.
-    age_seconds: Option<u64>,
-    /// What requests meet there; null while it is stale.
-    state: Option<CircuitState>,
+    #[serde(flatten)]
+    said_by: SaidBy,
     /// What it said last.
     last_state: Option<CircuitState>,
+    #[serde(flatten)]
+    circuits: CircuitsView,
+}
+
+/// What there is to say of a service's circuits, in this process or on a node.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub struct CircuitsView {
+    /// What requests to the service meet: where each target has a breaker, open only if all of them are. Null where no
+    /// proxy runs in this process, and while the node is stale.
+    state: Option<CircuitState>,
+    /// In a row, while it is closed; 0 where each target has a breaker.
     failures: u32,
-    /// How often it has opened since the node's start, or they have.
+    /// How often it has opened since the start, or they have.
     opened: u64,
+    /// Until it, or the first of them, lets the first request through, while the state is open.
     retry_after_seconds: Option<u64>,
-    /// Where each target has a breaker; none while it is stale.
+    /// Where each target has a breaker, in the service's order; none while the node is stale.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     targets: Vec<TargetCircuitView>,
@@ -124,25 +121,14 @@ impl From<breaker::State> for CircuitState {
     }
 }
 
-/// What there is to say of a service's circuits, wherever they are.
-struct Read {
-    state: Option<CircuitState>,
-    failures: u32,
-    opened: u64,
-    retry_after_seconds: Option<u64>,
-    targets: Vec<TargetCircuitView>,
-}
-
-impl Read {
+impl CircuitsView {
     fn new(
         service: &Service,
         of_service: Option<Reading>,
         of_target: impl Fn(TargetId) -> Option<Reading>,
     ) -> Self {
-        let nothing =
-            Self { state: None, failures: 0, opened: 0, retry_after_seconds: None, targets: Vec::new() };
         match &service.traffic.breaker {
-            Setting::Off => Self { state: of_service.map(|_| CircuitState::Off), ..nothing },
+            Setting::Off => Self { state: of_service.map(|_| CircuitState::Off), ..Self::default() },
             Setting::On(BreakerRules { per: Per::Target, .. }) => {
                 let targets = service.targets.iter();
                 let read = targets.filter_map(|target| {
@@ -152,7 +138,7 @@ impl Read {
                 Self::over(read.collect())
             }
             Setting::Usual | Setting::On(BreakerRules { per: Per::Service, .. }) => match of_service {
-                None => nothing,
+                None => Self::default(),
                 Some(reading) => Self {
                     state: Some(reading.state.into()),
                     failures: reading.failures_in_a_row,
@@ -181,18 +167,14 @@ impl CircuitView {
         let traffic = plane.0.traffic.as_deref();
         let of_service = traffic.and_then(|traffic| traffic.circuit(service.id));
         let of_target = |target| traffic.and_then(|traffic| traffic.target_circuit(service.id, target));
-        let own = Read::new(service, of_service, of_target);
+        let own = CircuitsView::new(service, of_service, of_target);
         let now = clock::instant();
         let nodes: Vec<_> = nodes.iter().map(|node| NodeCircuitView::new(node, service, now)).collect();
         Self {
             id: service.id.to_string(),
             service: service.slug.to_string(),
-            fleet_state: nodes.iter().filter_map(|node| node.state).chain(own.state).max(),
-            state: own.state,
-            failures: own.failures,
-            opened: own.opened,
-            retry_after_seconds: own.retry_after_seconds,
-            targets: own.targets,
+            fleet_state: nodes.iter().filter_map(|node| node.circuits.state).chain(own.state).max(),
+            own,
             nodes,
         }
     }
@@ -201,22 +183,14 @@ impl CircuitView {
 impl NodeCircuitView {
     fn new(node: &SightedNode, service: &Service, now: Instant) -> Self {
         let of_target = |target| node.target_circuit(service.id, target, now);
-        let read = Read::new(service, node.circuit(service.id, now), of_target);
-        let (stale, state, targets) = match node.standing(now) {
-            Standing::Current => (false, read.state, read.targets),
-            Standing::Stale => (true, None, Vec::new()),
+        let said = CircuitsView::new(service, node.circuit(service.id, now), of_target);
+        let last_state = said.state;
+        let (said_by, standing) = SaidBy::new(node, now);
+        let circuits = match standing {
+            Standing::Current => said,
+            Standing::Stale => CircuitsView { state: None, targets: Vec::new(), ..said },
         };
-        Self {
-            node: node.name.clone(),
-            stale,
-            age_seconds: node.age(now).map(|age| age.as_secs()),
-            state,
-            last_state: read.state,
-            failures: read.failures,
-            opened: read.opened,
-            retry_after_seconds: read.retry_after_seconds,
-            targets,
-        }
+        Self { said_by, last_state, circuits }
     }
 }
 

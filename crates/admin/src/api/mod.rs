@@ -27,6 +27,7 @@ mod plans;
 mod refusal;
 mod responses;
 mod routes;
+mod said_by;
 mod scope;
 mod service_health;
 mod services;

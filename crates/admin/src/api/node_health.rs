@@ -6,17 +6,15 @@ use serde::Serialize;
 use tollgate_core::resource::Service;
 use utoipa::ToSchema;
 
+use super::said_by::SaidBy;
 use super::service_health::{CheckView, HealthStatus, TargetHealthView};
 use crate::sighted::{SightedNode, Standing};
 
 /// How a service's targets are for one node.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct NodeHealthView {
-    node: String,
-    /// Whether it is away or silent, or has only begun to tell: what it serves with is not known.
-    stale: bool,
-    /// Since it was heard last; null before the first time.
-    age_seconds: Option<u64>,
+    #[serde(flatten)]
+    said_by: SaidBy,
     /// `unknown` while it is stale.
     pub status: HealthStatus,
     /// What it said last.
@@ -42,14 +40,13 @@ impl NodeHealthView {
     pub fn new(node: &SightedNode, service: &Service, now: Instant) -> Self {
         let targets = TargetHealthView::all(service, &node.health(service, now));
         let last_status = HealthStatus::of_all(&targets);
-        let (stale, status, targets) = match node.standing(now) {
-            Standing::Current => (false, last_status, targets),
-            Standing::Stale => (true, HealthStatus::Unknown, Vec::new()),
+        let (said_by, standing) = SaidBy::new(node, now);
+        let (status, targets) = match standing {
+            Standing::Current => (last_status, targets),
+            Standing::Stale => (HealthStatus::Unknown, Vec::new()),
         };
         Self {
-            node: node.name.clone(),
-            stale,
-            age_seconds: node.age(now).map(|age| age.as_secs()),
+            said_by,
             status,
             last_status,
             targets: targets.into_iter().map(NodeTargetHealthView::from).collect(),
