@@ -1,10 +1,10 @@
 //! What the control plane has a node do.
 
-use std::sync::{Arc, Weak};
+use std::sync::Weak;
 
-use tokio::task::JoinSet;
+use futures_util::future::OptionFuture;
+use futures_util::stream::{self, StreamExt};
 use tollgate_core::feed::Ordered;
-use tollgate_core::resource::{ServiceId, TenantId};
 use tollgate_node::CarryingOut;
 use tollgate_proxy::Proxy;
 
@@ -20,18 +20,12 @@ pub fn carry_out(proxy: &Weak<Proxy>, what: Ordered) -> CarryingOut {
             }
             Box::pin(std::future::ready(()))
         }
-        Ordered::Check(services) => Box::pin(check(Weak::clone(proxy), services)),
-    }
-}
-
-async fn check(proxy: Weak<Proxy>, services: Vec<(TenantId, ServiceId)>) {
-    let mut under_way = JoinSet::new();
-    for (tenant, service) in services {
-        if under_way.len() == CHECKED_AT_ONCE {
-            drop(under_way.join_next().await);
+        Ordered::Check(services) => {
+            let proxy = Weak::clone(proxy);
+            let check = move |(tenant, service)| {
+                OptionFuture::from(proxy.upgrade().map(|proxy| proxy.check(tenant, service)))
+            };
+            Box::pin(stream::iter(services).map(check).buffer_unordered(CHECKED_AT_ONCE).map(drop).collect())
         }
-        let Some(proxy): Option<Arc<Proxy>> = proxy.upgrade() else { return };
-        under_way.spawn(proxy.check(tenant, service));
     }
-    while under_way.join_next().await.is_some() {}
 }
