@@ -4,17 +4,8 @@
 
 mod harness;
 
-use harness::{Control, Gate, Gateway, Node, ScriptedUpstream, Step, Tenant, eventually, eventually_some};
+use harness::{Control, Gate, Gateway, Node, ScriptedUpstream, Tenant, eventually, eventually_some};
 use serde_json::{Value, json};
-
-/// 500 while the gate is shut.
-fn failing_until(gate: &Gate) -> ScriptedUpstream {
-    let gate = gate.clone();
-    ScriptedUpstream::start(move |exchange| {
-        let status = if gate.is_open() { "200 OK" } else { "500 Internal Server Error" };
-        exchange.run(&Step::respond(status, ""))
-    })
-}
 
 /// A control plane with two nodes, and the service `api` with these fields besides its target.
 fn fleet(upstream: &ScriptedUpstream, fields: &Value) -> (Control, Tenant, String, [Node; 2]) {
@@ -66,7 +57,7 @@ fn each(outcomes: [(&str, &str); 2]) -> Vec<(String, String)> {
 #[test]
 fn a_circuit_that_opens_on_one_node_is_shown_there_and_a_reset_closes_it() {
     let works = Gate::new();
-    let upstream = failing_until(&works);
+    let upstream = ScriptedUpstream::failing_until(&works);
     let breaker = json!({ "breaker": { "failures": 2, "recovery": "1h" } });
     let (control, tenant, key, [first, second]) = fleet(&upstream, &breaker);
     let shown = circuit(&control);
@@ -98,7 +89,7 @@ fn a_circuit_that_opens_on_one_node_is_shown_there_and_a_reset_closes_it() {
 
 #[test]
 fn a_node_that_is_killed_is_stale_and_one_that_ends_is_gone() {
-    let upstream = failing_until(&Gate::new());
+    let upstream = ScriptedUpstream::failing_until(&Gate::new());
     let breaker = json!({ "breaker": { "failures": 1, "recovery": "1h" } });
     let (control, tenant, key, [first, second]) = fleet(&upstream, &breaker);
     assert_eq!(second.get("/acme/api/", &key), 500);
@@ -121,7 +112,7 @@ fn a_node_that_is_killed_is_stale_and_one_that_ends_is_gone() {
 
 #[test]
 fn a_node_that_is_frozen_is_stale_and_is_not_said_to_have_done_anything() {
-    let upstream = failing_until(&Gate::new());
+    let upstream = ScriptedUpstream::failing_until(&Gate::new());
     let (control, tenant, _, [first, _second]) = fleet(&upstream, &json!({}));
     first.signal("STOP");
     let reset = control.admin().post(&tenant.path("circuit-breakers/api/reset"), &json!({})).expect(200);
@@ -136,13 +127,9 @@ fn a_node_that_is_frozen_is_stale_and_is_not_said_to_have_done_anything() {
 fn a_target_that_fails_its_checks_shows_under_each_node() {
     let works = Gate::new();
     works.open();
-    let upstream = failing_until(&works);
+    let upstream = ScriptedUpstream::failing_until(&works);
     let is_ill = Gate::new();
-    let ill = is_ill.clone();
-    let other = ScriptedUpstream::start(move |exchange| {
-        let status = if ill.is_open() { "503 Service Unavailable" } else { "200 OK" };
-        exchange.run(&Step::respond(status, ""))
-    });
+    let other = ScriptedUpstream::failing_once(&is_ill);
     let fields = json!({ "targets": [{ "url": upstream.url() }, { "url": other.url() }],
         "health_check": { "path": "/up", "interval": "200ms", "timeout": "150ms", "unhealthy": 2 } });
     let (control, _, _, [first, _second]) = fleet(&upstream, &fields);
@@ -173,7 +160,7 @@ fn a_target_that_fails_its_checks_shows_under_each_node() {
 #[test]
 fn a_check_on_demand_is_made_by_every_node() {
     let works = Gate::new();
-    let upstream = failing_until(&works);
+    let upstream = ScriptedUpstream::failing_until(&works);
     let (control, tenant, key, nodes) = fleet(&upstream, &json!({}));
     for path in [tenant.path("services/api/health-check"), tenant.path("health/check-all")] {
         let asked = upstream.requests().len();
@@ -197,7 +184,7 @@ fn a_check_on_demand_is_made_by_every_node() {
 
 #[test]
 fn a_control_plane_that_starts_again_is_told_everything_again() {
-    let upstream = failing_until(&Gate::new());
+    let upstream = ScriptedUpstream::failing_until(&Gate::new());
     let breaker = json!({ "breaker": { "failures": 1, "recovery": "1h" } });
     let (control, _, key, [first, _second]) = fleet(&upstream, &breaker);
     assert_eq!(first.get("/acme/api/", &key), 500);
@@ -209,7 +196,7 @@ fn a_control_plane_that_starts_again_is_told_everything_again() {
 
 #[test]
 fn serve_shows_its_own_circuit_and_that_of_its_nodes() {
-    let upstream = failing_until(&Gate::new());
+    let upstream = ScriptedUpstream::failing_until(&Gate::new());
     let gateway = Gateway::start();
     let tenant = gateway.tenant("acme");
     let breaker = json!({ "failures": 1, "recovery": "1h" });

@@ -6,17 +6,8 @@ mod harness;
 use harness::{Gate, Gateway, ScriptedUpstream, Step, Tenant, eventually};
 use serde_json::{Value, json};
 
-/// 500 while the gate is shut.
-fn failing_until(gate: &Gate) -> ScriptedUpstream {
-    let gate = gate.clone();
-    ScriptedUpstream::start(move |exchange| {
-        let status = if gate.is_open() { "200 OK" } else { "500 Internal Server Error" };
-        exchange.run(&Step::respond(status, ""))
-    })
-}
-
 fn broken() -> ScriptedUpstream {
-    failing_until(&Gate::new())
+    ScriptedUpstream::failing_until(&Gate::new())
 }
 
 fn well() -> ScriptedUpstream {
@@ -96,7 +87,7 @@ fn where_all_circuits_are_open_the_answer_is_503_until_the_first_lets_a_request_
 #[test]
 fn a_target_comes_back_by_probes() {
     let works = Gate::new();
-    let (failing, other) = (failing_until(&works), well());
+    let (failing, other) = (ScriptedUpstream::failing_until(&works), well());
     let breaker = json!({ "failures": 1, "recovery": "300ms", "successes": 2 });
     let (gateway, _, key) = expose(&[&failing, &other], &breaker, &json!({}));
     eventually("a failure", || get(&gateway, &key).status == 500);

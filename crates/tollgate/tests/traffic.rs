@@ -46,12 +46,7 @@ fn circuit(gateway: &Gateway) -> Value {
 #[test]
 fn a_service_that_fails_is_held_back_and_let_in_again_when_it_works() {
     let works = Gate::new();
-    let is_up = works.clone();
-    let upstream = ScriptedUpstream::start(move |exchange| {
-        exchange.read_whole_body()?;
-        let status = if is_up.is_open() { "200 OK" } else { "500 Internal Server Error" };
-        exchange.write(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n"))
-    });
+    let upstream = ScriptedUpstream::failing_until(&works);
     let gateway = with_one_worker();
     let breaker = json!({ "breaker": { "recovery": "1s" } });
     let (_, key) = expose(&gateway, &[upstream.url()], &breaker);
@@ -352,15 +347,6 @@ fn an_edit_of_a_service_forgets_nothing_of_its_circuit() {
     get(&gateway, &key).expect(503);
 }
 
-/// Answers checks and requests alike: with 200 while the gate is shut, and with 503 once it is open.
-fn failing_once(gate: &Gate) -> ScriptedUpstream {
-    let fails = gate.clone();
-    ScriptedUpstream::start(move |exchange| {
-        let status = if fails.is_open() { "503 Service Unavailable" } else { "200 OK" };
-        exchange.write(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n"))
-    })
-}
-
 fn health(gateway: &Gateway) -> Value {
     let list = gateway.admin().get("/api/health/services?tenant=acme").expect(200);
     list["items"][0].clone()
@@ -375,7 +361,8 @@ fn checked_often() -> Value {
 #[test]
 fn a_target_whose_checks_fail_gets_no_requests() {
     let fails = Gate::new();
-    let (failing, well) = (failing_once(&fails), failing_once(&Gate::new()));
+    let (failing, well) =
+        (ScriptedUpstream::failing_once(&fails), ScriptedUpstream::failing_once(&Gate::new()));
     let gateway = with_one_worker();
     let (_, key) = expose(&gateway, &[failing.url(), well.url()], &checked_often());
     eventually("both to be found well", || health(&gateway)["status"] == "healthy");
@@ -408,7 +395,7 @@ fn a_target_that_is_gone_is_found_out_and_found_again() {
 fn where_all_checks_fail_requests_go_to_all_targets() {
     let fails = Gate::new();
     fails.open();
-    let failing = [(); 2].map(|()| failing_once(&fails));
+    let failing = [(); 2].map(|()| ScriptedUpstream::failing_once(&fails));
     let gateway = with_one_worker();
     let (_, key) = expose(&gateway, &[failing[0].url(), failing[1].url()], &checked_often());
     eventually("both to be found unhealthy", || health(&gateway)["status"] == "unhealthy");

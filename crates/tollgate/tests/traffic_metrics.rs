@@ -49,19 +49,10 @@ fn get(gateway: &Gateway, key: &str) -> u16 {
     gateway.client().get("/acme/payments", &[("X-API-Key", key)]).status
 }
 
-/// 500 while the gate is shut.
-fn failing_until(gate: &Gate) -> ScriptedUpstream {
-    let gate = gate.clone();
-    ScriptedUpstream::start(move |exchange| {
-        let status = if gate.is_open() { "200 OK" } else { "500 Internal Server Error" };
-        exchange.run(&Step::respond(status, ""))
-    })
-}
-
 #[test]
 fn every_change_of_a_circuit_is_counted_those_by_hand_too() {
     let works = Gate::new();
-    let upstream = failing_until(&works);
+    let upstream = ScriptedUpstream::failing_until(&works);
     let gateway = Gateway::builder().arg("--workers").arg("1").start();
     let breaker = json!({ "breaker": { "failures": 1, "recovery": "100ms", "successes": 1 } });
     let (tenant, key) = expose(&gateway, &[&upstream], &breaker);
@@ -85,7 +76,10 @@ fn every_change_of_a_circuit_is_counted_those_by_hand_too() {
 
 #[test]
 fn ejections_are_counted_by_their_reason() {
-    let (broken, well) = (failing_until(&Gate::new()), ScriptedUpstream::script(Step::respond("200 OK", "")));
+    let (broken, well) = (
+        ScriptedUpstream::failing_until(&Gate::new()),
+        ScriptedUpstream::script(Step::respond("200 OK", "")),
+    );
     let gateway = Gateway::builder().arg("--workers").arg("1").start();
     let fields = json!({ "breaker": { "enabled": false }, "outlier": { "consecutive": 2 } });
     let (tenant, key) = expose(&gateway, &[&broken, &well], &fields);
@@ -105,7 +99,7 @@ fn ejections_are_counted_by_their_reason() {
 #[test]
 fn what_checks_find_is_counted_where_it_changes() {
     let works = Gate::new();
-    let upstream = failing_until(&works);
+    let upstream = ScriptedUpstream::failing_until(&works);
     let gateway = Gateway::start();
     let check = json!({ "health_check": { "interval": "100ms", "healthy": 1, "unhealthy": 1 } });
     expose(&gateway, &[&upstream], &check);

@@ -343,6 +343,31 @@ fn the_end_of_the_control_plane_ends_the_feeds() {
     gateway.feed(&token, None).ends();
 }
 
+/// A control plane that feeds a node.
+struct Fed {
+    gateway: Gateway,
+    /// The administrator in the tenant `acme`.
+    acme: Client,
+    /// The tenant's service `api`.
+    made: Value,
+    token: String,
+    node: Client,
+    feed: Feed,
+}
+
+impl Fed {
+    fn start() -> Self {
+        let gateway = Gateway::start();
+        let acme = gateway.admin_in("acme");
+        let service = json!({ "slug": "api", "url": "http://127.0.0.1:1" });
+        let made = acme.post("/api/services", &service).expect(201);
+        let (token, _) = gateway.node_token("edge");
+        let node = gateway.anyone().with_token(&token);
+        let feed = gateway.feed(&token, None);
+        Self { gateway, acme, made, token, node, feed }
+    }
+}
+
 /// What a node says of services, in its report.
 fn traffic(sequence: u64, services: &Value, done: &[Value]) -> Value {
     let mut report = report(1, SESSION, 1, &[]);
@@ -364,12 +389,7 @@ impl Feed {
 
 #[test]
 fn an_order_goes_to_the_nodes_that_listen_and_to_none_that_connects_later() {
-    let gateway = Gateway::start();
-    let acme = gateway.admin_in("acme");
-    let made = acme.post("/api/services", &json!({ "slug": "api", "url": "http://127.0.0.1:1" })).expect(201);
-    let (token, _) = gateway.node_token("edge");
-    let node = gateway.anyone().with_token(&token);
-    let mut feed = gateway.feed(&token, None);
+    let Fed { gateway, acme, made, token, node, mut feed } = Fed::start();
     let committed = feed.next();
     let at = (committed.position, committed.snapshot);
     let reset = || acme.post("/api/circuit-breakers/api/reset", &json!({})).expect(200)["told"].clone();
@@ -399,12 +419,7 @@ fn an_order_goes_to_the_nodes_that_listen_and_to_none_that_connects_later() {
 
 #[test]
 fn a_node_says_how_services_are_and_what_no_node_says_is_refused() {
-    let gateway = Gateway::start();
-    let acme = gateway.admin_in("acme");
-    let made = acme.post("/api/services", &json!({ "slug": "api", "url": "http://127.0.0.1:1" })).expect(201);
-    let (token, _) = gateway.node_token("edge");
-    let node = gateway.anyone().with_token(&token);
-    let mut feed = gateway.feed(&token, None);
+    let Fed { gateway, acme, made, node, mut feed, .. } = Fed::start();
     feed.next();
     let tenants = gateway.admin().get("/api/tenants/acme").expect(200);
     let seen = json!({ "tenant": tenants["id"], "service": made["id"],

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use super::steps::Step;
+use super::steps::{Gate, Step};
 use super::wire::{Fields, Framing, Stopped, Wire, announced_framing, header};
 use super::{eventually, eventually_some};
 
@@ -91,6 +91,24 @@ impl ScriptedUpstream {
     /// Answers every request with 200 and this body.
     pub fn responding(body: &str) -> Self {
         Self::script(Step::respond("200 OK", body))
+    }
+
+    /// Answers with 500 while the gate is shut, and with 200 once it is open.
+    pub fn failing_until(works: &Gate) -> Self {
+        Self::behind(works, "500 Internal Server Error", "200 OK")
+    }
+
+    /// Answers with 200 while the gate is shut, and with 503 once it is open.
+    pub fn failing_once(fails: &Gate) -> Self {
+        Self::behind(fails, "200 OK", "503 Service Unavailable")
+    }
+
+    fn behind(gate: &Gate, shut: &'static str, open: &'static str) -> Self {
+        let gate = gate.clone();
+        Self::start(move |exchange| {
+            let status = if gate.is_open() { open } else { shut };
+            exchange.run(&Step::respond(status, ""))
+        })
     }
 
     pub fn address(&self) -> SocketAddr {
