@@ -15,6 +15,8 @@ pub struct Log {
     entries: VecDeque<Entry>,
     /// Requests of the entries that were dropped.
     dropped: u64,
+    /// What was let through until then is dropped, and stays so when the clock steps back.
+    past_to: UnixMicros,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -62,22 +64,25 @@ impl Log {
         }
     }
 
-    /// Takes requests let through at `at` out again.
+    /// Takes requests let through at `at` out again: of those noted then or later, as the clock may have been behind the
+    /// last entry, the earliest. What is left is never past before what it stands for. Where they are past themselves,
+    /// all that is left are other requests.
     fn give_back(&mut self, at: UnixMicros, count: u64) {
-        let index = self.entries.partition_point(|entry| entry.at < at);
-        let before = index.checked_sub(1).map_or(self.dropped, |last| self.entries[last].through);
-        let Some(entry) = self.entries.get(index).filter(|entry| entry.at == at) else { return };
-        let held = entry.through - before;
-        let count = count.min(held);
-        for entry in self.entries.range_mut(index..) {
-            entry.through -= count;
+        if at <= self.past_to {
+            return;
         }
-        if count == held {
-            self.entries.remove(index);
+        let from = self.entries.partition_point(|entry| entry.at < at);
+        let before = from.checked_sub(1).map_or(self.dropped, |last| self.entries[last].through);
+        let count = count.min(self.used_after(from));
+        for entry in self.entries.range_mut(from..) {
+            entry.through = (entry.through - count).max(before);
         }
+        let gone = self.entries.range(from..).take_while(|entry| entry.through == before).count();
+        self.entries.drain(from..from + gone);
     }
 
     fn drop_past(&mut self, now: UnixMicros, window_micros: u64) {
+        self.past_to = self.past_to.max(UnixMicros(now.0.saturating_sub(window_micros)));
         let past = self.past(now, window_micros);
         if past > 0 {
             self.dropped = self.entries[past - 1].through;
@@ -184,11 +189,15 @@ impl SlidingLog {
         Standing { remaining: self.requests.saturating_sub(self.used()), reset_secs: all_past_at.secs_ceil() }
     }
 
-    /// The log without so many of the requests charged at `charged_at`, made from what is stored.
+    /// The log without so many of the requests charged at `charged_at`, made from what is stored. What another algorithm
+    /// counted stays: it may have begun a new period since.
     pub fn given_back(&self, requests: u64, charged_at: UnixMicros, stored: Option<Counted>) -> Counted {
+        let is_own = matches!(stored, Some(Counted::Log(_)));
         let mut counted = self.counted(stored);
         if let Counted::Log(log) = &mut counted {
-            log.give_back(charged_at, requests);
+            if is_own {
+                log.give_back(charged_at, requests);
+            }
             if log.entries.is_empty() {
                 // Nothing is left to remember: a period that is over.
                 return Counted::Fixed { start_secs: 0, end_secs: 0, used: 0 };

@@ -29,9 +29,13 @@ impl TokenBucket {
 
     /// With what was missing at `at` and has not come back until `now`. A clock that stepped back brings nothing
     /// back and takes nothing. More may be missing than the bucket holds: what was used before the burst became
-    /// smaller comes back first, so that a plan made smaller and larger again refills nothing.
+    /// smaller comes back first, so that a plan made smaller and larger again refills nothing. A full bucket is as one
+    /// that was never used, which stores may forget at any time.
     #[must_use]
     pub fn since(self, missing: u128, at: UnixMicros, now: UnixMicros) -> Self {
+        if missing == 0 {
+            return Self { missing, at: now, ..self };
+        }
         let elapsed = u128::from(now.0.saturating_sub(at.0));
         let missing = missing.saturating_sub(elapsed * u128::from(self.requests));
         Self { missing, at: at.max(now), ..self }

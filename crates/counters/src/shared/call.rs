@@ -243,9 +243,9 @@ impl Answered {
 fn parse_record(rule: &LimitRule, unpacked: &mut Unpacked<'_>) -> Result<Option<Counted>, BadAnswer> {
     let _window = unpacked.double().ok_or(BadAnswer)?;
     let letter = unpacked.letter().ok_or(BadAnswer)?;
-    // Behind the count's own: what is said in which incarnation, and until when. A log that refused says there when the
-    // first requests were let through that somebody waits for.
-    let [x, y, z, first, _said_in, _until] = unpacked.numbers().ok_or(BadAnswer)?;
+    // Behind the count's own: what is said in which incarnation, and until when. A log that refused somebody who waits says
+    // there when the first requests were let through that have to be past for that.
+    let [x, y, z, awaited_at, _said_in, _until] = unpacked.numbers().ok_or(BadAnswer)?;
     Ok(Some(match letter {
         b'B' => {
             let (whole, rest, at) = (x, y, UnixMicros(z));
@@ -256,19 +256,14 @@ fn parse_record(rule: &LimitRule, unpacked: &mut Unpacked<'_>) -> Result<Option<
         }
         b'F' => Counted::Fixed { start_secs: x, end_secs: y, used: z },
         b'S' => Counted::Sliding { end_secs: x, previous: y, current: z },
-        b'L' => {
-            let (used, last, first_used) = (x, y, z);
-            if used == 0 {
-                return Ok(None);
-            }
-            // The first of them, and all: nobody asks when those between were let through.
-            let log = if first_used > 0 && first < last && first_used < used {
-                Log::of([(UnixMicros(first), first_used), (UnixMicros(last), used - first_used)])
-            } else {
-                Log::of([(UnixMicros(last), used)])
-            };
-            Counted::Log(Box::new(log.ok_or(BadAnswer)?))
-        }
+        b'L' | b'A' if x == 0 => return Ok(None),
+        // The first of them, and all: nobody asks when those between were let through.
+        b'A' if awaited_at < y && z < x => log_of([(UnixMicros(awaited_at), z), (UnixMicros(y), x - z)])?,
+        b'L' | b'A' => log_of([(UnixMicros(y), x)])?,
         _ => return Err(BadAnswer),
     }))
+}
+
+fn log_of(requests: impl IntoIterator<Item = (UnixMicros, u64)>) -> Result<Counted, BadAnswer> {
+    Log::of(requests).map(|log| Counted::Log(Box::new(log))).ok_or(BadAnswer)
 }

@@ -1,5 +1,6 @@
 //! What Redis counts is what this process counts: the same random traffic, decision by decision.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use proptest::prelude::*;
@@ -73,7 +74,7 @@ enum Step {
     Request {
         cost: u64,
     },
-    /// The last request that was let through turns out to have cost this.
+    /// The first request that was let through, and is open still, turns out to have cost this.
     Settle {
         actual: u64,
     },
@@ -174,20 +175,17 @@ async fn play(node: &Node, number: u128, mut limits: Vec<LimitDraft>, steps: Vec
     let level = |limits: &[LimitDraft]| plan(limits, Counting::Exact, OnUnavailable::Deny);
     let mut now = START;
     let mut in_force = level(&limits);
-    let (mut last, mut latest) = (None, START);
+    let mut open = VecDeque::new();
     for (gap, step) in steps {
         now = now.after(gap);
         match step {
             Step::Request { cost } => {
                 if both.request(&in_force, cost, now).await {
-                    // What a log lets through while the clock is behind its last entry is noted as of that: this process
-                    // does not find it again to give it back, and Redis does.
-                    last = (now >= latest).then_some((cost, now));
-                    latest = latest.max(now);
+                    open.push_back((cost, now));
                 }
             }
             Step::Settle { actual } => {
-                if let Some((charged, charged_at)) = last.take() {
+                if let Some((charged, charged_at)) = open.pop_front() {
                     both.settle(&in_force, Settlement { charged, charged_at, actual }, now).await;
                 }
             }
@@ -204,12 +202,14 @@ async fn play(node: &Node, number: u128, mut limits: Vec<LimitDraft>, steps: Vec
                 first.thresholds.clear();
                 first.requests = first.requests.min(10_000);
                 in_force = level(&limits);
-                // A log gives back the requests of one instant, which another algorithm may have counted.
-                last = None;
+                // What is given back flows from when the algorithm took over: in Redis that is the first look, here the
+                // first charge.
+                open.clear();
             }
             Step::Back { micros } => {
                 now = UnixMicros(now.0.saturating_sub(micros).max(START.0));
-                last = None;
+                // A refusal too brings up to its time what Redis keeps, and here only a charge does.
+                open.clear();
             }
         }
     }
@@ -224,7 +224,7 @@ fn redis_admits_refuses_and_tells_what_this_process_does() {
     let cases = any_limits().prop_flat_map(|limits| (Just(limits), prop::collection::vec(any_step(), 1..80)));
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
         failure_persistence: None,
-        ..ProptestConfig::with_cases(300)
+        ..ProptestConfig::with_cases(600)
     });
     let outcome = runner.run(&cases, |(limits, steps)| {
         number.set(number.get() + 1);

@@ -2,8 +2,10 @@
 --
 -- ARGV  behind what each limit has for all operations: the amount, below 0 to give back; and when it was charged.
 
--- Takes requests of a log out again: of those charged at `at` or later the earliest, which would be past first.
+-- Takes requests of a log out again: of those charged at `at` or later the earliest, which would be past first. Where they
+-- are past themselves, all that is left are other requests.
 local function give_back_logged(gauge, count, at)
+  if at <= gauge.past_to then return end
   local size = call('LLEN', gauge.log)
   local index = size
   while index > 0 do

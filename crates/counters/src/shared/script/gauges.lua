@@ -80,11 +80,12 @@ local function read(index)
     gauge.left = requests - weighted(gauge, gauge.ends, gauge.previous, gauge.used)
   else
     logs = logs + 1
-    gauge.log = KEYS[1 + logs]
+    gauge.log, gauge.past_to = KEYS[1 + logs], now - window
     if tag == 'L' then
       local past
       gauge.used, past = log_now(gauge.log, window, x)
-      gauge.last = y
+      -- What is dropped stays so when the clock steps back.
+      gauge.last, gauge.past_to = y, max(gauge.past_to, z)
       if past > 0 then
         call('LTRIM', gauge.log, past, -1)
         gauge.is_changed = true
@@ -138,7 +139,7 @@ local function record(gauge)
     until_millis = x * 1000
     if z > 0 then until_millis = until_millis + gauge.window / 1000 end
   else
-    x, y, z = gauge.used, gauge.last, 0
+    x, y, z = gauge.used, gauge.last, gauge.past_to
     if x > 0 then
       until_millis = (y + gauge.window) / 1000
       until_millis = until_millis - until_millis % 1 + 1

@@ -124,6 +124,26 @@ fn a_bucket_gives_nothing_back_that_has_flowed_back() {
     assert_eq!(remaining(&rules, &windows, seconds_later(60)), 0, "whatever the clock does");
 }
 
+#[test]
+fn a_log_gives_back_the_request_itself_or_nothing() {
+    let rules = [rule(3, "minute", None, Some("sliding_log"))];
+    let mut windows = SubjectWindows::default();
+    assert!(passes(&rules, &mut windows, START));
+    assert!(passes(&rules, &mut windows, seconds_later(30)));
+    assert!(passes(&rules, &mut windows, seconds_later(60)), "the first is past");
+    settle(&rules, &mut windows, 1, 0, seconds_later(60));
+    assert_eq!(remaining(&rules, &windows, seconds_later(60)), 1, "the others are not its");
+    settle(&rules, &mut windows, 1, 0, seconds_later(20));
+    assert_eq!(remaining(&rules, &windows, seconds_later(60)), 1, "whatever the clock does");
+
+    let mut windows = SubjectWindows::default();
+    assert!(passes(&rules, &mut windows, seconds_later(5)));
+    // The clock has stepped back: it is noted with the last one.
+    assert!(passes(&rules, &mut windows, START));
+    settle(&rules, &mut windows, 1, 0, seconds_later(1));
+    assert_eq!(remaining(&rules, &windows, seconds_later(1)), 2);
+}
+
 proptest! {
     #[test]
     fn all_subjects_are_charged_or_none(
