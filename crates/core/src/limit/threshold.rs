@@ -57,6 +57,22 @@ impl Crossed {
         own.extend(within.map(|crossing| Crossing { rule: crossing.rule - rules.start, ..*crossing }));
         own
     }
+
+    /// What of it holds once other rules are in force: the threshold is one of the same window's, and what was used reaches
+    /// it there too.
+    #[must_use]
+    pub fn under(&self, before: &[LimitRule], after: &[LimitRule]) -> Self {
+        let mut kept = Self::new();
+        kept.extend(self.iter().filter_map(|crossing| {
+            let window = before.get(crossing.rule)?.window;
+            let rule = after.iter().position(|rule| rule.window == window)?;
+            let mut thresholds = after[rule].thresholds.iter();
+            thresholds
+                .any(|threshold| threshold.percent == crossing.percent && threshold.requests <= crossing.used)
+                .then_some(Crossing { rule, ..*crossing })
+        }));
+        kept
+    }
 }
 
 impl Deref for Crossed {

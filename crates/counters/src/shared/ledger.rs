@@ -106,14 +106,13 @@ impl Ledger {
         if Arc::ptr_eq(&self.rules, rules) {
             return SmallVec::new();
         }
-        let differ = self.rules != *rules;
-        self.rules = Arc::clone(rules);
-        if differ {
-            self.refused = None;
-            self.crossed = Crossed::new();
-            return self.take_slices(|_| true);
+        let before = std::mem::replace(&mut self.rules, Arc::clone(rules));
+        if before == *rules {
+            return SmallVec::new();
         }
-        SmallVec::new()
+        self.refused = None;
+        self.crossed = self.crossed.under(&before, rules);
+        self.take_slices(|_| true)
     }
 
     /// Whether a slice has as much.

@@ -96,6 +96,20 @@ async fn what_a_node_reached_that_died_untold_the_next_one_tells() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_told_yet_when_the_plan_changes_is_told_as_far_as_it_still_holds() {
+    let redis = Redis::start();
+    let (here, elsewhere) = (Node::start(redis.settings()).await, Node::start(redis.settings()).await);
+    for (number, requests_after, expected) in [(1, 110, [2, 50].as_slice()), (2, 200, &[2])] {
+        let (before, after) = (soft(100, Counting::Exact), soft(requests_after, Counting::Exact));
+        for _ in 0..60 {
+            request(&elsewhere, demand(subject(number), &before)).await;
+        }
+        assert_eq!(used(&here, demand(subject(number), &before)).await, 60);
+        assert_eq!(request(&here, demand(subject(number), &after)).await, expected, "{requests_after}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn while_the_store_is_away_requests_pass_beyond_the_limit_and_thresholds_are_told() {
     let mut redis = Redis::start();
     let node = Node::start(redis.settings()).await;
