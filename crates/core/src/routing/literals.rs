@@ -1,11 +1,12 @@
 //! The literal ways on from a node, found by their first segment: a few in a list, more in hash tables.
 //!
-//! A look-up among a hundred thousand misses the cache once here, in a few bytes for each, and once in the node that it
-//! finds. There are many small tables rather than a large one, so that a change copies little. Hashes are keyed: nobody can
-//! make segments that all fall into one place.
+//! A look-up among a hundred thousand misses the cache once, in the node that it finds: tables have the nodes themselves,
+//! and a byte for each that says where to look, which stay in the cache. There are many small tables rather than a large
+//! one, so that a change copies little. Hashes are keyed: nobody can make segments that all fall into one place.
 
 use std::sync::Arc;
 
+use hashbrown::HashTable;
 use imbl::OrdMap;
 use smallvec::SmallVec;
 
@@ -25,25 +26,11 @@ pub(super) enum Literals {
 
 #[derive(Debug, Clone)]
 pub(super) struct Many {
-    tables: Vec<Arc<Table>>,
+    tables: Vec<Arc<HashTable<Node>>>,
     length: usize,
     /// How many children have each highest priority, and each number of visits.
     highest: OrdMap<i32, u32>,
     visits: OrdMap<u16, u32>,
-}
-
-#[derive(Debug, Clone, Default)]
-struct Table {
-    nodes: Vec<Node>,
-    /// Open addressing with linear probing, at most three quarters full; a power of two.
-    slots: Box<[Slot]>,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Slot {
-    hash: u32,
-    /// Place of the node, from 1; 0 where the slot is free.
-    node: u32,
 }
 
 impl Default for Literals {
@@ -60,17 +47,16 @@ impl Literals {
         }
     }
 
-    /// The children that may begin with the segment of this hash: nearly always one at most, where they are many.
+    /// The child with this first segment.
     #[inline]
-    pub fn of(&self, hash: impl FnOnce() -> u64) -> impl Iterator<Item = &Node> {
-        let (few, many) = match self {
-            Self::Few(few) => (&few[..], None),
+    pub fn find(&self, segment: &[u8], hashing: &Hashing) -> Option<&Node> {
+        match self {
+            Self::Few(few) => few.iter().map(Arc::as_ref).find(|node| node.begins_with(segment)),
             Self::Many(many) => {
-                let hash = hash();
-                (&[][..], Some(many.table(hash).of(hash)))
+                let hash = hashing.of(segment);
+                many.table(hash).find(hash, |node| node.begins_with(segment))
             }
-        };
-        few.iter().map(Arc::as_ref).chain(many.into_iter().flatten())
+        }
     }
 
     /// The child with this first segment, while `change` changes it.
@@ -82,11 +68,12 @@ impl Literals {
     ) -> Option<R> {
         match self {
             Self::Few(few) => {
-                let node = few.iter_mut().find(|node| *node.first_segment() == *segment)?;
+                let node = few.iter_mut().find(|node| node.begins_with(segment))?;
                 Some(change(Arc::make_mut(node)))
             }
             Self::Many(many) => {
-                let node = many.table_mut(hashing.of(segment)).find_mut(segment, hashing)?;
+                let hash = hashing.of(segment);
+                let node = many.table_mut(hash).find_mut(hash, |node| node.begins_with(segment))?;
                 let before = node.sums();
                 let changed = change(node);
                 let after = node.sums();
@@ -116,9 +103,11 @@ impl Literals {
 
     pub fn remove(&mut self, segment: &[u8], hashing: &Hashing) {
         match self {
-            Self::Few(few) => few.retain(|node| *node.first_segment() != *segment),
+            Self::Few(few) => few.retain(|node| !node.begins_with(segment)),
             Self::Many(many) => {
-                if let Some(removed) = many.table_mut(hashing.of(segment)).remove(segment, hashing) {
+                let hash = hashing.of(segment);
+                if let Ok(found) = many.table_mut(hash).find_entry(hash, |node| node.begins_with(segment)) {
+                    let (removed, _) = found.remove();
                     many.length -= 1;
                     many.forget(removed.sums());
                 }
@@ -169,26 +158,28 @@ impl Many {
     fn add(&mut self, node: Node, hashing: &Hashing) {
         self.count(node.sums());
         self.length += 1;
-        self.table_mut(hashing.of(&node.first_segment())).add(node, hashing);
+        let hash_of = |node: &Node| hashing.of(&node.first_segment());
+        let hash = hash_of(&node);
+        self.table_mut(hash).insert_unique(hash, node, hash_of);
     }
 
     fn take_nodes(&mut self) -> Vec<Node> {
         let tables = std::mem::take(&mut self.tables);
-        tables.into_iter().flat_map(|table| Arc::unwrap_or_clone(table).nodes).collect()
+        tables.into_iter().flat_map(Arc::unwrap_or_clone).collect()
     }
 
-    fn table(&self, hash: u64) -> &Table {
+    fn table(&self, hash: u64) -> &HashTable<Node> {
         &self.tables[self.index(hash)]
     }
 
-    fn table_mut(&mut self, hash: u64) -> &mut Table {
+    fn table_mut(&mut self, hash: u64) -> &mut HashTable<Node> {
         let index = self.index(hash);
         Arc::make_mut(&mut self.tables[index])
     }
 
-    /// By other bits than those that say where in a table.
+    /// By other bits than those that say where in a table, which are the lowest and the highest.
     fn index(&self, hash: u64) -> usize {
-        (hash >> 56) as usize & (self.tables.len() - 1)
+        (hash >> 32) as usize & (self.tables.len() - 1)
     }
 
     fn count(&mut self, sums: Sums) {
@@ -209,72 +200,4 @@ fn forget<K: Ord + Copy>(counts: &mut OrdMap<K, u32>, key: K) {
             counts.remove(&key);
         }
     }
-}
-
-impl Table {
-    #[inline]
-    fn of(&self, hash: u64) -> impl Iterator<Item = &Node> {
-        let short = shorten(hash);
-        let run = self.places(short).map(|place| self.slots[place]).take_while(|slot| slot.node != 0);
-        run.filter(move |slot| slot.hash == short).filter_map(|slot| self.nodes.get(slot.node as usize - 1))
-    }
-
-    fn find_mut(&mut self, segment: &[u8], hashing: &Hashing) -> Option<&mut Node> {
-        let index = self.find(segment, hashing)?;
-        self.nodes.get_mut(index)
-    }
-
-    fn find(&self, segment: &[u8], hashing: &Hashing) -> Option<usize> {
-        let short = shorten(hashing.of(segment));
-        let run = self.places(short).map(|place| self.slots[place]).take_while(|slot| slot.node != 0);
-        let mut alike = run.filter(|slot| slot.hash == short).map(|slot| slot.node as usize - 1);
-        alike.find(|&index| *self.nodes[index].first_segment() == *segment)
-    }
-
-    fn add(&mut self, node: Node, hashing: &Hashing) {
-        let hash = hashing.of(&node.first_segment());
-        self.nodes.push(node);
-        if self.nodes.len() * 4 > self.slots.len() * 3 {
-            self.index_anew(hashing);
-        } else {
-            self.point_to(hash, self.nodes.len());
-        }
-    }
-
-    fn remove(&mut self, segment: &[u8], hashing: &Hashing) -> Option<Node> {
-        let index = self.find(segment, hashing)?;
-        let removed = self.nodes.swap_remove(index);
-        self.index_anew(hashing);
-        Some(removed)
-    }
-
-    fn index_anew(&mut self, hashing: &Hashing) {
-        let slots = (self.nodes.len() * 4 / 3 + 1).next_power_of_two();
-        self.slots = vec![Slot::default(); slots].into();
-        for place in 1..=self.nodes.len() {
-            let hash = hashing.of(&self.nodes[place - 1].first_segment());
-            self.point_to(hash, place);
-        }
-    }
-
-    /// `node` is a place from 1.
-    fn point_to(&mut self, hash: u64, node: usize) {
-        let hash = shorten(hash);
-        let free = self.places(hash).find(|&place| self.slots[place].node == 0);
-        if let (Some(free), Ok(node)) = (free, u32::try_from(node)) {
-            self.slots[free] = Slot { hash, node };
-        }
-    }
-
-    /// Where an entry may lie, the nearest first.
-    #[inline]
-    fn places(&self, hash: u32) -> impl Iterator<Item = usize> + use<> {
-        let slots = self.slots.len();
-        (0..slots).map(move |step| (hash as usize + step) & (slots - 1))
-    }
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "the lower bits are as good as any")]
-const fn shorten(hash: u64) -> u32 {
-    hash as u32
 }

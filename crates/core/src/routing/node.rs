@@ -157,6 +157,11 @@ impl Node {
         if head.len() + 1 < INLINE_BYTES { head.into() } else { first_segment(&self.label()).to_vec().into() }
     }
 
+    #[inline]
+    pub fn begins_with(&self, segment: &[u8]) -> bool {
+        *self.first_segment() == *segment
+    }
+
     fn more_mut(&mut self) -> &mut More {
         Arc::make_mut(self.more.get_or_insert_default())
     }

@@ -157,9 +157,9 @@ impl<'t, T: PathText, V: Visitor<'t>> Walk<'_, T, V> {
                 self.end_at(node, End::Exact);
             } else {
                 if let Some(more) = node.more() {
-                    let (text, hashing) = (self.text, self.hashing);
-                    let hash = move || text.segment(at, |segment| hashing.of(segment));
-                    for child in more.literals.of(hash) {
+                    if let Some(child) =
+                        self.text.segment(at, |segment| more.literals.find(segment, self.hashing))
+                    {
                         self.visit(child, at);
                     }
                     if let Some(child) = &more.parameter {
