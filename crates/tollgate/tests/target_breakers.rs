@@ -166,6 +166,24 @@ fn a_retry_at_the_only_target_asks_its_circuit_again() {
 }
 
 #[test]
+fn a_request_that_may_not_go_out_again_leaves_the_other_circuits_alone() {
+    let upstreams = [broken(), broken()];
+    let retries = json!({ "retries": { "on": ["500"], "budget_percent": 100 } });
+    let breaker = json!({ "failures": 1, "recovery": "300ms", "probes": 1 });
+    let (gateway, _, key) = expose(&[&upstreams[0], &upstreams[1]], &breaker, &retries);
+    let arrived = || upstreams.iter().map(|upstream| upstream.requests().len()).sum::<usize>();
+    let post = || gateway.client().request("POST", "/acme/api", &[("X-API-Key", &key)], b"x");
+    post().expect(500);
+    post().expect(500);
+    eventually("both to be due", || {
+        let targets = circuit(&gateway)["targets"].clone();
+        (0..2).all(|index| targets[index]["retry_after_seconds"].as_u64().is_none_or(|left| left == 0))
+    });
+    post().expect(500);
+    assert_eq!((arrived(), states(&gateway)), (3, vec!["open".into(), "open".into()]));
+}
+
+#[test]
 fn a_client_that_leaves_a_probe_gives_its_place_back() {
     let gate = Gate::new();
     let held = gate.clone();

@@ -40,8 +40,6 @@ pub struct Failed {
     pub attempts: u32,
     /// What the target asked for, with a status.
     pub retry_after: Option<Duration>,
-    /// Whether the next attempt would be at another target.
-    pub elsewhere: Elsewhere,
     /// Until the request has to be over.
     pub remaining: Option<Duration>,
 }
@@ -68,6 +66,7 @@ impl From<BodyRead> for Replay {
     }
 }
 
+/// Whether the next attempt would be at another target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Elsewhere {
     Yes,

@@ -29,15 +29,26 @@ impl<'r> Retries<'r> {
         }
     }
 
-    /// The budget is asked last: what is not sent again takes nothing out of it.
-    pub fn decide(&self, failed: &Failed, random: u64, withdraw: impl FnOnce() -> Withdrawal) -> Again {
+    /// Whether it may go out again at all, wherever that is.
+    pub fn allow(&self, failed: &Failed) -> bool {
         let is_safe = failed.sent == Sent::Nothing || failed.method == Repeatable::Idempotent;
         let has_attempts = failed.attempts <= self.attempts;
         let is_worth_it = self.rules.causes.contain(failed.cause);
-        if !(is_safe && has_attempts && is_worth_it && failed.body == Replay::Possible) {
+        is_safe && has_attempts && is_worth_it && failed.body == Replay::Possible
+    }
+
+    /// The budget is asked last: what is not sent again takes nothing out of it.
+    pub fn decide(
+        &self,
+        failed: &Failed,
+        elsewhere: Elsewhere,
+        random: u64,
+        withdraw: impl FnOnce() -> Withdrawal,
+    ) -> Again {
+        if !self.allow(failed) {
             return Again::No;
         }
-        let asked_for = match failed.elsewhere {
+        let asked_for = match elsewhere {
             // It was said of the one target alone.
             Elsewhere::Yes => Duration::ZERO,
             Elsewhere::No => failed.retry_after.unwrap_or_default(),
@@ -75,16 +86,18 @@ mod tests {
         body: Replay::Possible,
         attempts: 1,
         retry_after: None,
-        elsewhere: Elsewhere::Yes,
         remaining: None,
     };
 
-    fn decide(failed: &Failed, random: u64, withdraw: impl FnOnce() -> Withdrawal) -> Again {
-        Retries::of(Some(&rules()), None).unwrap().decide(failed, random, withdraw)
+    fn decide(failed: &Failed, elsewhere: Elsewhere, withdraw: impl FnOnce() -> Withdrawal) -> Again {
+        Retries::of(Some(&rules()), None).unwrap().decide(failed, elsewhere, 3, withdraw)
     }
 
     fn goes_again(failed: Failed) -> bool {
-        decide(&failed, 1, || Withdrawal::Granted) != Again::No
+        let is_allowed = Retries::of(Some(&rules()), None).unwrap().allow(&failed);
+        let goes = decide(&failed, Elsewhere::Yes, || Withdrawal::Granted) != Again::No;
+        assert_eq!(goes, is_allowed, "nobody is picked for a request that goes nowhere");
+        goes
     }
 
     #[test]
@@ -112,7 +125,7 @@ mod tests {
             let retries = Retries::of(service, route)?;
             let goes = |attempts: &u32| {
                 let failed = Failed { attempts: *attempts, ..RESET };
-                retries.decide(&failed, 1, || Withdrawal::Granted) != Again::No
+                retries.decide(&failed, Elsewhere::Yes, 1, || Withdrawal::Granted) != Again::No
             };
             Some((1..20).take_while(goes).count())
         };
@@ -135,30 +148,31 @@ mod tests {
     #[test]
     fn a_target_that_asks_for_time_gets_it_unless_there_is_another() {
         let busy = Failed { cause: Cause::Status(503), retry_after: Some(Duration::from_secs(5)), ..RESET };
-        let wait = |failed: Failed| match decide(&failed, 3, || Withdrawal::Granted) {
+        let wait = |failed: Failed, elsewhere| match decide(&failed, elsewhere, || Withdrawal::Granted) {
             Again::After(wait) => Some(wait),
             Again::No => None,
         };
-        assert!(wait(busy).unwrap() < Duration::from_secs(1));
-        let here = Failed { elsewhere: Elsewhere::No, ..busy };
-        assert_eq!(wait(here), Some(Duration::from_secs(5)));
-        assert_eq!(wait(Failed { remaining: Some(Duration::from_secs(4)), ..here }), None);
+        assert!(wait(busy, Elsewhere::Yes).unwrap() < Duration::from_secs(1));
+        assert_eq!(wait(busy, Elsewhere::No), Some(Duration::from_secs(5)));
+        assert_eq!(wait(Failed { remaining: Some(Duration::from_secs(4)), ..busy }, Elsewhere::No), None);
     }
 
     #[test]
     fn a_target_that_asks_for_more_than_a_minute_is_not_waited_for() {
-        let asking = |wait| Failed { retry_after: Some(wait), elsewhere: Elsewhere::No, ..RESET };
-        assert!(goes_again(asking(Duration::from_mins(1))));
-        assert!(!goes_again(asking(Duration::from_secs(61))));
-        assert!(!goes_again(asking(Duration::MAX)));
-        assert!(goes_again(Failed { elsewhere: Elsewhere::Yes, ..asking(Duration::MAX) }));
+        let asking = |wait, elsewhere| {
+            decide(&Failed { retry_after: Some(wait), ..RESET }, elsewhere, || Withdrawal::Granted)
+        };
+        assert_ne!(asking(Duration::from_mins(1), Elsewhere::No), Again::No);
+        assert_eq!(asking(Duration::from_secs(61), Elsewhere::No), Again::No);
+        assert_eq!(asking(Duration::MAX, Elsewhere::No), Again::No);
+        assert_ne!(asking(Duration::MAX, Elsewhere::Yes), Again::No);
     }
 
     #[test]
     fn what_is_not_sent_again_takes_nothing_out_of_the_budget() {
         let failed = Failed { cause: Cause::Timeout, ..RESET };
-        assert_eq!(decide(&failed, 1, || panic!("asked for")), Again::No);
-        assert_eq!(decide(&RESET, 1, || Withdrawal::Refused), Again::No);
+        assert_eq!(decide(&failed, Elsewhere::Yes, || panic!("asked for")), Again::No);
+        assert_eq!(decide(&RESET, Elsewhere::Yes, || Withdrawal::Refused), Again::No);
     }
 
     proptest! {
@@ -170,7 +184,9 @@ mod tests {
         ) {
             let remaining = Duration::from_micros(remaining_micros);
             let failed = Failed { attempts, remaining: Some(remaining), ..RESET };
-            if let Again::After(wait) = decide(&failed, random, || Withdrawal::Granted) {
+            let rules = rules();
+            let retries = Retries::of(Some(&rules), None).unwrap();
+            if let Again::After(wait) = retries.decide(&failed, Elsewhere::Yes, random, || Withdrawal::Granted) {
                 prop_assert!(wait < remaining);
                 prop_assert!(wait <= Duration::from_millis(25 << (attempts - 1)));
             }

@@ -91,12 +91,7 @@ impl<'j> Choice<'j> {
         retry_after: impl FnOnce() -> Option<Duration>,
         now: Instant,
     ) -> Option<Duration> {
-        let retries = self.retries.filter(|retries| retries.rules.causes.contain(cause))?;
-        let uptime = worker.gateway.live.uptime(now);
-        let next = self.another(worker, service, uptime);
-        if next.is_none() {
-            self.ask_again(worker, service, uptime)?;
-        }
+        let retries = self.retries?;
         let failed = Failed {
             cause,
             method: self.method,
@@ -104,11 +99,19 @@ impl<'j> Choice<'j> {
             body: stumble.body,
             attempts: self.attempts,
             retry_after: retry_after(),
-            elsewhere: elsewhere(next.as_ref()),
             remaining: self.remaining(now),
         };
+        // Before anybody is picked: that may use up the one probe of a circuit.
+        if !retries.allow(&failed) {
+            return None;
+        }
+        let uptime = worker.gateway.live.uptime(now);
+        let next = self.another(worker, service, uptime);
+        if next.is_none() {
+            self.ask_again(worker, service, uptime)?;
+        }
         let withdraw = || self.live.withdraw(&retries.rules.budget, uptime);
-        match retries.decide(&failed, worker.random(), withdraw) {
+        match retries.decide(&failed, elsewhere(next.as_ref()), worker.random(), withdraw) {
             Again::No => {
                 self.picked.give_up();
                 None

@@ -53,13 +53,13 @@ impl<'j> Journey<'j> {
         let Stage::Picked(choice) = &self.stage else { return None };
         let retries = choice.retries?;
         let uptime = self.worker.gateway.live.uptime(now);
-        let next = choice.another(self.worker, self.service, uptime);
-        let own_circuit = next.as_ref().and_then(Picked::circuit).map(|(state, _)| state);
-        // Nobody waits for a place because of a copy.
+        // Nobody waits for a place because of a copy. Before anybody is picked: that may use up the one probe of a circuit.
         let place = match self.service.channel() {
             None => None,
             Some(rules) => Some(choice.live.shared.queue.spare(rules)?),
         };
+        let next = choice.another(self.worker, self.service, uptime);
+        let own_circuit = next.as_ref().and_then(Picked::circuit).map(|(state, _)| state);
         let late = Late {
             circuit: self.circuit.state().or(own_circuit),
             elsewhere: elsewhere(next.as_ref()),
