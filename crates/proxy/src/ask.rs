@@ -33,8 +33,8 @@ pub(crate) struct Answer {
 
 /// Sends a request without a body over a connection of its own. Time is the caller's to limit.
 pub(crate) async fn ask(gateway: &Gateway, endpoint: &Endpoint, request: &str) -> Result<Answer, AskError> {
-    let mut stream =
-        dial(gateway, endpoint, gateway.settings.timeouts.connect).await.map_err(AskError::Dial)?;
+    let dialled = dial(gateway, endpoint, None, gateway.settings.timeouts.connect).await;
+    let mut stream = dialled.map_err(AskError::Dial)?.stream;
     let mut unsent = request.as_bytes();
     while !unsent.is_empty() {
         let sent = poll_fn(|cx| stream.poll_write(cx, unsent, &[])).await?;

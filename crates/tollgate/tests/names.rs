@@ -56,6 +56,48 @@ fn all_addresses_of_a_name_get_connections() {
 }
 
 #[test]
+fn requests_take_turns_at_all_addresses_of_a_name_whatever_is_connected() {
+    const REQUESTS: usize = 60;
+    let (dns, twins) = (DnsServer::start(), Twins::start());
+    dns.set(NAME, &[FIRST, SECOND]);
+    let gateway = gateway(&dns);
+    let key = gateway.expose(&twins.url());
+    let mut client = gateway.client();
+    for _ in 0..REQUESTS {
+        client.get("/acme/api/", &[("X-API-Key", &key)]).expect(200);
+    }
+    for upstream in [&twins.first, &twins.second] {
+        let requests = upstream.requests().len();
+        assert!(requests.abs_diff(REQUESTS / 2) <= 1, "{requests}");
+        assert_eq!(upstream.connections(), 1, "it is reused");
+    }
+}
+
+#[test]
+fn an_address_that_is_added_gets_its_share_though_no_connection_is_ever_idle() {
+    let (dns, twins) = (DnsServer::start(), Twins::start());
+    dns.set(NAME, &[FIRST]);
+    let gateway = gateway(&dns);
+    let key = gateway.expose(&twins.url());
+    let load = Load::start(&[gateway.proxy_address()], "/acme/api/", &key, 4, usize::MAX);
+    eventually("requests at the first", || !twins.first.requests().is_empty());
+    dns.set(NAME, &[FIRST, SECOND]);
+    let requests = || [&twins.first, &twins.second].map(|upstream| upstream.requests().len());
+    // Each worker begins with it at a time of its own.
+    eventually("both have equal shares", || {
+        let before = requests();
+        eventually("more requests", || {
+            requests().iter().sum::<usize>() >= before.iter().sum::<usize>() + 200
+        });
+        let after = requests();
+        (after[0] - before[0]).abs_diff(after[1] - before[1]) <= 20
+    });
+    let tally = load.stop();
+    assert_eq!(tally.lost, 0, "{tally:?}");
+    tally.only(&[200]);
+}
+
+#[test]
 fn an_address_that_cannot_be_reached_is_gone_around() {
     let (dns, upstream) = (DnsServer::start(), ScriptedUpstream::responding("first"));
     // Nobody listens at the second.

@@ -1,8 +1,10 @@
 //! The addresses of one target: requests take turns at all of them, and one that cannot be reached is gone around.
 //!
 //! Invariants:
-//! - While there is an address, one is picked.
-//! - One that is avoided is picked by nobody, unless all are; when its time is over, one request at a time tries it.
+//! - While there is an address, it is somebody's turn.
+//! - One that is avoided has no turn, unless all are avoided; when its time is over, one request at a time tries it, over
+//!   a new connection.
+//! - Those that are well have equally many turns, whether or not others are avoided between them.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,6 +26,23 @@ struct Address {
     ip: IpAddr,
     /// An [`Uptime`]; zero for one that is well.
     avoided_until: AtomicU64,
+}
+
+/// Whose turn it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Any connection to it will do.
+    At(IpAddr),
+    /// It could not be reached a while ago: only a new connection tells whether it can be.
+    Trial(IpAddr),
+}
+
+impl Turn {
+    pub const fn ip(self) -> IpAddr {
+        match self {
+            Self::At(ip) | Self::Trial(ip) => ip,
+        }
+    }
 }
 
 impl Addresses {
@@ -52,20 +71,24 @@ impl Addresses {
         self.find(ip).is_some()
     }
 
-    /// All of them as they are tried one after another: whose turn it is, those that are well, those that are avoided.
-    pub fn in_turn(&self, turn: usize, now: Uptime) -> Vec<IpAddr> {
-        self.pick(turn, now).map_or_else(Vec::new, |first| self.beginning_with(first, now))
+    /// Where in the order of [`Addresses::iter`] it is.
+    pub fn place(&self, ip: IpAddr) -> Option<usize> {
+        self.0.binary_search_by_key(&ip, |address| address.ip).ok()
     }
 
-    /// Whose turn it is; `None` where there is no address.
-    fn pick(&self, turn: usize, now: Uptime) -> Option<IpAddr> {
-        let start = turn.checked_rem(self.0.len())?;
-        let in_turn = || self.0[start..].iter().chain(&self.0[..start]);
-        let picked = in_turn().find(|address| address.may_be_tried(now)).or_else(|| in_turn().next());
-        picked.map(|address| address.ip)
+    /// Whose turn it is, and with the cursor whose it is next; `None` where there is no address.
+    pub fn take_turn(&self, cursor: &mut usize, now: Uptime) -> Option<Turn> {
+        let start = cursor.checked_rem(self.0.len())?;
+        let places = || (start..self.0.len()).chain(0..start);
+        let (place, turn) = places()
+            .find_map(|place| Some((place, self.0[place].turn(now)?)))
+            .unwrap_or_else(|| (start, Turn::At(self.0[start].ip)));
+        *cursor = place + 1;
+        Some(turn)
     }
 
-    fn beginning_with(&self, first: IpAddr, now: Uptime) -> Vec<IpAddr> {
+    /// All of them as they are tried one after another: this one, those that are well, those that are avoided.
+    pub fn beginning_with(&self, first: IpAddr, now: Uptime) -> Vec<IpAddr> {
         let others = || self.0.iter().filter(|address| address.ip != first);
         let (mut order, is_avoided) = (vec![first], |address: &&Address| address.is_avoided(now));
         order.extend(others().filter(|address| !is_avoided(address)).map(|address| address.ip));
@@ -88,7 +111,7 @@ impl Addresses {
     }
 
     fn find(&self, ip: IpAddr) -> Option<&Address> {
-        self.0.binary_search_by_key(&ip, |address| address.ip).ok().and_then(|place| self.0.get(place))
+        self.place(ip).and_then(|place| self.0.get(place))
     }
 }
 
@@ -102,14 +125,15 @@ impl Address {
     }
 
     /// Whoever is told so of one whose time is over is the one that tries it.
-    fn may_be_tried(&self, now: Uptime) -> bool {
+    fn turn(&self, now: Uptime) -> Option<Turn> {
         let until = self.avoided_until.load(Ordering::Relaxed);
         if until == 0 {
-            return true;
+            return Some(Turn::At(self.ip));
         }
         let next = now.after(TRIED_FOR).0;
-        until <= now.0
-            && self.avoided_until.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        let is_first =
+            || self.avoided_until.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        (until <= now.0 && is_first()).then_some(Turn::Trial(self.ip))
     }
 }
 
@@ -127,33 +151,46 @@ mod tests {
         Addresses::new([ip(3), ip(1), ip(2), ip(1)], None)
     }
 
-    fn picks(addresses: &Addresses, now: Uptime) -> Vec<IpAddr> {
-        (0..6).filter_map(|turn| addresses.pick(turn, now)).collect()
+    fn turns(addresses: &Addresses, now: Uptime) -> Vec<Turn> {
+        let mut cursor = 0;
+        (0..6).filter_map(|_| addresses.take_turn(&mut cursor, now)).collect()
+    }
+
+    fn at(last_octets: &[u8]) -> Vec<Turn> {
+        last_octets.iter().map(|&last| Turn::At(ip(last))).collect()
     }
 
     #[test]
     fn requests_take_turns_whatever_order_the_answer_had() {
-        assert_eq!(picks(&three(), NOW), [ip(1), ip(2), ip(3), ip(1), ip(2), ip(3)]);
-        assert_eq!(Addresses::default().pick(7, NOW), None);
+        assert_eq!(turns(&three(), NOW), at(&[1, 2, 3, 1, 2, 3]));
+        assert_eq!(turns(&Addresses::default(), NOW), []);
+    }
+
+    #[test]
+    fn turns_go_on_from_wherever_the_cursor_was() {
+        let mut cursor = usize::MAX;
+        let taken: Vec<_> = (0..3).filter_map(|_| three().take_turn(&mut cursor, NOW)).collect();
+        assert_eq!(taken, at(&[1, 2, 3]));
     }
 
     #[test]
     fn one_that_cannot_be_reached_is_gone_around_and_tried_again_by_one_request() {
         let addresses = three();
         addresses.avoid(ip(2), NOW);
-        assert!(!picks(&addresses, Uptime::from_secs(109)).contains(&ip(2)));
+        assert_eq!(turns(&addresses, Uptime::from_secs(109)), at(&[1, 3, 1, 3, 1, 3]), "in equal parts");
         assert_eq!(addresses.beginning_with(ip(3), NOW), [ip(3), ip(1), ip(2)]);
         let later = Uptime::from_secs(111);
-        assert_eq!(picks(&addresses, later).iter().filter(|&&picked| picked == ip(2)).count(), 1);
+        let tried = [at(&[1]), vec![Turn::Trial(ip(2))], at(&[3, 1, 3, 1])].concat();
+        assert_eq!(turns(&addresses, later), tried);
         addresses.note_reached(ip(2));
-        assert_eq!(picks(&addresses, later), picks(&three(), later));
+        assert_eq!(turns(&addresses, later), turns(&three(), later));
     }
 
     #[test]
-    fn one_is_picked_though_all_are_avoided() {
+    fn it_is_somebody_s_turn_though_all_are_avoided() {
         let addresses = three();
         addresses.iter().for_each(|ip| addresses.avoid(ip, NOW));
-        assert_eq!(picks(&addresses, NOW).len(), 6);
+        assert_eq!(turns(&addresses, NOW), turns(&three(), NOW));
     }
 
     #[test]
@@ -161,7 +198,7 @@ mod tests {
         let before = three();
         before.avoid(ip(1), NOW);
         let after = Addresses::new([ip(1), ip(4)], Some(&before));
-        assert_eq!(picks(&after, NOW), [ip(4); 6]);
+        assert_eq!(turns(&after, NOW), at(&[4; 6]));
         assert!(after.contains(ip(4)) && !after.contains(ip(3)));
     }
 

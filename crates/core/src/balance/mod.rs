@@ -17,7 +17,7 @@ mod target_set;
 mod two_choices;
 mod weighted;
 
-pub use addresses::Addresses;
+pub use addresses::{Addresses, Turn};
 pub use circuits::{Unpicked, pick_permitted};
 pub use latency::PeakEwma;
 pub use load::{Load, Underway};

@@ -10,9 +10,10 @@ use tollgate_core::resource::HeaderName;
 use tollgate_http1::{BodyError, FieldId, HeadError, HeadLimits, ResponseHead, ResponseParser, Version};
 
 use super::UpstreamFailure;
+use super::dial::Upstream;
 use crate::client::Client;
 use crate::message::write_interim;
-use crate::wire::{Buffers, Pump, PumpError, READ_BYTES, Side, Stream};
+use crate::wire::{Buffers, Pump, PumpError, READ_BYTES, Side};
 
 /// How long each part may take; from the service, else from the settings.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +38,7 @@ impl Deadlines {
 pub(crate) struct Attempt<'x> {
     pub client: &'x mut Client,
     pub client_buffers: &'x mut Buffers,
-    pub upstream: Stream,
+    pub upstream: Upstream,
     pub upstream_buffers: &'x mut Buffers,
     pub upload: &'x mut Pump,
     pub upload_state: Upload,
@@ -144,7 +145,7 @@ impl Attempt<'_> {
             if let Poll::Ready(Err(_)) = self.client.poll_flush(cx, self.client_buffers) {
                 return Poll::Ready(Err(AttemptFailure::ClientGone));
             }
-            match self.upstream_buffers.poll_read(cx, &mut self.upstream, READ_BYTES) {
+            match self.upstream_buffers.poll_read(cx, &mut self.upstream.stream, READ_BYTES) {
                 Poll::Ready(Ok(0) | Err(_)) => {
                     let failure = if self.upstream_buffers.input.is_empty() {
                         UpstreamFailure::Closed
@@ -170,7 +171,7 @@ impl Attempt<'_> {
             return Ok(());
         }
         let source = (&mut self.client.stream, &mut *self.client_buffers);
-        let sink = (&mut self.upstream, &mut *self.upstream_buffers);
+        let sink = (&mut self.upstream.stream, &mut *self.upstream_buffers);
         match self.upload.poll(cx, source, sink, || {}) {
             Poll::Ready(Ok(())) => self.upload_state = Upload::Sent,
             Poll::Ready(Err(PumpError::Sink)) => self.upload_state = Upload::Broken,

@@ -1,6 +1,7 @@
 //! A connection to a target, pooled or new, and what becomes of waiting for it.
 
 use std::future::{Future, poll_fn};
+use std::net::IpAddr;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -10,37 +11,39 @@ use tollgate_core::snapshot::Target;
 
 use super::UpstreamFailure;
 use super::attempt::Deadlines;
-use super::dial::dial;
+use super::dial::{Upstream, dial};
 use super::journey::{Journey, Stumble};
+use super::pool::CheckedOut;
 use super::send::{Forward, Sides};
 use crate::rejection::Rejection;
-use crate::wire::Stream;
 
-pub(super) fn check_out(forward: &Forward<'_, '_>, target: &Target) -> Option<Stream> {
-    forward.worker.gateway.pools.check_out(forward.worker.index, &target.endpoint)
+pub(super) fn check_out(forward: &Forward<'_, '_>, target: &Target) -> CheckedOut {
+    let worker = forward.worker;
+    let now = || worker.gateway.live.uptime(worker.clock.last());
+    worker.gateway.pools.check_out(worker.index, &target.endpoint, now)
 }
 
 pub(super) enum Connected {
-    Over(Stream, Connection),
+    Over(Upstream, Connection),
     /// None came about: so much later at what is then the journey's target.
     Again(Duration),
     ClientGone,
 }
 
-/// The pooled connection, else a new one.
+/// The idle connection, once, else a new one.
 pub(super) async fn connect(
     forward: &Forward<'_, '_>,
     sides: &mut Sides<'_>,
     journey: &mut Journey<'_>,
-    pooled: Option<Stream>,
+    checked_out: &mut CheckedOut,
     stumble: Stumble,
     deadlines: &Deadlines,
 ) -> Result<Connected, Rejection> {
-    if let Some(stream) = pooled {
-        return Ok(Connected::Over(stream, Connection::Reused));
+    if let Some(upstream) = checked_out.idle.take() {
+        return Ok(Connected::Over(upstream, Connection::Reused));
     }
-    match dial_in_time(forward, sides, journey.target(), deadlines).await {
-        Ok(Some(stream)) => Ok(Connected::Over(stream, Connection::Fresh)),
+    match dial_in_time(forward, sides, journey.target(), checked_out.first, deadlines).await {
+        Ok(Some(upstream)) => Ok(Connected::Over(upstream, Connection::Fresh)),
         Ok(None) => Ok(Connected::ClientGone),
         Err(failure) => {
             let wait = journey.failed(failure.cause(), stumble, Instant::now());
@@ -54,10 +57,12 @@ async fn dial_in_time(
     forward: &Forward<'_, '_>,
     sides: &mut Sides<'_>,
     target: &Target,
+    first: Option<IpAddr>,
     deadlines: &Deadlines,
-) -> Result<Option<Stream>, UpstreamFailure> {
+) -> Result<Option<Upstream>, UpstreamFailure> {
     // Boxed: dialling is rare, and its state would make every connection's task larger.
-    let mut dialling = pin!(Box::pin(dial(&forward.worker.gateway, &target.endpoint, deadlines.connect)));
+    let dialling = Box::pin(dial(&forward.worker.gateway, &target.endpoint, first, deadlines.connect));
+    let mut dialling = pin!(dialling);
     let deadline = deadlines.nearer(Instant::now() + deadlines.connect);
     let has_body = forward.request.has_body();
     poll_fn(|cx| {

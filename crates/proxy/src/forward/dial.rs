@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 use tollgate_core::address::{self, AddressRefused};
-use tollgate_core::balance::Addresses;
+use tollgate_core::balance::{Addresses, Turn};
 use tollgate_core::resource::{Host, Scheme};
 use tollgate_core::snapshot::Endpoint;
 
@@ -37,27 +37,50 @@ pub(crate) enum DialError {
     Certificate(io::Error),
 }
 
-/// Connects to the address that can be reached first, within a time that is the caller's to keep to.
+/// A connection to an endpoint.
+pub(crate) struct Upstream {
+    pub stream: Stream,
+    /// Where it was dialled: to ask the socket would be a system call.
+    pub ip: IpAddr,
+}
+
+/// Connects to the address that can be reached first, within a time that is the caller's to keep to. `first` is the
+/// address whose turn it is among a name's, where that is decided.
 pub(crate) async fn dial(
     gateway: &Gateway,
     endpoint: &Endpoint,
+    first: Option<IpAddr>,
     within: Duration,
-) -> Result<Stream, DialError> {
-    let tcp = connect(gateway, endpoint, within).await?;
+) -> Result<Upstream, DialError> {
+    let (tcp, ip) = connect(gateway, endpoint, first, within).await?;
     // Small writes must not wait for acknowledgements; where it fails the next write will tell.
     drop(tcp.set_nodelay(true));
-    match endpoint.scheme {
-        Scheme::Http => Ok(Stream::Plain(tcp)),
-        Scheme::Https => tls::handshake(gateway.tls.load_full(), &endpoint.host, tcp).await,
-    }
+    let stream = match endpoint.scheme {
+        Scheme::Http => Stream::Plain(tcp),
+        Scheme::Https => tls::handshake(gateway.tls.load_full(), &endpoint.host, tcp).await?,
+    };
+    Ok(Upstream { stream, ip })
 }
 
-async fn connect(gateway: &Gateway, endpoint: &Endpoint, within: Duration) -> Result<TcpStream, DialError> {
+async fn connect(
+    gateway: &Gateway,
+    endpoint: &Endpoint,
+    first: Option<IpAddr>,
+    within: Duration,
+) -> Result<(TcpStream, IpAddr), DialError> {
     match &endpoint.host {
-        Host::Address(ip) => connect_one(gateway, endpoint, SocketAddr::new(*ip, endpoint.port)).await,
+        Host::Address(ip) => {
+            let tcp = connect_one(gateway, endpoint, SocketAddr::new(*ip, endpoint.port)).await?;
+            Ok((tcp, *ip))
+        }
         Host::Name(name) => {
-            let (addresses, turn) = gateway.names.addresses(name).await.map_err(DialError::Name)?;
-            let order = addresses.in_turn(turn, gateway.live.uptime(Instant::now()));
+            let addresses = gateway.names.addresses(name).await.map_err(DialError::Name)?;
+            let now = gateway.live.uptime(Instant::now());
+            // The address may have gone meanwhile. Where no turn is decided all are equally likely.
+            let first = first.filter(|&ip| addresses.contains(ip));
+            let any = || addresses.take_turn(&mut fastrand::usize(..), now).map(Turn::ip);
+            let order = first.or_else(any).map(|first| addresses.beginning_with(first, now));
+            let order = order.unwrap_or_default();
             let head_start = head_start(order.len(), within);
             first_of(order, head_start, |ip| {
                 Trial::begin(gateway, &addresses, ip, head_start).connect(endpoint)
@@ -83,7 +106,7 @@ impl<'t> Trial<'t> {
         Self { gateway, addresses, ip, head_start, began: Instant::now(), is_over: false }
     }
 
-    async fn connect(mut self, endpoint: &Endpoint) -> Result<TcpStream, DialError> {
+    async fn connect(mut self, endpoint: &Endpoint) -> Result<(TcpStream, IpAddr), DialError> {
         let outcome = connect_one(self.gateway, endpoint, SocketAddr::new(self.ip, endpoint.port)).await;
         self.is_over = true;
         match &outcome {
@@ -91,7 +114,7 @@ impl<'t> Trial<'t> {
             Err(DialError::Refused(_) | DialError::Unreachable(_)) => self.avoid(),
             Err(_) => {}
         }
-        outcome
+        outcome.map(|tcp| (tcp, self.ip))
     }
 
     fn avoid(&self) {

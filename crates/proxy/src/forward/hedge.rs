@@ -15,10 +15,11 @@ use tollgate_http1::{HeadLimits, ResponseHead, ResponseParser};
 use super::UpstreamFailure;
 use super::attempt::{Attempt, AttemptFailure, Deadlines, Upload, head_failure};
 use super::connect::check_out;
-use super::dial::dial;
+use super::dial::{Upstream, dial};
 use super::journey::{Hedged, Journey};
+use super::pool::CheckedOut;
 use super::send::{Forward, write_head_to};
-use crate::wire::{Buffers, READ_BYTES, Stream};
+use crate::wire::{Buffers, READ_BYTES};
 
 /// The same as [`Attempt::response_head`], perhaps from another target, where the service hedges: the journey's then.
 pub(super) async fn response_head<'j>(
@@ -129,8 +130,8 @@ fn adopt<'j>(
     answered: Box<Answered>,
     hedged: Hedged<'j>,
 ) {
-    let Answered { stream, buffers, response, .. } = *answered;
-    attempt.upstream = stream;
+    let Answered { upstream, buffers, response, .. } = *answered;
+    attempt.upstream = upstream;
     attempt.upstream_buffers.clear();
     *attempt.upstream_buffers = buffers;
     *attempt.response = response;
@@ -141,7 +142,7 @@ fn adopt<'j>(
 
 /// A connection whose response has begun; what follows the head is in the buffers' input.
 struct Answered {
-    stream: Stream,
+    upstream: Upstream,
     buffers: Buffers,
     response: ResponseHead,
     parser: ResponseParser,
@@ -163,28 +164,29 @@ async fn ask_in_time(
     target: &Target,
     deadlines: &Deadlines,
 ) -> Result<Box<Answered>, UpstreamFailure> {
-    if let Some(stream) = check_out(forward, target) {
-        match Answered::over(stream, forward, target).await {
+    let CheckedOut { idle, first } = check_out(forward, target);
+    if let Some(upstream) = idle {
+        match Answered::over(upstream, forward, target).await {
             // Its server had just closed it.
             Err(UpstreamFailure::Closed) => {}
             outcome => return outcome,
         }
     }
-    let dialled =
-        timeout(deadlines.connect, dial(&forward.worker.gateway, &target.endpoint, deadlines.connect)).await;
-    let stream = dialled.map_err(|_| UpstreamFailure::ConnectTimeout)?.map_err(UpstreamFailure::Dial)?;
-    Answered::over(stream, forward, target).await
+    let dialling = dial(&forward.worker.gateway, &target.endpoint, first, deadlines.connect);
+    let dialled = timeout(deadlines.connect, dialling).await;
+    let upstream = dialled.map_err(|_| UpstreamFailure::ConnectTimeout)?.map_err(UpstreamFailure::Dial)?;
+    Answered::over(upstream, forward, target).await
 }
 
 impl Answered {
     async fn over(
-        stream: Stream,
+        upstream: Upstream,
         forward: &Forward<'_, '_>,
         target: &Target,
     ) -> Result<Box<Self>, UpstreamFailure> {
         let (response, parser) = (ResponseHead::default(), ResponseParser::default());
         let buffers = forward.worker.new_buffers();
-        let mut answered = Box::new(Self { stream, buffers, response, parser });
+        let mut answered = Box::new(Self { upstream, buffers, response, parser });
         write_head_to(forward, &mut answered.buffers, target);
         let limits = forward.worker.gateway.settings.limits.head;
         poll_fn(|cx| answered.poll(cx, &limits)).await?;
@@ -193,9 +195,9 @@ impl Answered {
 
     fn poll(&mut self, cx: &mut Context<'_>, limits: &HeadLimits) -> Poll<Result<(), UpstreamFailure>> {
         // A target that takes no more may have answered all the same.
-        drop(self.buffers.poll_flush(cx, &mut self.stream));
+        drop(self.buffers.poll_flush(cx, &mut self.upstream.stream));
         while !self.parse(limits)? {
-            match self.buffers.poll_read(cx, &mut self.stream, READ_BYTES) {
+            match self.buffers.poll_read(cx, &mut self.upstream.stream, READ_BYTES) {
                 Poll::Ready(Ok(0) | Err(_)) if self.buffers.input.is_empty() => {
                     return Poll::Ready(Err(UpstreamFailure::Closed));
                 }

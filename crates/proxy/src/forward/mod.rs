@@ -7,6 +7,7 @@ mod connect;
 mod dial;
 mod failure;
 mod hedge;
+mod idle;
 mod journey;
 mod kept_body;
 mod pool;

@@ -106,7 +106,7 @@ impl Attempt<'_> {
         if self.poll_upload(cx).is_err() {
             self.upload_state = Upload::Broken;
         }
-        let source = (&mut self.upstream, &mut *self.upstream_buffers);
+        let source = (&mut self.upstream.stream, &mut *self.upstream_buffers);
         let sink = (&mut self.client.stream, &mut *self.client_buffers);
         match download.poll(cx, source, sink, || held.release()) {
             Poll::Ready(Ok(())) if self.upload_state == Upload::Sent => Poll::Ready(Relayed::Complete),

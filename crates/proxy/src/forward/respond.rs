@@ -120,7 +120,7 @@ async fn switch_protocols(
     let Attempt { client, client_buffers, mut upstream, upstream_buffers, .. } = attempt;
     let tunnelled = tunnel(
         (&mut client.stream, client_buffers),
-        (&mut upstream, upstream_buffers),
+        (&mut upstream.stream, upstream_buffers),
         &mut client.watchdog,
         forward.worker.gateway.settings.timeouts.tunnel_idle,
     )

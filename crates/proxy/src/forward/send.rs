@@ -91,15 +91,15 @@ pub(crate) async fn send(
     loop {
         let target = journey.target();
         let unsent = Stumble::of(Sent::Nothing, &upload, kept_body);
-        let wait = match connect(forward, sides, &mut journey, pooled.take(), unsent, &deadlines).await? {
+        let wait = match connect(forward, sides, &mut journey, &mut pooled, unsent, &deadlines).await? {
             Connected::ClientGone => return Ok(Forwarded::Abandoned),
             Connected::Again(wait) => wait,
-            Connected::Over(stream, connection) => {
+            Connected::Over(upstream, connection) => {
                 let began = journey.attempt_began(connection);
                 let mut attempt = Attempt {
                     client: sides.client,
                     client_buffers: sides.client_buffers,
-                    upstream: stream,
+                    upstream,
                     upstream_buffers: sides.upstream_buffers,
                     upload: &mut upload,
                     upload_state: Upload::Flowing,

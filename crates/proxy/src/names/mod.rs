@@ -48,7 +48,7 @@ pub(crate) struct Names {
     resolver: Resolver,
     background: Handle,
     known: Mutex<HashMap<Box<str>, Arc<Name>, RandomState>>,
-    losses: AtomicU64,
+    changes: AtomicU64,
 }
 
 impl Names {
@@ -58,19 +58,17 @@ impl Names {
             resolver: Resolver::new(servers.into()),
             background,
             known: Mutex::default(),
-            losses: AtomicU64::new(0),
+            changes: AtomicU64::new(0),
         })
     }
 
-    /// The name's addresses, and which turn it is among them. Waits where the name has not resolved yet; time is the
-    /// caller's to limit.
-    pub async fn addresses(self: &Arc<Self>, text: &str) -> Result<(Arc<Addresses>, usize), LookupError> {
-        let Some(name) = self.name(text) else {
-            let Answer { ips, .. } = self.resolver.look_up(text, &[]).await?;
-            return Ok((Arc::new(Addresses::new(ips, None)), fastrand::usize(..)));
-        };
-        let addresses = name.addresses().await?;
-        Ok((addresses, name.next_turn()))
+    /// The name's addresses. Waits where the name has not resolved yet; time is the caller's to limit.
+    pub async fn addresses(self: &Arc<Self>, text: &str) -> Result<Arc<Addresses>, LookupError> {
+        if let Some(name) = self.name(text) {
+            return name.addresses().await;
+        }
+        let Answer { ips, .. } = self.resolver.look_up(text, &[]).await?;
+        Ok(Arc::new(Addresses::new(ips, None)))
     }
 
     /// A connection to it was used.
@@ -80,15 +78,15 @@ impl Names {
         }
     }
 
-    /// Counted up whenever what [`Names::left`] says of a name may have changed.
-    pub fn losses(&self) -> u64 {
-        self.losses.load(Ordering::Acquire)
+    /// Counted up whenever what [`Names::known`] says of a name may have changed.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
-    /// What is left to a name that has lost addresses; `None` where it has lost none.
-    pub fn left(&self, text: &str) -> Option<Arc<Addresses>> {
+    /// The name's addresses; `None` where it has not resolved, or nobody has asked for it for long.
+    pub fn known(&self, text: &str) -> Option<Arc<Addresses>> {
         let name = self.known.lock().get(text).cloned()?;
-        name.left()
+        name.known()
     }
 
     /// The name, which is looked up from now on; `None` where there are too many already.
@@ -108,7 +106,7 @@ impl Names {
 
     fn forget(&self, name: &Name) {
         self.known.lock().remove(name.text());
-        self.losses.fetch_add(1, Ordering::Release);
+        self.note_change();
     }
 
     /// Looks the name up once; says when that has to be done again. `None`: it was not found, nor ever before.
@@ -141,17 +139,21 @@ impl Names {
         }
     }
 
+    /// Where the addresses are those of before, what is known of each stays in one place.
     fn found(&self, name: &Name, addresses: Addresses, before: Option<&Addresses>) {
-        let has_changed = before.is_some_and(|before| !before.iter().eq(addresses.iter()));
-        if has_changed {
+        if before.is_some_and(|before| before.iter().eq(addresses.iter())) {
+            return;
+        }
+        if before.is_some() {
             let (name, addresses) = (name.text(), addresses.iter().len());
             tracing::info!(name, addresses, "a name has other addresses");
         }
-        let has_lost = before.is_some_and(|before| before.iter().any(|ip| !addresses.contains(ip)));
-        name.found(addresses, has_lost);
-        if has_lost {
-            self.losses.fetch_add(1, Ordering::Release);
-        }
+        name.found(addresses);
+        self.note_change();
+    }
+
+    fn note_change(&self) {
+        self.changes.fetch_add(1, Ordering::Release);
     }
 }
 

@@ -1,7 +1,7 @@
 //! One name, as all workers know it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
@@ -14,9 +14,6 @@ pub(super) struct Name {
     answer: ArcSwap<Answer>,
     /// Told when there is an answer.
     answered: Notify,
-    /// Connections take turns.
-    turn: AtomicUsize,
-    has_lost: AtomicBool,
     /// Whether it was needed since this was last looked at.
     is_used: AtomicBool,
 }
@@ -33,8 +30,6 @@ impl Name {
             text: text.into(),
             answer: ArcSwap::from_pointee(Answer::Awaited),
             answered: Notify::new(),
-            turn: AtomicUsize::new(fastrand::usize(..)),
-            has_lost: AtomicBool::new(false),
             is_used: AtomicBool::new(true),
         }
     }
@@ -51,11 +46,6 @@ impl Name {
         }
     }
 
-    /// Its addresses, where it once had others.
-    pub fn left(&self) -> Option<Arc<Addresses>> {
-        if self.has_lost.load(Ordering::Relaxed) { self.known() } else { None }
-    }
-
     /// Its addresses, once it has resolved.
     pub async fn addresses(&self) -> Result<Arc<Addresses>, LookupError> {
         self.note_used();
@@ -70,14 +60,7 @@ impl Name {
         }
     }
 
-    pub fn next_turn(&self) -> usize {
-        self.turn.fetch_add(1, Ordering::Relaxed)
-    }
-
-    pub fn found(&self, addresses: Addresses, has_lost: bool) {
-        if has_lost {
-            self.has_lost.store(true, Ordering::Relaxed);
-        }
+    pub fn found(&self, addresses: Addresses) {
         self.settle(Answer::Known(Arc::new(addresses)));
     }
 

@@ -1,7 +1,6 @@
 //! A connection, in clear or over TLS.
 
 use std::io::{self, IoSlice};
-use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -70,15 +69,6 @@ impl Stream {
             Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
             Self::Tls(tls) => Pin::new(tls.as_mut()).poll_write(cx, bytes),
         }
-    }
-
-    /// Whom it leads to.
-    pub fn peer_ip(&self) -> Option<IpAddr> {
-        let tcp = match self {
-            Self::Plain(tcp) => tcp,
-            Self::Tls(tls) => tls.get_ref().0,
-        };
-        tcp.peer_addr().ok().map(|address| address.ip())
     }
 
     /// Sends what TLS still holds back; nothing to do in clear.
