@@ -13,6 +13,7 @@ pub mod feed;
 pub mod health;
 pub mod hedge;
 pub mod limit;
+pub mod name;
 pub mod outlier;
 pub mod problem;
 pub mod resource;

@@ -173,6 +173,43 @@ fn traffic_goes_on_while_nobody_answers_for_a_name() {
 }
 
 #[test]
+fn a_name_that_is_gone_has_no_address_until_it_is_back() {
+    goes_and_comes_back(|dns| dns.unset(NAME));
+}
+
+#[test]
+fn a_name_that_is_there_without_addresses_has_none_until_it_has_some_again() {
+    goes_and_comes_back(|dns| dns.set(NAME, &[]));
+}
+
+#[track_caller]
+fn goes_and_comes_back(deny: impl FnOnce(&DnsServer)) {
+    let (dns, twins) = (DnsServer::start(), Twins::start());
+    dns.set(NAME, &[FIRST]);
+    let gateway = gateway(&dns);
+    let tenant = gateway.tenant("acme");
+    tenant.service_with(&json!({ "slug": "api", "url": twins.url(), "breaker": { "enabled": false } }));
+    let key = tenant.unlimited_key();
+    let mut client = gateway.client();
+    let mut get = || client.get("/acme/api/", &[("X-API-Key", &key)]);
+    get().expect(200);
+    deny(&dns);
+    eventually("the denial is told", || {
+        gateway.stderr().iter().any(|line| line.contains("its addresses stay in use"))
+    });
+    get().expect(200);
+    eventually("the denial is confirmed", || {
+        let response = get();
+        assert!(matches!(response.status, 200 | 502), "{response:?}");
+        response.header("Proxy-Status").is_some_and(|status| status.contains("dns_error"))
+    });
+    twins.first.await_open_connections(0);
+    dns.set(NAME, &[SECOND]);
+    eventually("it is back", || get().status == 200);
+    assert_eq!(get().expect(200).text(), "second");
+}
+
+#[test]
 fn a_name_that_comes_to_lead_to_where_nobody_may_go_is_refused() {
     let (dns, twins) = (DnsServer::start(), Twins::start());
     dns.set(NAME, &[FIRST]);

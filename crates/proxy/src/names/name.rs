@@ -11,24 +11,27 @@ use super::LookupError;
 
 pub(super) struct Name {
     text: Box<str>,
-    answer: ArcSwap<Answer>,
+    state: ArcSwap<State>,
     /// Told when there is an answer.
     answered: Notify,
     /// Whether it was needed since this was last looked at.
     is_used: AtomicBool,
 }
 
-enum Answer {
+enum State {
     Awaited,
     Known(Arc<Addresses>),
-    Failed(LookupError),
+    /// It had addresses, and has none any more.
+    Gone(LookupError),
+    /// It has never had any.
+    Unresolved(LookupError),
 }
 
 impl Name {
     pub fn new(text: &str) -> Self {
         Self {
             text: text.into(),
-            answer: ArcSwap::from_pointee(Answer::Awaited),
+            state: ArcSwap::from_pointee(State::Awaited),
             answered: Notify::new(),
             is_used: AtomicBool::new(true),
         }
@@ -38,34 +41,47 @@ impl Name {
         &self.text
     }
 
-    /// Its addresses, where it has resolved.
+    /// Its addresses, of which there may be none any more, where it has ever resolved.
     pub fn known(&self) -> Option<Arc<Addresses>> {
-        match &**self.answer.load() {
-            Answer::Known(addresses) => Some(Arc::clone(addresses)),
-            Answer::Awaited | Answer::Failed(_) => None,
+        match &**self.state.load() {
+            State::Known(addresses) => Some(Arc::clone(addresses)),
+            State::Gone(_) => Some(Arc::default()),
+            State::Awaited | State::Unresolved(_) => None,
         }
     }
 
-    /// Its addresses, once it has resolved.
+    /// Its addresses, at least one, once it has resolved.
     pub async fn addresses(&self) -> Result<Arc<Addresses>, LookupError> {
         self.note_used();
         loop {
             let answered = self.answered.notified();
-            match &**self.answer.load() {
-                Answer::Known(addresses) => return Ok(Arc::clone(addresses)),
-                Answer::Failed(error) => return Err(error.clone()),
-                Answer::Awaited => {}
+            match &**self.state.load() {
+                State::Known(addresses) => return Ok(Arc::clone(addresses)),
+                State::Gone(error) | State::Unresolved(error) => return Err(error.clone()),
+                State::Awaited => {}
             }
             answered.await;
         }
     }
 
-    pub fn found(&self, addresses: Addresses) {
-        self.settle(Answer::Known(Arc::new(addresses)));
+    pub fn is_unresolved(&self) -> bool {
+        matches!(&**self.state.load(), State::Unresolved(_))
     }
 
-    pub fn failed(&self, error: LookupError) {
-        self.settle(Answer::Failed(error));
+    pub fn is_gone(&self) -> bool {
+        matches!(&**self.state.load(), State::Gone(_))
+    }
+
+    pub fn found(&self, addresses: Addresses) {
+        self.settle(State::Known(Arc::new(addresses)));
+    }
+
+    pub fn gone(&self, error: LookupError) {
+        self.settle(State::Gone(error));
+    }
+
+    pub fn unresolved(&self, error: LookupError) {
+        self.settle(State::Unresolved(error));
     }
 
     pub fn take_used(&self) -> bool {
@@ -79,8 +95,8 @@ impl Name {
         }
     }
 
-    fn settle(&self, answer: Answer) {
-        self.answer.store(Arc::new(answer));
+    fn settle(&self, state: State) {
+        self.state.store(Arc::new(state));
         self.answered.notify_waiters();
     }
 }

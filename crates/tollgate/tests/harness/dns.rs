@@ -1,4 +1,5 @@
-//! A DNS server that answers what a test says (RFC 1035): addresses of version 4, all with the same time to live.
+//! A DNS server that answers what a test says (RFC 1035): addresses of version 4. Those and denials (RFC 2308) have the same
+//! time to live.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -44,6 +45,11 @@ impl DnsServer {
         self.state.names.lock().unwrap().insert(name.to_owned(), addresses);
     }
 
+    /// From now on there is no such name.
+    pub fn unset(&self, name: &str) {
+        self.state.names.lock().unwrap().remove(name);
+    }
+
     /// How many questions were answered.
     pub fn answered(&self) -> usize {
         self.state.answered.load(Ordering::SeqCst)
@@ -67,7 +73,7 @@ impl State {
         }
     }
 
-    /// Section 4: a header of twelve bytes, the question, the answers.
+    /// Section 4: a header of twelve bytes, the question, the answers; where there are none, for how long that is so.
     fn answer(&self, query: &[u8]) -> Option<Vec<u8>> {
         let (mut labels, mut at) = (Vec::new(), 12);
         loop {
@@ -85,8 +91,23 @@ impl State {
         let code = if known.is_some() { 0 } else { NAME_ERROR };
         let addresses = known.filter(|_| kind == A).unwrap_or_default();
         let mut answer = query.get(..2)?.to_vec();
-        answer.extend([0x81, 0x80 | code, 0, 1, 0, u8::try_from(addresses.len()).ok()?, 0, 0, 0, 0]);
+        let authorities = u8::from(addresses.is_empty());
+        answer.extend([
+            0x81,
+            0x80 | code,
+            0,
+            1,
+            0,
+            u8::try_from(addresses.len()).ok()?,
+            0,
+            authorities,
+            0,
+            0,
+        ]);
         answer.extend(question);
+        if addresses.is_empty() {
+            answer.extend(start_of_authority());
+        }
         for address in addresses {
             // The name is the question's.
             answer.extend([0xc0, 12, 0, 1, 0, 1]);
@@ -96,4 +117,14 @@ impl State {
         }
         Some(answer)
     }
+}
+
+/// Section 3.3.13, of the root.
+fn start_of_authority() -> Vec<u8> {
+    let mut record = vec![0, 0, 6, 0, 1];
+    record.extend(TIME_TO_LIVE_SECS.to_be_bytes());
+    // Two names, and five numbers, the last of which is how long a denial is good at most.
+    record.extend([0, 22, 0, 0]);
+    record.extend([TIME_TO_LIVE_SECS; 5].iter().flat_map(|number| number.to_be_bytes()));
+    record
 }

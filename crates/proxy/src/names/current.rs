@@ -1,0 +1,99 @@
+//! Keeps one name current, in the background: asks for it, carries out what follows from the answer, and waits.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tollgate_core::balance::Addresses;
+use tollgate_core::name::{Answer, Doubt, InForce, Refresh, Step};
+use tollgate_core::uptime::{Uptime, micros};
+
+use super::name::Name;
+use super::resolver::{Failure, Found};
+use super::{LookupError, Names};
+
+/// A name that no request has needed for so long is not looked up any more.
+const FORGOTTEN_AFTER: Duration = Duration::from_mins(10);
+
+/// Looks a name up for as long as it is needed; one that has never had an address once, so that the next request asks
+/// anew.
+pub(super) async fn keep(names: Weak<Names>, name: Arc<Name>) {
+    let (mut refresh, mut unused) = (Refresh::default(), Duration::ZERO);
+    while unused < FORGOTTEN_AFTER {
+        let Some(held) = names.upgrade() else { return };
+        let wait = held.look_up(&name, &mut refresh).await;
+        drop(held);
+        tokio::time::sleep(wait).await;
+        if name.is_unresolved() {
+            break;
+        }
+        unused = if name.take_used() { Duration::ZERO } else { unused + wait };
+    }
+    if let Some(names) = names.upgrade() {
+        names.forget(&name);
+    }
+}
+
+impl Names {
+    /// Looks the name up once; says after how long that has to be done again.
+    async fn look_up(&self, name: &Name, refresh: &mut Refresh) -> Duration {
+        let before = name.known();
+        let ips_before: Vec<_> = before.iter().flat_map(|before| before.iter()).collect();
+        let (answer, error) = answer_of(self.resolver.look_up(name.text(), &ips_before).await);
+        let now = Uptime(micros(self.started.elapsed()));
+        let Step { in_force, ask_again_after } = refresh.answered(answer, now);
+        match in_force {
+            InForce::Answered(ips) => self.found(name, ips, before.as_deref()),
+            InForce::Kept(Doubt::Lasts) => {}
+            InForce::Kept(Doubt::Begins) => {
+                tracing::warn!(
+                    name = name.text(),
+                    %error,
+                    "a name does not resolve any more: its addresses stay in use"
+                );
+            }
+            InForce::Nothing => self.gone(name, error),
+            InForce::Unresolved => {
+                tracing::warn!(name = name.text(), %error, "a name does not resolve");
+                name.unresolved(error);
+            }
+        }
+        ask_again_after
+    }
+
+    /// Where the addresses are those of before, what is known of each stays in one place.
+    fn found(&self, name: &Name, ips: Vec<IpAddr>, before: Option<&Addresses>) {
+        let count = ips.len();
+        let addresses = Addresses::new(ips, before);
+        if before.is_some_and(|before| before.iter().eq(addresses.iter())) {
+            return;
+        }
+        if count > Addresses::MOST {
+            let (name, addresses, most) = (name.text(), count, Addresses::MOST);
+            tracing::warn!(name, addresses, most, "a name has more addresses than are used");
+        }
+        if before.is_some() {
+            let (name, addresses) = (name.text(), addresses.iter().len());
+            tracing::info!(name, addresses, "a name has other addresses");
+        }
+        name.found(addresses);
+        self.note_change();
+    }
+
+    fn gone(&self, name: &Name, error: LookupError) {
+        if !name.is_gone() {
+            tracing::warn!(name = name.text(), %error, "a name has no address any more");
+            name.gone(error);
+            self.note_change();
+        }
+    }
+}
+
+/// And why, where there is none.
+fn answer_of(outcome: Result<Found, Failure>) -> (Answer, LookupError) {
+    match outcome {
+        Ok(Found { ips, time_to_live }) => (Answer::Addresses { ips, time_to_live }, LookupError::nothing()),
+        Err(Failure::Denied { error, time_to_live }) => (Answer::Nothing { time_to_live }, error),
+        Err(Failure::Unknown(error)) => (Answer::Unknown, error),
+    }
+}
