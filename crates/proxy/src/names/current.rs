@@ -18,10 +18,10 @@ const FORGOTTEN_AFTER: Duration = Duration::from_mins(10);
 /// Looks a name up for as long as it is needed; one that has never had an address once, so that the next request asks
 /// anew.
 pub(super) async fn keep(names: Weak<Names>, name: Arc<Name>) {
-    let (mut refresh, mut unused) = (Refresh::default(), Duration::ZERO);
+    let (mut known, mut unused) = (Known::default(), Duration::ZERO);
     while unused < FORGOTTEN_AFTER {
         let Some(held) = names.upgrade() else { return };
-        let wait = held.look_up(&name, &mut refresh).await;
+        let wait = held.look_up(&name, &mut known).await;
         drop(held);
         tokio::time::sleep(wait).await;
         if name.is_unresolved() {
@@ -34,16 +34,26 @@ pub(super) async fn keep(names: Weak<Names>, name: Arc<Name>) {
     }
 }
 
+/// What is known of a name from one answer to the next.
+#[derive(Default)]
+struct Known {
+    refresh: Refresh,
+    /// What is in force.
+    found: Option<Found>,
+}
+
 impl Names {
     /// Looks the name up once; says after how long that has to be done again.
-    async fn look_up(&self, name: &Name, refresh: &mut Refresh) -> Duration {
-        let before = name.known();
-        let ips_before: Vec<_> = before.iter().flat_map(|before| before.iter()).collect();
-        let (answer, error) = answer_of(self.resolver.look_up(name.text(), &ips_before).await);
+    async fn look_up(&self, name: &Name, known: &mut Known) -> Duration {
+        let outcome = self.resolver.look_up(name.text(), known.found.as_ref()).await;
+        let (answer, error) = answer_of(&outcome);
         let now = Uptime(micros(self.started.elapsed()));
-        let Step { in_force, ask_again_after } = refresh.answered(answer, now);
+        let Step { in_force, ask_again_after } = known.refresh.answered(answer, now);
         match in_force {
-            InForce::Answered(ips) => self.found(name, ips, before.as_deref()),
+            InForce::Answered(ips) => {
+                known.found = outcome.ok();
+                self.found(name, ips);
+            }
             InForce::Kept(Doubt::Lasts) => {}
             InForce::Kept(Doubt::Begins) => {
                 tracing::warn!(
@@ -52,7 +62,10 @@ impl Names {
                     "a name does not resolve any more: its addresses stay in use"
                 );
             }
-            InForce::Nothing => self.gone(name, error),
+            InForce::Nothing => {
+                known.found = None;
+                self.gone(name, error);
+            }
             InForce::Unresolved => {
                 tracing::warn!(name = name.text(), %error, "a name does not resolve");
                 name.unresolved(error);
@@ -62,10 +75,10 @@ impl Names {
     }
 
     /// Where the addresses are those of before, what is known of each stays in one place.
-    fn found(&self, name: &Name, ips: Vec<IpAddr>, before: Option<&Addresses>) {
-        let count = ips.len();
-        let addresses = Addresses::new(ips, before);
-        if before.is_some_and(|before| before.iter().eq(addresses.iter())) {
+    fn found(&self, name: &Name, ips: Vec<IpAddr>) {
+        let (count, before) = (ips.len(), name.known());
+        let addresses = Addresses::new(ips, before.as_deref());
+        if before.as_ref().is_some_and(|before| before.iter().eq(addresses.iter())) {
             return;
         }
         if count > Addresses::MOST {
@@ -90,10 +103,15 @@ impl Names {
 }
 
 /// And why, where there is none.
-fn answer_of(outcome: Result<Found, Failure>) -> (Answer, LookupError) {
+fn answer_of(outcome: &Result<Found, Failure>) -> (Answer, LookupError) {
     match outcome {
-        Ok(Found { ips, time_to_live }) => (Answer::Addresses { ips, time_to_live }, LookupError::nothing()),
-        Err(Failure::Denied { error, time_to_live }) => (Answer::Nothing { time_to_live }, error),
-        Err(Failure::Unknown(error)) => (Answer::Unknown, error),
+        Ok(Found { ips, time_to_live, .. }) => {
+            let answer = Answer::Addresses { ips: ips.clone(), time_to_live: *time_to_live };
+            (answer, LookupError::nothing())
+        }
+        Err(Failure::Denied { error, time_to_live }) => {
+            (Answer::Nothing { time_to_live: *time_to_live }, error.clone())
+        }
+        Err(Failure::Unknown(error)) => (Answer::Unknown, error.clone()),
     }
 }

@@ -3,9 +3,11 @@
 //! when to ask again, is decided by [`tollgate_core::name::Refresh`].
 
 mod current;
+mod families;
 mod name;
 mod resolver;
 mod servers;
+mod system;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -65,7 +67,7 @@ impl Names {
         if let Some(name) = self.name(text) {
             return name.addresses().await;
         }
-        match self.resolver.look_up(text, &[]).await {
+        match self.resolver.look_up(text, None).await {
             Ok(Found { ips, .. }) => Ok(Arc::new(Addresses::new(ips, None))),
             Err(Failure::Denied { error, .. } | Failure::Unknown(error)) => Err(error),
         }

@@ -8,12 +8,13 @@ use std::time::{Duration, SystemTime};
 use hickory_resolver::Hosts;
 use hickory_resolver::proto::op::Query;
 use hickory_resolver::proto::rr::{Name, RecordType};
-use hickory_resolver::system_conf::read_system_conf;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::LookupError;
-use super::servers::{Servers, addresses_of};
+use super::families::addresses_of;
+use super::servers::Servers;
+use super::system;
 
 const FILES: [&str; 2] = ["/etc/hosts", "/etc/resolv.conf"];
 /// Look-ups at once; more wait.
@@ -33,6 +34,8 @@ pub(super) struct Resolver {
 pub(super) struct Found {
     pub ips: Vec<IpAddr>,
     pub time_to_live: Duration,
+    /// The whole name that servers know them by; `None` where it was not they who said so.
+    pub whole_name: Option<String>,
 }
 
 #[derive(Debug)]
@@ -41,6 +44,19 @@ pub(super) enum Failure {
     Denied { error: LookupError, time_to_live: Duration },
     /// Nobody says.
     Unknown(LookupError),
+}
+
+impl Failure {
+    /// Of two whole names that one may stand for.
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Denied { error, time_to_live: first }, Self::Denied { time_to_live: second, .. }) => {
+                Self::Denied { error, time_to_live: first.min(second) }
+            }
+            (Self::Unknown(error), Self::Denied { .. } | Self::Unknown(_))
+            | (Self::Denied { .. }, Self::Unknown(error)) => Self::Unknown(error),
+        }
+    }
 }
 
 /// When the files were last written.
@@ -58,12 +74,12 @@ impl Resolver {
     }
 
     /// The name's addresses, and for how long they are good. Where one family's do not come, those `before` stand in.
-    pub async fn look_up(&self, name: &str, before: &[IpAddr]) -> Result<Found, Failure> {
+    pub async fn look_up(&self, name: &str, before: Option<&Found>) -> Result<Found, Failure> {
         // It is never closed.
         let _permit = self.permits.acquire().await;
         let sources = self.sources().map_err(Failure::Unknown)?;
         if let Some(ips) = local(&sources.hosts, name) {
-            return Ok(Found { ips, time_to_live: UNSTATED });
+            return Ok(Found { ips, time_to_live: UNSTATED, whole_name: None });
         }
         let Some(servers) = &sources.servers else {
             return ask_system(name).await.map_err(Failure::Unknown);
@@ -96,14 +112,8 @@ impl Resolver {
             tracing::warn!(%error, "/etc/hosts cannot be used");
             Hosts::default()
         });
-        let servers = if self.servers.is_empty() {
-            read_system_conf()
-                .inspect_err(|error| tracing::warn!(%error, "/etc/resolv.conf cannot be used"))
-                .ok()
-                .map(|(config, options)| Servers::build(config, options))
-        } else {
-            Some(Servers::at(&self.servers))
-        };
+        let servers =
+            if self.servers.is_empty() { system::servers() } else { Some(Servers::at(&self.servers)) };
         Ok(Sources { hosts, servers: servers.transpose().map_err(LookupError::of)? })
     }
 }
@@ -129,7 +139,7 @@ async fn ask_system(name: &str) -> Result<Found, LookupError> {
     if ips.is_empty() {
         return Err(LookupError::nothing());
     }
-    Ok(Found { ips, time_to_live: UNSTATED })
+    Ok(Found { ips, time_to_live: UNSTATED, whole_name: None })
 }
 
 #[cfg(test)]

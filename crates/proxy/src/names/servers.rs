@@ -1,87 +1,84 @@
-//! What DNS servers say of a name: IPv4 and IPv6 are asked for at once.
+//! The DNS servers that are asked for a name. It may stand for several whole ones, which are asked for one after another.
 
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
 };
-use hickory_resolver::lookup::Lookup;
+use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::net::{DnsError, NetError, NoRecords};
-use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::RecordType;
-use tokio::time::timeout;
+use tollgate_core::name::Search;
 
 use super::LookupError;
+use super::families::{Joined, look_up};
 use super::resolver::{Failure, Found};
 
 /// How long a server is waited for at most, before it is asked once more or another is.
 const LONGEST_WAIT: Duration = Duration::from_millis(1_500);
-/// How long one family of addresses is waited for once the other is there.
-const OTHER_FAMILY: Duration = Duration::from_secs(1);
-/// How long a denial is good that states no time to live.
-const UNSTATED_DENIAL: Duration = Duration::from_secs(2);
 
-pub(super) struct Servers(TokioResolver);
+pub(super) struct Servers {
+    resolver: TokioResolver,
+    search: Search,
+}
 
 impl Servers {
-    /// These, by names that are whole.
+    /// These; every name is whole.
     pub fn at(addresses: &[SocketAddr]) -> Result<Self, NetError> {
         let servers = addresses.iter().map(server_at).collect();
-        Self::build(ResolverConfig::from_parts(None, Vec::new(), servers), ResolverOpts::default())
+        Self::build(servers, ResolverOpts::default(), Search::default())
     }
 
-    pub fn build(config: ResolverConfig, mut options: ResolverOpts) -> Result<Self, NetError> {
+    pub fn build(
+        servers: Vec<NameServerConfig>,
+        mut options: ResolverOpts,
+        search: Search,
+    ) -> Result<Self, NetError> {
         options.timeout = options.timeout.min(LONGEST_WAIT);
         // What is known is kept by name, not here; and the file has been asked before.
         options.cache_size = 0;
         options.use_hosts_file = ResolveHosts::Never;
         // Theirs are times to live as well.
         options.preserve_intermediates = true;
+        let config = ResolverConfig::from_parts(None, Vec::new(), servers);
         let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
         *builder.options_mut() = options;
-        builder.build().map(Self)
+        Ok(Self { resolver: builder.build()?, search })
     }
 
-    /// The name's addresses, IPv4 first. Where one family's do not come, those `before` stand in; one that is late
-    /// once the other is there is done without.
-    pub async fn look_up(&self, name: &str, before: &[IpAddr]) -> Result<Found, Failure> {
-        let (mut v4, mut v6) = (pin!(self.ask(name, RecordType::A)), pin!(self.ask(name, RecordType::AAAA)));
-        let (v4, v6) = tokio::select! {
-            first = &mut v4 => {
-                let second = beside(&first, v6).await;
-                (first, second)
-            }
-            first = &mut v6 => {
-                let second = beside(&first, v4).await;
-                (second, first)
-            }
-        };
-        joined(v4, v6, before)
-    }
-
-    async fn ask(&self, name: &str, family: RecordType) -> Family {
-        match self.0.lookup(name, family).await {
-            Ok(lookup) => family_of(&lookup),
-            Err(error) => match denial(&error) {
-                Some(time_to_live) => Family::Empty(LookupError::of(error), time_to_live),
-                None => Family::Unknown(LookupError::of(error)),
-            },
-        }
+    /// The addresses of the first whole name that has any. Where one family's do not come, those `before` stand in, if
+    /// they are of the same.
+    pub async fn look_up(&self, name: &str, before: Option<&Found>) -> Result<Found, Failure> {
+        first_found(self.search.candidates(name), async |whole_name: String| {
+            let of_same = before.filter(|before| before.whole_name.as_ref() == Some(&whole_name));
+            look_up(&self.resolver, &whole_name, of_same.map_or(&[], |before| &before.ips)).await
+        })
+        .await
     }
 }
 
-/// What servers say of one family.
-enum Family {
-    Addresses(Vec<IpAddr>, Duration),
-    /// The name has none, for so long.
-    Empty(LookupError, Duration),
-    /// They do not say.
-    Unknown(LookupError),
+/// Where there is none, and somebody did not say so of a whole name, nobody says so of the name.
+async fn first_found<LookUp: Future<Output = Joined>>(
+    whole_names: Vec<String>,
+    look_up: impl Fn(String) -> LookUp,
+) -> Result<Found, Failure> {
+    let mut failure: Option<Failure> = None;
+    for whole_name in whole_names {
+        match look_up(whole_name.clone()).await {
+            Ok((ips, time_to_live)) => {
+                return Ok(Found { ips, time_to_live, whole_name: Some(whole_name) });
+            }
+            Err(next) => {
+                failure = Some(match failure {
+                    Some(before) => before.and(next),
+                    None => next,
+                });
+            }
+        }
+    }
+    Err(failure.unwrap_or_else(|| Failure::Unknown(LookupError("the name is too long".into()))))
 }
 
 fn server_at(address: &SocketAddr) -> NameServerConfig {
@@ -93,76 +90,10 @@ fn server_at(address: &SocketAddr) -> NameServerConfig {
     NameServerConfig::new(address.ip(), true, connections.into())
 }
 
-async fn beside(first: &Family, second: impl Future<Output = Family>) -> Family {
-    match first {
-        Family::Addresses(..) => timeout(OTHER_FAMILY, second)
-            .await
-            .unwrap_or_else(|_| Family::Unknown(LookupError("no answer in time".into()))),
-        Family::Empty(..) | Family::Unknown(_) => second.await,
-    }
-}
-
-fn family_of(lookup: &Lookup) -> Family {
-    let ips = addresses_of(lookup);
-    if ips.is_empty() {
-        return Family::Empty(LookupError::nothing(), UNSTATED_DENIAL);
-    }
-    let secs = lookup.answers().iter().map(|record| record.ttl).min().unwrap_or_default();
-    Family::Addresses(ips, Duration::from_secs(secs.into()))
-}
-
-/// For how long the name has no address, where that is what the servers say.
-fn denial(error: &NetError) -> Option<Duration> {
-    let NetError::Dns(DnsError::NoRecordsFound(NoRecords { response_code, soa, ns, negative_ttl, .. })) =
-        error
-    else {
-        return None;
-    };
-    let is_denied = match *response_code {
-        ResponseCode::NXDomain => true,
-        // Name servers alone mean that others know (RFC 2308 section 2.2).
-        ResponseCode::NoError => soa.is_some() || ns.is_none(),
-        _ => false,
-    };
-    let stated = || negative_ttl.map_or(UNSTATED_DENIAL, |secs| Duration::from_secs(secs.into()));
-    is_denied.then(stated)
-}
-
-pub(super) fn addresses_of(lookup: &Lookup) -> Vec<IpAddr> {
-    lookup.answers().iter().filter_map(|record| record.data.ip_addr()).collect()
-}
-
-fn joined(v4: Family, v6: Family, before: &[IpAddr]) -> Result<Found, Failure> {
-    match (v4, v6) {
-        (Family::Empty(error, v4), Family::Empty(_, v6)) => {
-            Err(Failure::Denied { error, time_to_live: v4.min(v6) })
-        }
-        (Family::Unknown(error), Family::Unknown(_) | Family::Empty(..))
-        | (Family::Empty(..), Family::Unknown(error)) => Err(Failure::Unknown(error)),
-        (v4, v6) => Ok(together(v4, v6, before)),
-    }
-}
-
-fn together(v4: Family, v6: Family, before: &[IpAddr]) -> Found {
-    let mut found = Found { ips: Vec::new(), time_to_live: Duration::MAX };
-    for (family, is_v4) in [(v4, true), (v6, false)] {
-        match family {
-            Family::Addresses(ips, time_to_live) => {
-                found.ips.extend(ips);
-                found.time_to_live = found.time_to_live.min(time_to_live);
-            }
-            Family::Empty(..) => {}
-            Family::Unknown(_) => {
-                found.ips.extend(before.iter().copied().filter(|ip| ip.is_ipv4() == is_v4));
-            }
-        }
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::IpAddr;
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
@@ -172,48 +103,36 @@ mod tests {
         LookupError("no answer".into())
     }
 
-    fn empty(secs: u64) -> Family {
-        Family::Empty(error(), Duration::from_secs(secs))
+    fn denied(secs: u64) -> Failure {
+        Failure::Denied { error: error(), time_to_live: Duration::from_secs(secs) }
     }
 
-    #[test]
-    fn a_family_that_servers_do_not_tell_of_stays_as_it_was() {
-        let before = [ip("192.0.2.1"), ip("2001:db8::1")];
-        let v6 = || Family::Addresses(vec![ip("2001:db8::2")], Duration::from_secs(9));
-        let kept = joined(Family::Unknown(error()), v6(), &before).unwrap();
-        assert_eq!(kept.ips, [ip("192.0.2.1"), ip("2001:db8::2")]);
-        assert_eq!(kept.time_to_live, Duration::from_secs(9));
-        assert_eq!(joined(empty(1), v6(), &before).unwrap().ips, [ip("2001:db8::2")]);
+    /// Of the three names, this comes.
+    async fn outcome(of: [fn() -> Joined; 3]) -> Result<Found, Failure> {
+        let names = ["0", "1", "2"].map(str::to_owned).to_vec();
+        first_found(names, async |name: String| of[name.parse::<usize>().unwrap()]()).await
     }
 
-    #[test]
-    fn a_name_is_denied_where_neither_family_is_there() {
-        let denied = joined(empty(9), empty(4), &[]);
-        let Err(Failure::Denied { time_to_live, .. }) = denied else { panic!("{denied:?}") };
-        assert_eq!(time_to_live, Duration::from_secs(4));
-        for unknown in
-            [joined(empty(9), Family::Unknown(error()), &[]), joined(Family::Unknown(error()), empty(9), &[])]
-        {
-            assert!(matches!(unknown, Err(Failure::Unknown(_))), "{unknown:?}");
+    #[tokio::test]
+    async fn the_first_whole_name_that_has_addresses_is_taken_whatever_came_before() {
+        let addresses = || Ok((vec![ip("192.0.2.1")], Duration::from_secs(9)));
+        for before in [|| Err(denied(1)), || Err(Failure::Unknown(error()))] {
+            let found = outcome([before, addresses, || panic!("it is not asked for")]).await.unwrap();
+            assert_eq!(found.whole_name.as_deref(), Some("1"));
         }
     }
 
-    #[test]
-    fn servers_that_name_others_or_fail_deny_nothing() {
-        let no_records = |response_code| {
-            let query = hickory_resolver::proto::op::Query::new();
-            NoRecords::new(query, response_code)
-        };
-        let denied_for = |no_records: NoRecords| denial(&no_records.into());
-        assert_eq!(denied_for(no_records(ResponseCode::NXDomain)), Some(UNSTATED_DENIAL));
-        assert_eq!(denied_for(no_records(ResponseCode::NoError)), Some(UNSTATED_DENIAL));
-        let mut stated = no_records(ResponseCode::NXDomain);
-        stated.negative_ttl = Some(7);
-        assert_eq!(denied_for(stated), Some(Duration::from_secs(7)));
-        let mut referral = no_records(ResponseCode::NoError);
-        referral.ns = Some([].into());
-        assert_eq!(denied_for(referral), None);
-        assert_eq!(denied_for(no_records(ResponseCode::ServFail)), None);
-        assert_eq!(denial(&NetError::Timeout), None);
+    #[tokio::test]
+    async fn a_name_is_denied_where_all_whole_names_are() {
+        let all = outcome([|| Err(denied(9)), || Err(denied(4)), || Err(denied(7))]).await;
+        let Err(Failure::Denied { time_to_live, .. }) = all else { panic!("{all:?}") };
+        assert_eq!(time_to_live, Duration::from_secs(4));
+        let unknown = || Err(Failure::Unknown(error()));
+        for one_is_not in
+            [[unknown, || Err(denied(4)), || Err(denied(7))], [|| Err(denied(4)), unknown, || Err(denied(7))]]
+        {
+            let outcome = outcome(one_is_not).await;
+            assert!(matches!(outcome, Err(Failure::Unknown(_))), "{outcome:?}");
+        }
     }
 }
