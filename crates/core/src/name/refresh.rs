@@ -110,7 +110,7 @@ impl Refresh {
                 (denied_since(now), InForce::Kept(Doubt::Lasts), SOON)
             }
             Standing::Doubted { denied_since: Some(first) } if now.since(first) < CONFIRMED_AFTER => {
-                (denied_since(first), InForce::Kept(Doubt::Lasts), time_to_live)
+                (denied_since(first), InForce::Kept(Doubt::Lasts), time_to_live.min(CONFIRMED_AFTER))
             }
             Standing::Doubted { denied_since: Some(_) } | Standing::Gone => {
                 (Standing::Gone, InForce::Nothing, time_to_live)
@@ -190,8 +190,8 @@ mod tests {
     fn a_name_that_is_denied_has_no_address_once_that_is_confirmed() {
         let expected = [(0, BEGINS), (1, LASTS), (3, LASTS), (5, InForce::Nothing), (7, InForce::Nothing)];
         assert_eq!(run(&mut resolved(), &vec![nothing(2); 5]), expected);
-        let expected = [(0, BEGINS), (1, LASTS), (31, InForce::Nothing)];
-        assert_eq!(run(&mut resolved(), &vec![nothing(3_600); 3]), expected, "its time to live is kept to");
+        let expected = [(0, BEGINS), (1, LASTS), (6, InForce::Nothing), (36, InForce::Nothing)];
+        assert_eq!(run(&mut resolved(), &vec![nothing(3_600); 4]), expected);
     }
 
     #[test]

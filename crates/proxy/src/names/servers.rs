@@ -51,7 +51,8 @@ impl Servers {
     /// The addresses of the first whole name that has any. Where one family's do not come, those `before` stand in, if
     /// they are of the same.
     pub async fn look_up(&self, name: &str, before: Option<&Found>) -> Result<Found, Failure> {
-        first_found(self.search.candidates(name), async |whole_name: String| {
+        let in_force = before.and_then(|before| before.whole_name.as_deref());
+        first_found(self.search.candidates(name), in_force, async |whole_name: String| {
             let of_same = before.filter(|before| before.whole_name.as_ref() == Some(&whole_name));
             look_up(&self.resolver, &whole_name, of_same.map_or(&[], |before| &before.ips)).await
         })
@@ -59,9 +60,11 @@ impl Servers {
     }
 }
 
-/// Where there is none, and somebody did not say so of a whole name, nobody says so of the name.
+/// Where there is none, and somebody did not say so of a whole name, nobody says so of the name. While nobody says anything
+/// of the whole name that is in force none behind it takes its place: that may be a machine of somebody else's.
 async fn first_found<LookUp: Future<Output = Joined>>(
     whole_names: Vec<String>,
+    in_force: Option<&str>,
     look_up: impl Fn(String) -> LookUp,
 ) -> Result<Found, Failure> {
     let mut failure: Option<Failure> = None;
@@ -70,6 +73,7 @@ async fn first_found<LookUp: Future<Output = Joined>>(
             Ok((ips, time_to_live)) => {
                 return Ok(Found { ips, time_to_live, whole_name: Some(whole_name) });
             }
+            Err(unknown @ Failure::Unknown(_)) if in_force == Some(&whole_name) => return Err(unknown),
             Err(next) => {
                 failure = Some(match failure {
                     Some(before) => before.and(next),
@@ -109,8 +113,13 @@ mod tests {
 
     /// Of the three names, this comes.
     async fn outcome(of: [fn() -> Joined; 3]) -> Result<Found, Failure> {
+        outcome_while(None, of).await
+    }
+
+    /// The same while the addresses of one of them are in force.
+    async fn outcome_while(in_force: Option<&str>, of: [fn() -> Joined; 3]) -> Result<Found, Failure> {
         let names = ["0", "1", "2"].map(str::to_owned).to_vec();
-        first_found(names, async |name: String| of[name.parse::<usize>().unwrap()]()).await
+        first_found(names, in_force, async |name: String| of[name.parse::<usize>().unwrap()]()).await
     }
 
     #[tokio::test]
@@ -120,6 +129,16 @@ mod tests {
             let found = outcome([before, addresses, || panic!("it is not asked for")]).await.unwrap();
             assert_eq!(found.whole_name.as_deref(), Some("1"));
         }
+    }
+
+    #[tokio::test]
+    async fn silence_about_the_whole_name_in_force_brings_no_other_in_its_place() {
+        let addresses = || Ok((vec![ip("192.0.2.1")], Duration::from_secs(9)));
+        let unknown = || Err(Failure::Unknown(error()));
+        let silent = outcome_while(Some("0"), [unknown, addresses, addresses]).await;
+        assert!(matches!(silent, Err(Failure::Unknown(_))), "{silent:?}");
+        let denied = outcome_while(Some("0"), [|| Err(denied(1)), addresses, addresses]).await.unwrap();
+        assert_eq!(denied.whole_name.as_deref(), Some("1"));
     }
 
     #[tokio::test]
