@@ -70,12 +70,12 @@ impl Store {
 
     /// One consistent state of everything, however long the reading takes.
     pub async fn read(&self) -> Result<Read, StoreError> {
-        Ok(Read { transaction: self.readers.begin().await? })
+        Ok(Read { transaction: begin(&self.readers, "BEGIN").await? })
     }
 
     /// The writer, once it is free. Rows written carry `now_secs`.
     pub async fn write(&self, now_secs: u64) -> Result<Write, StoreError> {
-        let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let transaction = begin(&self.writer, "BEGIN IMMEDIATE").await?;
         Ok(Write { read: Read { transaction }, now_secs })
     }
 
@@ -83,6 +83,22 @@ impl Store {
     pub async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
+    }
+}
+
+/// `SQLite` ends a transaction by itself where the disk is full or fails
+/// (<https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction>). sqlx takes that connection for
+/// one inside a transaction from then on: another takes its place.
+async fn begin(
+    pool: &SqlitePool,
+    statement: &'static str,
+) -> Result<Transaction<'static, Sqlite>, StoreError> {
+    match pool.begin_with(statement).await {
+        Err(sqlx::Error::InvalidSavePointStatement) => {
+            pool.acquire().await?.close().await?;
+            Ok(pool.begin_with(statement).await?)
+        }
+        begun => Ok(begun?),
     }
 }
 
@@ -128,5 +144,32 @@ impl Deref for Write {
 impl DerefMut for Write {
     fn deref_mut(&mut self) -> &mut Read {
         &mut self.read
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn writing_goes_on_once_the_disk_has_room_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("tollgate.db")).await.unwrap();
+        let fill = async |rows: u32| {
+            let mut write = store.write(0).await?;
+            sqlx::query("CREATE TABLE IF NOT EXISTS filling (text TEXT)").execute(write.connection()).await?;
+            for _ in 0..rows {
+                let row = sqlx::query("INSERT INTO filling VALUES (hex(randomblob(4096)))");
+                row.execute(write.connection()).await?;
+            }
+            write.commit().await
+        };
+        fill(1).await.unwrap();
+        let pages: u32 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&store.writer).await.unwrap();
+        let limit = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {}", pages + 20));
+        sqlx::query(limit).execute(&store.writer).await.unwrap();
+        assert!(matches!(fill(1_000).await, Err(StoreError::DiskFull)));
+        // The limit ends with the connection.
+        fill(1_000).await.unwrap();
     }
 }
