@@ -85,7 +85,7 @@ impl Counters {
         let Some(shared) = &self.shared else { return self.local.settle(demands, settlement, now.wall) };
         let mut whole = Settled::default();
         for demand in demands {
-            whole.append(if here::is_local(demand) {
+            whole.append(if shared.counts_at_home(demand, now) {
                 self.local.settle(std::slice::from_ref(demand), settlement, now.wall)
             } else {
                 shared.settle(demand, settlement, now)

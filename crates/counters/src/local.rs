@@ -225,6 +225,28 @@ impl LocalCounters {
         entry.changed = true;
     }
 
+    /// What was counted elsewhere is counted here from now on, and on top of it what is here already.
+    pub(crate) fn go_on_from(
+        &self,
+        subject: Subject,
+        rules: &[LimitRule],
+        calendar: Calendar<'_>,
+        known: SubjectWindows,
+        now: UnixMicros,
+    ) {
+        let mut held = self.hold(subject);
+        let entry = held.entry();
+        let here = limit::used(rules, &entry.windows, now);
+        for (window, counted) in known.iter() {
+            entry.windows.put(window, counted.clone());
+        }
+        for (rule, here) in rules.iter().zip(here) {
+            let more = Settlement { charged: 0, charged_at: now, actual: here };
+            limit::settle(std::slice::from_ref(rule), &mut entry.windows, calendar, more, now);
+        }
+        entry.changed = true;
+    }
+
     /// What was counted here of a subject.
     pub(crate) fn windows(&self, subject: Subject) -> SubjectWindows {
         self.hold(subject).get().map(|entry| entry.windows.clone()).unwrap_or_default()

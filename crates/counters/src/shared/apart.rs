@@ -21,6 +21,8 @@ pub struct Owed {
     pub subject: Subject,
     pub rules: Arc<[LimitRule]>,
     pub windows: SubjectWindows,
+    /// What of that the store knows, where this node counted alone.
+    known: Option<Box<SubjectWindows>>,
     pub amounts: Vec<Amount>,
 }
 
@@ -101,13 +103,22 @@ impl Shared {
     /// What is owed for a subject, which counts as told from here on.
     pub(super) fn take_owed(&self, subject: Subject, rules: &Arc<[LimitRule]>, now: UnixMicros) -> Owed {
         let windows = self.local.take_windows(subject);
-        let amounts = limit::used(rules, &windows, now).into_iter().map(Amount::More).collect();
-        Owed { subject, rules: Arc::clone(rules), windows, amounts }
+        let mut shard = self.ledgers.shard(subject).lock();
+        let known = shard.find_mut(subject).and_then(|ledger| ledger.home.take());
+        drop(shard);
+        let of_known = limit::used(rules, known.as_deref().unwrap_or(&SubjectWindows::default()), now);
+        let used = limit::used(rules, &windows, now).into_iter().zip(of_known);
+        let amounts = used.map(|(used, known)| Amount::More(used.saturating_sub(known))).collect();
+        Owed { subject, rules: Arc::clone(rules), windows, known, amounts }
     }
 
-    pub(super) fn still_owes(&self, owed: &Owed) {
-        self.local.put_windows_back(owed.subject, &owed.windows);
-        self.note_owing(owed.subject, &owed.rules, Instant::now());
+    pub(super) fn still_owes(&self, owed: Owed) {
+        let Owed { subject, rules, windows, known, .. } = owed;
+        self.local.put_windows_back(subject, &windows);
+        let mut shard = self.ledgers.shard(subject).lock();
+        shard.ledger(subject, &rules, Instant::now()).home = known;
+        drop(shard);
+        self.note_owing(subject, &rules, Instant::now());
     }
 
     /// What was counted here before the store counted it: it is told so.

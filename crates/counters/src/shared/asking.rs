@@ -74,8 +74,8 @@ pub(crate) fn begin<'c, 's>(
 impl<'c> Undecided<'c, '_> {
     /// Charges the demands that this node counts alone.
     fn charge_local(&mut self) -> Option<Decision<'c>> {
-        let of: SmallVec<[usize; 4]> =
-            (0..self.demands.len()).filter(|&index| is_local(&self.demands[index])).collect();
+        let is_home = |index: &usize| self.shared.counts_at_home(&self.demands[*index], self.now);
+        let of: SmallVec<[usize; 4]> = (0..self.demands.len()).filter(is_home).collect();
         if of.is_empty() {
             return None;
         }

@@ -10,7 +10,7 @@ use tollgate_core::resource::Counting;
 use tollgate_core::time::UnixMicros;
 
 use super::call::Take;
-use super::ledger::{Spent, Unused, life};
+use super::ledger::{Ledger, Spent, Unused, life};
 use super::{LONGEST_WAIT, Reply, Shared, Then};
 use crate::{Decision, LocalCounters, Moment, Verdict};
 
@@ -41,7 +41,7 @@ pub(crate) fn decide_one<'c>(
     cost: u64,
     now: Moment,
 ) -> Option<Decision<'c>> {
-    if is_local(demand) {
+    if shared.counts_at_home(demand, now) {
         return Some(local.decide(std::slice::from_ref(demand), cost, now.wall));
     }
     if demand.limits.counting != Counting::Leased || demand.limits.concurrency.is_some() {
@@ -60,7 +60,8 @@ impl Shared {
         }
         let rules = &demand.limits.rules;
         let mut shard = self.ledgers.shard(demand.subject).lock();
-        let is_new = shard.find(demand.subject).is_none_or(|ledger| !Arc::ptr_eq(&ledger.rules, rules));
+        let is_as_before = |ledger: &Ledger| Arc::ptr_eq(&ledger.rules, rules) && ledger.home.is_none();
+        let is_new = !shard.find(demand.subject).is_some_and(is_as_before);
         let ledger = shard.ledger(demand.subject, rules, now.instant);
         let stale = ledger.adopt(rules);
         let spent = match demand.limits.counting {
@@ -136,7 +137,7 @@ impl Shared {
     /// The same of all demands, wherever they are counted.
     pub fn inspect_all(&self, local: &LocalCounters, demands: &[Demand<'_>], now: Moment) -> Standings {
         let stand = |demand: &Demand<'_>| {
-            if is_local(demand) {
+            if self.counts_at_home(demand, now) {
                 local.inspect(std::slice::from_ref(demand), now.wall).standings
             } else {
                 self.inspect(demand, 1, now.wall).standings
@@ -161,7 +162,7 @@ impl Shared {
     /// The same of all demands, wherever they are counted.
     pub fn used_of_all(&self, local: &LocalCounters, demands: &[Demand<'_>], now: Moment) -> Vec<u64> {
         let used = |demand: &Demand<'_>| {
-            if is_local(demand) {
+            if self.counts_at_home(demand, now) {
                 local.used(std::slice::from_ref(demand), now.wall).into()
             } else {
                 self.used(demand, now.wall)

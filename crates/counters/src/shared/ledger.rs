@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 use tollgate_core::limit::{
-    self, Calendar, Counted, Crossed, LimitRule, Outcome, SubjectWindows, crossed_between,
+    self, Calendar, Counted, Crossed, LimitRule, Outcome, Settlement, SubjectWindows, crossed_between,
 };
 use tollgate_core::resource::Overage;
 use tollgate_core::time::UnixMicros;
@@ -46,6 +46,8 @@ pub struct Ledger {
     pub apart: Option<Box<SubjectWindows>>,
     /// Whether something was let through that the store does not know of.
     pub owes: bool,
+    /// While this node counts the subject alone: what the store knows of that.
+    pub home: Option<Box<SubjectWindows>>,
 }
 
 /// Units that are charged in the store already.
@@ -97,6 +99,7 @@ impl Ledger {
             refill_from: now,
             apart: None,
             owes: false,
+            home: None,
         }
     }
 
@@ -255,11 +258,26 @@ impl Ledger {
     }
 
     /// What is counted while the store cannot be reached: it goes on from what the store said last, or from what else is
-    /// known where it said nothing yet.
+    /// known where it said nothing yet, or this node counted alone since then.
     pub fn apart_or(&mut self, otherwise: impl FnOnce() -> SubjectWindows) -> &mut SubjectWindows {
-        let mirror = &self.mirror;
-        self.apart
-            .get_or_insert_with(|| Box::new(if mirror.is_empty() { otherwise() } else { mirror.clone() }))
+        let Self { mirror, home, apart, .. } = self;
+        let says_all = !mirror.is_empty() && home.is_none();
+        apart.get_or_insert_with(|| Box::new(if says_all { mirror.clone() } else { otherwise() }))
+    }
+
+    /// This node counts the subject alone from now on, and goes on from what the store knows, without what of the slices was
+    /// not used.
+    pub fn go_home(&mut self, unused: &[Unused], calendar: Calendar<'_>, now: UnixMicros) -> SubjectWindows {
+        let mut known = self.mirror.clone();
+        for &Unused { units, granted_at } in unused {
+            let back = Settlement { charged: units, charged_at: granted_at, actual: 0 };
+            limit::settle(&self.rules, &mut known, calendar, back, now);
+        }
+        self.home = Some(Box::new(known.clone()));
+        // What is owed is a part of what is counted here, and is told with that.
+        self.owes = false;
+        self.apart = None;
+        known
     }
 
     /// What the store may have lost: of each limit, the larger of what is kept already and of what the mirror says. Mostly
@@ -312,6 +330,7 @@ impl Ledger {
             && !self.owes
             && self.mirror.forget_past(now)
             && self.apart.as_mut().is_none_or(|apart| apart.forget_past(now))
+            && self.home.as_mut().is_none_or(|home| home.forget_past(now))
     }
 
     fn take_slices(&mut self, is_wanted: impl Fn(&Slice) -> bool) -> SmallVec<[Unused; 2]> {

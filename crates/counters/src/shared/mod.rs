@@ -12,6 +12,7 @@ mod connection;
 mod dispatch;
 mod doubles;
 pub(crate) mod here;
+mod home;
 mod keeper;
 mod ledger;
 mod ledgers;

@@ -63,7 +63,7 @@ impl Shared {
             });
             if let Err(error) = call_all_ok(connection, tell).await {
                 // Perhaps some of it was heard: counted twice is better than not at all.
-                for owed in &taken {
+                for owed in taken {
                     self.still_owes(owed);
                 }
                 for (subject, rules) in owing.iter().skip((index + 1) * CHUNK) {

@@ -4,6 +4,7 @@
 
 mod agreement;
 mod losing;
+mod moving;
 mod node;
 mod server;
 mod sharing;

@@ -72,6 +72,14 @@ pub async fn eventually(mut is_so: impl FnMut() -> bool) {
     }
 }
 
+pub async fn eventually_async(mut is_so: impl AsyncFnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so().await {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it does not come to pass");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 pub fn now() -> Moment {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     Moment { wall: UnixMicros(u64::try_from(since_epoch.as_micros()).unwrap()), instant: Instant::now() }
