@@ -231,7 +231,7 @@ impl LocalCounters {
         subject: Subject,
         rules: &[LimitRule],
         calendar: Calendar<'_>,
-        known: SubjectWindows,
+        known: &SubjectWindows,
         now: UnixMicros,
     ) {
         let mut held = self.hold(subject);

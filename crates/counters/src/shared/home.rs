@@ -28,7 +28,7 @@ impl Shared {
         let unused = ledger.take_all();
         let known = ledger.go_home(&unused, demand.calendar, server_now);
         // Within the lock: whoever finds the ledger at home finds its count here.
-        self.local.go_on_from(demand.subject, &rules, demand.calendar, known, server_now);
+        self.local.go_on_from(demand.subject, &rules, demand.calendar, &known, server_now);
         drop(shard);
         self.give_back(demand.subject, &rules, unused);
     }
