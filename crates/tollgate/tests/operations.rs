@@ -160,7 +160,8 @@ fn an_end_that_is_asked_for_waits_for_the_requests_at_hand() {
         assert!(draining.header("Retry-After").is_some(), "{draining:?}");
         assert!(gateway.is_running());
         gate.open();
-        assert_eq!(client.read_response().expect(200).text(), "at last");
+        let last = client.read_response().expect(200);
+        assert_eq!((last.text().as_str(), last.header("Connection")), ("at last", Some("close")));
         assert_eq!(gateway.await_end().code(), Some(0), "{signal}");
         let line = gateway.await_logged(|line| line["path"] == "/acme/api");
         assert_eq!(line["status"], 200);

@@ -36,7 +36,9 @@ pub(super) async fn respond(
         // The rest of the request is not waited for, so where the next one begins will not be known: RFC 9112
         // section 9.6 wants that said.
         (BodyLength::UntilClose, _) | (_, Upload::Flowing | Upload::Broken) => Persistence::Close,
-        (BodyLength::None | BodyLength::Exact(_) | BodyLength::Chunked, Upload::Sent) => forward.persistence,
+        (BodyLength::None | BodyLength::Exact(_) | BodyLength::Chunked, Upload::Sent) => {
+            forward.persistence.unless(forward.worker.gateway.is_draining())
+        }
     };
     write_client_head(forward, &mut attempt, to, persistence, began);
     record.status = Some(attempt.response.status);

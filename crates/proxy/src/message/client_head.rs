@@ -17,6 +17,10 @@ pub(crate) enum Persistence {
 }
 
 impl Persistence {
+    pub const fn unless(self, is_ending: bool) -> Self {
+        if is_ending { Self::Close } else { self }
+    }
+
     /// What has to be said of it: HTTP/1.1 keeps a connection, HTTP/1.0 closes it, unless told otherwise.
     pub const fn connection_option(self, version: Version) -> Option<&'static [u8]> {
         match (self, version) {
