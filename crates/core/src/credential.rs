@@ -125,6 +125,12 @@ impl fmt::Debug for ApiKey {
     }
 }
 
+/// Whether a credential was made as a key here, whatever became of it since.
+pub fn is_key_shaped(credential: &[u8]) -> bool {
+    let text = std::str::from_utf8(credential);
+    text.is_ok_and(|text| text.starts_with(PREFIX) && has_valid_checksum(text))
+}
+
 fn has_valid_checksum(text: &str) -> bool {
     text.len() == prefix(Environment::of(text)).len() + DIGITS && text.is_ascii() && {
         let (body, given) = text.split_at(text.len() - CHECKSUM_DIGITS);

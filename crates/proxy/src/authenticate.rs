@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use tollgate_core::credential::KeyHash;
+use tollgate_core::credential::{KeyHash, is_key_shaped};
 use tollgate_core::limit::{Calendar, Demand, LevelLimits, Subject};
 use tollgate_core::resource::{HeaderName, KeyId};
 use tollgate_core::snapshot::{Consumer, Key, KeyParticulars, Plan, Service, Snapshot, Tenant};
@@ -221,7 +221,9 @@ pub(crate) fn is_credential(
         return true;
     }
     let is_own = |credential: &[u8]| {
-        snapshot.key(&KeyHash::of(credential)).is_some()
+        // One that was revoked is known no more, and may be given back.
+        is_key_shaped(credential)
+            || snapshot.key(&KeyHash::of(credential)).is_some()
             || is_token_shaped(credential) && gateway.settings.issuing.is_own(snapshot, credential)
     };
     if id == FieldId::XApiKey && is_own(value) {

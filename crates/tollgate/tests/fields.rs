@@ -178,9 +178,26 @@ fn connection_takes_out_neither_the_body_s_length_nor_what_the_gateway_says() {
 }
 
 #[test]
+fn a_key_that_was_revoked_goes_to_no_upstream() {
+    let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
+    let tenant = gateway.tenant("acme");
+    tenant.service("api", &upstream.url());
+    let (key, revoked) = (tenant.unlimited_key(), tenant.key_with(&json!({ "name": "old" })));
+    let id = revoked["id"].as_str().expect("an id");
+    gateway.admin().delete(&format!("/api/keys/{id}?tenant=acme")).expect(204);
+    let bearer = format!("Bearer {}", revoked["key"].as_str().expect("a key"));
+    let fields = [("X-API-Key", key.as_str()), ("Authorization", &bearer)];
+    assert_eq!(Echoed::of(&gateway.client().get("/acme/api", &fields)).header("Authorization"), None);
+    let others = [("X-API-Key", key.as_str()), ("Authorization", "Bearer somebody.else")];
+    let echoed = Echoed::of(&gateway.client().get("/acme/api", &others));
+    assert_eq!(echoed.header("Authorization"), Some("Bearer somebody.else"));
+}
+
+#[test]
 fn an_error_of_the_gateway_is_json_that_names_the_request() {
     let gateway = Gateway::start();
     let response = gateway.client().get("/nobody/nothing", &[]).expect(404);
+    assert_eq!(response.header("Proxy-Status"), Some("tollgate; error=http_request_error"));
     assert_eq!(response.header("Content-Type"), Some("application/json"));
     let body = response.json();
     assert_eq!(body["error"]["code"], 404);
