@@ -6,8 +6,9 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use tollgate_core::address::Network;
-use tollgate_http1::{FieldId, Fields, HeadWriter, list_tokens};
+use tollgate_http1::{FieldId, Fields, HeadWriter};
 
+use crate::forwarded;
 use crate::worker::Worker;
 
 /// 128 random bits as 32 hexadecimal digits, or what a trusted proxy called the request.
@@ -180,6 +181,11 @@ impl<'r> Origin<'r> {
         Self { peer, fields, client, client_ip }
     }
 
+    /// Whether a field goes on that only a proxy can know the value of.
+    pub fn may_say(&self, name: &[u8]) -> bool {
+        self.peer.trust == Trust::Trusted || !forwarded::is_a_proxys(name)
+    }
+
     /// Writes `X-Forwarded-*` and `Forwarded` (RFC 7239): begun here, or carried on from a trusted proxy.
     pub fn write_forwarding(&self, writer: &mut HeadWriter<'_>, authority: Option<&[u8]>) {
         match self.peer.trust {
@@ -196,14 +202,19 @@ impl<'r> Origin<'r> {
         self.push_forwarded(writer.out(), iter::empty(), authority);
     }
 
+    /// What one of the two ways of saying it lacks, the other may have.
     fn carry_on_forwarding(&self, writer: &mut HeadWriter<'_>, authority: Option<&[u8]>) {
         let before = |id| self.fields.first(id);
+        let nearest = |name: &[u8]| forwarded::nearest(self.fields, name);
         let out = writer.out();
         push_list(out, b"X-Forwarded-For: ", self.fields.all(FieldId::XForwardedFor));
         out.extend_from_slice(self.peer.text.as_bytes());
         out.extend_from_slice(b"\r\n");
-        writer.field(b"X-Forwarded-Proto", before(FieldId::XForwardedProto).unwrap_or(b"http"));
-        if let Some(host) = before(FieldId::XForwardedHost).or(authority) {
+        writer.field(
+            b"X-Forwarded-Proto",
+            before(FieldId::XForwardedProto).or_else(|| nearest(b"proto")).unwrap_or(b"http"),
+        );
+        if let Some(host) = before(FieldId::XForwardedHost).or_else(|| nearest(b"host")).or(authority) {
             writer.field(b"X-Forwarded-Host", host);
         }
         match before(FieldId::XForwardedPort) {
@@ -240,18 +251,12 @@ fn push_list<'f>(out: &mut Vec<u8>, name: &[u8], members: impl Iterator<Item = &
     }
 }
 
-fn parse_ip(text: &[u8]) -> Option<IpAddr> {
-    let ip: IpAddr = std::str::from_utf8(text).ok()?.parse().ok()?;
-    Some(ip.to_canonical())
-}
-
-/// The nearest address in `X-Forwarded-For` that is no trusted proxy's; the farthest where all are.
+/// The nearest address that trusted proxies name and that is none of theirs; the farthest where all are.
 fn last_untrusted(fields: &Fields, trusted: &[Network]) -> Option<IpAddr> {
     let mut found = None;
-    let hops: Vec<&[u8]> = fields.all(FieldId::XForwardedFor).flat_map(list_tokens).collect();
-    for hop in hops.into_iter().rev() {
+    for hop in forwarded::hops(fields).into_iter().rev() {
         // What stands behind something unreadable was said by nobody known.
-        let Some(ip) = parse_ip(hop) else { break };
+        let Some(ip) = hop else { break };
         found = Some(ip);
         if trust(ip, trusted) == Trust::Untrusted {
             break;

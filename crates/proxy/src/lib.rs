@@ -10,6 +10,7 @@ mod authenticate;
 mod connection;
 mod exchange;
 mod forward;
+mod forwarded;
 mod record;
 mod request;
 mod reserved;

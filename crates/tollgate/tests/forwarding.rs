@@ -72,6 +72,33 @@ fn a_trusted_proxy_s_forwarding_fields_are_carried_on() {
 }
 
 #[test]
+fn a_trusted_proxy_may_say_it_all_in_forwarded() {
+    let (gateway, _upstream, key) =
+        started_with("[proxy]\ntrusted_proxies = [\"127.0.0.0/8\", \"10.0.0.0/8\"]\n");
+    let said = "for=\"[2001:db8::7]:4711\";host=a.example, for=10.1.1.1:80;proto=https;host=\"shop.example\"";
+    let claims = [("Forwarded", said), ("X-Forwarded-Prefix", "/shop")];
+    let echoed = Echoed::of(&gateway.client().get("/acme/api", &with_key(&key, &claims)));
+    let logged = gateway.await_logged(|line| line["tenant"] == "acme");
+    assert_eq!(logged["client_ip"], "2001:db8::7");
+    assert_eq!(all(&echoed, "X-Forwarded-Proto"), ["https"]);
+    assert_eq!(all(&echoed, "X-Forwarded-Host"), ["shop.example"]);
+    assert_eq!(all(&echoed, "X-Forwarded-Prefix"), ["/shop"]);
+}
+
+#[test]
+fn what_only_a_proxy_can_know_is_taken_from_no_client() {
+    let (gateway, _upstream, key) = started();
+    let names =
+        ["X-Real-IP", "X-Forwarded-Ssl", "x-forwarded-prefix", "X_Forwarded_Server", "X-Original-URL"];
+    let claims: Vec<_> = names.iter().map(|name| (*name, "claimed")).chain([("X-Forward", "1")]).collect();
+    let echoed = Echoed::of(&gateway.client().get("/acme/api", &with_key(&key, &claims)));
+    for name in names {
+        assert_eq!(all(&echoed, name), [""; 0], "{name}");
+    }
+    assert_eq!(all(&echoed, "X-Forward"), ["1"]);
+}
+
+#[test]
 fn a_trusted_proxy_that_says_nothing_is_the_client() {
     let (gateway, _upstream, key) = started_with("[proxy]\ntrusted_proxies = [\"127.0.0.1\"]\n");
     for claims in [&[][..], &[("X-Forwarded-For", "unknown")]] {

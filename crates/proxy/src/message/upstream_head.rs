@@ -31,7 +31,8 @@ pub(crate) fn write_request(out: &mut Vec<u8>, head: &UpstreamHead<'_>) {
     writer.fields(fields, |field| {
         let is_dropped = has_nominations && is_dropped_by_nomination(fields, field.id, field.name)
             || carries_credential(head, header, field.id, field.name, field.value)
-            || field.id == FieldId::Other && imitates_guarded(head, header, field.name)
+            || field.id == FieldId::Other
+                && (imitates_guarded(head, header, field.name) || !origin.may_say(field.name))
             || request.max_forwards.is_some() && field.name.eq_ignore_ascii_case(MAX_FORWARDS);
         keeps(head, field.id) && !is_dropped
     });

@@ -1,0 +1,130 @@
+//! What trusted proxies say of where a request came from: `X-Forwarded-*`, and `Forwarded` (RFC 7239).
+
+use std::net::IpAddr;
+
+use tollgate_http1::{FieldId, Fields, is_same_variable, list_tokens};
+
+/// Fields that are not in every proxy's vocabulary, and say of the client or of its request what only a proxy can know.
+const OTHERS: [&[u8]; 7] = [
+    b"true-client-ip",
+    b"x-client-ip",
+    b"x-cluster-client-ip",
+    b"x-original-host",
+    b"x-original-url",
+    b"x-real-ip",
+    b"x-rewrite-url",
+];
+const PREFIX: &[u8] = b"x-forwarded-";
+
+/// Whether a field is a proxy's to write, and nobody else is believed.
+pub(crate) fn is_a_proxys(name: &[u8]) -> bool {
+    name.get(..PREFIX.len()).is_some_and(|start| is_same_variable(start, PREFIX))
+        || OTHERS.iter().any(|other| is_same_variable(name, other))
+}
+
+/// Each hop's address, the farthest first; `None` for one that is no address. `X-Forwarded-For` says it, else `Forwarded`.
+pub(crate) fn hops(fields: &Fields) -> Vec<Option<IpAddr>> {
+    let listed = fields.all(FieldId::XForwardedFor).flat_map(list_tokens).map(parse_node);
+    if fields.contains(FieldId::XForwardedFor) {
+        return listed.collect();
+    }
+    let elements = fields.all(FieldId::Forwarded).flat_map(|line| split_unquoted(line, b','));
+    elements.map(|element| parse_node(parameter(element, b"for")?)).collect()
+}
+
+/// What the nearest proxy says in `Forwarded` under this name.
+pub(crate) fn nearest<'f>(fields: &'f Fields, name: &[u8]) -> Option<&'f [u8]> {
+    let elements = fields.all(FieldId::Forwarded).flat_map(|line| split_unquoted(line, b','));
+    parameter(elements.last()?, name).filter(|value| !value.contains(&b'\\'))
+}
+
+fn parameter<'e>(element: &'e [u8], name: &[u8]) -> Option<&'e [u8]> {
+    split_unquoted(element, b';').find_map(|pair| {
+        let equals = memchr::memchr(b'=', pair)?;
+        let is_it = pair[..equals].trim_ascii().eq_ignore_ascii_case(name);
+        is_it.then(|| unquoted(pair[equals + 1..].trim_ascii()))
+    })
+}
+
+fn unquoted(value: &[u8]) -> &[u8] {
+    value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value)
+}
+
+/// The pieces between separators that stand in no quoted string.
+fn split_unquoted(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    text.split(move |&byte| {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = is_quoted,
+            b'"' => is_quoted = !is_quoted,
+            _ => return byte == separator && !is_quoted,
+        }
+        false
+    })
+}
+
+/// An address as it stands in either field, perhaps with a port (RFC 7239 section 6).
+fn parse_node(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(unquoted(text)).ok()?;
+    let in_brackets = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let (address, port) = match (in_brackets, text.rsplit_once(':')) {
+        (Some((address, behind)), _) => {
+            (address, behind.strip_prefix(':').or(behind.is_empty().then_some("0"))?)
+        }
+        (None, Some((address, port))) if !address.contains(':') => (address, port),
+        (None, _) => (text, "0"),
+    };
+    // A port may be hidden behind a name.
+    let is_port = port.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    let ip: IpAddr = address.parse().ok().filter(|_| is_port)?;
+    Some(ip.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(text: &str) -> Option<String> {
+        parse_node(text.as_bytes()).map(|ip| ip.to_string())
+    }
+
+    #[test]
+    fn addresses_are_read_with_and_without_a_port() {
+        for (text, address) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("192.0.2.7:99", "192.0.2.7"),
+            ("192.0.2.7:_hidden", "192.0.2.7"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("\"[2001:db8::1]:80\"", "2001:db8::1"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+        ] {
+            assert_eq!(node(text).as_deref(), Some(address), "{text}");
+        }
+        for text in ["unknown", "_hidden", "", "192.0.2", "[2001:db8::1]80", "[2001:db8::1", "192.0.2.7:8 0"]
+        {
+            assert_eq!(node(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_quoted_separates_nothing() {
+        let line: &[u8] = b"for=\"[2001:db8::1]:80\";by=\"a,\\\",b\";Proto=https, for=192.0.2.7;host=\"x;y\"";
+        let elements: Vec<_> = split_unquoted(line, b',').collect();
+        assert_eq!(elements.len(), 2);
+        assert_eq!(parameter(elements[0], b"proto"), Some(&b"https"[..]));
+        assert_eq!(parameter(elements[1], b"host"), Some(&b"x;y"[..]));
+        assert_eq!(parameter(elements[1], b"proto"), None);
+    }
+
+    #[test]
+    fn only_proxies_write_these() {
+        for name in ["X-Forwarded-Ssl", "x_forwarded_prefix", "X-Real-IP", "X_REAL_IP", "X-Original-URL"] {
+            assert!(is_a_proxys(name.as_bytes()), "{name}");
+        }
+        for name in ["X-Forwarde", "X-Custom", "Forwarded-For", "Accept"] {
+            assert!(!is_a_proxys(name.as_bytes()), "{name}");
+        }
+    }
+}
