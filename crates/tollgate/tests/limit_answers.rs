@@ -12,6 +12,22 @@ fn get(gateway: &Gateway, key: &str) -> Response {
     gateway.client().get("/acme/api", &[("X-API-Key", key)])
 }
 
+/// Of a limit that is whole again only with its period; the clock is nearly always within a second.
+#[test]
+fn whoever_waits_as_ratelimit_says_is_let_through() {
+    let (gateway, _upstream, _, key) =
+        started_limited(&json!([{ "requests": 1, "per": "2s", "algorithm": "fixed_window" }]));
+    for _ in 0..2 {
+        let mut refused = get(&gateway, &key);
+        while refused.status == 200 {
+            refused = get(&gateway, &key);
+        }
+        let (_, wait) = refused.header("RateLimit").and_then(|said| said.rsplit_once("t=")).expect("a wait");
+        std::thread::sleep(std::time::Duration::from_secs(wait.parse().expect("seconds")));
+        get(&gateway, &key).expect(200);
+    }
+}
+
 #[test]
 fn every_response_says_where_the_client_stands_with_every_limit() {
     let plan = json!([

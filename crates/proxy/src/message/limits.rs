@@ -38,8 +38,8 @@ pub(crate) fn push_limit_lines(out: &mut Vec<u8>, limits: &Limits<'_>, now: Unix
             None => push_number(out, standing.remaining),
         }
         out.extend_from_slice(b";t=");
-        // At least a second: a limit that is not whole now is not at once either.
-        push_number(out, standing.reset_secs.saturating_sub(now.secs_ceil()).max(1));
+        // Whoever waits for so long does not come too early.
+        push_number(out, standing.reset_secs.saturating_sub(now.secs()).max(1));
     }
     out.extend_from_slice(b"\r\n");
 }
