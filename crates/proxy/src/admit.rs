@@ -108,8 +108,9 @@ impl<'s> Admitted<'s> {
 
     /// The same for a request that ends with this rejection behind its charge.
     pub fn settle_failed(&self, rejection: &Rejection, now: Moment) -> Option<Limits<'s>> {
+        let refunds_failures = || self.costs.is_some_and(|costs| costs.failed == FailedRequests::Refunded);
         let is_refunded =
-            self.costs?.failed == FailedRequests::Refunded && rejection.appearance().status >= 500;
+            rejection.is_refusal_of_service() || rejection.appearance().status >= 500 && refunds_failures();
         if is_refunded { self.settle_at(0, now) } else { None }
     }
 

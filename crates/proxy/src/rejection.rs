@@ -98,7 +98,7 @@ pub(crate) struct Appearance {
     pub origin: Origin,
     pub message: std::borrow::Cow<'static, str>,
     /// Error type of `Proxy-Status` (RFC 9209 section 2.3).
-    pub proxy_error: Option<&'static str>,
+    pub proxy_error: &'static str,
     pub retry_after_secs: Option<u64>,
 }
 
@@ -162,6 +162,15 @@ impl Rejection {
         )
     }
 
+    /// Whether the service takes the request from nobody now, so that no target has seen anything of it: a refusal, which is
+    /// never charged.
+    pub const fn is_refusal_of_service(&self) -> bool {
+        matches!(
+            self,
+            Self::NoTarget | Self::CircuitOpen { .. } | Self::ChannelFull { .. } | Self::QueuedTooLong { .. }
+        )
+    }
+
     /// Whether a credential was tried that is none.
     pub const fn is_failed_credential(&self) -> bool {
         matches!(self, Self::UnknownKey | Self::KeyExpired | Self::TokenNotValid(_))
@@ -173,11 +182,11 @@ impl Rejection {
             status,
             origin,
             message: message.into(),
-            proxy_error: None,
+            proxy_error: usual_error(status),
             retry_after_secs: None,
         };
         let full = |retry_after_secs, message| Appearance {
-            proxy_error: Some("connection_limit_reached"),
+            proxy_error: "connection_limit_reached",
             retry_after_secs: Some(retry_after_secs),
             ..plain(503, Gateway, message)
         };
@@ -194,7 +203,7 @@ impl Rejection {
             Self::ReadOnly => plain(405, Client, "Only GET and HEAD are allowed here"),
             Self::PostOnly => plain(405, Client, "Only POST is allowed here"),
             Self::Loop => Appearance {
-                proxy_error: Some("proxy_loop_detected"),
+                proxy_error: "proxy_loop_detected",
                 ..plain(508, Gateway, "The request came back to this gateway: its target leads here")
             },
             Self::NoSuchService => plain(404, Client, "No such tenant, service or route"),
@@ -224,7 +233,10 @@ impl Rejection {
                 retry_after_secs: Some(1),
                 ..plain(503, Gateway, "This node has not heard from its control plane yet")
             },
-            Self::NoPlan => plain(500, Gateway, "The plan of this key is missing"),
+            Self::NoPlan => Appearance {
+                proxy_error: "proxy_configuration_error",
+                ..plain(500, Gateway, "The plan of this key is missing")
+            },
             Self::CounterStoreDown => Appearance {
                 retry_after_secs: Some(1),
                 ..plain(503, Gateway, "Limits cannot be counted now: the counter store is down")
@@ -237,17 +249,14 @@ impl Rejection {
                 retry_after_secs: Some(5),
                 ..plain(503, Gateway, "The token cannot be verified now: its issuer's keys are not available")
             },
-            Self::Panicked => Appearance {
-                proxy_error: Some("proxy_internal_error"),
-                ..plain(500, Gateway, "The gateway failed")
-            },
+            Self::Panicked => plain(500, Gateway, "The gateway failed"),
             Self::NoTarget => Appearance {
-                proxy_error: Some("destination_unavailable"),
+                proxy_error: "destination_unavailable",
                 retry_after_secs: Some(1),
                 ..plain(503, Upstream, "The service has no target that takes requests")
             },
             Self::CircuitOpen { retry_after_secs } => Appearance {
-                proxy_error: Some("destination_unavailable"),
+                proxy_error: "destination_unavailable",
                 retry_after_secs: Some(*retry_after_secs),
                 ..plain(503, Upstream, "The service has failed too often: its circuit is open")
             },
@@ -260,8 +269,17 @@ impl Rejection {
             ),
             Self::Upstream(failure) => {
                 let (status, message, proxy_error) = failure.appearance();
-                Appearance { proxy_error: Some(proxy_error), ..plain(status, failure.origin(), message) }
+                Appearance { proxy_error, ..plain(status, failure.origin(), message) }
             }
         }
+    }
+}
+
+/// Where nothing more is known than the status.
+const fn usual_error(status: u16) -> &'static str {
+    match status {
+        401 | 403 | 429 => "http_request_denied",
+        400..=499 => "http_request_error",
+        _ => "proxy_internal_error",
     }
 }

@@ -252,6 +252,24 @@ fn a_service_whose_targets_all_drain_is_503() {
     assert_eq!(get(&gateway, &key).expect(503).header("Retry-After"), Some("1"));
 }
 
+#[test]
+fn what_the_service_takes_from_nobody_is_a_refusal_and_costs_nothing() {
+    let gateway = Gateway::start();
+    let tenant = gateway.tenant("acme");
+    let failing = ScriptedUpstream::script(Step::respond("500 Internal Server Error", ""));
+    tenant.service_with(&json!({ "slug": "drained", "targets": [{ "url": refusing(), "drain": true }] }));
+    tenant.service_with(&json!({ "slug": "broken", "url": failing.url(), "breaker": { "failures": 1 } }));
+    let key = tenant.plan("ten", &[(10, "month")]).key("ten");
+    let remaining = |path: &str, status| {
+        let response = gateway.client().get(path, &[("X-API-Key", &key)]).expect(status);
+        response.header("X-RateLimit-Remaining-Month").expect("the limit").to_owned()
+    };
+    assert_eq!(remaining("/acme/broken", 500), "9", "a target has seen it");
+    for path in ["/acme/broken", "/acme/drained", "/acme/broken", "/acme/drained"] {
+        assert_eq!(remaining(path, 503), "9", "{path}");
+    }
+}
+
 /// Which of the upstreams each of these cookies' requests went to.
 fn places(gateway: &Gateway, key: &str, upstreams: &[EchoUpstream]) -> BTreeMap<u32, usize> {
     (0..30)

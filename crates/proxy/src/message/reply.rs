@@ -88,11 +88,9 @@ fn push_lines(
         push_number(lines, secs);
         lines.extend_from_slice(b"\r\n");
     }
-    if let Some(error) = appearance.proxy_error {
-        lines.extend_from_slice(b"Proxy-Status: tollgate; error=");
-        lines.extend_from_slice(error.as_bytes());
-        lines.extend_from_slice(b"\r\n");
-    }
+    lines.extend_from_slice(b"Proxy-Status: tollgate; error=");
+    lines.extend_from_slice(appearance.proxy_error.as_bytes());
+    lines.extend_from_slice(b"\r\n");
     if matches!(rejection, Rejection::NoCredential) {
         lines.extend_from_slice(b"WWW-Authenticate: Bearer realm=\"tollgate\"\r\n");
     }
