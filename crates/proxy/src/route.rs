@@ -27,6 +27,23 @@ pub(crate) struct Selected<'s, 'r> {
     pub rest: &'r str,
 }
 
+impl<'s, 'r> Selected<'s, 'r> {
+    /// The service as it is in a later snapshot; `None` where it is gone.
+    pub fn service_now<'n>(&self, snapshot: &'n Snapshot) -> Option<&'n Service> {
+        snapshot.tenant_by_id(self.tenant.id)?.service_by_id(self.service.id)
+    }
+
+    /// The same as it is in a later snapshot. The route is what it was: the request has been found to be for it.
+    pub fn renewed<'n>(&self, snapshot: &'n Snapshot) -> Option<Selected<'n, 'r>>
+    where
+        's: 'n,
+    {
+        let tenant = snapshot.tenant_by_id(self.tenant.id)?;
+        let service = tenant.service_by_id(self.service.id)?;
+        Some(Selected { tenant, service, route: self.route, rest: self.rest })
+    }
+}
+
 /// What selecting asks of the request and of the worker.
 pub(crate) struct Selecting<'a, 's, 'r> {
     pub worker: &'a Worker,

@@ -74,6 +74,47 @@ fn so_many_requests_at_once_then_so_many_wait_then_none_is_let_in() {
 }
 
 #[test]
+fn an_edit_lets_in_those_who_wait_though_nobody_comes_or_goes() {
+    let gate = Gate::new();
+    let channel = |concurrency| json!({ "concurrency": concurrency, "queue": 9, "longest_wait": "1m" });
+    let (gateway, held, tenant) = channelled(&gate, &channel(1));
+    let key = tenant.unlimited_key();
+    let mut waiting: Vec<_> = (0..5).map(|_| sending(&gateway, "early", &key)).collect();
+    await_channel(&gateway, 1, 4);
+    let edit = |channel: &Value| {
+        let service = json!({ "slug": "api", "url": held.url(), "channel": channel });
+        gateway.admin().put("/api/services/api?tenant=acme", &service).expect(200);
+    };
+    edit(&channel(3));
+    eventually("two more at the target", || held.requests().len() == 3);
+    edit(&Value::Null);
+    eventually("all at the target", || held.requests().len() == 5);
+    gate.open();
+    for client in &mut waiting {
+        client.read_response().expect(200);
+    }
+}
+
+#[test]
+fn who_waited_goes_where_the_service_is_now() {
+    let gate = Gate::new();
+    let channel = json!({ "concurrency": 1, "queue": 9, "longest_wait": "1m" });
+    let (gateway, before, tenant) = channelled(&gate, &channel);
+    let key = tenant.unlimited_key();
+    let mut waiting: Vec<_> = (0..4).map(|_| sending(&gateway, "early", &key)).collect();
+    await_channel(&gateway, 1, 3);
+    let after = ScriptedUpstream::script(Step::respond("200 OK", "elsewhere"));
+    let targets = json!([{ "url": before.url(), "drain": true }, { "url": after.url() }]);
+    let service = json!({ "slug": "api", "targets": targets, "channel": channel });
+    gateway.admin().put("/api/services/api?tenant=acme", &service).expect(200);
+    gate.open();
+    for client in &mut waiting {
+        client.read_response().expect(200);
+    }
+    assert_eq!((before.requests().len(), after.requests().len()), (1, 3));
+}
+
+#[test]
 fn a_service_never_has_more_requests_than_it_may() {
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (counted, highest) = (Arc::clone(&now), Arc::clone(&most));

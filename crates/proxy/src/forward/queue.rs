@@ -1,10 +1,12 @@
 //! Waiting for a place among the requests that a service may have at once.
 
 use std::future::poll_fn;
+use std::mem;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tollgate_core::channel::{ChannelRules, Flow, Full};
+use tollgate_core::snapshot::Service;
 
 use super::attempt::Deadlines;
 use super::journey::whole_secs;
@@ -12,13 +14,34 @@ use super::send::{Forward, Sides};
 use crate::live::{Entered, LocalService, Lookup, Place};
 use crate::rejection::Rejection;
 
+/// How often one that waits looks whether what it waits for was edited.
+const LOOKS_EVERY: Duration = Duration::from_millis(100);
+
 pub(super) enum Entry<'q> {
     Open {
         /// `None` where the service has as many requests as come.
         place: Option<Place<'q>>,
         at: Instant,
+        waited: Waited,
     },
     ClientGone,
+}
+
+/// Whether there was time for an edit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waited {
+    No,
+    Yes,
+}
+
+impl<'q> Entry<'q> {
+    fn at_once(place: Option<Place<'q>>, at: Instant) -> Self {
+        Self::Open { place, at, waited: Waited::No }
+    }
+
+    fn later(place: Option<Place<'q>>) -> Self {
+        Self::Open { place, at: Instant::now(), waited: Waited::Yes }
+    }
 }
 
 pub(super) async fn enter<'q>(
@@ -28,7 +51,7 @@ pub(super) async fn enter<'q>(
     deadlines: &Deadlines,
 ) -> Result<Entry<'q>, Rejection> {
     match forward.selected.service.channel() {
-        None => Ok(Entry::Open { place: None, at: forward.received.instant }),
+        None => Ok(Entry::at_once(None, forward.received.instant)),
         // Boxed: few services have a queue, and its state would make every connection's task larger.
         Some(rules) => Box::pin(wait(forward, sides, live.get(), rules, deadlines)).await,
     }
@@ -38,7 +61,7 @@ async fn wait<'q>(
     forward: &Forward<'_, '_>,
     sides: &mut Sides<'_>,
     live: &'q LocalService,
-    rules: &'q ChannelRules,
+    rules: &ChannelRules,
     deadlines: &Deadlines,
 ) -> Result<Entry<'q>, Rejection> {
     let flow = Flow(forward.admitted.caller.subject.0.as_u128());
@@ -46,17 +69,16 @@ async fn wait<'q>(
     let queue = &live.shared.queue;
     let uptime = forward.worker.gateway.live.uptime(received);
     let mut waiter = match queue.enter(flow, rules, uptime).map_err(refused)? {
-        Entered::Place(place) => return Ok(Entry::Open { place: Some(place), at: received }),
+        Entered::Place(place) => return Ok(Entry::at_once(Some(place), received)),
         Entered::Waits(waiter) => waiter,
     };
     let longest = waiter.until.since(uptime);
     let deadline = deadlines.nearer(received + longest);
     let has_body = forward.request.has_body();
+    let (mut seen, mut look_at) = (forward.snapshot.revision(), received + LOOKS_EVERY);
     poll_fn(|cx| {
         if let Poll::Ready(called) = waiter.poll_called(cx) {
-            return Poll::Ready(
-                called.map(|place| Entry::Open { place: Some(place), at: Instant::now() }).map_err(refused),
-            );
+            return Poll::Ready(called.map(|place| Entry::later(Some(place))).map_err(refused));
         }
         // Of a body on its way nothing is read before there is somewhere to send it.
         let gone = if has_body {
@@ -67,10 +89,25 @@ async fn wait<'q>(
         if gone.is_ready() {
             return Poll::Ready(Ok(Entry::ClientGone));
         }
-        sides.client.watchdog.poll_past(cx, deadline).map(|()| {
-            let Full { retry_after } = queue.refuse_late(rules);
-            Err(Rejection::QueuedTooLong { retry_after_secs: whole_secs(retry_after) })
-        })
+        while sides.client.watchdog.poll_past(cx, deadline.min(look_at)).is_ready() {
+            let now = Instant::now();
+            if now >= deadline {
+                let Full { retry_after } = queue.refuse_late(rules);
+                let retry_after_secs = whole_secs(retry_after);
+                return Poll::Ready(Err(Rejection::QueuedTooLong { retry_after_secs }));
+            }
+            look_at = now + LOOKS_EVERY;
+            let current = forward.worker.snapshot();
+            if mem::replace(&mut seen, current.revision()) == current.revision() {
+                continue;
+            }
+            match forward.selected.service_now(&current).and_then(Service::channel) {
+                // Perhaps this very request is let in by it, and is woken then.
+                Some(rules) => queue.edited(rules),
+                None => return Poll::Ready(Ok(Entry::later(None))),
+            }
+        }
+        Poll::Pending
     })
     .await
 }

@@ -14,7 +14,7 @@ use super::connect::{Connected, Paused, check_out, connect, pause};
 use super::hedge;
 use super::journey::{Journey, Stumble};
 use super::kept_body::{Kept, KeptBody};
-use super::queue::{Entry, enter};
+use super::queue::{Entry, Waited, enter};
 use super::relay::Held;
 use super::respond::{hidden_field, respond};
 use crate::admit::Admitted;
@@ -72,10 +72,14 @@ pub(crate) async fn send(
     let deadlines = deadlines(forward);
     let most_body_bytes = most_body_bytes(forward)?;
     let live = Lookup::new(forward.worker, tenant.id, service.id);
-    let (place, began) = match enter(forward, sides, &live, &deadlines).await? {
-        Entry::Open { place, at } => (place, at),
+    let (place, began, waited) = match enter(forward, sides, &live, &deadlines).await? {
+        Entry::Open { place, at, waited } => (place, at, waited),
         Entry::ClientGone => return Ok(Forwarded::Abandoned),
     };
+    // What was edited meanwhile holds for it too: a target that drains gets no new requests.
+    let current = (waited == Waited::Yes).then(|| forward.worker.snapshot());
+    let snapshot = current.as_deref().map_or(forward.snapshot, |current| current);
+    let forward = &Forward { snapshot, selected: &forward.selected_in(snapshot)?, ..*forward };
     let mut journey = Journey::begin(forward, &live, began, deadlines.total, record)?;
     let kept_body = match keep_body(forward, sides, &mut journey, &deadlines).await? {
         Kept::Whole(body) => Some(body),
@@ -129,10 +133,6 @@ pub(crate) async fn send(
                             Some(wait) => wait,
                         }
                     }
-                    Err(AttemptFailure::ClientGone) => return Ok(Forwarded::Abandoned),
-                    Err(AttemptFailure::ClientTooSlow) => return Err(Rejection::TooSlow),
-                    Err(AttemptFailure::ClientBodyTooLarge) => return Err(Rejection::BodyTooLarge),
-                    Err(AttemptFailure::ClientBody(error)) => return Err(malformed_body(error)),
                     Err(AttemptFailure::Upstream(failure)) => {
                         let failed = failed_attempt(forward.request.head.method, connection, &attempt);
                         let was_closed = matches!(failure, UpstreamFailure::Closed);
@@ -151,6 +151,7 @@ pub(crate) async fn send(
                         let wait = journey.failed(cause, stumble, now);
                         wait.ok_or(Rejection::Upstream(failure))?
                     }
+                    Err(of_client) => return ended_by_client(of_client),
                 }
             }
         };
@@ -166,6 +167,29 @@ pub(crate) async fn send(
         write_head(forward, sides, journey.target());
         pooled = check_out(forward, journey.target());
     }
+}
+
+impl<'x> Forward<'x, '_> {
+    /// What was selected, as it is in a snapshot that may be a later one.
+    fn selected_in<'n>(&self, snapshot: &'n Snapshot) -> Result<Selected<'n, 'n>, Rejection>
+    where
+        'x: 'n,
+    {
+        if std::ptr::eq(snapshot, self.snapshot) {
+            return Ok(*self.selected);
+        }
+        self.selected.renewed(snapshot).ok_or(Rejection::NoSuchService)
+    }
+}
+
+fn ended_by_client(failure: AttemptFailure) -> Result<Forwarded, Rejection> {
+    Err(match failure {
+        AttemptFailure::ClientGone => return Ok(Forwarded::Abandoned),
+        AttemptFailure::ClientTooSlow => Rejection::TooSlow,
+        AttemptFailure::ClientBodyTooLarge => Rejection::BodyTooLarge,
+        AttemptFailure::ClientBody(error) => malformed_body(error),
+        AttemptFailure::Upstream(failure) => Rejection::Upstream(failure),
+    })
 }
 
 /// The body, where the request may go out again and it has to be there for that.

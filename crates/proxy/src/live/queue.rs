@@ -20,6 +20,8 @@ pub(crate) struct Queue(Mutex<State>);
 struct State {
     channel: Channel,
     waiting: HashMap<Ticket, oneshot::Sender<Called>, RandomState>,
+    /// In force for all, also for those that came before an edit.
+    rules: Option<ChannelRules>,
 }
 
 /// What a request that waits is told.
@@ -37,7 +39,6 @@ pub(crate) enum Entered<'q> {
 /// One of the requests that there may be at once, until it is dropped.
 pub(crate) struct Place<'q> {
     queue: &'q Queue,
-    rules: &'q ChannelRules,
     since: Instant,
     latency: Cell<Option<Duration>>,
     is_held: Cell<bool>,
@@ -46,7 +47,6 @@ pub(crate) struct Place<'q> {
 /// One of the requests that wait. Dropped, it waits no longer.
 pub(crate) struct Waiter<'q> {
     queue: &'q Queue,
-    rules: &'q ChannelRules,
     flow: Flow,
     ticket: Ticket,
     called: oneshot::Receiver<Called>,
@@ -55,15 +55,11 @@ pub(crate) struct Waiter<'q> {
 }
 
 impl Queue {
-    pub fn enter<'q>(
-        &'q self,
-        flow: Flow,
-        rules: &'q ChannelRules,
-        now: Uptime,
-    ) -> Result<Entered<'q>, Full> {
+    pub fn enter(&self, flow: Flow, rules: &ChannelRules, now: Uptime) -> Result<Entered<'_>, Full> {
         let mut state = self.0.lock();
+        state.rules = Some(*rules);
         match state.channel.arrive(flow, 1, rules, now) {
-            Arrived::Go => Ok(Entered::Place(Place::new(self, rules))),
+            Arrived::Go => Ok(Entered::Place(Place::new(self))),
             Arrived::Full(full) => Err(full),
             Arrived::Queued { ticket, until, evicted } => {
                 let (sender, called) = oneshot::channel();
@@ -75,15 +71,24 @@ impl Queue {
                     drop(evicted.send(Called::Refused(full)));
                 }
                 // A limit that was raised may have left a place free.
-                state.call(rules);
-                Ok(Entered::Waits(Waiter { queue: self, rules, flow, ticket, called, until }))
+                state.call();
+                Ok(Entered::Waits(Waiter { queue: self, flow, ticket, called, until }))
             }
         }
     }
 
+    /// Takes over edited rules, and lets in whoever there is a place for by them.
+    pub fn edited(&self, rules: &ChannelRules) {
+        let mut state = self.0.lock();
+        state.rules = Some(*rules);
+        state.call();
+    }
+
     /// A place that nobody waits for, if there is one.
-    pub fn spare<'q>(&'q self, rules: &'q ChannelRules) -> Option<Place<'q>> {
-        self.0.lock().channel.take_spare(rules).then(|| Place::new(self, rules))
+    pub fn spare(&self, rules: &ChannelRules) -> Option<Place<'_>> {
+        let mut state = self.0.lock();
+        state.rules = Some(*rules);
+        state.channel.take_spare(rules).then(|| Place::new(self))
     }
 
     pub fn read(&self, rules: &ChannelRules) -> Reading {
@@ -98,7 +103,8 @@ impl Queue {
 
 impl State {
     /// Lets in whoever there is a place for.
-    fn call(&mut self, rules: &ChannelRules) {
+    fn call(&mut self) {
+        let Some(rules) = &self.rules else { return };
         while let Some(ticket) = self.channel.call(rules) {
             let is_told = self.waiting.remove(&ticket).is_some_and(|called| called.send(Called::Go).is_ok());
             if !is_told {
@@ -106,11 +112,19 @@ impl State {
             }
         }
     }
+
+    /// A place is free again: the next has it.
+    fn leave(&mut self, took: Duration, latency: Option<Duration>) {
+        if let Some(rules) = &self.rules {
+            self.channel.leave(took, latency, rules);
+        }
+        self.call();
+    }
 }
 
 impl<'q> Place<'q> {
-    fn new(queue: &'q Queue, rules: &'q ChannelRules) -> Self {
-        Self { queue, rules, since: Instant::now(), latency: Cell::default(), is_held: Cell::new(true) }
+    fn new(queue: &'q Queue) -> Self {
+        Self { queue, since: Instant::now(), latency: Cell::default(), is_held: Cell::new(true) }
     }
 
     /// How long the service took to answer: what an adaptive limit learns from.
@@ -123,9 +137,7 @@ impl<'q> Place<'q> {
         if !self.is_held.replace(false) {
             return;
         }
-        let mut state = self.queue.0.lock();
-        state.channel.leave(self.since.elapsed(), self.latency.get(), self.rules);
-        state.call(self.rules);
+        self.queue.0.lock().leave(self.since.elapsed(), self.latency.get());
     }
 }
 
@@ -139,7 +151,7 @@ impl<'q> Waiter<'q> {
     /// Its place, or that another's request has taken its room in the queue.
     pub fn poll_called(&mut self, cx: &mut Context<'_>) -> Poll<Result<Place<'q>, Full>> {
         Pin::new(&mut self.called).poll(cx).map(|called| match called {
-            Ok(Called::Go) => Ok(Place::new(self.queue, self.rules)),
+            Ok(Called::Go) => Ok(Place::new(self.queue)),
             Ok(Called::Refused(full)) => Err(full),
             // The sender goes only with its message, or with the queue.
             Err(_) => Err(Full { retry_after: Duration::ZERO }),
@@ -154,8 +166,7 @@ impl Drop for Waiter<'_> {
             state.channel.give_up(self.flow, self.ticket);
         } else if matches!(self.called.try_recv(), Ok(Called::Go)) {
             // It was called and did not hear of it.
-            state.channel.leave(Duration::ZERO, None, self.rules);
-            state.call(self.rules);
+            state.leave(Duration::ZERO, None);
         }
     }
 }
