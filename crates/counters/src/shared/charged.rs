@@ -48,6 +48,7 @@ impl Shared {
         let charged_at = self.server_time(settlement.charged_at);
         let settlement = Settlement { charged_at, ..settlement };
         if !self.is_up() {
+            self.give_back_beyond_owed(demand, settlement, server_now, now.instant);
             let crossed = self.unowe(demand, settlement, server_now);
             if settlement.actual > settlement.charged {
                 self.note_owing(demand.subject, &demand.limits.rules, now.instant);
@@ -68,6 +69,25 @@ impl Shared {
         drop(shard);
         self.adjust(demand.subject, rules, Periods::Now(demand.calendar, server_now), amount, server_now);
         Settled { standings, crossed: settled.crossed }
+    }
+
+    /// What was charged in the store before it went away is given back there when it is back: more than is owed here cannot be
+    /// taken off what is owed.
+    fn give_back_beyond_owed(
+        &self,
+        demand: &Demand<'_>,
+        settlement: Settlement,
+        server_now: UnixMicros,
+        sent: Instant,
+    ) {
+        let Settlement { charged, charged_at: granted_at, actual } = settlement;
+        let rules = &demand.limits.rules;
+        let owed = limit::used(rules, &self.local.windows(demand.subject), server_now);
+        let units = charged.saturating_sub(actual).saturating_sub(owed.into_iter().min().unwrap_or(0));
+        if units > 0 {
+            let about = About { subject: demand.subject, rules: Arc::clone(rules), sent };
+            self.not_given_back.lock().push((about, Unused { units, granted_at }));
+        }
     }
 
     /// Gives back what was charged and not used.

@@ -1,9 +1,10 @@
 //! A store that is frozen, gone, emptied: requests go on as their plans say, and what was counted is counted after all.
 
+use tollgate_core::limit::Settlement;
 use tollgate_core::resource::{Counting, OnUnavailable};
 use tollgate_counters::{StoreState, Verdict};
 
-use crate::node::{Node, demand, eventually, limit, monthly, now, plan, subject};
+use crate::node::{Node, demand, eventually, eventually_async, limit, monthly, now, plan, subject};
 use crate::server::Redis;
 
 fn monthly_or(requests: u64, on_unavailable: OnUnavailable) -> tollgate_core::limit::LevelLimits {
@@ -35,6 +36,24 @@ async fn while_the_store_is_frozen_each_plan_has_its_way_and_afterwards_all_is_c
     assert_eq!(node.admitted(&local, 100).await, 0);
     let new = demand(subject(4), allow.limits);
     assert_eq!(node.admitted(&new, 1).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_turns_out_to_cost_less_meanwhile_is_given_back_once_it_is_back() {
+    let redis = Redis::start();
+    let node = Node::start(redis.settings()).await;
+    let limits = monthly(100, Counting::Exact);
+    let demand = demand(subject(1), &limits);
+    assert_eq!(node.admitted(&demand, 40).await, 40);
+    let charged_at = now().wall;
+    assert!(node.decide(&[demand], 5, now()).await.verdict.is_admitted());
+    redis.freeze();
+    assert_eq!(node.admitted(&demand, 1).await, 1);
+    assert_eq!(node.state(), StoreState::Down);
+    node.counters.settle(&[demand], Settlement { charged: 5, charged_at, actual: 0 }, now());
+    redis.thaw();
+    node.until(StoreState::Up).await;
+    eventually_async(async || node.remaining(&demand).await == 100 - 40 - 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
