@@ -32,7 +32,8 @@ const FOR: Duration = Duration::from_secs(5);
 
 fn main() {
     let url = std::env::args().nth(1).expect("the store's URL, such as redis://127.0.0.1:6399");
-    let settings = StoreSettings { url: CounterStoreUrl::parse(&url).unwrap(), authorities: None };
+    let settings =
+        StoreSettings { url: CounterStoreUrl::parse(&url).unwrap(), authorities: None, nodes_file: None };
     let background = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (counters, keeper) = background.block_on(async {
         let (counters, mut keeper) =

@@ -30,6 +30,11 @@ impl Share {
         self.nodes
     }
 
+    /// Counted from zero.
+    pub const fn rank(self) -> u32 {
+        self.rank
+    }
+
     /// What has to be left for a request of this cost to pass here.
     fn asked(self, cost: u64) -> u64 {
         let of_higher_ranks = self.nodes.get() - 1 - self.rank;

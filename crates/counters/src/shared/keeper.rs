@@ -15,6 +15,7 @@ use tollgate_core::time::UnixMicros;
 
 use super::connection::{Connection, Link};
 use super::members::{self, Beat};
+use super::remembered::Remembered;
 use super::settings::{StoreSettings, TimeSource};
 use super::{Shared, dispatch, scripts};
 use crate::{Counters, LocalCounters};
@@ -83,9 +84,14 @@ impl Keeper {
         for lane in asked {
             tokio::spawn(dispatch::run(Arc::clone(&shared), lane));
         }
+        let remembered = Remembered::open(settings.nodes_file.clone());
+        if let Some(share) = remembered.share() {
+            *shared.share.lock() = share;
+        }
         let keeping = Keeping {
             shared: Arc::clone(&shared),
             settings,
+            remembered,
             name: format!("{:016x}", fastrand::u64(..)),
             seen: None,
             known: None,
@@ -122,6 +128,7 @@ struct Seen {
 struct Keeping {
     shared: Arc<Shared>,
     settings: StoreSettings,
+    remembered: Remembered,
     /// This process among the nodes.
     name: String,
     seen: Option<Seen>,
@@ -248,6 +255,7 @@ impl Keeping {
         self.shared.note_time(beat.now, UnixMicros(u64::midpoint(sent.0, received.0)));
         if let Some(share) = beat.share(&self.name) {
             *self.shared.share.lock() = share;
+            self.remembered.note(share);
         }
         self.shared.incarnation.store(beat.incarnation, Ordering::Relaxed);
         self.seen = Some(Seen { servers, at: beat.now, incarnation: beat.incarnation });

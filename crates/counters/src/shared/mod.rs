@@ -18,6 +18,7 @@ mod ledger;
 mod ledgers;
 mod members;
 mod pace;
+mod remembered;
 mod scripts;
 mod settings;
 mod status;

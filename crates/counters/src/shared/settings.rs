@@ -1,5 +1,7 @@
 //! Where the store is, and whose clock limits go by.
 
+use std::path::PathBuf;
+
 use tollgate_core::resource::CounterStoreUrl;
 
 /// A Redis or Valkey that several nodes count in.
@@ -8,6 +10,8 @@ pub struct StoreSettings {
     pub url: CounterStoreUrl,
     /// PEM certificates to verify an encrypted store against, in place of the system's.
     pub authorities: Option<Vec<u8>>,
+    /// Where it is kept over a restart how many nodes there are; `None`: nowhere.
+    pub nodes_file: Option<PathBuf>,
 }
 
 /// Whose clock limits go by.

@@ -2,7 +2,7 @@
 
 use tollgate_core::limit::Settlement;
 use tollgate_core::resource::{Counting, OnUnavailable};
-use tollgate_counters::{StoreState, Verdict};
+use tollgate_counters::{StoreSettings, StoreState, Verdict};
 
 use crate::node::{Node, demand, eventually, eventually_async, limit, monthly, now, plan, subject};
 use crate::server::Redis;
@@ -138,6 +138,36 @@ async fn slices_in_hand_are_used_while_the_store_is_away() {
     let left = node.remaining(&demand).await;
     // Slices that were in hand count as used where they could not be given back.
     assert!((80_000..=90_000).contains(&left), "{left}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_start_while_the_store_is_away_keep_to_the_shares_that_they_had() {
+    let mut redis = Redis::start();
+    let directory = tempfile::tempdir().unwrap();
+    let settings = |node: usize| StoreSettings {
+        nodes_file: Some(directory.path().join(node.to_string())),
+        ..redis.settings()
+    };
+    let settings: Vec<_> = (0..3).map(settings).collect();
+    let mut nodes = Vec::new();
+    for settings in &settings {
+        nodes.push(Node::start(settings.clone()).await);
+    }
+    let all_are_known = |settings: &StoreSettings| {
+        let kept = std::fs::read_to_string(settings.nodes_file.as_ref().unwrap());
+        kept.is_ok_and(|kept| kept.starts_with("3 "))
+    };
+    eventually(|| settings.iter().all(all_are_known)).await;
+    redis.kill();
+    drop(nodes);
+    let limits = monthly(31, Counting::Leased);
+    let mut admitted = Vec::new();
+    for settings in settings {
+        let node = Node::start(settings).await;
+        admitted.push(node.admitted(&demand(subject(1), &limits), 40).await);
+    }
+    admitted.sort_unstable();
+    assert_eq!(admitted, [10, 10, 11]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

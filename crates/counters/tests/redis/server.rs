@@ -29,7 +29,7 @@ impl Redis {
 
     pub fn settings(&self) -> StoreSettings {
         let url = format!("redis://127.0.0.1:{}", self.port);
-        StoreSettings { url: CounterStoreUrl::parse(&url).unwrap(), authorities: None }
+        StoreSettings { url: CounterStoreUrl::parse(&url).unwrap(), authorities: None, nodes_file: None }
     }
 
     /// As if its machine lost power; it keeps nothing.

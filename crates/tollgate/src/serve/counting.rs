@@ -1,11 +1,15 @@
 //! Where limits are counted: in this process, and in the store that nodes share, where there is one.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use tollgate_counters::{Counters, Keeper, LocalCounters, StoreSettings, TimeSource};
 
 use crate::config::{Config, RedisConfig};
+
+/// Of the data directory: how many nodes were heard of last.
+const NODES_FILE: &str = "counter-store.nodes";
 
 pub struct Counting {
     pub counters: Arc<Counters>,
@@ -18,7 +22,8 @@ impl Counting {
         let Some(redis) = &config.redis else {
             return Ok(Self { counters: Arc::new(Counters::local(local)), keeper: None });
         };
-        let (counters, mut keeper) = Keeper::start(settings(redis)?, local, TimeSource::Server);
+        let (counters, mut keeper) =
+            Keeper::start(settings(redis, &config.data_dir)?, local, TimeSource::Server);
         keeper.first_attempt().await;
         Ok(Self { counters: Arc::new(counters), keeper: Some(keeper) })
     }
@@ -31,10 +36,10 @@ impl Counting {
     }
 }
 
-fn settings(redis: &RedisConfig) -> Result<StoreSettings> {
-    let read = |path: &std::path::PathBuf| {
-        std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))
-    };
+fn settings(redis: &RedisConfig, data_dir: &Path) -> Result<StoreSettings> {
+    let read =
+        |path: &PathBuf| std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()));
     let authorities = redis.ca_file.as_ref().map(read).transpose()?;
-    Ok(StoreSettings { url: redis.url.clone(), authorities })
+    let nodes_file = Some(data_dir.join(NODES_FILE));
+    Ok(StoreSettings { url: redis.url.clone(), authorities, nodes_file })
 }
