@@ -118,10 +118,15 @@ pub(crate) fn caller<'s, 'r>(
     client: IpAddr,
     now_secs: u64,
 ) -> Result<Found<'s, 'r>, Rejection> {
-    let presented = presented(fields, selected.service.auth_header().as_str().as_bytes());
+    let header = selected.service.auth_header().as_str().as_bytes();
+    let presented = presented(fields, header);
     let Some(credential) = presented.own.or(presented.bearer) else {
         return anonymous(selected, fields, client).map(Found::Caller);
     };
+    if is_repeated(fields, if presented.own.is_some() { header } else { b"authorization" }) {
+        // Whoever reads the other one takes the request for somebody else's.
+        return Err(Rejection::Malformed("more than one credential"));
+    }
     let usual = usual.filter(|usual| std::ptr::eq(usual.credential, credential));
     let Hashed { hash, key } = usual.map_or_else(|| Hashed::of(snapshot, credential), |usual| usual.found);
     // What became of another tenant's key is nobody's business here.
@@ -250,6 +255,10 @@ fn anonymous<'s>(
     let tenant = selected.tenant;
     let calendar = Calendar { zone: &tenant.time_zone, subscribed_at_secs: 0 };
     Ok(Caller { tenant, key: None, consumer: None, plan: None, subject, limits: Some(limits), calendar })
+}
+
+fn is_repeated(fields: &Fields, name: &[u8]) -> bool {
+    fields.iter().filter(|field| field.name.eq_ignore_ascii_case(name)).nth(1).is_some()
 }
 
 fn presented<'r>(fields: &'r Fields, header: &[u8]) -> Presented<'r> {

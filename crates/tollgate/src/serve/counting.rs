@@ -37,8 +37,9 @@ impl Counting {
 }
 
 fn settings(redis: &RedisConfig, data_dir: &Path) -> Result<StoreSettings> {
-    let read =
-        |path: &PathBuf| std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()));
+    let read = |path: &PathBuf| {
+        std::fs::read(path).with_context(|| format!("redis.ca_file: {} cannot be read", path.display()))
+    };
     let authorities = redis.ca_file.as_ref().map(read).transpose()?;
     let nodes_file = Some(data_dir.join(NODES_FILE));
     Ok(StoreSettings { url: redis.url.clone(), authorities, nodes_file })

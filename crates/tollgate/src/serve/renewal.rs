@@ -98,7 +98,10 @@ impl<'c> Renewals<'c> {
     /// Does what SIGHUP asks for. Whatever cannot be used leaves in force what was.
     pub fn renew(&mut self) {
         match self.started.read_again() {
-            Ok(config) => self.read = Some(config),
+            Ok(config) => {
+                self.read = Some(config);
+                tracing::info!("the configuration was read again");
+            }
             Err(problems) => {
                 for problem in problems.0 {
                     tracing::error!(%problem, "the configuration stays as it was");
@@ -116,6 +119,6 @@ impl<'c> Renewals<'c> {
         for setting in config.differing_from(self.started).filter(|setting| !is_renewed(setting)) {
             tracing::warn!(setting = setting.key, "a setting has changed that takes a restart");
         }
-        tracing::info!("the configuration and the files that it names were read again");
+        tracing::info!("the files that the configuration names were read again");
     }
 }
