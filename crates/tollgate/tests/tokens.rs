@@ -58,6 +58,18 @@ fn signed_with_secret(header: &str, claims: &str, secret: &str) -> String {
 }
 
 #[test]
+fn a_token_says_that_it_ends_with_its_key() {
+    let gateway = Gateway::start();
+    let ends = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(100);
+    let key = json!({ "name": "short", "expires_at": ends.to_string() });
+    let key = gateway.tenant("acme").key_with(&key)["key"].as_str().expect("a key").to_owned();
+    let answer = gateway.client().request("POST", "/-/token", &[("X-API-Key", &key)], b"").expect(200).json();
+    assert!((1..=100).contains(&answer["expires_in"].as_u64().expect("seconds")), "{answer}");
+    let claims = part(answer["token"].as_str().expect("a token"), 1);
+    assert_eq!(claims["exp"].as_i64(), Some(ends.as_second()));
+}
+
+#[test]
 fn a_key_is_exchanged_for_a_token_that_opens_the_same() {
     let (gateway, upstream, key) = started();
     let answer = gateway.client().request("POST", "/-/token", &[("X-API-Key", &key)], b"ignored").expect(200);

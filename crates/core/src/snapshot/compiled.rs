@@ -121,7 +121,12 @@ impl Key {
     }
 
     pub fn is_expired(&self, now_secs: u64) -> bool {
-        self.ends_at_secs.is_some_and(|end| now_secs >= end.get().into())
+        self.ends_at_secs().is_some_and(|end| now_secs >= end)
+    }
+
+    /// When the key, or this former value of it, ends.
+    pub fn ends_at_secs(&self) -> Option<u64> {
+        self.ends_at_secs.map(|end| end.get().into())
     }
 
     /// Its own limits, besides its plan's.

@@ -99,8 +99,11 @@ impl Issuing {
     /// A token; `None` where there is no key to sign it yet.
     pub fn issue(&self, snapshot: &Snapshot, grant: &Grant<'_>, now_secs: u64) -> Option<Issued> {
         let signing = self.signs_now(snapshot, now_secs)?;
-        let expires_in_secs = self.lifetime.min(LONGEST_LIFETIME).as_secs();
-        let expires_at_secs = now_secs.saturating_add(expires_in_secs);
+        let longest = now_secs.saturating_add(self.lifetime.min(LONGEST_LIFETIME).as_secs());
+        // It is good for nothing once its key has ended.
+        let key_ends = snapshot.key(&grant.key_hash).and_then(Key::ends_at_secs);
+        let expires_at_secs = key_ends.map_or(longest, |end| end.min(longest));
+        let expires_in_secs = expires_at_secs.saturating_sub(now_secs);
         let key_id = grant.key_id.to_string();
         let claims = ClaimsOut {
             iss: &self.issuer,
