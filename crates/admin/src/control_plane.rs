@@ -1,7 +1,6 @@
 //! The control plane as the binary sees it.
 
 use std::future::Future;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use tollgate_core::token::Issuing;
 use tollgate_counters::LocalCounters;
 use tollgate_store::{Store, StoreError};
 
-use crate::connection::{Connection, Served};
+use crate::connection::Connection;
 use crate::document::{self, Applied, ApplyError, Document};
 use crate::edit::{self, Edit, EditError};
 use crate::feed::Feed;
@@ -29,11 +28,12 @@ use crate::password::Passwords;
 use crate::principal::Principal;
 use crate::reports::Reports;
 use crate::sealing::SealingSecret;
+use crate::serving::ConnectionLimits;
 use crate::throttle::Throttle;
 use crate::token::{NoRandomness, Token, TokenKind};
 use crate::traffic::LiveTraffic;
 use crate::webhooks::{CrossingSource, Outbox, Untold};
-use crate::{api, clock};
+use crate::{api, clock, serving};
 
 const USUAL_ROTATION: Duration = Duration::from_hours(30 * 24);
 
@@ -62,6 +62,8 @@ pub struct Settings {
     pub crossings: Option<CrossingSource>,
     /// For webhooks at `https` URLs.
     pub webhook_tls: TlsConnector,
+    /// Of the API's own listener.
+    pub connections: ConnectionLimits,
 }
 
 /// In Prometheus' text format.
@@ -81,6 +83,7 @@ impl Settings {
             traffic: None,
             crossings: None,
             webhook_tls,
+            connections: ConnectionLimits::default(),
         }
     }
 }
@@ -122,6 +125,7 @@ pub(crate) struct Inner {
     pub traffic: Option<Box<dyn LiveTraffic>>,
     pub crossings: Option<CrossingSource>,
     pub webhook_tls: TlsConnector,
+    pub connections: ConnectionLimits,
     pub untold: Mutex<Untold>,
     pub outbox: Outbox,
     /// Held by whoever writes, from the first row to the published snapshot.
@@ -163,6 +167,7 @@ impl ControlPlane {
             traffic: settings.traffic,
             crossings: settings.crossings,
             webhook_tls: settings.webhook_tls,
+            connections: settings.connections,
             untold: Mutex::default(),
             outbox: Outbox::default(),
             turn: Arc::default(),
@@ -180,17 +185,12 @@ impl ControlPlane {
     }
 
     /// Serves the API, its documentation and the health checks, until `shutdown` and the end of the requests of then.
-    pub async fn serve<L>(
-        &self,
-        listener: L,
-        shutdown: impl Future<Output = ()> + Send + 'static,
-    ) -> io::Result<()>
+    pub async fn serve<L>(&self, listener: L, shutdown: impl Future<Output = ()> + Send)
     where
         L: Listener,
         L::Addr: Into<Connection>,
     {
-        let service = api::router(self.clone()).into_make_service_with_connect_info::<Connection>();
-        axum::serve(Served(listener), service).with_graceful_shutdown(shutdown).await
+        serving::serve(api::router(self.clone()), listener, self.0.connections, shutdown).await;
     }
 
     /// Does what is due: the first start makes the first key.

@@ -1,6 +1,8 @@
 //! Bodies: JSON of a known shape, of bounded size; what is wrong with one is said with the path of the field.
 
+use std::error::Error;
 use std::future::poll_fn;
+use std::iter::successors;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use http_body_util::LengthLimitError;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use tokio::time::timeout;
@@ -17,6 +20,7 @@ use tollgate_core::Problems;
 
 use super::refusal::Refusal;
 use crate::control_plane::ControlPlane;
+use crate::serving::TooSlow;
 
 pub const MOST_BYTES: usize = 1 << 20;
 /// Bodies up to this size are read before anything is decided about the request.
@@ -87,7 +91,13 @@ pub async fn read(body: Body, most_bytes: usize) -> Result<Bytes, Refusal> {
         return Err(Refusal::BodyTooLarge { most_bytes });
     }
     axum::body::to_bytes(body, most_bytes).await.map_err(|error| {
-        if is_length_limit(&error) { Refusal::BodyTooLarge { most_bytes } } else { Refusal::IncompleteBody }
+        if is_caused_by::<LengthLimitError>(&error) {
+            Refusal::BodyTooLarge { most_bytes }
+        } else if is_caused_by::<TooSlow>(&error) {
+            Refusal::BodyTooSlow
+        } else {
+            Refusal::IncompleteBody
+        }
     })
 }
 
@@ -143,13 +153,6 @@ fn without_position(message: &str) -> &str {
     message.rsplit_once(" at line ").map_or(message, |(message, _)| message)
 }
 
-fn is_length_limit(error: &axum::Error) -> bool {
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        if error.to_string() == "length limit exceeded" {
-            return true;
-        }
-        source = error.source();
-    }
-    false
+fn is_caused_by<E: Error + 'static>(error: &axum::Error) -> bool {
+    successors(error.source(), |&cause| cause.source()).any(<dyn Error>::is::<E>)
 }

@@ -12,6 +12,7 @@ mod deliveries;
 mod events;
 mod feed_query;
 mod health;
+mod host;
 mod keys;
 mod kind_query;
 mod metrics;
@@ -56,6 +57,7 @@ pub fn router(plane: ControlPlane) -> Router {
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(axum::middleware::from_fn(body::read_small_first))
+        .layer(axum::middleware::from_fn(host::require))
         .with_state(plane)
 }
 

@@ -31,6 +31,9 @@ pub enum Refusal {
     },
     MalformedBody(String),
     IncompleteBody,
+    BodyTooSlow,
+    /// RFC 9112 section 3.2: exactly one `Host`.
+    BadHost,
     UnsupportedMediaType,
     BodyTooLarge {
         most_bytes: usize,
@@ -117,7 +120,8 @@ impl Refusal {
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) | Self::NoSuchPath(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::MalformedBody(_) | Self::IncompleteBody => StatusCode::BAD_REQUEST,
+            Self::MalformedBody(_) | Self::IncompleteBody | Self::BadHost => StatusCode::BAD_REQUEST,
+            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -141,6 +145,8 @@ impl Refusal {
             Self::MethodNotAllowed { method, path } => format!("{method} is not possible on {path}"),
             Self::MalformedBody(reason) => format!("the body is not JSON: {reason}"),
             Self::IncompleteBody => "the body broke off".into(),
+            Self::BodyTooSlow => "the body came too slowly".into(),
+            Self::BadHost => "a request must have exactly one Host".into(),
             Self::UnsupportedMediaType => "send the body as Content-Type: application/json".into(),
             Self::BodyTooLarge { most_bytes } => format!("the body may have at most {most_bytes} bytes"),
             Self::Invalid(problems) => match problems.iter().count() {
@@ -171,6 +177,8 @@ impl Refusal {
             | Self::MethodNotAllowed { .. }
             | Self::MalformedBody(_)
             | Self::IncompleteBody
+            | Self::BodyTooSlow
+            | Self::BadHost
             | Self::UnsupportedMediaType
             | Self::BodyTooLarge { .. }
             | Self::InUse(_)
@@ -198,6 +206,8 @@ impl Refusal {
             | Self::MethodNotAllowed { .. }
             | Self::MalformedBody(_)
             | Self::IncompleteBody
+            | Self::BodyTooSlow
+            | Self::BadHost
             | Self::UnsupportedMediaType
             | Self::BodyTooLarge { .. }
             | Self::Invalid(_)

@@ -50,6 +50,9 @@ pub enum Sent {
     /// The caller may not do this.
     #[response(status = 403, content_type = "application/problem+json")]
     Forbidden(ProblemDetails),
+    /// The body came too slowly.
+    #[response(status = 408, content_type = "application/problem+json")]
+    TooSlow(ProblemDetails),
     /// A name is taken already.
     #[response(status = 409, content_type = "application/problem+json")]
     Conflict(ProblemDetails),

@@ -7,6 +7,7 @@ mod gateway;
 mod auth;
 mod bodies;
 mod config;
+mod connections;
 mod documentation;
 mod keys;
 mod lists;

@@ -17,12 +17,13 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 use tollgate_admin::{ClientCertificate, Connection};
 
+use super::open_files::admin_connections;
 use crate::config::TlsConfig;
 use crate::tls::ServerTls;
 
 /// From the connection to the last byte of the handshake.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
-/// Where there are more, the oldest goes: it had its chance.
+/// Where there are more, or more than there may be connections, the oldest goes: it had its chance.
 const MOST_HANDSHAKES: usize = 1_024;
 /// First byte of a record that begins a handshake (RFC 8446 section 5.1).
 const HANDSHAKE_RECORD: u8 = 22;
@@ -51,6 +52,7 @@ enum AsksForCertificates {
 
 struct Tls {
     begin: AdminTls,
+    most_handshakes: usize,
     handshakes: JoinSet<io::Result<Met>>,
     /// The oldest first; some have ended.
     begun: VecDeque<AbortHandle>,
@@ -77,7 +79,12 @@ impl AdminTls {
 
 impl AdminListener {
     pub fn new(tcp: TcpListener, tls: Option<AdminTls>) -> Self {
-        let tls = tls.map(|begin| Tls { begin, handshakes: JoinSet::new(), begun: VecDeque::new() });
+        let tls = tls.map(|begin| Tls {
+            begin,
+            most_handshakes: admin_connections(MOST_HANDSHAKES),
+            handshakes: JoinSet::new(),
+            begun: VecDeque::new(),
+        });
         Self { tcp, tls }
     }
 }
@@ -121,7 +128,7 @@ async fn accept(tcp: &mut TcpListener) -> (TcpStream, SocketAddr) {
 
 impl Tls {
     fn begin(&mut self, stream: TcpStream, peer: SocketAddr) {
-        if self.handshakes.len() >= MOST_HANDSHAKES {
+        if self.handshakes.len() >= self.most_handshakes {
             self.begun.retain(|handshake| !handshake.is_finished());
             if let Some(oldest) = self.begun.pop_front() {
                 oldest.abort();
@@ -138,7 +145,7 @@ impl Tls {
             }
             met
         });
-        if self.begun.len() >= 2 * MOST_HANDSHAKES {
+        if self.begun.len() >= 2 * self.most_handshakes {
             self.begun.retain(|handshake| !handshake.is_finished());
         }
         self.begun.push_back(handshake);

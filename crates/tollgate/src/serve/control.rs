@@ -8,7 +8,7 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use rustls::ClientConfig;
 use tokio_rustls::TlsConnector;
-use tollgate_admin::{ControlPlane, FirstStart, LiveTraffic, Settings};
+use tollgate_admin::{ConnectionLimits, ControlPlane, FirstStart, LiveTraffic, Settings};
 use tollgate_core::breaker::Reading;
 use tollgate_core::channel;
 use tollgate_core::health::TargetHealth;
@@ -19,6 +19,7 @@ use tollgate_proxy::{Proxy, Shared};
 use tollgate_store::Store;
 
 use super::data_dir::{DataDir, DatabaseFile};
+use super::open_files::admin_connections;
 use super::{load_metrics, metrics};
 use crate::config::{ADMIN_TOKEN, Config};
 
@@ -50,6 +51,7 @@ impl Control {
         let [used, crossed, carried, traffic] = [(); 4].map(|()| OfProxy(Arc::clone(&proxy)));
         let counting = Arc::new(OnceLock::new());
         let measured: Arc<OnceLock<Arc<Counters>>> = Arc::clone(&counting);
+        let usual = ConnectionLimits::default();
         let settings = Settings {
             sealing: data_dir.sealing_secret()?,
             issuing: config.tokens.issuing.clone(),
@@ -67,6 +69,7 @@ impl Control {
                 text
             })),
             traffic: Some(Box::new(traffic)),
+            connections: ConnectionLimits { most: admin_connections(usual.most), ..usual },
         };
         let (plane, first_start) =
             ControlPlane::open(store.clone(), Arc::clone(&snapshot), Arc::clone(&counters), settings).await?;

@@ -10,6 +10,7 @@ mod load_metrics;
 mod logging;
 mod metrics;
 mod node;
+mod open_files;
 mod orders;
 mod part;
 mod renewal;

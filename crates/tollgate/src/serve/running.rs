@@ -176,11 +176,7 @@ pub fn stop(proxy: Arc<Proxy>) {
 
 fn serve_admin(listener: AdminListener, plane: &ControlPlane) -> Part {
     let plane = plane.clone();
-    Part::start(|stopped| async move {
-        if let Err(error) = plane.serve(listener, stopped).await {
-            tracing::error!(%error, "the admin API failed");
-        }
-    })
+    Part::start(|stopped| async move { plane.serve(listener, stopped).await })
 }
 
 fn run_jobs(plane: ControlPlane) -> Part {
