@@ -62,6 +62,8 @@ pub struct Settings {
     pub crossings: Option<CrossingSource>,
     /// For webhooks at `https` URLs.
     pub webhook_tls: TlsConnector,
+    /// For issuers' key sets at `https` URLs.
+    pub key_set_tls: TlsConnector,
     /// Of the API's own listener.
     pub connections: ConnectionLimits,
 }
@@ -70,7 +72,7 @@ pub struct Settings {
 pub type MetricsSource = Box<dyn Fn() -> String + Send + Sync>;
 
 impl Settings {
-    /// The usual ones.
+    /// The usual ones, with one set of authorities for all.
     pub fn new(sealing: SealingSecret, webhook_tls: TlsConnector) -> Self {
         Self {
             sealing,
@@ -82,6 +84,7 @@ impl Settings {
             metrics: None,
             traffic: None,
             crossings: None,
+            key_set_tls: webhook_tls.clone(),
             webhook_tls,
             connections: ConnectionLimits::default(),
         }
@@ -125,6 +128,7 @@ pub(crate) struct Inner {
     pub traffic: Option<Box<dyn LiveTraffic>>,
     pub crossings: Option<CrossingSource>,
     pub webhook_tls: TlsConnector,
+    pub key_set_tls: TlsConnector,
     pub connections: ConnectionLimits,
     pub untold: Mutex<Untold>,
     pub outbox: Outbox,
@@ -167,6 +171,7 @@ impl ControlPlane {
             traffic: settings.traffic,
             crossings: settings.crossings,
             webhook_tls: settings.webhook_tls,
+            key_set_tls: settings.key_set_tls,
             connections: settings.connections,
             untold: Mutex::default(),
             outbox: Outbox::default(),

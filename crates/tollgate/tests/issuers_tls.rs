@@ -39,7 +39,10 @@ impl World {
         tenant.plan("basic", &[(1_000, "month")]).consumer("ann@example.com", "basic");
         let jwks_url = format!("https://localhost:{}{path}", nginx.address().port());
         let entry = json!({ "issuer": ISSUER, "audience": AUDIENCE, "jwks_url": jwks_url });
-        tenant.service_with(&json!({ "slug": "api", "url": upstream.url(), "jwt": [entry] }));
+        // What is there is not looked at when it is written.
+        nginx.while_silent(|| {
+            tenant.service_with(&json!({ "slug": "api", "url": upstream.url(), "jwt": [entry] }));
+        });
         Self { issuer, nginx, gateway, _upstream: upstream }
     }
 

@@ -26,6 +26,7 @@ use super::view::{Created, Shown};
 use crate::clock::timestamp;
 use crate::control_plane::ControlPlane;
 use crate::edit::WrittenService;
+use crate::key_sets;
 
 const NOT_FOUND: Refusal = Refusal::NotFound("service");
 
@@ -161,6 +162,7 @@ async fn create(
     Json(draft): Json<ServiceDraft>,
 ) -> Result<Created<ServiceView>, Refusal> {
     let written = WrittenService::parse(&draft, &scope.principal)?;
+    key_sets::check(&plane.0, written.new_key_sets(&plane, None)).await?;
     let mut edit = scope.edit(&plane).await?;
     let id = edit.create_service(scope.tenant, written).await?;
     let stored = edit.read().service(scope.tenant, id).await?.ok_or(NOT_FOUND)?;
@@ -220,10 +222,15 @@ async fn replace(
     if_match: IfMatch,
     Json(draft): Json<ServiceDraft>,
 ) -> Result<Shown<ServiceView>, Refusal> {
+    // Its keys are fetched before the edit begins: nobody else's should wait for that.
+    let before = find(&mut plane.0.store.read().await?, &scope, &name).await?;
+    if_match.require(&before)?;
+    let written = WrittenService::parse(&draft, &scope.principal)?;
+    key_sets::check(&plane.0, written.new_key_sets(&plane, Some(&before.value))).await?;
     let mut edit = scope.edit(&plane).await?;
     let before = find(edit.read(), &scope, &name).await?;
     if_match.require(&before)?;
-    edit.replace_service(&before.value, WrittenService::parse(&draft, &scope.principal)?).await?;
+    edit.replace_service(&before.value, written).await?;
     let stored = edit.read().service(scope.tenant, before.value.id).await?.ok_or(NOT_FOUND)?;
     edit.commit().await?;
     Ok(Shown::from(&stored))

@@ -4,6 +4,7 @@
 use tollgate_core::Problems;
 use tollgate_core::resource::{Role, TenantId, TenantSlug};
 
+use super::key_sets;
 use super::passwords::{self, Hashes};
 use super::validity::{Found, Outcome, Seen};
 use super::{Applied, Document, Tally};
@@ -16,6 +17,7 @@ pub async fn run(
     principal: &Principal,
     document: &Document,
 ) -> Result<(Edit, Applied), EditError> {
+    key_sets::check(plane, principal, document).await?;
     let hashes = passwords::hash(plane, principal, document).await?;
     let mut applying = Applying {
         principal,

@@ -3,6 +3,7 @@
 mod apply;
 mod check;
 mod entry;
+mod key_sets;
 mod keys;
 mod passwords;
 mod routes;

@@ -1,7 +1,7 @@
 //! Services, and the rule on what their targets may reach.
 
 use tollgate_core::Problems;
-use tollgate_core::address::{AddressRefused, Reach};
+use tollgate_core::address::{AddressRefused, AllowList, Reach};
 use tollgate_core::resource::{
     JwtIssuer, JwtIssuerSpec, Service, ServiceDraft, ServiceId, ServiceSlug, ServiceSpec, Target, TargetId,
     TargetSpec, TenantId,
@@ -10,6 +10,8 @@ use tollgate_core::snapshot::Change;
 use uuid::Uuid;
 
 use super::{Edit, EditError, Replaced};
+use crate::control_plane::ControlPlane;
+use crate::key_sets::NewKeySet;
 use crate::principal::Principal;
 
 /// A service as it is written, and how far its author's targets may reach.
@@ -27,6 +29,21 @@ impl<'d> WrittenService<'d> {
 
     pub const fn slug(&self) -> &ServiceSlug {
         &self.spec.slug
+    }
+
+    /// Where keys are to be fetched that were not fetched for the service before; none that the author may not name.
+    pub fn new_key_sets(&self, plane: &ControlPlane, before: Option<&Service>) -> Vec<NewKeySet> {
+        let held = before.map_or(&[][..], |before| &before.jwt);
+        let issuers = self.spec.jwt.iter().enumerate();
+        let new = issuers.filter(|(_, spec)| held.iter().all(|held| held.spec.jwks_url != spec.jwks_url));
+        let permitted = new.filter(|(_, spec)| permit(spec, self.reach, &plane.0.allow_list).is_ok());
+        permitted
+            .map(|(index, spec)| NewKeySet {
+                field: field_of_key_set(index),
+                url: spec.jwks_url.clone(),
+                reach: self.reach,
+            })
+            .collect()
     }
 }
 
@@ -81,7 +98,7 @@ impl Edit {
         let mut jwt = Vec::with_capacity(spec.jwt.len());
         for (index, issuer) in spec.jwt.into_iter().enumerate() {
             let issuer = self.issuer(issuer, issuers_before, reach);
-            jwt.extend(problems.check(&format!("jwt[{index}].jwks_url"), issuer));
+            jwt.extend(problems.check(&field_of_key_set(index), issuer));
         }
         let service = Service {
             id,
@@ -108,10 +125,7 @@ impl Edit {
     ) -> Result<JwtIssuer, BadKeyUrl> {
         let held = before.iter().find(|held| held.spec.jwks_url == spec.jwks_url);
         let reach = farther(reach, held.map(|held| held.reach));
-        spec.jwks_url.place().permit(reach, self.allow_list())?;
-        if spec.is_fetched_in_clear() && reach == Reach::Public {
-            return Err(BadKeyUrl::InClear);
-        }
+        permit(&spec, reach, self.allow_list())?;
         Ok(JwtIssuer { spec, reach })
     }
 
@@ -132,6 +146,18 @@ enum BadKeyUrl {
     Address(#[from] AddressRefused),
     #[error("must start with https://, unless a platform administrator writes it")]
     InClear,
+}
+
+fn permit(spec: &JwtIssuerSpec, reach: Reach, allowed: &AllowList) -> Result<(), BadKeyUrl> {
+    spec.jwks_url.place().permit(reach, allowed)?;
+    if spec.is_fetched_in_clear() && reach == Reach::Public {
+        return Err(BadKeyUrl::InClear);
+    }
+    Ok(())
+}
+
+fn field_of_key_set(index: usize) -> String {
+    format!("jwt[{index}].jwks_url")
 }
 
 pub(super) fn farther(author: Reach, held: Option<Reach>) -> Reach {

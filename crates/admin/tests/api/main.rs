@@ -9,6 +9,7 @@ mod bodies;
 mod config;
 mod connections;
 mod documentation;
+mod key_sets;
 mod keys;
 mod lists;
 mod nodes;

@@ -1,6 +1,7 @@
 //! The control plane of this process, on its data directory; with or without a proxy beside it.
 
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -60,7 +61,8 @@ impl Control {
             admin_token: config.admin_token.as_ref().map(|token| token.as_str().to_owned()),
             last_used: Some(Box::new(move || used.noted(Proxy::take_key_usage))),
             crossings: Some(Box::new(move || crossed.noted(Proxy::take_crossings))),
-            webhook_tls: webhook_tls()?,
+            webhook_tls: tls(None)?,
+            key_set_tls: tls(config.proxy.upstream_ca_file.as_deref())?,
             metrics: Some(Box::new(move || {
                 let mut text = measured.get().map_or_else(String::new, |counters| metrics::text(counters));
                 if let Some(proxy) = carried.proxy() {
@@ -152,9 +154,9 @@ impl LiveTraffic for OfProxy {
     }
 }
 
-/// Receivers are anybody's: they are verified against the system's authorities.
-fn webhook_tls() -> anyhow::Result<TlsConnector> {
-    let roots = tollgate_proxy::roots(None).context("the system's certificates cannot be read")?;
+/// Receivers of webhooks are anybody's: they are verified against the system's authorities, `None`.
+fn tls(ca_file: Option<&Path>) -> anyhow::Result<TlsConnector> {
+    let roots = tollgate_proxy::roots(ca_file).context("the authorities' certificates cannot be read")?;
     let mut tls = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsConnector::from(Arc::new(tls)))

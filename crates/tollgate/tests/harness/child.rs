@@ -72,6 +72,14 @@ impl ChildProcess {
         status
     }
 
+    /// The system accepts connections for it meanwhile.
+    pub fn while_stopped<T>(&self, act: impl FnOnce() -> T) -> T {
+        self.signal("STOP");
+        let done = act();
+        self.signal("CONT");
+        done
+    }
+
     /// `TERM`, `HUP`, `KILL` or another signal's name.
     pub fn signal(&self, signal: &str) {
         // The shell's own `kill` needs neither a crate with unsafe code nor another program.

@@ -70,6 +70,11 @@ impl Issuer {
         format!("{}/keys.json", self.server.url())
     }
 
+    /// Does this while the server accepts connections, and says nothing on them.
+    pub fn while_silent<T>(&self, act: impl FnOnce() -> T) -> T {
+        self.server.while_silent(act)
+    }
+
     /// A new key of this kind (`RSA`, `EC`, `ED25519`): its public half as a JWK.
     #[track_caller]
     pub fn key(&self, kid: &str, kind: &str) -> Value {

@@ -84,6 +84,11 @@ impl Nginx {
         self.directory.path()
     }
 
+    /// Does this while it accepts connections, and says nothing on them.
+    pub fn while_silent<T>(&self, act: impl FnOnce() -> T) -> T {
+        self.process.while_stopped(act)
+    }
+
     /// Ends it, and waits until nobody listens any more.
     pub fn stop(mut self) {
         self.process.signal("TERM");

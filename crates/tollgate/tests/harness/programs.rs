@@ -57,7 +57,7 @@ pub fn python(program: &str, arguments: &[&str]) -> Ran {
 
 /// Python's `http.server` over files: an HTTP/1.0 upstream as it is found in the wild.
 pub struct PythonServer {
-    _process: ChildProcess,
+    process: ChildProcess,
     address: SocketAddr,
     files: TempDir,
 }
@@ -77,11 +77,16 @@ impl PythonServer {
             let rest = process.stdout.after("Serving HTTP on 127.0.0.1 port ")?;
             rest.split(' ').next()?.parse().ok()
         });
-        Self { _process: process, address: SocketAddr::from(([127, 0, 0, 1], port)), files: directory }
+        Self { process, address: SocketAddr::from(([127, 0, 0, 1], port)), files: directory }
     }
 
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Does this while the server accepts connections, and says nothing on them.
+    pub fn while_silent<T>(&self, act: impl FnOnce() -> T) -> T {
+        self.process.while_stopped(act)
     }
 
     /// Where the files are.
