@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use toml::de::{DeTable, DeValue};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
@@ -77,9 +78,20 @@ fn toml<T: DeserializeOwned>(text: &str) -> Result<T, Misshapen> {
         let before = error.span().and_then(|span| text.get(..span.start));
         Misshapen::new(before.map(|before| 1 + before.matches('\n').count()), field, error.message())
     };
-    let deserializer = toml::Deserializer::parse(text).map_err(|error| misshapen(&error, String::new()))?;
-    serde_path_to_error::deserialize(deserializer)
+    let mut table = DeTable::parse(text).map_err(|error| misshapen(&error, String::new()))?;
+    table.get_mut().iter_mut().for_each(|(_, value)| write_out_times(value.get_mut()));
+    serde_path_to_error::deserialize(toml::Deserializer::from(table))
         .map_err(|error| misshapen(error.inner(), path(error.path())))
+}
+
+/// Times are texts in a document, as YAML and JSON have them.
+fn write_out_times(value: &mut DeValue<'_>) {
+    match value {
+        DeValue::Datetime(time) => *value = DeValue::String(time.to_string().into()),
+        DeValue::Array(values) => values.iter_mut().for_each(|value| write_out_times(value.get_mut())),
+        DeValue::Table(table) => table.iter_mut().for_each(|(_, value)| write_out_times(value.get_mut())),
+        DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) => {}
+    }
 }
 
 fn json<T: DeserializeOwned>(text: &str) -> Result<T, Misshapen> {
@@ -114,7 +126,9 @@ impl Misshapen {
 
 fn path(path: &serde_path_to_error::Path) -> String {
     let path = path.to_string();
-    if path == "." { String::new() } else { path }
+    // What an entry's own deserializer is in the middle of has no name.
+    let path = path.trim_end_matches(['.', '?']);
+    path.to_owned()
 }
 
 #[cfg(test)]
@@ -156,6 +170,25 @@ mod tests {
         for problem in [yaml, toml, json] {
             assert!(problem.line.is_some_and(|line| line >= 2), "{problem}");
         }
+    }
+
+    #[test]
+    fn a_time_of_toml_is_the_text_of_it() {
+        let text =
+            "[[keys]]\nname = \"k\"\nkey = \"12345678901234567890\"\nexpires_at = 2030-01-01T00:00:00Z\n";
+        let document: tollgate_admin::Document = toml(text).unwrap();
+        assert_eq!(document.keys[0].draft.expires_at.as_deref(), Some("2030-01-01T00:00:00Z"));
+        assert_eq!(document.check(), Ok(()));
+    }
+
+    #[test]
+    fn no_path_ends_in_a_question_mark() {
+        let problem = toml::<tollgate_admin::Document>("[[keys]]\nname = 5\n").unwrap_err();
+        assert!(!problem.field.contains('?'), "{problem}");
+        let problem = toml::<tollgate_admin::Document>("plans = [[\"a\"]]\n").unwrap_err();
+        assert!(!problem.field.contains('?'), "{problem}");
+        let problem = json::<tollgate_admin::Document>("{\"plans\": [5]}").unwrap_err();
+        assert!(!problem.field.contains('?'), "{problem}");
     }
 
     #[test]
