@@ -1,5 +1,7 @@
 //! Who asks, as far as it decides what they may see and do.
 
+use std::net::IpAddr;
+
 use tollgate_core::address::Reach;
 use tollgate_core::resource::{Role, TenantId, Username};
 
@@ -8,12 +10,14 @@ pub struct Principal {
     pub role: Role,
     /// `None` for the holder of the admin token.
     pub username: Option<Username>,
+    /// Where the request comes from; `None` where there is none, or the listener does not tell.
+    pub peer: Option<IpAddr>,
 }
 
 impl Principal {
     /// The operator: the holder of the admin token, or the process itself.
     pub const fn operator() -> Self {
-        Self { role: Role::PlatformAdministrator, username: None }
+        Self { role: Role::PlatformAdministrator, username: None, peer: None }
     }
 
     /// How far the targets may reach that this principal writes.

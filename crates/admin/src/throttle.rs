@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
+/// Guesses of keys are counted under this name, which no user can have.
+pub const API_KEYS: &str = "an API key";
+
 const FAILURES_ALLOWED: u32 = 10;
 const PERIOD_SECS: u64 = 300;
 /// Above this many entries the ones that are over are swept out, so that memory stays bounded by the period.
@@ -21,7 +24,8 @@ struct Failures {
     count: u32,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many failed attempts: try again in {retry_after_secs} seconds")]
 pub struct TooManyFailures {
     pub retry_after_secs: u64,
 }

@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 use super::authenticate::Caller;
 use super::body::Json;
 use super::refusal::{ProblemDetails, Refusal};
-use super::responses::Guarded;
+use super::responses::{Guarded, SentByAnybody};
 use super::view::Secret;
 use crate::clock;
 use crate::clock::timestamp;
@@ -82,14 +82,9 @@ pub enum RoleName {
     request_body = LoginDraft,
     responses(
         (status = 200, description = "The session", body = SessionView),
-        (status = 400, description = "The body is not JSON", body = ProblemDetails,
-         content_type = "application/problem+json"),
         (status = 401, description = "Username or password is wrong", body = ProblemDetails,
          content_type = "application/problem+json"),
-        (status = 415, description = "The body is not announced as JSON", body = ProblemDetails,
-         content_type = "application/problem+json"),
-        (status = 422, description = "A field is missing or unknown", body = ProblemDetails,
-         content_type = "application/problem+json"),
+        SentByAnybody,
         (status = 429, description = "Too many failed attempts", body = ProblemDetails,
          content_type = "application/problem+json"),
     ),

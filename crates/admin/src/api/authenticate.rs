@@ -6,6 +6,7 @@ use axum::http::request::Parts;
 use tollgate_core::credential::KeyHash;
 use tollgate_core::resource::Role;
 
+use super::auth::Peer;
 use super::refusal::Refusal;
 use crate::clock;
 use crate::control_plane::ControlPlane;
@@ -38,8 +39,9 @@ impl FromRequestParts<ControlPlane> for Caller {
         }
         let session = plane.0.store.read().await?.session(&token, clock::now_secs()).await?;
         let session = session.ok_or(Refusal::BadToken)?;
+        let Ok(Peer(peer)) = Peer::from_request_parts(parts, plane).await;
         Ok(Self {
-            principal: Principal { role: session.user.role, username: Some(session.user.username) },
+            principal: Principal { role: session.user.role, username: Some(session.user.username), peer },
             session: Some(Session { token, expires_at_secs: session.expires_at_secs }),
         })
     }

@@ -235,7 +235,7 @@ async fn list(
 #[utoipa::path(
     post, path = "/api/circuit-breakers/{id}/reset", tag = "traffic", operation_id = "reset_circuit_breaker",
     params(("id" = String, Path, description = "Id or slug of the service"), TenantQuery),
-    responses((status = 200, description = "The breaker", body = ResetView), Addressed, Guarded),
+    responses((status = 200, description = "The breaker", body = ResetView), Listed, Addressed, Guarded),
 )]
 async fn reset(
     State(plane): State<ControlPlane>,

@@ -15,7 +15,7 @@ use super::path::Named;
 use super::refusal::Refusal;
 use super::responses::{Addressed, Conditional, Deleted, Guarded, Listed, Sent};
 use super::scope::{Scope, TenantQuery};
-use super::version::IfMatch;
+use super::version::Preconditions;
 use super::view::{Created, Shown};
 use crate::clock::timestamp;
 use crate::control_plane::ControlPlane;
@@ -130,12 +130,12 @@ async fn replace(
     State(plane): State<ControlPlane>,
     scope: Scope,
     Named(client_id): Named,
-    if_match: IfMatch,
+    preconditions: Preconditions,
     Json(draft): Json<ConsumerDraft>,
 ) -> Result<Shown<ConsumerView>, Refusal> {
     let mut edit = scope.edit(&plane).await?;
     let before = find(edit.read(), &scope, &client_id).await?;
-    if_match.require(&before)?;
+    preconditions.require(&before)?;
     let spec = draft.parse()?;
     let client_id = spec.client_id.clone();
     edit.replace_consumer(&mut References::default(), &before.value.consumer, spec).await?;
@@ -156,11 +156,11 @@ async fn delete(
     State(plane): State<ControlPlane>,
     scope: Scope,
     Named(client_id): Named,
-    if_match: IfMatch,
+    preconditions: Preconditions,
 ) -> Result<StatusCode, Refusal> {
     let mut edit = scope.edit(&plane).await?;
     let before = find(edit.read(), &scope, &client_id).await?;
-    if_match.require(&before)?;
+    preconditions.require(&before)?;
     edit.delete_consumer(&before.value.consumer).await?;
     edit.commit().await?;
     Ok(StatusCode::NO_CONTENT)

@@ -20,7 +20,7 @@ use super::path::Named;
 use super::refusal::Refusal;
 use super::responses::{Addressed, Conditional, Guarded, Listed, Sent};
 use super::scope::{Scope, TenantQuery};
-use super::version::IfMatch;
+use super::version::Preconditions;
 use super::view::{Created, Secret, Shown};
 use crate::clock::timestamp;
 use crate::control_plane::ControlPlane;
@@ -198,12 +198,12 @@ async fn replace(
     State(plane): State<ControlPlane>,
     scope: Scope,
     Named(id): Named,
-    if_match: IfMatch,
+    preconditions: Preconditions,
     Json(draft): Json<KeyDraft>,
 ) -> Result<Shown<KeyView>, Refusal> {
     let mut edit = scope.edit(&plane).await?;
     let before = find(edit.read(), &scope, &id).await?;
-    if_match.require(&before)?;
+    preconditions.require(&before)?;
     let key = before.value.key;
     let (id, value) = (key.id, KeyValue { hash: key.hash, prefix: key.prefix.clone() });
     edit.replace_key(&mut References::default(), key, draft.parse()?, value).await?;
@@ -224,11 +224,11 @@ async fn revoke(
     State(plane): State<ControlPlane>,
     scope: Scope,
     Named(id): Named,
-    if_match: IfMatch,
+    preconditions: Preconditions,
 ) -> Result<StatusCode, Refusal> {
     let mut edit = scope.edit(&plane).await?;
     let before = find(edit.read(), &scope, &id).await?;
-    if_match.require(&before)?;
+    preconditions.require(&before)?;
     edit.delete_key(before.value.key).await?;
     edit.commit().await?;
     Ok(StatusCode::NO_CONTENT)
@@ -251,7 +251,7 @@ async fn rotate(
     State(plane): State<ControlPlane>,
     scope: Scope,
     Named(id): Named,
-    if_match: IfMatch,
+    preconditions: Preconditions,
     OptionalJson(draft): OptionalJson<RotateDraft>,
 ) -> Result<Secret<Shown<NewKeyView>>, Refusal> {
     let grace = draft.grace.map_or(USUAL_GRACE, |DurationText(grace)| grace);
@@ -260,7 +260,7 @@ async fn rotate(
     }
     let mut edit = scope.edit(&plane).await?;
     let before = find(edit.read(), &scope, &id).await?;
-    if_match.require(&before)?;
+    preconditions.require(&before)?;
     let value = ApiKey::from_random(random_bits()?, Environment::of(&before.value.key.prefix));
     let id = before.value.key.id;
     edit.rotate_key(before.value.key, KeyValue::from(&value), grace).await?;

@@ -17,7 +17,7 @@ use super::path::Named;
 use super::refusal::Refusal;
 use super::responses::{Addressed, Conditional, Deleted, Guarded, Listed, Sent};
 use super::scope::{Scope, TenantQuery};
-use super::version::IfMatch;
+use super::version::Preconditions;
 use super::view::{Created, Shown};
 use crate::clock::timestamp;
 use crate::control_plane::ControlPlane;
@@ -134,12 +134,12 @@ async fn replace(
     State(plane): State<ControlPlane>,
     scope: Scope,
     Named(slug): Named,
-    if_match: IfMatch,
+    preconditions: Preconditions,
     Json(draft): Json<PlanDraft>,
 ) -> Result<Shown<PlanView>, Refusal> {
     let mut edit = scope.edit(&plane).await?;
     let before = find(edit.read(), &scope, &slug).await?;
-    if_match.require(&before)?;
+    preconditions.require(&before)?;
     let spec = draft.parse()?;
     let slug = spec.slug.clone();
     edit.replace_plan(&before.value, spec).await?;
@@ -160,11 +160,11 @@ async fn delete(
     State(plane): State<ControlPlane>,
     scope: Scope,
     Named(slug): Named,
-    if_match: IfMatch,
+    preconditions: Preconditions,
 ) -> Result<StatusCode, Refusal> {
     let mut edit = scope.edit(&plane).await?;
     let before = find(edit.read(), &scope, &slug).await?;
-    if_match.require(&before)?;
+    preconditions.require(&before)?;
     edit.delete_plan(&before.value).await?;
     edit.commit().await?;
     Ok(StatusCode::NO_CONTENT)

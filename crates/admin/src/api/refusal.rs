@@ -8,6 +8,7 @@ use tollgate_store::{Dependent, StoreError, Unique};
 
 use crate::edit::EditError;
 use crate::password::HashingFailed;
+use crate::throttle::TooManyFailures;
 use crate::token::NoRandomness;
 
 #[derive(Debug)]
@@ -43,6 +44,8 @@ pub enum Refusal {
     InUse(Dependent),
     /// `If-Match` names another version than the present one.
     VersionMismatch,
+    /// `If-None-Match` names the present version, or any.
+    Present,
     /// The database or the system failed; what exactly is for the log.
     Failed(EditError),
 }
@@ -95,6 +98,9 @@ impl From<EditError> for Refusal {
         match error {
             EditError::Refused(problems) => Self::Invalid(problems),
             EditError::Store(error) => Self::from(error),
+            EditError::Guessing(TooManyFailures { retry_after_secs }) => {
+                Self::TooManyAttempts { retry_after_secs }
+            }
             EditError::OutOfStep | EditError::NoRandomness(_) | EditError::Hashing(_) => Self::Failed(error),
         }
     }
@@ -126,7 +132,7 @@ impl Refusal {
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Taken(_) | Self::InUse(_) => StatusCode::CONFLICT,
-            Self::VersionMismatch => StatusCode::PRECONDITION_FAILED,
+            Self::VersionMismatch | Self::Present => StatusCode::PRECONDITION_FAILED,
             Self::Failed(error) => status_of_failure(error),
         }
     }
@@ -156,6 +162,7 @@ impl Refusal {
             Self::Taken(unique) => format!("{unique} is taken already"),
             Self::InUse(by) => format!("is still in use by {by}"),
             Self::VersionMismatch => "it was changed meanwhile: read it again".into(),
+            Self::Present => "it is there, in the version that If-None-Match rules out".into(),
             Self::Failed(error) => detail_of_failure(error),
         }
     }
@@ -183,6 +190,7 @@ impl Refusal {
             | Self::BodyTooLarge { .. }
             | Self::InUse(_)
             | Self::VersionMismatch
+            | Self::Present
             | Self::Failed(_) => Vec::new(),
         }
     }
@@ -213,7 +221,8 @@ impl Refusal {
             | Self::Invalid(_)
             | Self::Taken(_)
             | Self::InUse(_)
-            | Self::VersionMismatch => None,
+            | Self::VersionMismatch
+            | Self::Present => None,
             Self::Failed(_) => (self.status() == StatusCode::SERVICE_UNAVAILABLE)
                 .then_some((header::RETRY_AFTER, HeaderValue::from_static("1"))),
         }
@@ -259,9 +268,11 @@ const fn status_of_failure(error: &EditError) -> StatusCode {
     match error {
         EditError::Store(StoreError::DiskFull) => StatusCode::INSUFFICIENT_STORAGE,
         EditError::Store(StoreError::Locked) | EditError::OutOfStep => StatusCode::SERVICE_UNAVAILABLE,
-        EditError::Store(_) | EditError::Refused(_) | EditError::NoRandomness(_) | EditError::Hashing(_) => {
-            StatusCode::INTERNAL_SERVER_ERROR
-        }
+        EditError::Store(_)
+        | EditError::Refused(_)
+        | EditError::NoRandomness(_)
+        | EditError::Hashing(_)
+        | EditError::Guessing(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
@@ -270,9 +281,11 @@ fn detail_of_failure(error: &EditError) -> String {
         EditError::Store(StoreError::DiskFull | StoreError::Locked) | EditError::OutOfStep => {
             error.to_string()
         }
-        EditError::Store(_) | EditError::Refused(_) | EditError::NoRandomness(_) | EditError::Hashing(_) => {
-            "something failed on the gateway's side; its log says what".into()
-        }
+        EditError::Store(_)
+        | EditError::Refused(_)
+        | EditError::NoRandomness(_)
+        | EditError::Hashing(_)
+        | EditError::Guessing(_) => "something failed on the gateway's side; its log says what".into(),
     }
 }
 

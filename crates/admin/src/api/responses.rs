@@ -70,11 +70,32 @@ pub enum Sent {
     DiskFull(ProblemDetails),
 }
 
-/// What an operation that honours `If-Match` may answer.
+/// What sending a body without a token may answer.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "the variants document; `Refusal` is what is sent")]
+pub enum SentByAnybody {
+    /// The body is not JSON.
+    #[response(status = 400, content_type = "application/problem+json")]
+    Malformed(ProblemDetails),
+    /// The body came too slowly.
+    #[response(status = 408, content_type = "application/problem+json")]
+    TooSlow(ProblemDetails),
+    /// The body is larger than allowed.
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(ProblemDetails),
+    /// The body is not announced as JSON.
+    #[response(status = 415, content_type = "application/problem+json")]
+    UnsupportedMediaType(ProblemDetails),
+    /// A field is wrong, missing or unknown.
+    #[response(status = 422, content_type = "application/problem+json")]
+    Invalid(ProblemDetails),
+}
+
+/// What an operation that honours `If-Match` and `If-None-Match` may answer.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "the variants document; `Refusal` is what is sent")]
 pub enum Conditional {
-    /// `If-Match` names another version than the present one.
+    /// `If-Match` names another version than the present one, or `If-None-Match` this one.
     #[response(status = 412, content_type = "application/problem+json")]
     VersionMismatch(ProblemDetails),
 }

@@ -20,7 +20,7 @@ use super::path::Named;
 use super::refusal::Refusal;
 use super::responses::{Addressed, Conditional, Deleted, Guarded, Listed, Sent};
 use super::scope::{Scope, TenantQuery};
-use super::version::IfMatch;
+use super::version::Preconditions;
 use super::view::{Created, Shown};
 use crate::clock::timestamp;
 use crate::control_plane::ControlPlane;
@@ -176,12 +176,12 @@ async fn replace(
     State(plane): State<ControlPlane>,
     scope: Scope,
     Named(name): Named,
-    if_match: IfMatch,
+    preconditions: Preconditions,
     Json(draft): Json<RouteDraft>,
 ) -> Result<Shown<RouteView>, Refusal> {
     let mut edit = scope.edit(&plane).await?;
     let before = find(edit.read(), &scope, &name).await?;
-    if_match.require(&before)?;
+    preconditions.require(&before)?;
     let before = before.value.route;
     edit.replace_route(&mut References::default(), &before, draft.parse()?).await?;
     let stored = edit.read().route(scope.tenant, before.id).await?.ok_or(NOT_FOUND)?;
@@ -204,11 +204,11 @@ async fn delete(
     State(plane): State<ControlPlane>,
     scope: Scope,
     Named(name): Named,
-    if_match: IfMatch,
+    preconditions: Preconditions,
 ) -> Result<StatusCode, Refusal> {
     let mut edit = scope.edit(&plane).await?;
     let before = find(edit.read(), &scope, &name).await?;
-    if_match.require(&before)?;
+    preconditions.require(&before)?;
     edit.delete_route(&before.value.route).await?;
     edit.commit().await?;
     Ok(StatusCode::NO_CONTENT)

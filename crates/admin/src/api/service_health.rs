@@ -234,7 +234,7 @@ async fn list(
 #[utoipa::path(
     post, path = "/api/services/{id}/health-check", tag = "traffic", operation_id = "check_service",
     params(("id" = String, Path, description = "Id or slug"), TenantQuery),
-    responses((status = 200, description = "How they are", body = CheckedView), Addressed, Guarded),
+    responses((status = 200, description = "How they are", body = CheckedView), Listed, Addressed, Guarded),
 )]
 async fn check(
     State(plane): State<ControlPlane>,

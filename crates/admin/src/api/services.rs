@@ -21,7 +21,7 @@ use super::path::Named;
 use super::refusal::Refusal;
 use super::responses::{Addressed, Conditional, Deleted, Guarded, Listed, Sent};
 use super::scope::{Scope, TenantQuery};
-use super::version::IfMatch;
+use super::version::Preconditions;
 use super::view::{Created, Shown};
 use crate::clock::timestamp;
 use crate::control_plane::ControlPlane;
@@ -219,17 +219,17 @@ async fn replace(
     State(plane): State<ControlPlane>,
     scope: Scope,
     Named(name): Named,
-    if_match: IfMatch,
+    preconditions: Preconditions,
     Json(draft): Json<ServiceDraft>,
 ) -> Result<Shown<ServiceView>, Refusal> {
     // Its keys are fetched before the edit begins: nobody else's should wait for that.
     let before = find(&mut plane.0.store.read().await?, &scope, &name).await?;
-    if_match.require(&before)?;
+    preconditions.require(&before)?;
     let written = WrittenService::parse(&draft, &scope.principal)?;
     key_sets::check(&plane.0, written.new_key_sets(&plane, Some(&before.value))).await?;
     let mut edit = scope.edit(&plane).await?;
     let before = find(edit.read(), &scope, &name).await?;
-    if_match.require(&before)?;
+    preconditions.require(&before)?;
     edit.replace_service(&before.value, written).await?;
     let stored = edit.read().service(scope.tenant, before.value.id).await?.ok_or(NOT_FOUND)?;
     edit.commit().await?;
@@ -251,11 +251,11 @@ async fn delete(
     State(plane): State<ControlPlane>,
     scope: Scope,
     Named(name): Named,
-    if_match: IfMatch,
+    preconditions: Preconditions,
 ) -> Result<StatusCode, Refusal> {
     let mut edit = scope.edit(&plane).await?;
     let before = find(edit.read(), &scope, &name).await?;
-    if_match.require(&before)?;
+    preconditions.require(&before)?;
     edit.delete_service(&before.value).await?;
     edit.commit().await?;
     Ok(StatusCode::NO_CONTENT)

@@ -15,7 +15,7 @@ use super::page::{Listing, PageQuery, Wanted};
 use super::path::Named;
 use super::refusal::Refusal;
 use super::responses::{Addressed, Administered, Conditional, Deleted, Guarded, Listed, Sent};
-use super::version::IfMatch;
+use super::version::Preconditions;
 use super::view::{Created, Shown};
 use crate::clock::timestamp;
 use crate::control_plane::ControlPlane;
@@ -133,12 +133,12 @@ async fn replace(
     State(plane): State<ControlPlane>,
     _: Administrator,
     Named(slug): Named,
-    if_match: IfMatch,
+    preconditions: Preconditions,
     Json(draft): Json<TenantDraft>,
 ) -> Result<Shown<TenantView>, Refusal> {
     let mut edit = Edit::begin(&plane).await?;
     let before = find(edit.read(), &slug).await?;
-    if_match.require(&before)?;
+    preconditions.require(&before)?;
     edit.replace_tenant(&before.value, draft.parse()?).await?;
     let stored = edit.read().tenant_by_id(before.value.id).await?.ok_or(NOT_FOUND)?;
     edit.commit().await?;
@@ -155,11 +155,11 @@ async fn delete(
     State(plane): State<ControlPlane>,
     _: Administrator,
     Named(slug): Named,
-    if_match: IfMatch,
+    preconditions: Preconditions,
 ) -> Result<StatusCode, Refusal> {
     let mut edit = Edit::begin(&plane).await?;
     let before = find(edit.read(), &slug).await?;
-    if_match.require(&before)?;
+    preconditions.require(&before)?;
     edit.delete_tenant(before.value.id).await?;
     edit.commit().await?;
     Ok(StatusCode::NO_CONTENT)

@@ -1,12 +1,14 @@
 //! `/api/auth/token` and `/api/auth/validate`: tokens for API keys.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tollgate_core::Problems;
 use tollgate_core::credential::KeyHash;
+use tollgate_core::snapshot::Snapshot;
 use tollgate_core::token::{Grant, Issued};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -16,14 +18,13 @@ use uuid::Uuid;
 use super::auth::Peer;
 use super::body::Json;
 use super::refusal::{ProblemDetails, Refusal};
+use super::responses::SentByAnybody;
 use super::view::Secret;
 use crate::clock;
 use crate::clock::timestamp;
 use crate::control_plane::ControlPlane;
 use crate::edit::EditError;
-
-/// Failures with keys are counted under this name, which no user can have.
-const THROTTLED_AS: &str = "an API key";
+use crate::throttle;
 
 pub fn routes() -> OpenApiRouter<ControlPlane> {
     OpenApiRouter::new().routes(routes!(issue)).routes(routes!(validate))
@@ -85,14 +86,9 @@ impl fmt::Debug for ValidateDraft {
     request_body = TokenDraft,
     responses(
         (status = 200, description = "The token", body = TokenView),
-        (status = 400, description = "The body is not JSON", body = ProblemDetails,
+        (status = 403, description = "The key is unknown, revoked, expired, or not for this address", body = ProblemDetails,
          content_type = "application/problem+json"),
-        (status = 403, description = "The key is unknown, revoked or expired", body = ProblemDetails,
-         content_type = "application/problem+json"),
-        (status = 415, description = "The body is not announced as JSON", body = ProblemDetails,
-         content_type = "application/problem+json"),
-        (status = 422, description = "A field is missing or unknown", body = ProblemDetails,
-         content_type = "application/problem+json"),
+        SentByAnybody,
         (status = 429, description = "Too many failed attempts", body = ProblemDetails,
          content_type = "application/problem+json"),
     ),
@@ -110,10 +106,13 @@ async fn issue(
         plane
             .0
             .throttle
-            .attempt(THROTTLED_AS, peer, now_secs)
+            .attempt(throttle::API_KEYS, peer, now_secs)
             .map_err(|too_many| Refusal::TooManyAttempts { retry_after_secs: too_many.retry_after_secs })?;
         return Err(Refusal::Forbidden("the API key is not valid"));
     };
+    if !is_permitted_from(&snapshot, &key_hash, peer) {
+        return Err(Refusal::Forbidden("the API key may not be used from this address"));
+    }
     let issued = plane.0.issuing.issue(&snapshot, &grant, now_secs);
     let Some(Issued { token, expires_at_secs, expires_in_secs }) = issued else {
         // There is one from the first start on.
@@ -127,6 +126,12 @@ async fn issue(
     })))
 }
 
+/// A key that is for certain networks opens nothing elsewhere, nor where the address is not known.
+fn is_permitted_from(snapshot: &Snapshot, key_hash: &KeyHash, peer: Option<IpAddr>) -> bool {
+    let particulars = snapshot.key(key_hash).and_then(|key| key.particulars());
+    particulars.is_none_or(|particulars| peer.is_some_and(|peer| particulars.permits_client(peer)))
+}
+
 /// Look at a token
 ///
 /// Whether the proxy would take it now: its signature, its times, and the key that it was issued for. Whoever
@@ -137,12 +142,7 @@ async fn issue(
     request_body = ValidateDraft,
     responses(
         (status = 200, description = "Whether it is valid", body = ValidityView),
-        (status = 400, description = "The body is not JSON", body = ProblemDetails,
-         content_type = "application/problem+json"),
-        (status = 415, description = "The body is not announced as JSON", body = ProblemDetails,
-         content_type = "application/problem+json"),
-        (status = 422, description = "A field is missing or unknown", body = ProblemDetails,
-         content_type = "application/problem+json"),
+        SentByAnybody,
     ),
 )]
 async fn validate(

@@ -15,7 +15,7 @@ use super::page::{Listing, PageQuery, Wanted};
 use super::path::Named;
 use super::refusal::Refusal;
 use super::responses::{Addressed, Administered, Conditional, Deleted, Guarded, Listed, Sent};
-use super::version::IfMatch;
+use super::version::Preconditions;
 use super::view::{Created, Shown};
 use crate::clock::timestamp;
 use crate::control_plane::ControlPlane;
@@ -126,7 +126,7 @@ async fn replace(
     State(plane): State<ControlPlane>,
     caller: Caller,
     Named(username): Named,
-    if_match: IfMatch,
+    preconditions: Preconditions,
     Json(draft): Json<UserDraft>,
 ) -> Result<Shown<UserView>, Refusal> {
     let known = find(&mut plane.0.store.read().await?, &caller.principal, &username).await?;
@@ -136,7 +136,7 @@ async fn replace(
     let password_hash = plane.0.passwords.hash(draft.password).await?;
     let mut edit = Edit::begin(&plane).await?;
     let before = find(edit.read(), &caller.principal, known.value.username.as_str()).await?;
-    if_match.require(&before)?;
+    preconditions.require(&before)?;
     edit.replace_user(&before.value, spec, password_hash).await?;
     let stored = edit.read().user(&username).await?.ok_or(NOT_FOUND)?;
     edit.commit().await?;
@@ -155,11 +155,11 @@ async fn delete(
     State(plane): State<ControlPlane>,
     Administrator(principal): Administrator,
     Named(username): Named,
-    if_match: IfMatch,
+    preconditions: Preconditions,
 ) -> Result<StatusCode, Refusal> {
     let mut edit = Edit::begin(&plane).await?;
     let before = find(edit.read(), &principal, &username).await?;
-    if_match.require(&before)?;
+    preconditions.require(&before)?;
     edit.write().delete_user(before.value.id).await?;
     edit.commit().await?;
     Ok(StatusCode::NO_CONTENT)

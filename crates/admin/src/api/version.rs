@@ -1,45 +1,75 @@
-//! Versions as entity tags: `ETag: "3"`, `If-Match: "3"` (RFC 9110 sections 8.8.3 and 13.1.1).
+//! Versions as entity tags: `ETag: "3"`, `If-Match: "3"`, `If-None-Match: *` (RFC 9110 sections 8.8.3, 13.1.1 and 13.1.2).
 
 use std::convert::Infallible;
 
 use axum::extract::FromRequestParts;
-use axum::http::header::IF_MATCH;
+use axum::http::HeaderName;
+use axum::http::header::{IF_MATCH, IF_NONE_MATCH};
 use axum::http::request::Parts;
 use tollgate_store::Stored;
 
 use super::refusal::Refusal;
 
-/// What the caller takes the present version to be.
-pub enum IfMatch {
-    /// Anything will do.
+/// What the caller takes the present version to be, and not to be.
+pub struct Preconditions {
+    /// `None` where the caller does not say.
+    is: Option<Tags>,
+    is_not: Option<Tags>,
+}
+
+enum Tags {
     Any,
-    /// One of these tags, as they were sent.
+    /// As they were sent.
     OneOf(Vec<String>),
 }
 
-impl<S: Sync> FromRequestParts<S> for IfMatch {
+impl<S: Sync> FromRequestParts<S> for Preconditions {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self { is: Tags::of(parts, &IF_MATCH), is_not: Tags::of(parts, &IF_NONE_MATCH) })
+    }
+}
+
+impl Preconditions {
+    pub fn require<T>(&self, stored: &Stored<T>) -> Result<(), Refusal> {
+        let tag = entity_tag(stored.version);
+        if self.is.as_ref().is_some_and(|tags| !tags.strongly_match(&tag)) {
+            return Err(Refusal::VersionMismatch);
+        }
+        if self.is_not.as_ref().is_some_and(|tags| tags.weakly_match(&tag)) {
+            return Err(Refusal::Present);
+        }
+        Ok(())
+    }
+}
+
+impl Tags {
+    fn of(parts: &Parts, name: &HeaderName) -> Option<Self> {
         let mut tags = Vec::new();
-        for value in parts.headers.get_all(IF_MATCH) {
+        for value in parts.headers.get_all(name) {
             // A value that is no text is a tag that matches nothing.
             let text = value.to_str().unwrap_or("");
             tags.extend(text.split(',').map(|tag| tag.trim().to_owned()));
         }
-        let any = tags.is_empty() || tags.iter().any(|tag| tag == "*");
-        Ok(if any { Self::Any } else { Self::OneOf(tags) })
+        if tags.iter().any(|tag| tag == "*") {
+            return Some(Self::Any);
+        }
+        (!tags.is_empty()).then_some(Self::OneOf(tags))
     }
-}
 
-impl IfMatch {
-    /// The comparison is strong: a weak tag never matches.
-    pub fn require<T>(&self, stored: &Stored<T>) -> Result<(), Refusal> {
-        let tag = entity_tag(stored.version);
+    /// A weak tag never matches.
+    fn strongly_match(&self, tag: &str) -> bool {
         match self {
-            Self::Any => Ok(()),
-            Self::OneOf(tags) if tags.contains(&tag) => Ok(()),
-            Self::OneOf(_) => Err(Refusal::VersionMismatch),
+            Self::Any => true,
+            Self::OneOf(tags) => tags.iter().any(|sent| sent == tag),
+        }
+    }
+
+    fn weakly_match(&self, tag: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::OneOf(tags) => tags.iter().any(|sent| sent.strip_prefix("W/").unwrap_or(sent) == tag),
         }
     }
 }

@@ -18,7 +18,7 @@ use super::path::Named;
 use super::refusal::Refusal;
 use super::responses::{Addressed, Conditional, Guarded, Listed, Sent};
 use super::scope::{Scope, TenantQuery};
-use super::version::IfMatch;
+use super::version::Preconditions;
 use super::view::{Secret, Shown};
 use crate::clock::timestamp;
 use crate::control_plane::ControlPlane;
@@ -142,12 +142,12 @@ async fn replace(
     State(plane): State<ControlPlane>,
     scope: Scope,
     Named(id): Named,
-    if_match: IfMatch,
+    preconditions: Preconditions,
     Json(draft): Json<WebhookDraft>,
 ) -> Result<Shown<WebhookView>, Refusal> {
     let mut edit = scope.edit(&plane).await?;
     let before = find(edit.read(), &scope, &id).await?;
-    if_match.require(&before)?;
+    preconditions.require(&before)?;
     edit.replace_webhook(&before.value, draft.parse()?, &scope.principal).await?;
     let stored = edit.read().webhook(before.value.webhook.id).await?.ok_or(NOT_FOUND)?;
     edit.commit().await?;
@@ -167,11 +167,11 @@ async fn delete(
     State(plane): State<ControlPlane>,
     scope: Scope,
     Named(id): Named,
-    if_match: IfMatch,
+    preconditions: Preconditions,
 ) -> Result<StatusCode, Refusal> {
     let mut edit = scope.edit(&plane).await?;
     let before = find(edit.read(), &scope, &id).await?;
-    if_match.require(&before)?;
+    preconditions.require(&before)?;
     edit.write().delete_webhook(before.value.webhook.id).await?;
     edit.commit().await?;
     Ok(StatusCode::NO_CONTENT)

@@ -42,7 +42,7 @@ pub async fn run(
 }
 
 pub(super) struct Applying<'d> {
-    principal: &'d Principal,
+    pub(super) principal: &'d Principal,
     pub(super) document: &'d Document,
     hashes: Hashes,
     pub(super) edit: Edit,

@@ -8,7 +8,9 @@ use tollgate_core::resource::{Key, KeyId, KeySpec, TenantId};
 
 use super::apply::Applying;
 use super::{KeyEntry, KeyMaterial};
+use crate::clock;
 use crate::edit::{EditError, KeyValue};
+use crate::throttle;
 
 const BATCH: usize = 500;
 const LONGEST_PREFIX: usize = 16;
@@ -77,6 +79,7 @@ impl Applying<'_> {
                 self.found.add(format!("{entry}.name"), "is that of an earlier key already")?;
                 continue;
             }
+            self.count_guess(tenant, &value.hash)?;
             if added_hashes.contains(&value.hash) || self.is_another_keys(&value.hash, before.as_ref()) {
                 self.found.add(format!("{entry}.key"), "is in use already")?;
                 continue;
@@ -118,6 +121,15 @@ impl Applying<'_> {
             }
         }
         Ok(held)
+    }
+
+    /// Whoever is told that a key is another tenant's has found one: that counts like a failed attempt with it.
+    fn count_guess(&self, tenant: TenantId, hash: &KeyHash) -> Result<(), EditError> {
+        let holder = self.edit.snapshot().key(hash).map(tollgate_core::snapshot::Key::tenant);
+        if self.principal.tenant().is_some() && holder.is_some_and(|holder| holder != tenant) {
+            self.edit.throttle().attempt(throttle::API_KEYS, self.principal.peer, clock::now_secs())?;
+        }
+        Ok(())
     }
 
     fn is_another_keys(&self, hash: &KeyHash, own: Option<&Key>) -> bool {

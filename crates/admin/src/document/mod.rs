@@ -73,7 +73,7 @@ pub enum ApplyError {
     Failed(ApplyFailed),
 }
 
-/// The database or the system failed, and nothing was changed.
+/// The database or the system failed, or the author tried too often; nothing was changed.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct ApplyFailed(pub(crate) EditError);
@@ -85,7 +85,8 @@ impl From<EditError> for ApplyError {
             EditError::Store(_)
             | EditError::OutOfStep
             | EditError::NoRandomness(_)
-            | EditError::Hashing(_) => Self::Failed(ApplyFailed(error)),
+            | EditError::Hashing(_)
+            | EditError::Guessing(_) => Self::Failed(ApplyFailed(error)),
         }
     }
 }

@@ -49,7 +49,8 @@ impl Found {
                 error @ (EditError::Store(_)
                 | EditError::OutOfStep
                 | EditError::NoRandomness(_)
-                | EditError::Hashing(_)),
+                | EditError::Hashing(_)
+                | EditError::Guessing(_)),
             ) => Err(error),
         }
     }

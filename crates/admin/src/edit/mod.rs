@@ -24,6 +24,7 @@ use crate::clock;
 use crate::control_plane::{ControlPlane, Inner};
 use crate::feed::{NotKept, Recording};
 use crate::password::HashingFailed;
+use crate::throttle::{Throttle, TooManyFailures};
 use crate::token::NoRandomness;
 
 pub use keys::KeyValue;
@@ -44,6 +45,9 @@ pub enum EditError {
     NoRandomness(#[from] NoRandomness),
     #[error(transparent)]
     Hashing(#[from] HashingFailed),
+    /// Of guesses whose keys others have.
+    #[error(transparent)]
+    Guessing(#[from] TooManyFailures),
 }
 
 impl From<NotKept> for EditError {
@@ -163,6 +167,10 @@ impl Edit {
         self.candidate = Candidate::Changed(candidate.grown(changes, revision)?);
         self.recording.record(changes);
         Ok(())
+    }
+
+    pub fn throttle(&self) -> &Throttle {
+        &self.plane.throttle
     }
 
     fn allow_list(&self) -> &AllowList {

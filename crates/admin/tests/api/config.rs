@@ -191,7 +191,7 @@ fn a_tenants_user_names_its_tenant_and_leaves_it_as_it_is() {
 fn a_document_for_a_tenant_that_is_gone_is_refused() {
     let gateway = Gateway::start();
     let gone = TenantId("01890000-0000-7000-8000-000000000000".parse().unwrap());
-    let author = Principal { role: Role::TenantUser(gone), username: None };
+    let author = Principal { role: Role::TenantUser(gone), username: None, peer: None };
     let document = Document { tenants: Vec::new(), users: Vec::new(), ..parsed(&document()) };
     let outcome = gateway.runtime.block_on(gateway.plane.apply(&author, &document));
     assert!(
@@ -291,4 +291,31 @@ fn the_passwords_of_a_document_hold_up_nobody_elses_edits() {
     assert_eq!(applying.join().unwrap()["users"]["unchanged"], 40);
     // Held up, there would be one before each document, and one behind it.
     assert!(keys > 4, "{keys}");
+}
+
+#[test]
+fn keys_of_other_tenants_cannot_be_guessed_without_end() {
+    let gateway = Gateway::start();
+    gateway.admin_in("acme");
+    gateway.admin_in("other");
+    let key = |name: &str, key: &str| json!({ "name": name, "key": key });
+    let others = json!({ "tenants": [{ "slug": "other" }], "keys": [key("o", "a-key-of-the-other")] });
+    gateway.admin().post("/api/config", &others).expect(200);
+    let ann = gateway.user_of("acme", "ann");
+    let guess = || ann.post("/api/config?dry_run=true", &json!({ "keys": [key("k", "a-key-of-the-other")] }));
+    // Its own keys, and keys of nobody, are no guesses that were right.
+    for _ in 0..20 {
+        ann.post("/api/config", &json!({ "keys": [key("mine", "a-key-of-my-own-12")] })).expect(200);
+    }
+    for _ in 0..10 {
+        assert_eq!(guess().refused(422), ["keys[0].key"]);
+    }
+    let refused = guess();
+    refused.refused(429);
+    assert!(refused.header("retry-after").parse::<u64>().unwrap() > 0);
+    // Whoever may see all keys guesses nothing.
+    let collides = json!({ "tenants": [{ "slug": "acme" }], "keys": [key("k", "a-key-of-the-other")] });
+    for _ in 0..12 {
+        gateway.admin().post("/api/config?dry_run=true", &collides).refused(422);
+    }
 }

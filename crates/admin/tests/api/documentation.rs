@@ -143,3 +143,17 @@ fn health_needs_no_token() {
         );
     }
 }
+
+#[test]
+fn answers_that_are_easily_forgotten_are_documented() {
+    let gateway = Gateway::start();
+    let document = gateway.anyone().get("/api/openapi.json").expect(200);
+    for path in ["/api/circuit-breakers/{id}/reset", "/api/services/{id}/health-check"] {
+        assert!(document["paths"][path]["post"]["responses"]["422"].is_object(), "{path}");
+    }
+    for path in ["/api/auth/login", "/api/auth/validate", "/api/auth/token"] {
+        for status in ["400", "408", "413", "415", "422"] {
+            assert!(document["paths"][path]["post"]["responses"][status].is_object(), "{path} {status}");
+        }
+    }
+}

@@ -1,4 +1,4 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::gateway::Gateway;
 
@@ -74,7 +74,7 @@ fn rotation_leaves_every_value_valid_whose_grace_lasts() {
     assert_eq!(answer.header("cache-control"), "no-store");
     assert_eq!((&second["id"], &second["version"]), (&made["id"], &json!(2)));
     let third = acme.post(&rotate, &json!({ "grace": "1h" })).expect(200);
-    let value = |answer: &serde_json::Value| answer["key"].as_str().unwrap().to_owned();
+    let value = |answer: &Value| answer["key"].as_str().unwrap().to_owned();
     let first_use = gateway.key_in_force(&value(&made)).unwrap();
     let second_use = gateway.key_in_force(&value(&second)).unwrap();
     assert!(first_use.ends_at_secs > second_use.ends_at_secs);
@@ -201,4 +201,17 @@ fn a_key_has_at_most_so_many_former_values_at_a_time() {
     for value in [&made["key"], &last["key"]] {
         assert!(gateway.key_in_force(value.as_str().unwrap()).is_some());
     }
+}
+
+#[test]
+fn a_key_for_certain_networks_gets_no_token_elsewhere() {
+    let gateway = Gateway::start();
+    let admin = gateway.admin_in("acme");
+    let exchange = |networks: Value| {
+        let made = admin.post("/api/keys", &json!({ "name": "k", "allow_ips": networks })).expect(201);
+        gateway.anyone().post("/api/auth/token", &json!({ "api_key": made["key"] }))
+    };
+    exchange(json!(["203.0.113.0/24"])).refused(403);
+    exchange(json!(["127.0.0.0/8"])).expect(200);
+    exchange(Value::Null).expect(200);
 }

@@ -184,3 +184,22 @@ fn an_administrator_has_to_name_the_tenant() {
     }
     gateway.admin().in_tenant("absent").get("/api/services").refused(404);
 }
+
+#[test]
+fn what_must_not_be_there_is_not_replaced() {
+    let gateway = Gateway::start();
+    let admin = gateway.admin_in("acme");
+    let body = json!({ "slug": "api", "url": "http://127.0.0.1:1" });
+    let tag = admin.post("/api/services", &body).header("etag").to_owned();
+    let send = |method: &str, if_none_match: &str| {
+        let headers = [("Content-Type", "application/json"), ("If-None-Match", if_none_match)];
+        let body = json!({ "slug": "api", "url": "http://127.0.0.1:2" }).to_string();
+        admin.send(method, "/api/services/api", &headers, (method == "PUT").then_some(body))
+    };
+    for ruled_out in ["*", &tag, &format!("W/{tag}"), &format!("\"9\", {tag}")] {
+        send("PUT", ruled_out).refused(412);
+        send("DELETE", ruled_out).refused(412);
+    }
+    assert_eq!(admin.get("/api/services/api").header("etag"), tag);
+    send("PUT", "\"9\"").expect(200);
+}
