@@ -22,6 +22,7 @@ mod principal;
 mod reports;
 mod sealing;
 mod serving;
+pub mod shape;
 mod sighted;
 mod throttle;
 mod token;

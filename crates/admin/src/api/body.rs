@@ -13,14 +13,13 @@ use axum::http::header::CONTENT_TYPE;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::LengthLimitError;
-use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use tokio::time::timeout;
-use tollgate_core::Problems;
 
 use super::refusal::Refusal;
 use crate::control_plane::ControlPlane;
 use crate::serving::TooSlow;
+use crate::shape::{Draft, Marks, Misread, Shaped, all_problems, without_position};
 
 pub const MOST_BYTES: usize = 1 << 20;
 /// Bodies up to this size are read before anything is decided about the request.
@@ -35,7 +34,7 @@ pub struct Json<T>(pub T);
 /// A body that may be left out.
 pub struct OptionalJson<T>(pub T);
 
-impl<T: DeserializeOwned> FromRequest<ControlPlane> for Json<T> {
+impl<T: Draft> FromRequest<ControlPlane> for Json<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, _: &ControlPlane) -> Result<Self, Refusal> {
@@ -46,7 +45,7 @@ impl<T: DeserializeOwned> FromRequest<ControlPlane> for Json<T> {
     }
 }
 
-impl<T: DeserializeOwned + Default> FromRequest<ControlPlane> for OptionalJson<T> {
+impl<T: Draft + Default> FromRequest<ControlPlane> for OptionalJson<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, _: &ControlPlane) -> Result<Self, Refusal> {
@@ -114,43 +113,31 @@ async fn discard(mut body: Body) {
     let _ = timeout(DISCARDING_AT_MOST, some).await;
 }
 
-/// Syntax is 400; a field of the wrong type, an unknown one, or one that is missing is 422.
-pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let path = error.path().to_string();
-        let path = if path == "." { String::new() } else { path };
-        let field = with_named_field(path, &error.inner().to_string());
-        refusal(error.inner(), field)
-    })?;
-    deserializer.end().map_err(|error| refusal(&error, String::new()))?;
-    Ok(value)
-}
-
-fn refusal(error: &serde_json::Error, field: String) -> Refusal {
-    match error.classify() {
-        Category::Io | Category::Syntax | Category::Eof => Refusal::MalformedBody(error.to_string()),
-        Category::Data => Refusal::Invalid(Problems::one(field, without_position(&error.to_string()))),
+/// Syntax is 400; a field of the wrong type, an unknown one, or one that is missing is 422, with all else that is wrong.
+pub fn parse<T: Draft>(bytes: &[u8]) -> Result<T, Refusal> {
+    let read = |marks: &Marks| {
+        let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+        let value = T::deserialize(Shaped::new(&mut deserializer, marks))?;
+        deserializer.end()?;
+        Ok(value)
+    };
+    let mut malformed = None;
+    let attempt = |marks: &Marks| {
+        read(marks).map_err(|error: serde_json::Error| match error.classify() {
+            Category::Data => Misread::Shape(without_position(&error.to_string()).to_owned()),
+            Category::Io | Category::Syntax | Category::Eof => {
+                malformed = Some(error.to_string());
+                Misread::Syntax
+            }
+        })
+    };
+    if let Ok(value) = read(&Marks::default()) {
+        return Ok(value);
     }
-}
-
-/// The path ends at the object where a field of it is missing or unknown; the message names the field.
-fn with_named_field(path: String, message: &str) -> String {
-    let named = ["missing field `", "unknown field `", "duplicate field `"]
-        .iter()
-        .find_map(|start| message.strip_prefix(start))
-        .and_then(|rest| rest.split_once('`'))
-        .map(|(name, _)| name);
-    match named {
-        Some(name) if path.is_empty() => name.to_owned(),
-        Some(name) if path != name && !path.ends_with(&format!(".{name}")) => format!("{path}.{name}"),
-        Some(_) | None => path,
+    match all_problems(bytes.len(), attempt) {
+        Some(problems) => Err(Refusal::Invalid(problems)),
+        None => Err(Refusal::MalformedBody(malformed.unwrap_or_default())),
     }
-}
-
-/// The path says more of where it is than line and column do.
-fn without_position(message: &str) -> &str {
-    message.rsplit_once(" at line ").map_or(message, |(message, _)| message)
 }
 
 fn is_caused_by<E: Error + 'static>(error: &axum::Error) -> bool {

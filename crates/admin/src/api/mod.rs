@@ -9,6 +9,7 @@ mod circuits;
 mod config;
 mod consumers;
 mod deliveries;
+mod drafts;
 mod events;
 mod feed_query;
 mod health;

@@ -35,6 +35,7 @@ use crate::control_plane::ControlPlane;
 use crate::feed;
 use crate::nodes::{BadNodeToken, Lease, NodeReport};
 use crate::reports::{self, KeyUses};
+use crate::shape::Draft;
 
 /// Of a key in one report.
 const MOST_REQUESTS: u64 = 1 << 40;
@@ -129,6 +130,8 @@ struct StatusDraft {
     #[schema(value_type = Option<Object>)]
     traffic: Option<SightingReport>,
 }
+
+impl Draft for StatusDraft {}
 
 /// How a key was used on a node, since the number before.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -19,16 +19,16 @@ fn a_field_of_the_wrong_kind_is_422_with_its_path() {
     let gateway = Gateway::start();
     let acme = gateway.admin_in("acme");
     let cases = [
-        (json!({ "slug": 5 }), "slug"),
-        (json!({ "slug": "a", "colour": "red" }), "colour"),
-        (json!({}), "slug"),
+        (json!({ "slug": 5, "url": "http://a" }), "slug"),
+        (json!({ "slug": "a", "url": "http://a", "colour": "red" }), "colour"),
+        (json!({ "url": "http://a" }), "slug"),
         (
             json!({ "slug": "a", "targets": [{ "url": "http://a" }, { "url": "http://b", "weight": -1 }] }),
             "targets[1].weight",
         ),
         (json!({ "slug": "a", "targets": [{ "url": "http://a", "wait": 1 }] }), "targets[0].wait"),
         (json!({ "slug": "a", "targets": [{}] }), "targets[0].url"),
-        (json!({ "slug": "a", "timeouts": { "connect": "soon" } }), "timeouts.connect"),
+        (json!({ "slug": "a", "url": "http://a", "timeouts": { "connect": "soon" } }), "timeouts.connect"),
         (json!([]), ""),
     ];
     for (body, field) in cases {
@@ -36,6 +36,72 @@ fn a_field_of_the_wrong_kind_is_422_with_its_path() {
         assert_eq!(answer.refused(422), [field], "{body} {}", answer.text);
         assert!(!answer.text.contains(" at line "), "{}", answer.text);
     }
+}
+
+#[test]
+fn what_is_wrong_with_the_shape_hides_nothing_else() {
+    let gateway = Gateway::start();
+    let acme = gateway.admin_in("acme");
+    let wrong = json!({
+        "slug": 5, "targets": [{ "url": "ftp://x", "weight": 0 }, { "url": 5 }, "x"], "auth_header": "Host",
+        "breaker": { "failures": 0, "zzz": 1 }, "timeouts": { "connect": "0s", "bogus": "1s" }, "nope": 1,
+        "max_body_bytes": -5,
+    });
+    let mut fields = acme.post("/api/services", &wrong).refused(422);
+    fields.sort_unstable();
+    let wanted = [
+        "auth_header",
+        "breaker.failures",
+        "breaker.zzz",
+        "max_body_bytes",
+        "nope",
+        "slug",
+        "targets[0].url",
+        "targets[0].weight",
+        "targets[1].url",
+        "targets[2]",
+        "timeouts.bogus",
+        "timeouts.connect",
+    ];
+    assert_eq!(fields, wanted);
+    let wrong =
+        json!({ "limits": [{ "requests": 0, "per": "minute" }, { "per": "foo" }, null], "counting": "a" });
+    let mut fields = acme.post("/api/plans", &wrong).refused(422);
+    fields.sort_unstable();
+    assert_eq!(
+        fields,
+        ["counting", "limits[0].requests", "limits[1].per", "limits[1].requests", "limits[2]", "slug"]
+    );
+    let document = json!({
+        "tenants": [{ "slug": "C 1", "foo": 1 }],
+        "services": [{ "slug": "a", "url": "ftp://x" }, { "slug": "a", "zzz": 1 }],
+        "keys": [{ "name": "", "key": "short" }, { "nme": "x" }],
+    });
+    let mut fields = gateway.admin().post("/api/config", &document).refused(422);
+    fields.sort_unstable();
+    fields.dedup();
+    for field in [
+        "tenants[0].slug",
+        "tenants[0].foo",
+        "services[0].url",
+        "services[1].zzz",
+        "keys[0].key",
+        "keys[1].nme",
+        "keys[1].name",
+    ] {
+        assert!(fields.iter().any(|found| found == field), "{field}: {fields:?}");
+    }
+}
+
+#[test]
+fn an_array_stands_for_no_object() {
+    let gateway = Gateway::start();
+    let acme = gateway.admin_in("acme");
+    assert_eq!(gateway.admin().post("/api/tenants", &json!(["arr1", "Name", "UTC", []])).refused(422), [""]);
+    let plan = json!({ "slug": "a", "limits": [[5, "minute"]] });
+    assert_eq!(acme.post("/api/plans", &plan).refused(422), ["limits[0]"]);
+    let document = json!({ "tenants": [["arr1", "Name", "UTC", []]] });
+    assert_eq!(gateway.admin().post("/api/config", &document).refused(422), ["tenants[0]"]);
 }
 
 #[test]

@@ -3,11 +3,14 @@
 
 use std::fmt;
 use std::fs;
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tollgate_admin::shape::{Draft, Marks, Misread, Shaped, all_problems, with_named_field};
+use tollgate_core::{Problem, Problems};
 use toml::de::{DeTable, DeValue};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +29,8 @@ pub struct Misshapen {
     /// Such as `plans[0].limits[1].per`; empty for the whole file.
     field: String,
     message: String,
+    /// What else is wrong, as far as it can be told; where, the fields say alone.
+    further: Vec<Problem>,
 }
 
 impl fmt::Display for Misshapen {
@@ -37,11 +42,15 @@ impl fmt::Display for Misshapen {
         if !self.field.is_empty() {
             write!(f, " {}:", self.field)?;
         }
-        write!(f, " {}", self.message)
+        write!(f, " {}", self.message)?;
+        for Problem { field, message } in &self.further {
+            write!(f, "\n{}: {field}: {message}", self.file.display())?;
+        }
+        Ok(())
     }
 }
 
-pub fn read<T: DeserializeOwned>(file: &Path) -> Result<T> {
+pub fn read<T: Draft>(file: &Path) -> Result<T> {
     let format = match file.extension().and_then(|extension| extension.to_str()) {
         Some("yaml" | "yml") => Format::Yaml,
         Some("toml") => Format::Toml,
@@ -54,19 +63,49 @@ pub fn read<T: DeserializeOwned>(file: &Path) -> Result<T> {
         Format::Toml => toml(&text),
         Format::Json => json(&text),
     };
-    Ok(parsed.map_err(|misshapen| Misshapen { file: file.to_owned(), ..misshapen })?)
+    Ok(parsed.map_err(|misshapen| Misshapen {
+        file: file.to_owned(),
+        further: further::<T>(&text, format, &misshapen.field),
+        ..misshapen
+    })?)
+}
+
+/// What else is wrong than that with the field.
+fn further<T: Draft>(text: &str, format: Format, known: &str) -> Vec<Problem> {
+    let all = all_problems::<T>(text.len(), |marks| {
+        let read = match format {
+            Format::Yaml => serde_saphyr::with_deserializer_from_str_with_options(
+                text,
+                saphyr_options(),
+                |deserializer| T::deserialize(Shaped::new(deserializer, marks)),
+            )
+            .map_err(|error| error.to_string()),
+            Format::Toml => toml_deserializer(text)
+                .and_then(|deserializer| T::deserialize(Shaped::new(deserializer, marks)))
+                .map_err(|error| error.message().to_owned()),
+            Format::Json => T::deserialize(Shaped::new(&mut serde_json::Deserializer::from_str(text), marks))
+                .map_err(|error| error.to_string()),
+        };
+        read.map_err(|message| Misread::Shape(said(&message)))
+    });
+    let all = all.map(Problems::into_vec).unwrap_or_default();
+    all.into_iter().filter(|problem| problem.field != known).collect()
+}
+
+/// The file is the operator's own, and may hold a million keys: only aliases are still limited.
+fn saphyr_options() -> serde_saphyr::Options {
+    serde_saphyr::options! { budget: None, with_snippet: false }
 }
 
 pub fn yaml<T: DeserializeOwned>(text: &str) -> Result<T, Misshapen> {
-    // The file is the operator's own, and may hold a million keys: only aliases are still limited.
-    let options = serde_saphyr::options! { budget: None, with_snippet: false };
     let mut field = String::new();
-    let parsed = serde_saphyr::with_deserializer_from_str_with_options(text, options, |deserializer| {
-        serde_path_to_error::deserialize(deserializer).map_err(|error| {
-            field = path(error.path());
-            error.into_inner()
-        })
-    });
+    let parsed =
+        serde_saphyr::with_deserializer_from_str_with_options(text, saphyr_options(), |deserializer| {
+            serde_path_to_error::deserialize(deserializer).map_err(|error| {
+                field = path(error.path());
+                error.into_inner()
+            })
+        });
     parsed.map_err(|error| {
         let line = error.location().and_then(|location| usize::try_from(location.line()).ok());
         Misshapen::new(line, field, &error.to_string())
@@ -78,10 +117,16 @@ fn toml<T: DeserializeOwned>(text: &str) -> Result<T, Misshapen> {
         let before = error.span().and_then(|span| text.get(..span.start));
         Misshapen::new(before.map(|before| 1 + before.matches('\n').count()), field, error.message())
     };
-    let mut table = DeTable::parse(text).map_err(|error| misshapen(&error, String::new()))?;
-    table.get_mut().iter_mut().for_each(|(_, value)| write_out_times(value.get_mut()));
-    serde_path_to_error::deserialize(toml::Deserializer::from(table))
+    let marks = Marks::default();
+    let deserializer = toml_deserializer(text).map_err(|error| misshapen(&error, String::new()))?;
+    serde_path_to_error::deserialize(Shaped::new(deserializer, &marks))
         .map_err(|error| misshapen(error.inner(), path(error.path())))
+}
+
+fn toml_deserializer(text: &str) -> Result<toml::Deserializer<'_>, toml::de::Error> {
+    let mut table = DeTable::parse(text)?;
+    table.get_mut().iter_mut().for_each(|(_, value)| write_out_times(value.get_mut()));
+    Ok(toml::Deserializer::from(table))
 }
 
 /// Times are texts in a document, as YAML and JSON have them.
@@ -98,29 +143,36 @@ fn json<T: DeserializeOwned>(text: &str) -> Result<T, Misshapen> {
     let misshapen =
         |error: &serde_json::Error, field| Misshapen::new(Some(error.line()), field, &error.to_string());
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = serde_path_to_error::deserialize(&mut deserializer)
+    let value = serde_path_to_error::deserialize(Shaped::new(&mut deserializer, &Marks::default()))
         .map_err(|error| misshapen(error.inner(), path(error.path())))?;
     deserializer.end().map_err(|error| misshapen(&error, String::new()))?;
     Ok(value)
 }
 
 impl Misshapen {
-    /// The parsers put the position into the message too, at its end; once is enough.
     fn new(line: Option<usize>, field: String, message: &str) -> Self {
-        let message = match message.split(" at line ").next().unwrap_or(message) {
-            // The YAML parser speaks of Rust's types.
-            "invalid u64" | "invalid u32" => "must be a whole number".to_owned(),
-            "expected string scalar" => "must be text".to_owned(),
-            message => message.replace('\n', ", "),
-        };
-        Self { file: PathBuf::new(), line, field, message }
+        let message = said(message);
+        let field = with_named_field(field, &message);
+        Self { file: PathBuf::new(), line, field, message, further: Vec::new() }
     }
 
     /// For machines, as the admin API would put it, with the line beside.
     pub fn to_json(&self) -> Value {
         let title = format!("{} does not have the shape that it should have", self.file.display());
         let problem = json!({ "field": self.field, "message": self.message, "line": self.line });
-        json!({ "title": title, "errors": [problem] })
+        let further = self.further.iter().map(|problem| json!(problem));
+        let errors: Vec<Value> = iter::once(problem).chain(further).collect();
+        json!({ "title": title, "errors": errors })
+    }
+}
+
+/// The parsers put the position into the message too, at its end; once is enough.
+fn said(message: &str) -> String {
+    match message.split(" at line ").next().unwrap_or(message) {
+        // The YAML parser speaks of Rust's types.
+        "invalid u64" | "invalid u32" => "must be a whole number".to_owned(),
+        "expected string scalar" => "must be text".to_owned(),
+        message => message.replace('\n', ", "),
     }
 }
 
@@ -160,6 +212,44 @@ mod tests {
             assert_eq!((problem.line, problem.field.as_str()), (Some(3), "plans[0].requests"), "{problem}");
             assert!(!problem.message.contains("line"), "{problem}");
         }
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said_at_once_whatever_the_format() {
+        let yaml = "tenants:\n- {slug: C 1, foo: 1}\nplans:\n- {slug: a, limits: [{requests: x, per: never}]}\nkeys:\n- {nme: x}\n";
+        let toml = "plans = [{slug = 'a', limits = [{requests = 'x', per = 'never'}]}]\nkeys = [{nme = 'x'}]\n[[tenants]]\nslug = 'C 1'\nfoo = 1\n";
+        let json = r#"{"tenants": [{"slug": "C 1", "foo": 1}], "keys": [{"nme": "x"}],
+            "plans": [{"slug": "a", "limits": [{"requests": "x", "per": "never"}]}]}"#;
+        let directory = tempfile::tempdir().unwrap();
+        for (name, text) in [("a.yaml", yaml), ("a.toml", toml), ("a.json", json)] {
+            let file = directory.path().join(name);
+            fs::write(&file, text).unwrap();
+            let error = read::<tollgate_admin::Document>(&file).unwrap_err();
+            let misshapen = error.downcast_ref::<Misshapen>().unwrap().to_json();
+            let errors = misshapen["errors"].as_array().unwrap().iter();
+            let fields: std::collections::BTreeSet<_> =
+                errors.map(|error| error["field"].as_str().unwrap()).collect();
+            let wanted = [
+                "keys[0].key",
+                "keys[0].name",
+                "keys[0].nme",
+                "plans[0].limits[0].per",
+                "plans[0].limits[0].requests",
+                "tenants[0].foo",
+                "tenants[0].slug",
+            ];
+            assert_eq!(fields, wanted.into(), "{name}: {misshapen}");
+        }
+    }
+
+    #[test]
+    fn an_array_stands_for_no_object() {
+        let document = "plans = [['a', 'A', []]]\n";
+        let problem = toml::<tollgate_admin::Document>(document).unwrap_err();
+        assert_eq!(problem.field, "plans[0]");
+        assert!(
+            json::<tollgate_admin::Document>(r#"{"users": [["ann", "correct horse", "acme"]]}"#).is_err()
+        );
     }
 
     #[test]
