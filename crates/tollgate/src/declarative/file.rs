@@ -7,7 +7,7 @@ use std::iter;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
 use tollgate_admin::shape::{Draft, Marks, Misread, Shaped, all_problems, with_named_field};
 use tollgate_core::{Problem, Problems};
@@ -72,24 +72,31 @@ pub fn read<T: Draft>(file: &Path) -> Result<T> {
 
 /// What else is wrong than that with the field.
 fn further<T: Draft>(text: &str, format: Format, known: &str) -> Vec<Problem> {
+    // A syntax error is all that there is to say.
+    if read_as::<IgnoredAny>(text, format, &Marks::default()).is_err() {
+        return Vec::new();
+    }
     let all = all_problems::<T>(text.len(), |marks| {
-        let read = match format {
-            Format::Yaml => serde_saphyr::with_deserializer_from_str_with_options(
-                text,
-                saphyr_options(),
-                |deserializer| T::deserialize(Shaped::new(deserializer, marks)),
-            )
-            .map_err(|error| error.to_string()),
-            Format::Toml => toml_deserializer(text)
-                .and_then(|deserializer| T::deserialize(Shaped::new(deserializer, marks)))
-                .map_err(|error| error.message().to_owned()),
-            Format::Json => T::deserialize(Shaped::new(&mut serde_json::Deserializer::from_str(text), marks))
-                .map_err(|error| error.to_string()),
-        };
-        read.map_err(|message| Misread::Shape(said(&message)))
+        read_as(text, format, marks).map_err(|message| Misread::Shape(said(&message)))
     });
     let all = all.map(Problems::into_vec).unwrap_or_default();
     all.into_iter().filter(|problem| problem.field != known).collect()
+}
+
+fn read_as<T: DeserializeOwned>(text: &str, format: Format, marks: &Marks) -> Result<T, String> {
+    match format {
+        Format::Yaml => {
+            serde_saphyr::with_deserializer_from_str_with_options(text, saphyr_options(), |deserializer| {
+                T::deserialize(Shaped::new(deserializer, marks))
+            })
+            .map_err(|error| error.to_string())
+        }
+        Format::Toml => toml_deserializer(text)
+            .and_then(|deserializer| T::deserialize(Shaped::new(deserializer, marks)))
+            .map_err(|error| error.message().to_owned()),
+        Format::Json => T::deserialize(Shaped::new(&mut serde_json::Deserializer::from_str(text), marks))
+            .map_err(|error| error.to_string()),
+    }
 }
 
 /// The file is the operator's own, and may hold a million keys: only aliases are still limited.
@@ -260,6 +267,9 @@ mod tests {
         for problem in [yaml, toml, json] {
             assert!(problem.line.is_some_and(|line| line >= 2), "{problem}");
         }
+        let further =
+            further::<tollgate_admin::Document>("plans:\n- slug: [a\n", Format::Yaml, "plans[0].slug");
+        assert_eq!(further, []);
     }
 
     #[test]
