@@ -15,7 +15,7 @@ use crate::wire::{READ_BYTES, Stream};
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AskError {
-    #[error("it cannot be reached: {0:?}")]
+    #[error("it cannot be reached: {0}")]
     Dial(DialError),
     #[error("the connection failed: {0}")]
     Connection(#[from] io::Error),

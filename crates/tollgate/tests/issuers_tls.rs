@@ -121,7 +121,7 @@ fn an_issuer_whose_certificate_is_not_believed_has_no_keys() {
     world.publish(&[world.issuer.key("one", "EC")]);
     let token = world.token("one", "ES256", 1);
     assert_eq!(world.get(&token).expect(503).header("Retry-After"), Some("5"));
-    eventually("the log says why", || world.log().contains("Certificate"));
+    eventually("the log says why", || world.log().contains("its certificate is not trusted"));
     assert_eq!(world.fetches(), 0);
     // The operator puts the right authority there: a hangup is enough.
     believed.become_like(&authority);

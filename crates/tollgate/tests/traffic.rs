@@ -435,7 +435,9 @@ fn targets_are_checked_on_demand() {
     let up = check("up");
     assert_eq!((&up["status"], &up["targets"][0]["last_check"]["status"]), (&json!("healthy"), &json!(204)));
     assert!(up["targets"][0]["last_check"]["latency_ms"].as_f64() > Some(0.0));
-    assert_eq!(check("down")["targets"][0]["last_check"]["passed"], false);
+    let down = check("down")["targets"][0]["last_check"].clone();
+    let expected = (&json!(false), &json!("it cannot be reached: it refuses connections"));
+    assert_eq!((&down["passed"], &down["error"]), expected);
     let all = gateway.admin().post(&tenant.path("health/check-all"), &json!({})).expect(200);
     assert_eq!(all["items"][0]["targets"][0]["history"].as_array().map(Vec::len), Some(2));
     // Nothing was written of checks: what they find decides nothing.

@@ -23,17 +23,22 @@ use crate::wire::Stream;
 /// How long an address is alone: what RFC 8305 section 8 recommends.
 const HEAD_START: Duration = Duration::from_millis(250);
 
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum DialError {
-    /// The name does not resolve.
+    #[error("its name does not resolve: {0}")]
     Name(LookupError),
     /// The policy lets this target have none of its addresses.
+    #[error("its address is not allowed: {0}")]
     Prohibited(AddressRefused),
+    #[error("it refuses connections")]
     Refused(io::Error),
+    #[error("{0}")]
     Unreachable(io::Error),
-    /// The gateway has no file or local port left for one more connection.
+    #[error("the gateway has no file or local port left for one more connection: {0}")]
     Exhausted(io::Error),
+    #[error("TLS failed: {0}")]
     Tls(io::Error),
+    #[error("its certificate is not trusted: {0}")]
     Certificate(io::Error),
 }
 
