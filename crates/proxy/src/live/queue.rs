@@ -84,11 +84,11 @@ impl Queue {
         state.call();
     }
 
-    /// A place that nobody waits for, if there is one.
+    /// A place that nobody waits for, if there is one. Whoever asks came a while ago: its rules count where there are none.
     pub fn spare(&self, rules: &ChannelRules) -> Option<Place<'_>> {
         let mut state = self.0.lock();
-        state.rules = Some(*rules);
-        state.channel.take_spare(rules).then(|| Place::new(self))
+        let State { channel, rules: newest, .. } = &mut *state;
+        channel.take_spare(newest.get_or_insert(*rules)).then(|| Place::new(self))
     }
 
     pub fn read(&self, rules: &ChannelRules) -> Reading {
@@ -195,6 +195,19 @@ mod tests {
 
     fn has_place(waiter: &mut Waiter<'_>) -> bool {
         waiter.poll_called(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    #[test]
+    fn who_asks_for_a_spare_place_brings_no_old_rules_back() {
+        let queue = Queue::default();
+        let two = NonZeroU32::MIN.saturating_add(1);
+        let two_at_once = ChannelRules { concurrency: Concurrency::Fixed(two), ..ONE_AT_ONCE };
+        let enter = || queue.enter(Flow(1), &two_at_once, Uptime(0)).ok();
+        let (first, _second) = (enter(), enter());
+        let Some(Entered::Waits(mut waiter)) = enter() else { panic!("it should wait") };
+        assert!(queue.spare(&ONE_AT_ONCE).is_none());
+        drop(first);
+        assert!(has_place(&mut waiter));
     }
 
     #[test]
