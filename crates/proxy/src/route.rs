@@ -28,12 +28,7 @@ pub(crate) struct Selected<'s, 'r> {
 }
 
 impl<'s, 'r> Selected<'s, 'r> {
-    /// The service as it is in a later snapshot; `None` where it is gone.
-    pub fn service_now<'n>(&self, snapshot: &'n Snapshot) -> Option<&'n Service> {
-        snapshot.tenant_by_id(self.tenant.id)?.service_by_id(self.service.id)
-    }
-
-    /// The same as it is in a later snapshot. The route is what it was: the request has been found to be for it.
+    /// The same as it is in a later snapshot; `None` where the service is gone. The route is what it was: the request has been found to be for it.
     pub fn renewed<'n>(&self, snapshot: &'n Snapshot) -> Option<Selected<'n, 'r>>
     where
         's: 'n,

@@ -41,6 +41,23 @@ fn gateway(dns: &DnsServer) -> Gateway {
     Gateway::builder().env("TOLLGATE_UPSTREAMS__DNS_SERVERS", &servers).start()
 }
 
+/// The name leads to the first of the twins, which gets requests without a pause.
+fn loaded_at_the_first(dns: &DnsServer, twins: &Twins) -> (Gateway, Load) {
+    dns.set(NAME, &[FIRST]);
+    let gateway = gateway(dns);
+    let key = gateway.expose(&twins.url());
+    let load = Load::start(&[gateway.proxy_address()], "/acme/api/", &key, 4, usize::MAX);
+    eventually("requests at the first", || !twins.first.requests().is_empty());
+    (gateway, load)
+}
+
+#[track_caller]
+fn assert_nothing_is_lost(load: Load) {
+    let tally = load.stop();
+    assert_eq!(tally.lost, 0, "{tally:?}");
+    tally.only(&[200]);
+}
+
 #[test]
 fn all_addresses_of_a_name_get_connections() {
     let (dns, twins) = (DnsServer::start(), Twins::start());
@@ -76,11 +93,7 @@ fn requests_take_turns_at_all_addresses_of_a_name_whatever_is_connected() {
 #[test]
 fn an_address_that_is_added_gets_its_share_though_no_connection_is_ever_idle() {
     let (dns, twins) = (DnsServer::start(), Twins::start());
-    dns.set(NAME, &[FIRST]);
-    let gateway = gateway(&dns);
-    let key = gateway.expose(&twins.url());
-    let load = Load::start(&[gateway.proxy_address()], "/acme/api/", &key, 4, usize::MAX);
-    eventually("requests at the first", || !twins.first.requests().is_empty());
+    let (_gateway, load) = loaded_at_the_first(&dns, &twins);
     dns.set(NAME, &[FIRST, SECOND]);
     let requests = || [&twins.first, &twins.second].map(|upstream| upstream.requests().len());
     // Each worker begins with it at a time of its own.
@@ -92,9 +105,7 @@ fn an_address_that_is_added_gets_its_share_though_no_connection_is_ever_idle() {
         let after = requests();
         (after[0] - before[0]).abs_diff(after[1] - before[1]) <= 20
     });
-    let tally = load.stop();
-    assert_eq!(tally.lost, 0, "{tally:?}");
-    tally.only(&[200]);
+    assert_nothing_is_lost(load);
 }
 
 #[test]
@@ -113,19 +124,13 @@ fn an_address_that_cannot_be_reached_is_gone_around() {
 #[test]
 fn traffic_follows_a_change_of_address_without_losing_a_request() {
     let (dns, twins) = (DnsServer::start(), Twins::start());
-    dns.set(NAME, &[FIRST]);
-    let gateway = gateway(&dns);
-    let key = gateway.expose(&twins.url());
-    let load = Load::start(&[gateway.proxy_address()], "/acme/api/", &key, 4, usize::MAX);
-    eventually("requests at the first", || !twins.first.requests().is_empty());
+    let (_gateway, load) = loaded_at_the_first(&dns, &twins);
     assert!(twins.second.requests().is_empty());
     dns.set(NAME, &[SECOND]);
     eventually("requests at the second", || !twins.second.requests().is_empty());
     // Even those that are never idle when somebody looks.
     twins.first.await_open_connections(0);
-    let tally = load.stop();
-    assert_eq!(tally.lost, 0, "{tally:?}");
-    tally.only(&[200]);
+    assert_nothing_is_lost(load);
 }
 
 #[test]

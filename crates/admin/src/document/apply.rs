@@ -2,10 +2,11 @@
 //! edit is given up.
 
 use tollgate_core::Problems;
-use tollgate_core::resource::{Role, TenantId, TenantSlug};
+use tollgate_core::resource::{TenantId, TenantSlug};
 
 use super::key_sets;
 use super::passwords::{self, Hashes};
+use super::tenancy::Tenancy;
 use super::validity::{Found, Outcome, Seen};
 use super::{Applied, Document, Tally};
 use crate::control_plane::ControlPlane;
@@ -209,15 +210,14 @@ impl Applying<'_> {
     }
 
     fn find_tenant(&self, given: Option<&str>) -> Result<TenantId, Problems> {
-        let slug = match (given, self.principal.role, self.document.tenants.as_slice()) {
-            (Some(slug), _, _) => slug,
-            (None, Role::TenantUser(own), _) => {
+        let slug = match self.document.tenancy(given, self.principal.role) {
+            Tenancy::Named(slug) => slug,
+            Tenancy::Own(own) => {
                 // It may have gone since its user was known.
                 let own = self.edit.has_tenant(own).then_some(own);
                 return own.ok_or_else(|| Problems::one("tenant", "does not exist"));
             }
-            (None, Role::PlatformAdministrator, [only]) => only.slug.as_str(),
-            (None, Role::PlatformAdministrator, _) => {
+            Tenancy::Untold => {
                 let message = "must name the tenant: the document does not list exactly one";
                 return Err(Problems::one("tenant", message));
             }

@@ -1,8 +1,9 @@
 //! The key sets that a document names anew, asked before its edit begins: nobody else's should wait for them.
 
-use tollgate_core::resource::{Role, ServiceSlug, TenantId};
+use tollgate_core::resource::{ServiceSlug, TenantId};
 
 use super::Document;
+use super::tenancy::Tenancy;
 use crate::control_plane::ControlPlane;
 use crate::edit::{EditError, WrittenService};
 use crate::key_sets::{self, NewKeySet};
@@ -46,11 +47,10 @@ fn place(
     document: &Document,
     given: Option<&str>,
 ) -> Option<Place> {
-    let slug = match (given, principal.role, document.tenants.as_slice()) {
-        (Some(slug), _, _) => slug,
-        (None, Role::TenantUser(own), _) => return Some(Place::Held(own)),
-        (None, Role::PlatformAdministrator, [only]) => only.slug.as_str(),
-        (None, Role::PlatformAdministrator, _) => return None,
+    let slug = match document.tenancy(given, principal.role) {
+        Tenancy::Named(slug) => slug,
+        Tenancy::Own(own) => return Some(Place::Held(own)),
+        Tenancy::Untold => return None,
     };
     let held = plane.0.snapshot.load().tenant(slug).map(|tenant| tenant.id);
     match (held, principal.tenant()) {

@@ -7,6 +7,7 @@ mod key_sets;
 mod keys;
 mod passwords;
 mod routes;
+mod tenancy;
 mod validity;
 
 use serde::{Deserialize, Serialize};

@@ -82,7 +82,7 @@ impl Shared {
     ) {
         let Settlement { charged, charged_at: granted_at, actual } = settlement;
         let rules = &demand.limits.rules;
-        let owed = limit::used(rules, &self.local.windows(demand.subject), server_now);
+        let owed = self.local.used(std::slice::from_ref(demand), server_now);
         let units = charged.saturating_sub(actual).saturating_sub(owed.into_iter().min().unwrap_or(0));
         if units > 0 {
             let about = About { subject: demand.subject, rules: Arc::clone(rules), sent };

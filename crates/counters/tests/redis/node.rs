@@ -65,11 +65,7 @@ impl Node {
 }
 
 pub async fn eventually(mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "it does not come to pass");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    eventually_async(async || is_so()).await;
 }
 
 pub async fn eventually_async(mut is_so: impl AsyncFnMut() -> bool) {

@@ -6,7 +6,6 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tollgate_core::channel::{ChannelRules, Flow, Full};
-use tollgate_core::snapshot::Service;
 
 use super::attempt::Deadlines;
 use super::journey::whole_secs;
@@ -101,7 +100,7 @@ async fn wait<'q>(
             if mem::replace(&mut seen, current.revision()) == current.revision() {
                 continue;
             }
-            match forward.selected.service_now(&current).and_then(Service::channel) {
+            match forward.selected.renewed(&current).and_then(|selected| selected.service.channel()) {
                 // Perhaps this very request is let in by it, and is woken then.
                 Some(rules) => queue.edited(rules),
                 None => return Poll::Ready(Ok(Entry::later(None))),
