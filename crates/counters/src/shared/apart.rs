@@ -47,7 +47,7 @@ impl Shared {
         let mut shard = self.ledgers.shard(demand.subject).lock();
         let ledger = shard.ledger(demand.subject, rules, now.instant);
         if demand.limits.counting == Counting::Leased
-            && let Some(granted_at) = ledger.spend_in_hand(cost, now.instant)
+            && let Some(granted_at) = ledger.slices.spend_in_hand(cost, now.instant)
         {
             return Decided::FromSlice(granted_at);
         }

@@ -7,7 +7,7 @@ use tollgate_core::limit::{self, Demand, LimitRule, Settled, Settlement, Subject
 use tollgate_core::time::UnixMicros;
 
 use super::call::{Amount, Periods};
-use super::ledger::Unused;
+use super::slices::Unused;
 use super::{About, Shared, Then};
 use crate::Moment;
 

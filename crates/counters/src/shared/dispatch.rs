@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::call::{Amount, Answered};
 use super::charged::Charged;
 use super::connection::Link;
-use super::ledger::Unused;
+use super::slices::Unused;
 use super::{About, Op, Reply, Shared, Then, Unavailable, scripts};
 
 /// A batch that takes longer is not answered any more. Whoever waited for it has gone on long before.
@@ -124,11 +124,11 @@ impl Shared {
                 let ledger = shard.ledger(about.subject, &about.rules, now);
                 ledger.note(&answer);
                 if Arc::ptr_eq(&ledger.rules, &about.rules) {
-                    ledger.add_slice(&answer, about.sent, now);
+                    ledger.slices.add(&answer, &about.rules, about.sent, now);
                     shard.holds(about.subject);
                 } else {
                     // The limits were edited meanwhile.
-                    ledger.no_slice(now);
+                    ledger.slices.none_came(now);
                     drop(shard);
                     drop(Charged { shared: Arc::clone(self), about, units: answer.slice, at: answer.now });
                 }
@@ -180,7 +180,7 @@ impl Shared {
 
     fn no_slice(&self, about: &About) {
         if let Some(ledger) = self.ledgers.shard(about.subject).lock().find_mut(about.subject) {
-            ledger.no_slice(Instant::now());
+            ledger.slices.none_came(Instant::now());
         }
     }
 }

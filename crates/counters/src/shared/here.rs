@@ -10,7 +10,8 @@ use tollgate_core::resource::Counting;
 use tollgate_core::time::UnixMicros;
 
 use super::call::Take;
-use super::ledger::{Ledger, Spent, Unused, life};
+use super::ledger::Ledger;
+use super::slices::{Spent, Unused, life};
 use super::{LONGEST_WAIT, Reply, Shared, Then};
 use crate::{Decision, LocalCounters, Moment, Verdict};
 
@@ -65,7 +66,7 @@ impl Shared {
         let ledger = shard.ledger(demand.subject, rules, now.instant);
         let stale = ledger.adopt(rules);
         let spent = match demand.limits.counting {
-            Counting::Leased => ledger.spend(cost, now.instant),
+            Counting::Leased => ledger.slices.spend(cost, now.instant),
             Counting::Exact | Counting::Local => Spent::Ask { extra: 0 },
         };
         let decided = match spent {
@@ -101,10 +102,10 @@ impl Shared {
         let rules = &demand.limits.rules;
         let mut shard = self.ledgers.shard(demand.subject).lock();
         let ledger = shard.find_mut(demand.subject)?;
-        if !Arc::ptr_eq(&ledger.rules, rules) || !ledger.has_in_hand(cost, now.instant) {
+        if !Arc::ptr_eq(&ledger.rules, rules) || !ledger.slices.has_in_hand(cost, now.instant) {
             return None;
         }
-        let spent = ledger.spend(cost, now.instant);
+        let spent = ledger.slices.spend(cost, now.instant);
         let outcome = ledger.inspect(rules, demand.calendar, cost, self.server_time(now.wall));
         let crossed = ledger.take_crossed(rules);
         drop(shard);
@@ -174,7 +175,8 @@ impl Shared {
     /// Puts back a slice's units, or gives them back where the slice is gone.
     pub(super) fn unspend(&self, demand: &Demand<'_>, granted_at: UnixMicros, cost: u64) {
         let mut shard = self.ledgers.shard(demand.subject).lock();
-        let is_back = shard.find_mut(demand.subject).is_some_and(|ledger| ledger.unspend(granted_at, cost));
+        let is_back =
+            shard.find_mut(demand.subject).is_some_and(|ledger| ledger.slices.unspend(granted_at, cost));
         drop(shard);
         if !is_back {
             let unused = Unused { units: cost, granted_at };

@@ -25,7 +25,7 @@ impl Shared {
             return;
         };
         let (rules, server_now) = (ledger.rules.clone(), self.server_time(now.wall));
-        let unused = ledger.take_all();
+        let unused = ledger.slices.take_all();
         let known = ledger.go_home(&unused, demand.calendar, server_now);
         // Within the lock: whoever finds the ledger at home finds its count here.
         self.local.go_on_from(demand.subject, &rules, demand.calendar, &known, server_now);

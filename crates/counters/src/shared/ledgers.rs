@@ -75,7 +75,7 @@ impl Shard {
         holding.retain(|subject| {
             let Some(ledger) = ledgers.get_mut(subject) else { return false };
             look(*subject, ledger);
-            ledger.has_slices()
+            !ledger.slices.is_empty()
         });
     }
 

@@ -21,6 +21,7 @@ mod pace;
 mod remembered;
 mod scripts;
 mod settings;
+mod slices;
 mod status;
 mod telling;
 mod waiting;
@@ -39,9 +40,9 @@ use uuid::Uuid;
 use self::call::{Amount, Answer, Caller, ServerTime};
 use self::charged::Charged;
 use self::connection::Link;
-use self::ledger::Unused;
 use self::ledgers::Ledgers;
 use self::scripts::Scripts;
+use self::slices::Unused;
 use crate::LocalCounters;
 
 pub use self::asking::Undecided;

@@ -80,7 +80,7 @@ impl Shared {
         let mut unused = Vec::new();
         for shard in self.ledgers.shards() {
             shard.lock().each_holding(|subject, ledger| {
-                let slices = ledger.take_unused(now);
+                let slices = ledger.slices.take_unused(now);
                 if !slices.is_empty() {
                     unused.push((subject, Arc::clone(&ledger.rules), slices));
                 }
@@ -100,7 +100,7 @@ impl Shared {
         let mut back = Vec::new();
         for shard in self.ledgers.shards() {
             shard.lock().each_holding(|subject, ledger| {
-                for unused in ledger.take_all() {
+                for unused in ledger.slices.take_all() {
                     let amount = Amount::Less { units: unused.units, charged_at: unused.granted_at };
                     let amounts = vec![amount; ledger.rules.len()];
                     let caller = self.caller(subject, &ledger.rules, now);

@@ -114,7 +114,7 @@ impl<'c> Undecided<'c, '_> {
         ledger.note(answer);
         if let Part::Open { extra: 1.. } = self.parts[index] {
             if Arc::ptr_eq(&ledger.rules, rules) {
-                ledger.add_slice(answer, charged.about.sent, self.now.instant);
+                ledger.slices.add(answer, rules, charged.about.sent, self.now.instant);
                 charged.units = charged.units.saturating_sub(answer.slice);
             } else {
                 // The limits were edited meanwhile: what was granted under others goes back.
@@ -126,7 +126,7 @@ impl<'c> Undecided<'c, '_> {
             outcome.refusal = Some(refusal);
             if demand.limits.counting == Counting::Leased {
                 let retry_after = Duration::from_micros(refusal.retry_after_micros);
-                ledger.note_refusal(self.cost, retry_after, self.now.instant);
+                ledger.slices.note_refusal(self.cost, retry_after, self.now.instant);
             }
         } else {
             outcome.refusal = None;
@@ -137,7 +137,7 @@ impl<'c> Undecided<'c, '_> {
             let by = By::Store(charged);
             self.parts[index] = Part::Charged { by, standings, crossed: Crossed::new() };
         }
-        if ledger.has_slices() {
+        if !ledger.slices.is_empty() {
             shard.holds(demand.subject);
         }
         drop(shard);
