@@ -2,6 +2,7 @@
 //! it had, and not the whole of every limit.
 
 use std::io;
+use std::mem;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
@@ -11,13 +12,15 @@ pub struct Remembered {
     /// How many nodes there were, and which of them this was.
     file: Option<PathBuf>,
     last: Option<Share>,
+    /// Whether the last write failed: a full disk is reported once, not with every word from the store.
+    failing: bool,
 }
 
 impl Remembered {
     /// What does not read is not known.
     pub fn open(file: Option<PathBuf>) -> Self {
         let last = file.as_deref().and_then(read);
-        Self { file, last }
+        Self { file, last, failing: false }
     }
 
     pub const fn share(&self) -> Option<Share> {
@@ -29,11 +32,18 @@ impl Remembered {
             return;
         }
         let Some(file) = &self.file else { return };
-        if let Err(error) = write(file, share) {
-            let file = file.display();
-            tracing::error!(%file, %error, "how many nodes count together could not be kept for a restart");
-            // It is tried again with the next word from the store.
-            self.last = None;
+        let written = write(file, share);
+        let (file, was_failing) = (file.display(), mem::replace(&mut self.failing, written.is_err()));
+        match written {
+            Ok(()) if was_failing => tracing::info!(%file, "how many nodes count together is kept again"),
+            Ok(()) => {}
+            Err(error) => {
+                // It is tried again with the next word from the store.
+                self.last = None;
+                if !was_failing {
+                    tracing::error!(%file, %error, "how many nodes count together could not be kept for a restart");
+                }
+            }
         }
     }
 }
@@ -81,8 +91,10 @@ mod tests {
         let file = directory.path().join("later").join("nodes");
         let mut remembered = Remembered::open(Some(file.clone()));
         remembered.note(share(3, 1));
+        assert!(remembered.failing);
         std::fs::create_dir(directory.path().join("later")).unwrap();
         remembered.note(share(3, 1));
+        assert!(!remembered.failing);
         assert_eq!(Remembered::open(Some(file)).share(), Some(share(3, 1)));
     }
 }
