@@ -205,9 +205,14 @@ impl ControlPlane {
         edit.commit().await
     }
 
-    /// Ends the feeds of all nodes, which would else keep the API's connections open for good.
-    pub fn end_feeds(&self) {
+    /// Says that it is not ready any more, and ends the feeds of all nodes, which would else keep the API's connections open
+    /// for good.
+    pub fn start_draining(&self) {
         self.0.feed.close();
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.0.feed.is_closed()
     }
 
     /// Makes everything that the document names as it says, or changes nothing. What the document does not

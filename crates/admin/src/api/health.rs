@@ -26,6 +26,8 @@ pub enum Health {
     Ok,
     /// The database does not answer; the proxy goes on with what it has.
     DatabaseUnavailable,
+    /// The process was told to end: what is under way goes on for as long as the grace lasts.
+    Draining,
 }
 
 /// Whether all is well
@@ -33,7 +35,7 @@ pub enum Health {
     get, path = "/health", tag = "health", operation_id = "health", security(()),
     responses(
         (status = 200, description = "All is well", body = HealthView),
-        (status = 503, description = "The database does not answer", body = HealthView),
+        (status = 503, description = "The database does not answer, or the process is about to end", body = HealthView),
     ),
 )]
 async fn health(State(plane): State<ControlPlane>) -> (StatusCode, axum::Json<HealthView>) {
@@ -54,7 +56,7 @@ async fn live(State(plane): State<ControlPlane>) -> axum::Json<HealthView> {
     get, path = "/health/ready", tag = "health", operation_id = "ready", security(()),
     responses(
         (status = 200, description = "It can", body = HealthView),
-        (status = 503, description = "The database does not answer", body = HealthView),
+        (status = 503, description = "The database does not answer, or the process is about to end", body = HealthView),
     ),
 )]
 async fn ready(State(plane): State<ControlPlane>) -> (StatusCode, axum::Json<HealthView>) {
@@ -62,6 +64,9 @@ async fn ready(State(plane): State<ControlPlane>) -> (StatusCode, axum::Json<Hea
 }
 
 async fn checked(plane: &ControlPlane) -> (StatusCode, axum::Json<HealthView>) {
+    if plane.is_draining() {
+        return (StatusCode::SERVICE_UNAVAILABLE, axum::Json(view(plane, Health::Draining)));
+    }
     let answer = match plane.0.store.read().await {
         Ok(mut read) => read.revision().await,
         Err(error) => Err(error),

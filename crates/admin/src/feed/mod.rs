@@ -93,6 +93,10 @@ impl Feed {
         self.phase.send_replace(Phase::Closed);
     }
 
+    pub fn is_closed(&self) -> bool {
+        *self.phase.borrow() == Phase::Closed
+    }
+
     async fn closed(&self) {
         // The sender is in this very struct, so it is there.
         drop(self.phase.subscribe().wait_for(|phase| *phase == Phase::Closed).await);

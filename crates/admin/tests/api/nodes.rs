@@ -338,7 +338,7 @@ fn the_end_of_the_control_plane_ends_the_feeds() {
     let (token, _) = gateway.node_token("edge");
     let mut feed = gateway.feed(&token, None);
     feed.next();
-    gateway.plane.end_feeds();
+    gateway.plane.start_draining();
     feed.ends();
     gateway.feed(&token, None).ends();
 }

@@ -123,7 +123,7 @@ impl RunningControl {
     /// `others` have the same grace; `behind` comes once it is over, and before what was counted is kept.
     async fn end(self, grace: Duration, others: impl Future<Output = ()>, behind: impl Future<Output = ()>) {
         let Self { admin, jobs, control, .. } = self;
-        control.plane.end_feeds();
+        control.plane.start_draining();
         let drained = async {
             others.await;
             admin.end().await;
