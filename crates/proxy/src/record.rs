@@ -18,6 +18,8 @@ use crate::worker::Worker;
 
 /// The status of a request whose client left before there was one (nginx's convention).
 const CLIENT_LEFT: u16 = 499;
+/// Of one that the end of the gateway's grace cut off.
+const CUT_OFF: u16 = 503;
 
 /// Where the log's own instants are kept among the texts; limits take the slots from 0.
 const LOG_SLOT: usize = 3;
@@ -99,6 +101,7 @@ impl<'r> Record<'r> {
         match self.status {
             Some(status) => status,
             None if std::thread::panicking() => 500,
+            None if self.worker.has_ended.get() => CUT_OFF,
             None => CLIENT_LEFT,
         }
     }

@@ -57,6 +57,8 @@ pub(crate) struct Worker {
     key_rejections: RefCell<Vec<KeyId>>,
     pub verified_tokens: RefCell<VerifiedTokens>,
     random: Cell<u64>,
+    /// Whether the worker has ended: what is still under way is cut off.
+    pub has_ended: Cell<bool>,
 }
 
 type Services = std::collections::HashMap<ServiceId, Rc<LocalService>, ahash::RandomState>;
@@ -97,6 +99,7 @@ impl Worker {
             key_rejections: RefCell::default(),
             verified_tokens: RefCell::default(),
             random: Cell::new(fastrand::u64(..)),
+            has_ended: Cell::new(false),
         }
     }
 
@@ -252,6 +255,7 @@ pub(crate) fn run(
         // The sender lives as long as the proxy; were it gone, there would be nothing left to serve.
         drop(phase.wait_for(|phase| *phase == Phase::Stopped).await);
         worker.housekeeping();
+        worker.has_ended.set(true);
         Ok(())
     })
 }

@@ -158,6 +158,8 @@ fn an_end_that_is_asked_for_waits_for_the_requests_at_hand() {
         // Who is connected learns that it should go elsewhere.
         let draining = idle.get("/health/ready", &[]).expect(503);
         assert!(draining.header("Retry-After").is_some(), "{draining:?}");
+        assert_eq!(gateway.admin().get("/health/ready").expect(503)["status"], "draining");
+        gateway.admin().get("/health/live").expect(200);
         assert!(gateway.is_running());
         gate.open();
         let last = client.read_response().expect(200);
@@ -187,9 +189,10 @@ fn the_end_waits_no_longer_than_its_grace() {
     gateway.signal("TERM");
     assert_eq!(gateway.await_end().code(), Some(0));
     assert!(client.try_read_response("GET").is_err());
-    // What was cut off is known all the same.
+    // What was cut off is known all the same, and not taken for a client that left.
     let logged = gateway.access_log();
-    assert!(logged.iter().any(|line| line["path"] == "/acme/api"), "{logged:?}");
+    let cut_off = logged.iter().find(|line| line["path"] == "/acme/api").expect("a line of the log");
+    assert_eq!(cut_off["status"], 503);
 }
 
 /// Calls until no connection is accepted any more; gives the number of answers.
