@@ -31,6 +31,9 @@ const DISCARDING_AT_MOST: Duration = Duration::from_secs(5);
 /// A body that must be there.
 pub struct Json<T>(pub T);
 
+/// A body that replaces what there is. It may be what was answered before, edited: what only answers say is passed over.
+pub struct Replacement<T>(pub T);
+
 /// A body that may be left out.
 pub struct OptionalJson<T>(pub T);
 
@@ -38,11 +41,22 @@ impl<T: Draft> FromRequest<ControlPlane> for Json<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, _: &ControlPlane) -> Result<Self, Refusal> {
-        let (parts, body) = request.into_parts();
-        require_json(&parts.headers)?;
-        let bytes = read(body, MOST_BYTES).await?;
-        parse(&bytes).map(Self)
+        parse(&read_json(request).await?).map(Self)
     }
+}
+
+impl<T: Draft> FromRequest<ControlPlane> for Replacement<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _: &ControlPlane) -> Result<Self, Refusal> {
+        parse_passing_over(&read_json(request).await?, T::ANSWERED).map(Self)
+    }
+}
+
+async fn read_json(request: Request) -> Result<Bytes, Refusal> {
+    let (parts, body) = request.into_parts();
+    require_json(&parts.headers)?;
+    read(body, MOST_BYTES).await
 }
 
 impl<T: Draft + Default> FromRequest<ControlPlane> for OptionalJson<T> {
@@ -115,6 +129,10 @@ async fn discard(mut body: Body) {
 
 /// Syntax is 400; a field of the wrong type, an unknown one, or one that is missing is 422, with all else that is wrong.
 pub fn parse<T: Draft>(bytes: &[u8]) -> Result<T, Refusal> {
+    parse_passing_over(bytes, &[])
+}
+
+fn parse_passing_over<T: Draft>(bytes: &[u8], passed_over: &'static [&'static str]) -> Result<T, Refusal> {
     let read = |marks: &Marks| {
         let mut deserializer = serde_json::Deserializer::from_slice(bytes);
         let value = T::deserialize(Shaped::new(&mut deserializer, marks))?;
@@ -131,10 +149,10 @@ pub fn parse<T: Draft>(bytes: &[u8]) -> Result<T, Refusal> {
             }
         })
     };
-    if let Ok(value) = read(&Marks::default()) {
+    if let Ok(value) = read(&Marks::passing_over(passed_over)) {
         return Ok(value);
     }
-    match all_problems(bytes.len(), attempt) {
+    match all_problems(bytes.len(), Marks::passing_over(passed_over), attempt) {
         Some(problems) => Err(Refusal::Invalid(problems)),
         None => Err(Refusal::MalformedBody(malformed.unwrap_or_default())),
     }

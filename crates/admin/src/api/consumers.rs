@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::body::Json;
+use super::body::{Json, Replacement};
 use super::page::{Listing, PageQuery, Wanted};
 use super::path::Named;
 use super::refusal::Refusal;
@@ -131,7 +131,7 @@ async fn replace(
     scope: Scope,
     Named(client_id): Named,
     preconditions: Preconditions,
-    Json(draft): Json<ConsumerDraft>,
+    Replacement(draft): Replacement<ConsumerDraft>,
 ) -> Result<Shown<ConsumerView>, Refusal> {
     let mut edit = scope.edit(&plane).await?;
     let before = find(edit.read(), &scope, &client_id).await?;

@@ -13,8 +13,10 @@ use crate::document::Document;
 use crate::shape::Draft;
 
 macro_rules! parsed {
-    ($($draft:ty),*) => {
+    ($($draft:ty: $($answered:literal)*;)*) => {
         $(impl Draft for $draft {
+            const ANSWERED: &'static [&'static str] = &["id", "version", "created_at", "updated_at", $($answered),*];
+
             fn check(&self) -> Result<(), Problems> {
                 self.parse().map(drop)
             }
@@ -22,7 +24,16 @@ macro_rules! parsed {
     };
 }
 
-parsed!(TenantDraft, PlanDraft, ServiceDraft, RouteDraft, ConsumerDraft, KeyDraft, UserDraft, WebhookDraft);
+parsed! {
+    TenantDraft:;
+    PlanDraft:;
+    ServiceDraft: "targets[].id";
+    RouteDraft:;
+    ConsumerDraft:;
+    KeyDraft: "prefix" "last_used_at" "requests" "rejections";
+    UserDraft:;
+    WebhookDraft:;
+}
 
 impl Draft for Document {
     fn check(&self) -> Result<(), Problems> {

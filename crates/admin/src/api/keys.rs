@@ -14,7 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::body::{Json, OptionalJson};
+use super::body::{Json, OptionalJson, Replacement};
 use super::page::{Listing, PageQuery, Wanted};
 use super::path::Named;
 use super::refusal::Refusal;
@@ -199,7 +199,7 @@ async fn replace(
     scope: Scope,
     Named(id): Named,
     preconditions: Preconditions,
-    Json(draft): Json<KeyDraft>,
+    Replacement(draft): Replacement<KeyDraft>,
 ) -> Result<Shown<KeyView>, Refusal> {
     let mut edit = scope.edit(&plane).await?;
     let before = find(edit.read(), &scope, &id).await?;

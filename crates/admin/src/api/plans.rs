@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::body::Json;
+use super::body::{Json, Replacement};
 use super::page::{Listing, PageQuery, Wanted};
 use super::path::Named;
 use super::refusal::Refusal;
@@ -135,7 +135,7 @@ async fn replace(
     scope: Scope,
     Named(slug): Named,
     preconditions: Preconditions,
-    Json(draft): Json<PlanDraft>,
+    Replacement(draft): Replacement<PlanDraft>,
 ) -> Result<Shown<PlanView>, Refusal> {
     let mut edit = scope.edit(&plane).await?;
     let before = find(edit.read(), &scope, &slug).await?;

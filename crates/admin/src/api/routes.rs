@@ -14,7 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::body::Json;
+use super::body::{Json, Replacement};
 use super::page::{Listing, PageQuery, Wanted};
 use super::path::Named;
 use super::refusal::Refusal;
@@ -177,7 +177,7 @@ async fn replace(
     scope: Scope,
     Named(name): Named,
     preconditions: Preconditions,
-    Json(draft): Json<RouteDraft>,
+    Replacement(draft): Replacement<RouteDraft>,
 ) -> Result<Shown<RouteView>, Refusal> {
     let mut edit = scope.edit(&plane).await?;
     let before = find(edit.read(), &scope, &name).await?;

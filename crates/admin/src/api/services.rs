@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::body::Json;
+use super::body::{Json, Replacement};
 use super::page::{Listing, PageQuery, Wanted};
 use super::path::Named;
 use super::refusal::Refusal;
@@ -220,7 +220,7 @@ async fn replace(
     scope: Scope,
     Named(name): Named,
     preconditions: Preconditions,
-    Json(draft): Json<ServiceDraft>,
+    Replacement(draft): Replacement<ServiceDraft>,
 ) -> Result<Shown<ServiceView>, Refusal> {
     // Its keys are fetched before the edit begins: nobody else's should wait for that.
     let before = find(&mut plane.0.store.read().await?, &scope, &name).await?;

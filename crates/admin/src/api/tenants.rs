@@ -10,7 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::authenticate::{Administrator, Caller};
-use super::body::Json;
+use super::body::{Json, Replacement};
 use super::page::{Listing, PageQuery, Wanted};
 use super::path::Named;
 use super::refusal::Refusal;
@@ -134,7 +134,7 @@ async fn replace(
     _: Administrator,
     Named(slug): Named,
     preconditions: Preconditions,
-    Json(draft): Json<TenantDraft>,
+    Replacement(draft): Replacement<TenantDraft>,
 ) -> Result<Shown<TenantView>, Refusal> {
     let mut edit = Edit::begin(&plane).await?;
     let before = find(edit.read(), &slug).await?;

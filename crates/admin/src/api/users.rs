@@ -10,7 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::authenticate::{Administrator, Caller};
-use super::body::Json;
+use super::body::{Json, Replacement};
 use super::page::{Listing, PageQuery, Wanted};
 use super::path::Named;
 use super::refusal::Refusal;
@@ -127,7 +127,7 @@ async fn replace(
     caller: Caller,
     Named(username): Named,
     preconditions: Preconditions,
-    Json(draft): Json<UserDraft>,
+    Replacement(draft): Replacement<UserDraft>,
 ) -> Result<Shown<UserView>, Refusal> {
     let known = find(&mut plane.0.store.read().await?, &caller.principal, &username).await?;
     let spec = permitted(&caller.principal, &known.value, draft.parse()?)?;

@@ -11,7 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::body::Json;
+use super::body::{Json, Replacement};
 use super::deliveries::DeliveryView;
 use super::page::{Listing, PageQuery, Wanted};
 use super::path::Named;
@@ -143,7 +143,7 @@ async fn replace(
     scope: Scope,
     Named(id): Named,
     preconditions: Preconditions,
-    Json(draft): Json<WebhookDraft>,
+    Replacement(draft): Replacement<WebhookDraft>,
 ) -> Result<Shown<WebhookView>, Refusal> {
     let mut edit = scope.edit(&plane).await?;
     let before = find(edit.read(), &scope, &id).await?;

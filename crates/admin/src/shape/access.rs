@@ -63,8 +63,9 @@ impl<'m, A> Members<'m, A> {
         A: MapAccess<'de>,
     {
         while let Some(name) = self.access.next_key::<String>()? {
-            if self.marks.instead(&self.at, &name).is_none() {
-                self.current = (self.path_of(&name), None);
+            let path = self.path_of(&name);
+            if self.marks.instead(&self.at, &name).is_none() && !self.marks.passes_over(&path) {
+                self.current = (path, None);
                 return Ok(Some(name));
             }
             self.access.next_value::<IgnoredAny>()?;

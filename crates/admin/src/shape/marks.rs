@@ -11,6 +11,8 @@ pub struct Marks {
     of: HashMap<String, HashMap<String, Instead>>,
     /// Where the last attempt failed, as far inside as is known.
     failed_at: RefCell<Option<String>>,
+    /// Paths of members that are passed over, elements of lists as `[]`.
+    passed_over: &'static [&'static str],
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +32,28 @@ impl Instead {
 }
 
 impl Marks {
+    /// Nothing was found wrong yet; members of these paths say nothing, and are never looked at.
+    pub fn passing_over(passed_over: &'static [&'static str]) -> Self {
+        Self { passed_over, ..Self::default() }
+    }
+
+    pub fn passes_over(&self, path: &str) -> bool {
+        // Their numbers are all that paths of elements differ in.
+        let unnumbered = || {
+            path.split('[').enumerate().map(|(part, text)| match (part, text.split_once(']')) {
+                (1.., Some((_, rest))) => ("[]", rest),
+                _ => ("", text),
+            })
+        };
+        self.passed_over.iter().any(|passed_over| {
+            let mut rest = Some(*passed_over);
+            for (list, text) in unnumbered() {
+                rest = rest.and_then(|rest| rest.strip_prefix(list)?.strip_prefix(text));
+            }
+            rest == Some("")
+        })
+    }
+
     pub fn instead(&self, parent: &str, name: &str) -> Option<Instead> {
         self.of.get(parent)?.get(name).copied()
     }
@@ -91,6 +115,27 @@ fn split(path: &str) -> (&str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_is_passed_over_in_any_element() {
+        let marks = Marks::passing_over(&["id", "targets[].id"]);
+        for path in ["id", "targets[0].id", "targets[17].id"] {
+            assert!(marks.passes_over(path), "{path}");
+        }
+        for path in [
+            "",
+            "ids",
+            "i",
+            "targets.id",
+            "targets[0]",
+            "targets[0].ids",
+            "targets[0].id[0]",
+            "rules[0].id",
+            "a.id",
+        ] {
+            assert!(!marks.passes_over(path), "{path}");
+        }
+    }
 
     #[test]
     fn what_is_part_of_something_marked_is_covered() {

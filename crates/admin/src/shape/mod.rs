@@ -17,6 +17,9 @@ const MOST_ATTEMPTS: usize = 100;
 
 /// What is read from bodies and files.
 pub trait Draft: DeserializeOwned {
+    /// Paths of fields that only answers have, elements of lists as `[]`: `targets[].id`.
+    const ANSWERED: &'static [&'static str] = &[];
+
     /// What is wrong with it by itself, though it has its shape.
     fn check(&self) -> Result<(), Problems> {
         Ok(())
@@ -34,10 +37,10 @@ pub enum Misread {
 /// Reads an input of this many bytes until no problem is new. `None` where it ended with something else than its shape.
 pub fn all_problems<T: Draft>(
     bytes: usize,
+    mut marks: Marks,
     mut attempt: impl FnMut(&Marks) -> Result<T, Misread>,
 ) -> Option<Problems> {
     let mut problems = Problems::default();
-    let mut marks = Marks::default();
     for _ in 0..(MOST_BYTES_READ / bytes.max(1)).clamp(1, MOST_ATTEMPTS) {
         match attempt(&marks) {
             Ok(draft) => {

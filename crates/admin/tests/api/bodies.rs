@@ -1,4 +1,4 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::gateway::Gateway;
 
@@ -134,4 +134,48 @@ fn unknown_paths_are_404_and_other_methods_405() {
     let mut allowed: Vec<_> = answer.header("allow").split(',').map(str::trim).collect();
     allowed.sort_unstable();
     assert_eq!(allowed, ["DELETE", "GET", "HEAD", "PUT"]);
+}
+
+/// Without what an edit changes.
+fn lasting(mut resource: Value) -> Value {
+    let members = resource.as_object_mut().unwrap();
+    members.retain(|name, _| name != "version" && name != "updated_at");
+    resource
+}
+
+#[test]
+fn what_is_shown_of_a_resource_can_be_sent_back() {
+    let gateway = Gateway::start();
+    let acme = gateway.admin_in("acme");
+    let limits = json!([{ "requests": 5, "per": "minute", "burst": 9, "thresholds": [80] }]);
+    let service = json!({
+        "slug": "api", "targets": [{ "url": "http://a" }, { "url": "http://b", "weight": 2 }], "limits": limits,
+        "balancer": { "algorithm": "least_requests" }, "breaker": {}, "retries": { "attempts": 2 },
+        "rules": [{ "name": "search", "paths": ["/search"], "cost": 3 }], "timeouts": { "connect": "250ms" },
+    });
+    let resources = [
+        ("plans", "gold", json!({ "slug": "gold", "limits": limits })),
+        ("services", "api", service),
+        (
+            "routes",
+            "id",
+            json!({ "name": "all", "service": "api", "paths": ["/all/{rest}"], "headers": { "X-A": true } }),
+        ),
+        ("consumers", "bob", json!({ "client_id": "bob", "plan": "gold" })),
+        ("keys", "id", json!({ "name": "k", "plan": "gold", "services": ["api"], "limits": limits })),
+        ("webhooks", "id", json!({ "url": "https://hooks.example/t", "events": ["limit.threshold"] })),
+    ];
+    for (kind, name, draft) in resources {
+        let made = acme.post(&format!("/api/{kind}"), &draft).expect(201);
+        let name = if name == "id" { made["id"].as_str().unwrap() } else { name };
+        let path = format!("/api/{kind}/{name}");
+        let shown = acme.get(&path).expect(200);
+        let again = acme.put(&path, &shown).expect(200);
+        assert_eq!(lasting(again), lasting(shown), "{kind}");
+    }
+    let shown = gateway.admin().get("/api/tenants/acme").expect(200);
+    assert_eq!(lasting(gateway.admin().put("/api/tenants/acme", &shown).expect(200)), lasting(shown));
+    // Where something is made, only what it is made of counts.
+    assert_eq!(acme.post("/api/plans", &json!({ "slug": "new", "id": "x" })).refused(422), ["id"]);
+    assert_eq!(acme.put("/api/plans/gold", &json!({ "slug": "gold", "idle": 1 })).refused(422), ["idle"]);
 }
