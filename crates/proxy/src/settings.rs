@@ -31,6 +31,8 @@ pub struct Settings {
     pub failures_per_minute: Option<NonZeroU32>,
     /// How tokens are issued and checked.
     pub issuing: Issuing,
+    /// Where the keys of other issuers are kept over a restart; only in memory where `None`.
+    pub key_sets_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy)]

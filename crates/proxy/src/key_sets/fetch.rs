@@ -28,9 +28,11 @@ pub(super) enum FetchError {
     NotKeys(#[from] BadKeySet),
 }
 
-pub(super) async fn fetch(gateway: &Gateway, source: &KeySource) -> Result<KeySet, FetchError> {
+/// The keys, and what the issuer answered.
+pub(super) async fn fetch(gateway: &Gateway, source: &KeySource) -> Result<(KeySet, Vec<u8>), FetchError> {
     let body = tokio::time::timeout(WITHIN, download(gateway, source)).await;
-    Ok(KeySet::parse(&body.map_err(|_| FetchError::TooSlow)??)?)
+    let body = body.map_err(|_| FetchError::TooSlow)??;
+    Ok((KeySet::parse(&body)?, body))
 }
 
 async fn download(gateway: &Gateway, source: &KeySource) -> Result<Vec<u8>, FetchError> {

@@ -1,9 +1,11 @@
 //! Public keys of other issuers: fetched in the background, kept for all workers, and used on while an issuer is
-//! away.
+//! away, over a restart too.
 
 mod fetch;
+mod kept;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +15,7 @@ use tokio::sync::watch;
 use tollgate_core::snapshot::KeySource;
 use tollgate_core::token::KeySet;
 
+use self::kept::{Kept, KeptKeySets};
 use crate::gateway::Gateway;
 
 /// Keys older than this are fetched anew while they are used on.
@@ -28,13 +31,15 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3);
 /// Places that are remembered; more than any gateway has, but for one that is being edited all the time.
 const MOST_SOURCES: usize = 4_096;
 
-#[derive(Default)]
-pub(crate) struct KeySets(Mutex<HashMap<KeySource, Arc<Held>, RandomState>>);
+pub(crate) struct KeySets {
+    held: Mutex<HashMap<KeySource, Arc<Held>, RandomState>>,
+    kept: KeptKeySets,
+}
 
 /// The keys of one place.
 struct Held {
     state: Mutex<State>,
-    /// Counts the fetches that have ended.
+    /// Counts the fetches that have ended, and what was found on disk.
     ended: watch::Sender<u64>,
 }
 
@@ -106,13 +111,19 @@ pub(crate) async fn key_set(
         Step::Unavailable => return Err(Unavailable),
     }
     // Whether it ended or takes too long: what is there by then is what there is.
-    drop(tokio::time::timeout(LONGEST_WAIT, ended.changed()).await);
+    let answered = async { while ended.changed().await.is_ok() && !held.answers(key_id) {} };
+    drop(tokio::time::timeout(LONGEST_WAIT, answered).await);
     held.present(Instant::now()).ok_or(Unavailable)
 }
 
 impl KeySets {
+    /// What is fetched is kept in this directory, over a restart; only in memory where there is none.
+    pub fn kept_in(directory: Option<PathBuf>) -> Self {
+        Self { held: Mutex::default(), kept: KeptKeySets::new(directory) }
+    }
+
     fn held(&self, source: &KeySource) -> Arc<Held> {
-        let mut sources = self.0.lock();
+        let mut sources = self.held.lock();
         if let Some(held) = sources.get(source) {
             return Arc::clone(held);
         }
@@ -149,6 +160,24 @@ impl Held {
         (now.saturating_duration_since(*at) < STALE).then(|| Arc::clone(keys))
     }
 
+    /// Whether there is no use in waiting on.
+    fn answers(&self, key_id: Option<&str>) -> bool {
+        let state = self.state.lock();
+        !state.is_fetching || state.keys.as_ref().is_some_and(|(keys, _)| keys.key(key_id).is_some())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.state.lock().keys.is_none()
+    }
+
+    /// Takes over what was kept before the restart, while it is asked for newer keys.
+    fn restore(&self, Kept { keys, age }: Kept, now: Instant) {
+        // A clock that began later than that can't say when it was.
+        let Some(at) = now.checked_sub(age) else { return };
+        self.state.lock().keys.get_or_insert_with(|| (Arc::new(keys), at));
+        self.ended.send_modify(|count| *count += 1);
+    }
+
     fn end(&self, outcome: Option<KeySet>, now: Instant) {
         let mut state = self.state.lock();
         state.is_fetching = false;
@@ -169,11 +198,22 @@ fn spawn_fetch(gateway: &Arc<Gateway>, source: &KeySource, held: Arc<Held>) {
     let (gateway, source) = (Arc::clone(gateway), source.clone());
     let background = gateway.background.clone();
     background.spawn(async move {
-        let fetched = fetch::fetch(&gateway, &source).await;
-        if let Err(error) = &fetched {
-            tracing::warn!(jwks_url = %source, reason = %error, "the keys of an issuer cannot be fetched");
+        let kept = &gateway.key_sets.kept;
+        if held.is_empty()
+            && let Some(found) = kept.load(&source).await
+        {
+            held.restore(found, Instant::now());
         }
-        held.end(fetched.ok(), Instant::now());
+        match fetch::fetch(&gateway, &source).await {
+            Ok((keys, answer)) => {
+                held.end(Some(keys), Instant::now());
+                kept.save(&source, answer).await;
+            }
+            Err(error) => {
+                tracing::warn!(jwks_url = %source, reason = %error, "the keys of an issuer cannot be fetched");
+                held.end(None, Instant::now());
+            }
+        }
     });
 }
 
@@ -241,5 +281,18 @@ mod tests {
         held.end(None, now);
         assert_eq!(begin(&held, "one", now), "unavailable");
         assert_eq!(begin(&held, "one", now + RETRY_AFTER), "fetch");
+    }
+
+    #[test]
+    fn keys_from_before_a_restart_are_used_while_newer_ones_are_asked_for() {
+        let (held, now) = (held(), Instant::now());
+        assert_eq!(begin(&held, "one", now), "fetch");
+        held.restore(Kept { keys: keys().unwrap(), age: STALE / 2 }, now);
+        assert!(held.answers(Some("one")) && !held.answers(Some("two")));
+        assert_eq!((begin(&held, "one", now), begin(&held, "two", now)), ("use", "wait"));
+        held.end(None, now);
+        assert!(held.answers(Some("two")));
+        assert_eq!(begin(&held, "one", now + RETRY_AFTER), "use and fetch");
+        assert_eq!(begin(&held, "one", now + STALE / 2), "wait");
     }
 }

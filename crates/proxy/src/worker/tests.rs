@@ -37,6 +37,7 @@ pub(crate) fn worker(upstream: SocketAddr) -> Rc<Worker> {
         upstream_idle_connections: 1,
         failures_per_minute: None,
         issuing: Issuing::default(),
+        key_sets_dir: None,
     };
     let (access_log, _thread) = AccessLogger::start(&settings.access_log).unwrap();
     let snapshot = Arc::new(ArcSwap::from_pointee(snapshot(upstream)));

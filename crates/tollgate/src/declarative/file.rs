@@ -76,7 +76,7 @@ fn further<T: Draft>(text: &str, format: Format, known: &str) -> Vec<Problem> {
     if read_as::<IgnoredAny>(text, format, &Marks::default()).is_err() {
         return Vec::new();
     }
-    let all = all_problems::<T>(text.len(), |marks| {
+    let all = all_problems::<T>(text.len(), Marks::default(), |marks| {
         read_as(text, format, marks).map_err(|message| Misread::Shape(said(&message)))
     });
     let all = all.map(Problems::into_vec).unwrap_or_default();

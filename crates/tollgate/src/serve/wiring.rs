@@ -7,6 +7,8 @@ use tollgate_proxy::{AccessLog, Limits, Settings, Timeouts};
 
 use crate::config::{self, Config, LimitsConfig, TimeoutsConfig};
 
+const KEY_SETS_DIRECTORY: &str = "key-sets";
+
 pub fn proxy_settings(config: &Config, access_log: config::AccessLog) -> Settings {
     let proxy = &config.proxy;
     let workers = proxy.workers.or_else(|| available_parallelism().ok()).map_or(1, NonZeroUsize::get);
@@ -27,6 +29,7 @@ pub fn proxy_settings(config: &Config, access_log: config::AccessLog) -> Setting
         upstream_idle_connections: proxy.upstream_idle_connections,
         failures_per_minute: config.failures_per_minute,
         issuing: config.tokens.issuing.clone(),
+        key_sets_dir: Some(config.data_dir.join(KEY_SETS_DIRECTORY)),
     }
 }
 
