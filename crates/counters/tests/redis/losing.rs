@@ -183,3 +183,34 @@ async fn a_node_starts_without_its_store_and_finds_it_later() {
     node.until(StoreState::Up).await;
     assert_eq!(node.remaining(&demand).await, 70);
 }
+
+#[tokio::test]
+async fn what_others_wrote_into_a_count_harms_nobody_else() {
+    let redis = Redis::start();
+    let node = Node::start(redis.settings()).await;
+    let limits = [limit(5, "month", "fixed_window"), limit(5, "hour", "sliding_log")];
+    let limits = plan(&limits, Counting::Exact, OnUnavailable::Deny);
+    let (damaged, sound) = (demand(subject(1), &limits), demand(subject(2), &limits));
+    assert_eq!((node.admitted(&damaged, 3).await, node.admitted(&sound, 3).await), (3, 3));
+    let keys = || redis.keys("tg:{*").into_iter().map(|(key, _)| key);
+    let of_damaged = keys().filter(|key| key.contains(&subject(1).0.simple().to_string()));
+    let of_damaged: Vec<String> = of_damaged.collect();
+    assert_eq!(of_damaged.len(), 2, "{:?}", keys().collect::<Vec<_>>());
+    for written in [&["SET", "nonsense"][..], &["HSET", "a", "b"], &["RPUSH", "short"]] {
+        for key in &of_damaged {
+            redis.run(&["DEL", key]);
+            redis.run(&[&[written[0], key][..], &written[1..]].concat());
+        }
+        // A node that knows of nothing counts anew.
+        let new = Node::start(redis.settings()).await;
+        assert_eq!(new.admitted(&damaged, 7).await, 5, "{written:?}");
+        assert_eq!(new.state(), StoreState::Up);
+    }
+    // A log that is damaged alone: the other limit knows what was used.
+    let log = of_damaged.iter().find(|key| key.ends_with(":log")).unwrap();
+    redis.run(&["DEL", log]);
+    redis.run(&["RPUSH", log, "short"]);
+    let new = Node::start(redis.settings()).await;
+    assert_eq!((new.admitted(&damaged, 3).await, new.state()), (0, StoreState::Up));
+    assert_eq!((node.state(), node.admitted(&sound, 7).await), (StoreState::Up, 2));
+}

@@ -5,7 +5,12 @@ local LIMIT, RECORD, RECORD_SIZE = '<dc1ddddd', '<dc1dddddd', 57
 -- Where what an operation has of its own begins in a limit.
 local OWN_OF_LIMIT = 50
 
-local state = call('GET', KEYS[1]) or ''
+-- What somebody else has written there is no count: it is as good as lost, and nobody else's count suffers for it.
+local state = redis.pcall('GET', KEYS[1]) or ''
+if type(state) ~= 'string' or #state % RECORD_SIZE ~= 0 then
+  give_up(KEYS[1])
+  state = ''
+end
 local gauges, logs = {}, 0
 -- Over all of them.
 local was_said_in, said_in = EXACT_BELOW, incarnation
@@ -20,7 +25,7 @@ local function used_before(gauge, tag, x, y, z)
   elseif tag == 'S' then
     return weighted(gauge, sliding_now(gauge, x, y, z))
   elseif tag == 'L' then
-    return (log_now(KEYS[1] .. string.format(':%.0f:log', gauge.name), gauge.window, x))
+    return (sound_log(KEYS[1] .. string.format(':%.0f:log', gauge.name), gauge.window, x))
   end
   return 0
 end
@@ -83,7 +88,7 @@ local function read(index)
     gauge.log, gauge.past_to = KEYS[1 + logs], now - window
     if tag == 'L' then
       local past
-      gauge.used, past = log_now(gauge.log, window, x)
+      gauge.used, past = sound_log(gauge.log, window, x)
       -- What is dropped stays so when the clock steps back.
       gauge.last, gauge.past_to = y, max(gauge.past_to, z)
       if past > 0 then

@@ -1,5 +1,11 @@
 -- The log of a sliding_log: when requests were let through, and how many.
 
+-- Removes what can't be read.
+local function give_up(key)
+  redis.log(redis.LOG_WARNING, 'tollgate: what is at ' .. key .. ' is no count and was removed')
+  call('DEL', key)
+end
+
 local function log_entry(at, count)
   return pack('<dd', at, count)
 end
@@ -22,6 +28,14 @@ local function log_now(log, window, used)
     end
     batch = 64
   end
+end
+
+-- The same, of a log that may hold what is no log at all.
+local function sound_log(log, window, used)
+  local is_sound, left, past = pcall(log_now, log, window, used)
+  if is_sound then return left, past end
+  give_up(log)
+  return 0, 0
 end
 
 -- Where another algorithm counted before, the log begins with its requests, as let through just now.
