@@ -242,3 +242,13 @@ fn heads_are_written_as_given() {
     HeadWriter::response_with_reason(&mut out, 200, b"Fine").finish();
     assert_eq!(out, b"HTTP/1.1 429 Too Many Requests\r\n\r\nHTTP/1.1 599 \r\n\r\nHTTP/1.1 200 Fine\r\n\r\n");
 }
+
+#[test]
+fn a_refused_head_holds_nothing_that_cannot_be_looked_at() {
+    for wrong in ["X: a\u{b}b\r\n", "X: a\0\r\n", "X : a\r\n", "X:  a\r\nY: \u{b}\r\n"] {
+        let mut head = RequestHead::new();
+        let input = format!("GET / HTTP/1.1\r\nHost: a\r\nAccept: b\r\n{wrong}\r\n");
+        assert!(RequestParser::new().parse(input.as_bytes(), &HeadLimits::default(), &mut head).is_err());
+        assert_eq!((head.fields.first(FieldId::Accept), head.fields.iter().count()), (None, 0), "{input:?}");
+    }
+}

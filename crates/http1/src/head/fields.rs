@@ -25,6 +25,9 @@ struct Line {
     id: FieldId,
 }
 
+/// Of a line besides name and value: `": "` and CRLF.
+const LINE_FRAME_BYTES: usize = 4;
+
 /// One field, borrowed from its section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field<'a> {
@@ -49,7 +52,7 @@ impl Fields {
     /// # Panics
     /// When the section would pass 4 GiB.
     pub fn append(&mut self, name: &[u8], value: &[u8]) {
-        self.push_index(self.lines.len(), name, value);
+        self.push_index(self.lines.len(), FieldId::of(name), name.len(), value.len());
         push_line(&mut self.lines, name, value);
     }
 
@@ -108,28 +111,11 @@ impl Fields {
         out.extend_from_slice(&self.lines[run_start..]);
     }
 
-    /// Replaces the content by the field lines in `section`, which `httparse` has read as `headers`,
-    /// if they are as this type keeps them: with one space before each value, none after it, and a
-    /// CRLF. That is how nearly every sender writes them, and they are taken in one copy. Otherwise
-    /// returns false, and [`Fields::load_normalised`] has to be called.
-    pub(crate) fn load_as_stored(&mut self, section: &[u8], headers: &[httparse::Header<'_>]) -> bool {
+    /// Replaces the content by lines that are as this type keeps them, which is how nearly every sender writes them:
+    /// they are indexed one by one, and taken in one copy.
+    pub(crate) fn load(&mut self) -> Loading<'_> {
         self.clear();
-        let mut line_start = 0;
-        for header in headers {
-            let (name, value) = (header.name.as_bytes(), header.value);
-            let value_start = line_start + name.len() + 2;
-            let value_end = value_start + value.len();
-            // Names, values and white space hold no CR, so no more of them can lie in between.
-            let as_stored = section.get(value_start - 2..value_start) == Some(b": ")
-                && section.get(value_end..value_end + 2) == Some(b"\r\n");
-            if !as_stored {
-                return false;
-            }
-            self.push_index(line_start, name, value);
-            line_start = value_end + 2;
-        }
-        self.lines.extend_from_slice(section);
-        line_start == section.len()
+        Loading { fields: self, next_start: 0, is_whole: false }
     }
 
     /// Replaces the content by `headers`.
@@ -140,15 +126,45 @@ impl Fields {
         }
     }
 
-    fn push_index(&mut self, start: usize, name: &[u8], value: &[u8]) {
-        let id = FieldId::of(name);
+    fn push_index(&mut self, start: usize, id: FieldId, name_bytes: usize, value_bytes: usize) {
         self.present |= id.bit();
-        self.index.push(Line {
-            start: offset(start),
-            name_bytes: offset(name.len()),
-            value_bytes: offset(value.len()),
-            id,
-        });
+        let (name_bytes, value_bytes) = (offset(name_bytes), offset(value_bytes));
+        self.index.push(Line { start: offset(start), name_bytes, value_bytes, id });
+    }
+}
+
+/// Field lines on their way into a section, which is empty should they not come to their end.
+pub(crate) struct Loading<'f> {
+    fields: &'f mut Fields,
+    next_start: usize,
+    is_whole: bool,
+}
+
+impl Loading<'_> {
+    /// A field whose line follows those before.
+    pub(crate) fn line(&mut self, id: FieldId, name_bytes: usize, value_bytes: usize) {
+        self.fields.push_index(self.next_start, id, name_bytes, value_bytes);
+        self.next_start += name_bytes + value_bytes + LINE_FRAME_BYTES;
+    }
+
+    /// Fields so far.
+    pub(crate) fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Takes the lines over, all of which have been told.
+    pub(crate) fn finish(mut self, lines: &[u8]) {
+        debug_assert_eq!(lines.len(), self.next_start);
+        self.fields.lines.extend_from_slice(lines);
+        self.is_whole = true;
+    }
+}
+
+impl Drop for Loading<'_> {
+    fn drop(&mut self) {
+        if !self.is_whole {
+            self.fields.clear();
+        }
     }
 }
 
@@ -165,7 +181,7 @@ impl Line {
 
     /// Where the next line starts.
     fn end(self) -> usize {
-        self.start as usize + self.name_bytes as usize + self.value_bytes as usize + 4
+        self.start as usize + self.name_bytes as usize + self.value_bytes as usize + LINE_FRAME_BYTES
     }
 }
 
@@ -181,7 +197,7 @@ impl Eq for Fields {}
 /// Appends one field line to `out`. Inlined, so that a name that is a constant is copied without a call.
 #[inline]
 pub(crate) fn push_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    out.reserve(name.len() + value.len() + 4);
+    out.reserve(name.len() + value.len() + LINE_FRAME_BYTES);
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);

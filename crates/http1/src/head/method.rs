@@ -8,6 +8,17 @@ pub enum Version {
     Http11,
 }
 
+impl Version {
+    /// By the digit behind `HTTP/1.`.
+    pub(crate) fn of_minor_digit(digit: u8) -> Option<Self> {
+        match digit {
+            b'0' => Some(Self::Http10),
+            b'1' => Some(Self::Http11),
+            _ => None,
+        }
+    }
+}
+
 /// The registered methods the gateway tells apart (RFC 9110 9.3, RFC 5789).
 ///
 /// Method names are case-sensitive: `get` is [`Method::Other`], and its name is in the head.

@@ -4,7 +4,9 @@ pub(crate) mod limits;
 pub(crate) mod parser;
 pub(crate) mod scan;
 
+mod plain;
 mod read;
+mod words;
 
 pub(crate) mod request;
 pub(crate) mod response;

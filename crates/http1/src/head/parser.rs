@@ -3,10 +3,10 @@
 use super::grammar::is_token_byte;
 use super::limits::{HeadError, HeadLimits};
 use super::method::Method;
-use super::read::{read_request, read_response};
 use super::request::RequestHead;
 use super::response::ResponseHead;
 use super::scan::{HeadScan, StartLineLimit};
+use super::{plain, read};
 
 /// Reads request heads (RFC 9112 3 and 5), one after another.
 #[derive(Clone, Debug, Default)]
@@ -39,7 +39,7 @@ impl RequestParser {
         head: &mut RequestHead,
     ) -> Result<Option<usize>, HeadError> {
         if self.scan.is_untouched()
-            && let Some(end) = read_plain_request(input, limits, head)
+            && let Some(end) = plain::read_request(input, limits, head)
         {
             return Ok(Some(end));
         }
@@ -50,7 +50,7 @@ impl RequestParser {
         let request_line =
             StartLineLimit { bytes: limits.request_line_bytes, error: HeadError::RequestLineTooLong };
         let Some(end) = self.scan.advance(input, request_line, limits)? else { return Ok(None) };
-        read_request(&input[self.scan.start..end], head)?.check_bytes(end - self.scan.start)?;
+        read::read_request(&input[self.scan.start..end], head)?;
         self.reset();
         Ok(Some(end))
     }
@@ -81,7 +81,7 @@ impl ResponseParser {
         head: &mut ResponseHead,
     ) -> Result<Option<usize>, HeadError> {
         if self.scan.is_untouched()
-            && let Some(end) = read_plain_response(input, limits, head)
+            && let Some(end) = plain::read_response(input, limits, head)
         {
             return Ok(Some(end));
         }
@@ -90,7 +90,7 @@ impl ResponseParser {
         }
         let status_line = StartLineLimit { bytes: limits.head_bytes, error: HeadError::HeadTooLarge };
         let Some(end) = self.scan.advance(input, status_line, limits)? else { return Ok(None) };
-        read_response(&input[..end], head)?.check_bytes(end)?;
+        read::read_response(&input[..end], head)?;
         self.reset();
         Ok(Some(end))
     }
@@ -115,20 +115,4 @@ fn check_status_line_start(input: &[u8]) -> Result<(), HeadError> {
     const START: &[u8] = b"HTTP/1.";
     let seen = input.len().min(START.len());
     if input[..seen] == START[..seen] { Ok(()) } else { Err(HeadError::Malformed("status line")) }
-}
-
-/// The usual case, for which the scan would be a second pass: the whole head came in one piece, and
-/// nothing about it is out of the ordinary. Anything else, and everything wrong, is left to the scan,
-/// whose verdict doesn't depend on how the input was cut.
-fn read_plain_request(input: &[u8], limits: &HeadLimits, head: &mut RequestHead) -> Option<usize> {
-    let extent = read_request(input, head).ok()?;
-    let plain = extent.is_plain_within(limits.request_line_bytes, limits, head.fields.len());
-    plain.then_some(extent.bytes)
-}
-
-/// As [`read_plain_request`].
-fn read_plain_response(input: &[u8], limits: &HeadLimits, head: &mut ResponseHead) -> Option<usize> {
-    let extent = read_response(input, head).ok()?;
-    let plain = extent.is_plain_within(limits.head_bytes, limits, head.fields.len());
-    plain.then_some(extent.bytes)
 }

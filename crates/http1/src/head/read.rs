@@ -1,4 +1,4 @@
-//! Reads a head that is there as a whole: `httparse`, and the checks that it leaves to others.
+//! Reads any head whose end the scan has found: `httparse`, and the checks that it leaves to others.
 
 use std::mem::MaybeUninit;
 
@@ -6,65 +6,29 @@ use memchr::memchr;
 
 use super::authority::Authority;
 use super::field_id::FieldId;
-use super::fields::Fields;
 use super::limits::{HeadError, HeadLimits};
 use super::method::Version;
 use super::request::RequestHead;
 use super::response::ResponseHead;
 use super::target::TargetForm;
 
-/// How a head lies in the input.
-pub(super) struct Extent {
-    pub(super) bytes: usize,
-    start_line_bytes: usize,
-    line_ends: LineEnds,
-}
-
-enum LineEnds {
-    /// Every line ends with CRLF, and the first isn't empty.
-    Verified,
-    /// `httparse` also accepts bare line feeds and empty lines in front.
-    Unverified,
-}
-
-impl Extent {
-    /// Whether the scan would accept the head, too.
-    pub(super) fn is_plain_within(
-        &self,
-        start_line_bytes: usize,
-        limits: &HeadLimits,
-        fields: usize,
-    ) -> bool {
-        matches!(self.line_ends, LineEnds::Verified)
-            && self.start_line_bytes <= start_line_bytes
-            && self.bytes - self.start_line_bytes - 2 <= limits.head_bytes
-            && fields <= limits.fields
-    }
-
-    /// The scan and `httparse` have to agree on where the head ends.
-    pub(super) fn check_bytes(&self, scanned_bytes: usize) -> Result<(), HeadError> {
-        if self.bytes == scanned_bytes { Ok(()) } else { Err(HeadError::Malformed("end of the head")) }
-    }
-}
-
-/// Reads the request head at the start of `input`. Accepts line ends that the scan refuses.
-pub(super) fn read_request(input: &[u8], head: &mut RequestHead) -> Result<Extent, HeadError> {
+/// Reads the request head that `input` consists of. Accepts line ends that the scan refuses.
+pub(super) fn read_request(input: &[u8], head: &mut RequestHead) -> Result<(), HeadError> {
     let mut storage = [const { MaybeUninit::uninit() }; HeadLimits::MAX_FIELDS];
     let mut request = httparse::Request::new(&mut []);
-    let bytes = complete(request.parse_with_uninit_headers(input, &mut storage))?;
+    complete(request.parse_with_uninit_headers(input, &mut storage), input)?;
     let (Some(method_name), Some(target), Some(minor_version)) =
         (request.method, request.path, request.version)
     else {
         return Err(HeadError::Malformed("request line"));
     };
     head.set(method_name.as_bytes(), target.as_bytes(), version(minor_version)?)?;
-    let extent = load_fields(&input[..bytes], request.headers, &mut head.fields);
-    check_host(head)?;
-    Ok(extent)
+    head.fields.load_normalised(request.headers);
+    check_host(head)
 }
 
 /// As [`read_request`].
-pub(super) fn read_response(input: &[u8], head: &mut ResponseHead) -> Result<Extent, HeadError> {
+pub(super) fn read_response(input: &[u8], head: &mut ResponseHead) -> Result<(), HeadError> {
     /// Of `HTTP/1.1 200 `: httparse admits no other spacing.
     const BYTES_BEFORE_REASON: usize = 13;
     let mut storage = [const { MaybeUninit::uninit() }; HeadLimits::MAX_FIELDS];
@@ -74,41 +38,27 @@ pub(super) fn read_response(input: &[u8], head: &mut ResponseHead) -> Result<Ext
         input,
         &mut storage,
     );
-    let bytes = complete(parsed)?;
+    complete(parsed, input)?;
     let (Some(status), Some(minor_version)) = (response.code, response.version) else {
         return Err(HeadError::Malformed("status line"));
     };
     if status < 100 {
         return Err(HeadError::Malformed("status"));
     }
-    let extent = load_fields(&input[..bytes], response.headers, &mut head.fields);
+    head.fields.load_normalised(response.headers);
     // httparse hides reasons that hold bytes from 0x80; they are forwarded as received.
-    let reason = input[..extent.start_line_bytes].get(BYTES_BEFORE_REASON..).unwrap_or_default();
-    head.set(status, version(minor_version)?, reason);
-    Ok(extent)
+    let start_line = &input[..memchr(b'\r', input).unwrap_or(input.len())];
+    head.set(status, version(minor_version)?, start_line.get(BYTES_BEFORE_REASON..).unwrap_or_default());
+    Ok(())
 }
 
-fn load_fields(message: &[u8], headers: &[httparse::Header<'_>], fields: &mut Fields) -> Extent {
-    let line_feed = memchr(b'\n', message).unwrap_or(message.len());
-    let as_stored = match &message[..line_feed] {
-        [_, .., b'\r'] => message
-            .get(line_feed + 1..message.len() - 2)
-            .is_some_and(|section| fields.load_as_stored(section, headers)),
-        _ => false,
-    };
-    let line_ends = if as_stored {
-        LineEnds::Verified
-    } else {
-        fields.load_normalised(headers);
-        LineEnds::Unverified
-    };
-    Extent { bytes: message.len(), start_line_bytes: line_feed.saturating_sub(1), line_ends }
-}
-
-fn complete(parsed: httparse::Result<usize>) -> Result<usize, HeadError> {
+/// The scan and `httparse` have to agree on where the head ends.
+fn complete(parsed: httparse::Result<usize>, input: &[u8]) -> Result<(), HeadError> {
     match parsed {
-        Ok(httparse::Status::Complete(bytes)) => Ok(bytes),
-        Ok(httparse::Status::Partial) => Err(HeadError::Malformed("end of the head")),
+        Ok(httparse::Status::Complete(bytes)) if bytes == input.len() => Ok(()),
+        Ok(httparse::Status::Complete(_) | httparse::Status::Partial) => {
+            Err(HeadError::Malformed("end of the head"))
+        }
         Err(error) => Err(match error {
             // Also white space before the colon, and folded lines (obs-fold, RFC 9112 5.2).
             httparse::Error::HeaderName => HeadError::Malformed("field name"),
@@ -132,7 +82,7 @@ fn version(minor: u8) -> Result<Version, HeadError> {
 
 /// RFC 9112 3.2: one `Host`, a valid one, in every HTTP/1.1 request. It may be empty only where the
 /// authority is not taken from it, since http and https URIs have none that are empty (RFC 9110 4.2).
-fn check_host(head: &RequestHead) -> Result<(), HeadError> {
+pub(super) fn check_host(head: &RequestHead) -> Result<(), HeadError> {
     let mut hosts = head.fields.all(FieldId::Host);
     let (first, second) = (hosts.next(), hosts.next());
     if second.is_some() {
