@@ -144,17 +144,12 @@ impl Gateway {
         if uses.is_empty() && rejections.is_empty() {
             return;
         }
-        // A key's counts are seldom in the cache: those of one key are added up before they are looked for.
-        uses.sort_unstable_by_key(|(key, _)| key.0.as_u64_pair().1);
         let mut usage = self.key_usage.lock();
-        for of_key in uses.chunk_by(|(one, _), (next, _)| one == next) {
-            let last_used_secs = of_key.iter().map(|(_, secs)| u64::from(*secs)).max().unwrap_or_default();
-            if let [(key, _), ..] = of_key {
-                let used = KeyUsage { last_used_secs, requests: of_key.len() as u64, rejections: 0 };
-                usage.entry(*key).or_default().add(&used);
-            }
+        // A key's counts are seldom in the cache, but no look-up waits for another: many are under way at once.
+        for (key, secs) in uses.drain(..) {
+            let used = KeyUsage { last_used_secs: secs.into(), requests: 1, rejections: 0 };
+            usage.entry(key).or_default().add(&used);
         }
-        uses.clear();
         for key in rejections.drain(..) {
             usage.entry(key).or_default().rejections += 1;
         }

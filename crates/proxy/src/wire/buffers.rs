@@ -49,10 +49,17 @@ impl Buffers {
         stream: &mut Stream,
         most: usize,
     ) -> Poll<io::Result<usize>> {
-        if self.input.capacity() == 0
-            && let Some(spare) = self.spare.inputs.borrow_mut().pop()
-        {
-            self.input = spare;
+        if self.input.is_empty() {
+            // A buffer is taken only once there is something to put into it.
+            if stream.poll_may_read(cx)?.is_pending() {
+                self.give_input_back();
+                return Poll::Pending;
+            }
+            if self.input.capacity() == 0
+                && let Some(spare) = self.spare.inputs.borrow_mut().pop()
+            {
+                self.input = spare;
+            }
         }
         let read = stream.poll_read(cx, &mut self.input, most);
         if self.input.is_empty() {
