@@ -122,6 +122,32 @@ fn an_address_that_cannot_be_reached_is_gone_around() {
 }
 
 #[test]
+fn an_address_that_falls_silent_behind_idle_connections_is_gone_around() {
+    let (dns, first, falls_silent) = (DnsServer::start(), ScriptedUpstream::responding("first"), Gate::new());
+    let (at, gate) = ((SECOND, first.address().port()), falls_silent.clone());
+    let second = ScriptedUpstream::start_at(at.into(), move |exchange| {
+        if gate.is_open() {
+            return exchange.run(&[Step::AwaitClose]);
+        }
+        exchange.run(&Step::respond("200 OK", "second"))
+    });
+    dns.set(NAME, &[FIRST, SECOND]);
+    let gateway = gateway(&dns);
+    let tenant = gateway.tenant("acme");
+    let url = format!("http://{NAME}:{}", first.address().port());
+    tenant.service_with(&json!({ "slug": "api", "url": url, "timeouts": { "first_byte": "300ms" } }));
+    let key = tenant.unlimited_key();
+    Load::start(&[gateway.proxy_address()], "/acme/api/", &key, 32, 600).finish().only(&[200]);
+    assert!(second.connections() >= 6, "{}", second.connections());
+    falls_silent.open();
+    let mut client = gateway.client();
+    let statuses = (0..12).map(|_| client.get("/acme/api/", &[("X-API-Key", &key)]).status);
+    let silent = statuses.filter(|status| *status == 504).count();
+    // The one that found out; another tries it again ten seconds later, should this take so long.
+    assert!((1..=2).contains(&silent), "{silent}");
+}
+
+#[test]
 fn traffic_follows_a_change_of_address_without_losing_a_request() {
     let (dns, twins) = (DnsServer::start(), Twins::start());
     let (_gateway, load) = loaded_at_the_first(&dns, &twins);

@@ -82,6 +82,19 @@ async fn dial_in_time(
     .await
 }
 
+/// A host that has gone without a word is noticed by what does not come over an idle connection to it.
+pub(super) fn note_silence(
+    forward: &Forward<'_, '_>,
+    target: &Target,
+    (ip, connection): (IpAddr, Connection),
+    failure: &UpstreamFailure,
+) {
+    if connection == Connection::Reused && failure.is_silence() {
+        let gateway = &forward.worker.gateway;
+        gateway.pools.note_silence(&target.endpoint, ip, gateway.live.uptime(Instant::now()));
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Paused {
     Over,

@@ -21,6 +21,11 @@ pub(crate) enum UpstreamFailure {
 }
 
 impl UpstreamFailure {
+    /// Whether nothing at all came from the other end, as where its machine has gone without a word.
+    pub const fn is_silence(&self) -> bool {
+        matches!(self, Self::WriteTimeout | Self::FirstByteTimeout)
+    }
+
     /// Status, what the client is told, and the error type of `Proxy-Status` (RFC 9209 section 2.3).
     pub const fn appearance(&self) -> (u16, &'static str, &'static str) {
         match self {

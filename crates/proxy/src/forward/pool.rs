@@ -96,6 +96,14 @@ impl Pools {
         entry.put(upstream, now, self.most_idle);
     }
 
+    /// Nothing came over an idle connection to one of a name's addresses: the others are used until a new connection tells
+    /// that it can be reached.
+    pub fn note_silence(&self, endpoint: &Endpoint, ip: IpAddr, now: Uptime) {
+        if let Some(addresses) = self.addresses(endpoint) {
+            addresses.avoid(ip, now);
+        }
+    }
+
     /// Closes what has been idle for `most`, what the other side has closed, and what leads to where a name does not
     /// lead any more. Names that were used are told so.
     pub fn purge(&self, worker: usize, now: Instant, most: Duration) {

@@ -10,7 +10,7 @@ use tollgate_http1::{BodyError, FieldId, Method, RequestHead, ResponseHead, Vers
 use super::UpstreamFailure;
 use super::attempt::{Attempt, AttemptFailure, Consent, Deadlines, Upload};
 use super::bounds::{deadlines, most_body_bytes};
-use super::connect::{Connected, Paused, check_out, connect, pause};
+use super::connect::{Connected, Paused, check_out, connect, note_silence, pause};
 use super::hedge;
 use super::journey::{Journey, Stumble};
 use super::kept_body::{Kept, KeptBody};
@@ -135,8 +135,8 @@ pub(crate) async fn send(
                     }
                     Err(AttemptFailure::Upstream(failure)) => {
                         let failed = failed_attempt(forward.request.head.method, connection, &attempt);
-                        let was_closed = matches!(failure, UpstreamFailure::Closed);
-                        if was_closed && retry::may_send_again(failed) {
+                        note_silence(forward, target, (attempt.upstream.ip, connection), &failure);
+                        if matches!(failure, UpstreamFailure::Closed) && retry::may_send_again(failed) {
                             sides.parser.reset();
                             if failed.bytes_sent > 0 {
                                 write_head(forward, sides, target);
