@@ -157,6 +157,9 @@ impl Nodes {
         let (orders, ordered) = mpsc::channel(ORDERS_AHEAD);
         let number = self.state().next_feed();
         self.note(&lease, &name, |node| {
+            if node.is_connected() {
+                tracing::warn!(node = %name, token = %lease.token_name, "a node has connected whose name is in use: it has begun anew a moment ago, or two nodes have one name, and are told apart nowhere");
+            }
             node.feeds.push(OpenFeed { number, orders });
             node.life = Life::Running;
             node.report.version = version;
@@ -242,6 +245,11 @@ impl Nodes {
 }
 
 impl NodeState {
+    /// Feeds that it has open.
+    pub const fn feeds(&self) -> usize {
+        self.feeds.len()
+    }
+
     /// Whether it listens to the feed.
     pub const fn is_connected(&self) -> bool {
         !self.feeds.is_empty()

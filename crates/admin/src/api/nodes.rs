@@ -31,6 +31,8 @@ pub struct NodeView {
     lag: u64,
     /// Whether it listens to the feed now.
     connected: bool,
+    /// Feeds that it has open: where it stays at more than one, several nodes have one name, and are one line here.
+    feeds: usize,
     #[schema(format = DateTime)]
     last_seen: String,
     /// How often it was sent everything since it started.
@@ -48,6 +50,7 @@ impl NodeView {
             revision: node.report.revision,
             lag: revision.saturating_sub(node.report.revision),
             connected: node.is_connected(),
+            feeds: node.feeds(),
             last_seen: timestamp(node.last_seen_secs),
             full_syncs: node.report.full_syncs,
             changes: node.report.changes,

@@ -271,9 +271,18 @@ fn operators_see_where_the_nodes_stand() {
     let node = gateway.anyone().with_token(&token);
     let mut feed = gateway.feed(&token, None);
     feed.next();
+    let list = || gateway.admin().get("/api/nodes").expect(200);
+    // Two nodes that have one name are one line, which says so.
+    let mut second = gateway.feed(&token, None);
+    second.next();
+    assert_eq!((list()["items"].as_array().unwrap().len(), &list()["items"][0]["feeds"]), (1, &json!(2)));
+    drop(second);
+    while list()["items"][0]["feeds"] != 1 {
+        std::thread::yield_now();
+    }
     let report = |revision: u64| report(revision, SESSION, 1, &[(&id, 3)]);
     node.post("/api/node/status", &report(gateway.revision() - 1)).expect(204);
-    let listed = gateway.admin().get("/api/nodes").expect(200);
+    let listed = list();
     let shown = &listed["items"][0];
     assert_eq!(
         (&shown["name"], &shown["token"], &shown["version"], &shown["lag"], &shown["connected"]),
