@@ -144,15 +144,21 @@ fn an_upstream_that_does_not_answer_is_504() {
 
 #[test]
 fn an_upstream_that_stops_within_its_response_is_cut() {
-    let gateway = gateway_with("body_idle = \"300ms\"");
-    let upstream = ScriptedUpstream::script(vec![
-        Step::write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"),
-        Step::AwaitClose,
-    ]);
-    let key = gateway.expose(&upstream.url());
-    let response = gateway.client().get("/acme/api", &[("X-API-Key", &key)]);
-    assert_eq!((response.text().as_str(), response.end), ("abc", BodyEnd::CutShort));
-    upstream.await_open_connections(0);
+    for (timeouts, said) in [
+        ("body_idle = \"300ms\"", "stood still for too long"),
+        ("total = \"300ms\"", "took longer than it may"),
+    ] {
+        let gateway = gateway_with(timeouts);
+        let upstream = ScriptedUpstream::script(vec![
+            Step::write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"),
+            Step::AwaitClose,
+        ]);
+        let key = gateway.expose(&upstream.url());
+        let response = gateway.client().get("/acme/api", &[("X-API-Key", &key)]);
+        assert_eq!((response.text().as_str(), response.end), ("abc", BodyEnd::CutShort));
+        upstream.await_open_connections(0);
+        eventually("the operator reads why", || gateway.stderr().iter().any(|line| line.contains(said)));
+    }
 }
 
 #[test]

@@ -26,7 +26,10 @@ pub(crate) enum Relayed {
 pub(crate) enum Cut {
     ClientGone,
     Upstream,
+    /// Nothing moved for too long.
     Timeout,
+    /// It took too long as a whole.
+    TotalTimeout,
 }
 
 /// What the request has of what there is only so much of.
@@ -89,7 +92,10 @@ impl Attempt<'_> {
                 moved_at = Instant::now();
             }
             let deadline = deadlines.nearer(moved_at + deadlines.idle);
-            self.client.watchdog.poll_past(cx, deadline).map(|()| (Relayed::Cut(Cut::Timeout), deadline))
+            self.client.watchdog.poll_past(cx, deadline).map(|()| {
+                let cut = if deadlines.is_total_past() { Cut::TotalTimeout } else { Cut::Timeout };
+                (Relayed::Cut(cut), deadline)
+            })
         })
         .await
     }

@@ -137,5 +137,8 @@ fn note_cut(forward: &Forward<'_, '_>, cut: Cut) {
         Cut::ClientGone => {}
         Cut::Upstream => tracing::warn!(request_id, "the upstream cut its response short"),
         Cut::Timeout => tracing::warn!(request_id, "a response stood still for too long and was cut"),
+        Cut::TotalTimeout => {
+            tracing::warn!(request_id, "a request took longer than it may, and its response was cut");
+        }
     }
 }
