@@ -123,11 +123,10 @@ impl Shared {
                 let mut shard = self.ledgers.shard(about.subject).lock();
                 let ledger = shard.ledger(about.subject, &about.rules, now);
                 ledger.note(&answer);
-                if Arc::ptr_eq(&ledger.rules, &about.rules) {
+                if ledger.takes_slices_under(&about.rules) {
                     ledger.slices.add(&answer, &about.rules, about.sent, now);
                     shard.holds(about.subject);
                 } else {
-                    // The limits were edited meanwhile.
                     ledger.slices.none_came(now);
                     drop(shard);
                     drop(Charged { shared: Arc::clone(self), about, units: answer.slice, at: answer.now });

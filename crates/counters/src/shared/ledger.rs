@@ -63,6 +63,12 @@ impl Ledger {
         self.slices.end()
     }
 
+    /// Whether a slice that comes in now is of use. It was asked for under these limits: others may be in force by now, or this
+    /// node counts the subject alone, and the store has to hear of that before anything is spent of it.
+    pub fn takes_slices_under(&self, rules: &Arc<[LimitRule]>) -> bool {
+        Arc::ptr_eq(&self.rules, rules) && self.home.is_none()
+    }
+
     /// Takes over what the store says, unless it said so before what is known already.
     pub fn note(&mut self, answer: &Answer) {
         if answer.number > self.mirror_number {

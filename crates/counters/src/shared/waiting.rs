@@ -1,6 +1,5 @@
 //! The part of a decision that waits for the store.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -113,11 +112,11 @@ impl<'c> Undecided<'c, '_> {
         let ledger = shard.ledger(demand.subject, rules, self.now.instant);
         ledger.note(answer);
         if let Part::Open { extra: 1.. } = self.parts[index] {
-            if Arc::ptr_eq(&ledger.rules, rules) {
+            if ledger.takes_slices_under(rules) {
                 ledger.slices.add(answer, rules, charged.about.sent, self.now.instant);
                 charged.units = charged.units.saturating_sub(answer.slice);
             } else {
-                // The limits were edited meanwhile: what was granted under others goes back.
+                // What was granted goes back.
                 stale = Some(charged.split(answer.slice));
             }
         }
