@@ -9,11 +9,11 @@ pub enum Version {
 }
 
 impl Version {
-    /// By the digit behind `HTTP/1.`.
-    pub(crate) fn of_minor_digit(digit: u8) -> Option<Self> {
-        match digit {
-            b'0' => Some(Self::Http10),
-            b'1' => Some(Self::Http11),
+    /// By the number behind `HTTP/1.`.
+    pub(crate) fn of_minor(minor: u8) -> Option<Self> {
+        match minor {
+            0 => Some(Self::Http10),
+            1 => Some(Self::Http11),
             _ => None,
         }
     }

@@ -7,7 +7,7 @@ use super::fields::Fields;
 use super::grammar::{is_token, is_token_byte};
 use super::limits::HeadLimits;
 use super::method::{Method, Version};
-use super::read::check_host;
+use super::read::{BYTES_BEFORE_REASON, check_host};
 use super::request::RequestHead;
 use super::response::ResponseHead;
 use super::words::{first_control, first_of, first_unprintable};
@@ -18,11 +18,12 @@ pub(super) fn read_request(input: &[u8], limits: &HeadLimits, head: &mut Request
     let (method_name, rest) = input.split_at_checked(method_bytes)?;
     let rest = rest.strip_prefix(b" ")?;
     let (target, rest) = rest.split_at_checked(first_unprintable(rest)?)?;
-    let (version, section) = match rest.split_first_chunk()? {
-        (b" HTTP/1.1\r\n", section) => (Version::Http11, section),
-        (b" HTTP/1.0\r\n", section) => (Version::Http10, section),
-        _ => return None,
+    let (&[b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor, b'\r', b'\n'], section) =
+        rest.split_first_chunk()?
+    else {
+        return None;
     };
+    let version = version(minor)?;
     let start_bytes = input.len() - section.len();
     if start_bytes - 2 > limits.request_line_bytes {
         return None;
@@ -33,16 +34,13 @@ pub(super) fn read_request(input: &[u8], limits: &HeadLimits, head: &mut Request
     Some(start_bytes + section_bytes)
 }
 
-/// Of `HTTP/1.1 200 `, which a reason follows.
-const STATUS_BYTES: usize = 13;
-
 /// Length of a response head at the start of `input`.
 pub(super) fn read_response(input: &[u8], limits: &HeadLimits, head: &mut ResponseHead) -> Option<usize> {
-    let (start, rest) = input.split_first_chunk::<STATUS_BYTES>()?;
+    let (start, rest) = input.split_first_chunk::<BYTES_BEFORE_REASON>()?;
     let &[b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor, b' ', digits @ .., b' '] = start else {
         return None;
     };
-    let version = Version::of_minor_digit(minor)?;
+    let version = version(minor)?;
     let status = read_status(digits)?;
     let (reason, rest) = rest.split_at_checked(first_control(rest)?)?;
     let section = rest.strip_prefix(b"\r\n")?;
@@ -53,6 +51,10 @@ pub(super) fn read_response(input: &[u8], limits: &HeadLimits, head: &mut Respon
     let section_bytes = read_section(section, limits, &mut head.fields)?;
     head.set(status, version, reason);
     Some(start_bytes + section_bytes)
+}
+
+fn version(digit: u8) -> Option<Version> {
+    Version::of_minor(digit.checked_sub(b'0')?)
 }
 
 fn read_status(digits: [u8; 3]) -> Option<u16> {

@@ -27,10 +27,11 @@ pub(super) fn read_request(input: &[u8], head: &mut RequestHead) -> Result<(), H
     check_host(head)
 }
 
+/// Of `HTTP/1.1 200 `: httparse admits no other spacing.
+pub(super) const BYTES_BEFORE_REASON: usize = 13;
+
 /// As [`read_request`].
 pub(super) fn read_response(input: &[u8], head: &mut ResponseHead) -> Result<(), HeadError> {
-    /// Of `HTTP/1.1 200 `: httparse admits no other spacing.
-    const BYTES_BEFORE_REASON: usize = 13;
     let mut storage = [const { MaybeUninit::uninit() }; HeadLimits::MAX_FIELDS];
     let mut response = httparse::Response::new(&mut []);
     let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
@@ -73,11 +74,7 @@ fn complete(parsed: httparse::Result<usize>, input: &[u8]) -> Result<(), HeadErr
 }
 
 fn version(minor: u8) -> Result<Version, HeadError> {
-    match minor {
-        0 => Ok(Version::Http10),
-        1 => Ok(Version::Http11),
-        _ => Err(HeadError::Malformed("version")),
-    }
+    Version::of_minor(minor).ok_or(HeadError::Malformed("version"))
 }
 
 /// RFC 9112 3.2: one `Host`, a valid one, in every HTTP/1.1 request. It may be empty only where the
