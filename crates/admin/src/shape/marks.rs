@@ -38,20 +38,7 @@ impl Marks {
     }
 
     pub fn passes_over(&self, path: &str) -> bool {
-        // Their numbers are all that paths of elements differ in.
-        let unnumbered = || {
-            path.split('[').enumerate().map(|(part, text)| match (part, text.split_once(']')) {
-                (1.., Some((_, rest))) => ("[]", rest),
-                _ => ("", text),
-            })
-        };
-        self.passed_over.iter().any(|passed_over| {
-            let mut rest = Some(*passed_over);
-            for (list, text) in unnumbered() {
-                rest = rest.and_then(|rest| rest.strip_prefix(list)?.strip_prefix(text));
-            }
-            rest == Some("")
-        })
+        !self.passed_over.is_empty() && self.passed_over.contains(&unnumbered(path).as_str())
     }
 
     pub fn instead(&self, parent: &str, name: &str) -> Option<Instead> {
@@ -102,6 +89,17 @@ impl Marks {
         self.of.entry(parent.to_owned()).or_default().insert(name.to_owned(), next);
         next == Instead::Nothing || next.value().is_some()
     }
+}
+
+/// `targets[].id` of `targets[0].id`: their numbers are all that paths of elements differ in.
+fn unnumbered(path: &str) -> String {
+    let mut parts = path.split('[');
+    let mut unnumbered = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        unnumbered.push_str("[]");
+        unnumbered.push_str(part.split_once(']').map_or(part, |(_, rest)| rest));
+    }
+    unnumbered
 }
 
 fn split(path: &str) -> (&str, &str) {
