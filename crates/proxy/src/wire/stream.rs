@@ -43,7 +43,7 @@ impl Stream {
     /// Pending where a read would surely be, too; which takes less to find out.
     pub fn poll_may_read(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Plain(tcp) => tcp.poll_read_ready(cx),
+            Self::Plain(_) => self.poll_readable(cx),
             // What the socket does not hold any more may wait decrypted.
             Self::Tls(_) => Poll::Ready(Ok(())),
         }
