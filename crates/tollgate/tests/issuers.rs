@@ -8,8 +8,6 @@
 
 mod harness;
 
-use std::fs;
-
 use harness::{
     AUDIENCE, EchoUpstream, Gateway, ISSUER, Issuer, Response, Tenant, eventually, exactly, python,
 };
@@ -210,35 +208,6 @@ fn a_new_key_is_fetched_when_a_token_names_it_and_old_ones_last_while_the_issuer
     for jti in 0..5 {
         assert_refused(&gateway, &issuer.token("three", "ES256", &Issuer::claims(&json!({ "jti": jti }))));
     }
-}
-
-#[test]
-fn keys_outlast_a_restart_while_their_issuer_is_away() {
-    let issuer = Issuer::start();
-    let (one, two) = (issuer.key("one", "EC"), issuer.key("two", "EC"));
-    issuer.publish(std::slice::from_ref(&one));
-    let (gateway, _upstream, _tenant) = started(&issuer, &json!({}));
-    let token = |kid, jti| issuer.token(kid, "ES256", &Issuer::claims(&json!({ "jti": jti })));
-    get(&gateway, &token("one", "before")).expect(200);
-    let directory = gateway.directory().join("data/key-sets");
-    let kept = || fs::read_dir(&directory).into_iter().flatten().flatten().map(|entry| entry.path());
-    eventually("the keys are kept", || kept().any(|file| file.extension().is_some_and(|end| end == "jwks")));
-    issuer.withdraw();
-    let gateway = gateway.restart_after("KILL");
-    get(&gateway, &token("one", "after")).expect(200);
-    assert_refused(&gateway, &token("two", "unknown"));
-    // What was kept does not hide a key that came while the gateway was away.
-    issuer.publish(&[one, two]);
-    let gateway = gateway.restart_after("KILL");
-    get(&gateway, &token("two", "new")).expect(200);
-    // A damaged file is as good as none.
-    eventually("both keys are kept", || {
-        kept().any(|file| fs::read_to_string(file).is_ok_and(|text| text.contains("two")))
-    });
-    kept().for_each(|file| fs::write(file, "nonsense").expect("a file"));
-    issuer.withdraw();
-    let gateway = gateway.restart_after("KILL");
-    get(&gateway, &token("one", "lost")).expect(503);
 }
 
 #[test]

@@ -16,8 +16,11 @@ use tollgate_core::token::KeySet;
 
 use super::STALE;
 
+const ENDING: &str = "jwks";
+/// Of a file that is being written.
+const ENDING_COMING: &str = "coming";
+
 /// The files' directory; `None` where nothing is kept.
-#[derive(Clone, Default)]
 pub(super) struct KeptKeySets(Option<Arc<Path>>);
 
 /// What was kept, and how old it is.
@@ -31,11 +34,18 @@ impl KeptKeySets {
         Self(directory.map(Into::into))
     }
 
-    /// `None` too where the keys are too old to be used. What does not read is not there.
+    /// `None` too where the keys are too old to be used. What does not read is logged, and not there.
     pub async fn load(&self, source: &KeySource) -> Option<Kept> {
         let file = self.0.as_ref()?.join(file_name(source));
-        let now = SystemTime::now();
-        spawn_blocking(move || read(&file, now)).await.ok()?
+        let (path, now) = (file.clone(), SystemTime::now());
+        match spawn_blocking(move || read(&path, now)).await.ok()? {
+            Ok(kept) => kept,
+            Err(error) => {
+                let file = file.display();
+                tracing::warn!(%error, %file, jwks_url = %source, "the kept keys of an issuer cannot be read");
+                None
+            }
+        }
     }
 
     /// A failure is logged: the keys are there until the next restart all the same.
@@ -44,8 +54,8 @@ impl KeptKeySets {
         let (name, now) = (file_name(source), SystemTime::now());
         let saved = spawn_blocking(move || {
             fs::create_dir_all(&directory)?;
-            remove_old(&directory, now)?;
-            write(&directory.join(name), &answer, now)
+            write(&directory.join(name), &answer, now)?;
+            remove_old(&directory, now)
         });
         if let Ok(Err(error)) = saved.await {
             tracing::warn!(%error, jwks_url = %source, "the keys of an issuer cannot be kept for a restart");
@@ -61,37 +71,52 @@ fn file_name(source: &KeySource) -> String {
         // Writing to a string cannot fail.
         let _ = write!(name, "{byte:02x}");
     }
-    name + ".jwks"
+    name + "." + ENDING
 }
 
-fn read(file: &Path, now: SystemTime) -> Option<Kept> {
-    let text = fs::read_to_string(file).ok()?;
-    let (secs, answer) = text.split_once('\n')?;
-    let fetched_at = UNIX_EPOCH.checked_add(Duration::from_secs(secs.parse().ok()?))?;
+fn read(file: &Path, now: SystemTime) -> io::Result<Option<Kept>> {
+    let text = match fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let (fetched_at, keys) = parse(&text)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it holds no time and key set"))?;
     // A clock that was set back since makes them new.
     let age = now.duration_since(fetched_at).unwrap_or_default();
-    let keys = KeySet::parse(answer.as_bytes()).ok()?;
-    (age < STALE).then_some(Kept { keys, age })
+    Ok((age < STALE).then_some(Kept { keys, age }))
+}
+
+fn parse(text: &str) -> Option<(SystemTime, KeySet)> {
+    let (secs, answer) = text.split_once('\n')?;
+    let fetched_at = UNIX_EPOCH.checked_add(Duration::from_secs(secs.parse().ok()?))?;
+    Some((fetched_at, KeySet::parse(answer.as_bytes()).ok()?))
 }
 
 /// Whole or not at all.
 fn write(file: &Path, answer: &[u8], now: SystemTime) -> io::Result<()> {
     let secs = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let coming = file.with_extension("coming");
+    let coming = file.with_extension(ENDING_COMING);
     fs::write(&coming, [format!("{secs}\n").as_bytes(), answer].concat())?;
     fs::rename(coming, file)
 }
 
-/// Removes what will not be used any more.
+/// Removes what will not be used any more, and nothing of other names. What can't be removed is passed over,
+/// and told as the first of the errors.
 fn remove_old(directory: &Path, now: SystemTime) -> io::Result<()> {
+    let mut outcome = Ok(());
     for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let age = now.duration_since(entry.metadata()?.modified()?).unwrap_or_default();
-        if age >= STALE {
-            fs::remove_file(entry.path())?;
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == ENDING || ending == ENDING_COMING) {
+            outcome = outcome.and(remove_if_old(&path, now));
         }
     }
-    Ok(())
+    outcome
+}
+
+fn remove_if_old(file: &Path, now: SystemTime) -> io::Result<()> {
+    let age = now.duration_since(fs::metadata(file)?.modified()?).unwrap_or_default();
+    if age >= STALE { fs::remove_file(file) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -106,35 +131,51 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("set.jwks");
         let now = UNIX_EPOCH + Duration::from_hours(500_000);
-        assert!(read(&file, now).is_none());
+        assert!(read(&file, now).unwrap().is_none());
         write(&file, SET, now).unwrap();
-        let kept = read(&file, now + STALE / 2).unwrap();
+        let kept = read(&file, now + STALE / 2).unwrap().unwrap();
         assert_eq!(kept.age, STALE / 2);
         assert!(kept.keys.key(Some("one")).is_some() && kept.keys.key(Some("two")).is_none());
-        assert_eq!(read(&file, now - STALE).unwrap().age, Duration::ZERO);
-        assert!(read(&file, now + STALE).is_none());
+        assert_eq!(read(&file, now - STALE).unwrap().unwrap().age, Duration::ZERO);
+        assert!(read(&file, now + STALE).unwrap().is_none());
     }
 
     #[test]
-    fn what_does_not_read_is_not_there() {
+    fn what_does_not_read_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("set.jwks");
         for damaged in
             [&b""[..], b"1", b"soon\n{\"keys\":[]}", b"99999999999999999999\n{}", b"7\n{\"keys\":", b"\xff\n"]
         {
             fs::write(&file, damaged).unwrap();
-            assert!(read(&file, UNIX_EPOCH + Duration::from_secs(8)).is_none(), "{damaged:?}");
+            assert!(read(&file, UNIX_EPOCH + Duration::from_secs(8)).is_err(), "{damaged:?}");
         }
     }
 
     #[test]
     fn only_what_is_too_old_is_removed() {
         let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("set.jwks");
-        write(&file, SET, SystemTime::now()).unwrap();
+        let [kept, coming, foreign] =
+            ["set.jwks", "other.coming", "notes"].map(|name| directory.path().join(name));
+        write(&kept, SET, SystemTime::now()).unwrap();
+        fs::write(&coming, "cut off").unwrap();
+        fs::write(&foreign, "somebody's").unwrap();
         remove_old(directory.path(), SystemTime::now()).unwrap();
-        assert!(file.exists());
+        assert!(kept.exists() && coming.exists());
         remove_old(directory.path(), SystemTime::now() + STALE).unwrap();
-        assert!(!file.exists());
+        assert!(!kept.exists() && !coming.exists() && foreign.exists());
+    }
+
+    #[test]
+    fn what_cannot_be_removed_stops_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["a.jwks", "c.jwks"] {
+            write(&directory.path().join(name), SET, SystemTime::now()).unwrap();
+        }
+        fs::create_dir(directory.path().join("b.jwks")).unwrap();
+        assert!(remove_old(directory.path(), SystemTime::now() + STALE * 2).is_err());
+        let left: Vec<_> =
+            fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["b.jwks"]);
     }
 }

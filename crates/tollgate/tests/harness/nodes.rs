@@ -274,6 +274,10 @@ impl Node {
         eventually(text, || self.log().iter().any(|line| line.contains(text)));
     }
 
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     pub fn state_file(&self) -> PathBuf {
         state_file(self.directory.path())
     }
