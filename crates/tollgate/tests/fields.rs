@@ -219,4 +219,9 @@ fn a_client_that_accepts_problem_details_gets_them() {
         assert!(body["detail"].is_string() && body["timestamp"].is_string(), "{body}");
         assert_eq!(body["request_id"].as_str(), header(&response.headers, "X-Request-ID"));
     }
+    for accept in ["application/problem+json;q=0", "application/problem+json;q=0.5, application/json", "*/*"]
+    {
+        let response = gateway.client().get("/nobody/nothing", &[("Accept", accept)]).expect(404);
+        assert_eq!(response.header("Content-Type"), Some("application/json"), "{accept}");
+    }
 }

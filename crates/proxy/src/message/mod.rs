@@ -1,5 +1,6 @@
 //! Heads and bodies that the gateway writes itself.
 
+mod accept;
 mod client_head;
 mod json;
 mod limits;

@@ -1,8 +1,9 @@
 //! Responses of the gateway itself.
 
 use tollgate_core::time::{UnixMicros, rfc3339};
-use tollgate_http1::{FieldId, HeadWriter, Method, RequestHead, list_tokens};
+use tollgate_http1::{HeadWriter, Method, RequestHead};
 
+use super::accept::prefers_problem;
 use super::{Persistence, push_json_string, push_number};
 use crate::identity::RequestId;
 use crate::rejection::{Appearance, RateLimited, Rejection};
@@ -60,11 +61,7 @@ pub(crate) fn write_rejection(
     now: UnixMicros,
 ) -> Reply {
     let limited = if let Rejection::RateLimited(limited) = rejection { Some(limited.as_ref()) } else { None };
-    let wants_problem = request.fields.all(FieldId::Accept).flat_map(list_tokens).any(|range| {
-        let media_type = range.split(|&byte| byte == b';').next().unwrap_or(range);
-        media_type.trim_ascii().eq_ignore_ascii_case(b"application/problem+json")
-    });
-    let mut reply = if wants_problem {
+    let mut reply = if prefers_problem(&request.fields) {
         let body = problem_body(appearance, limited, request_id, now);
         Reply { content_type: "application/problem+json", ..Reply::json(appearance.status, body) }
     } else {
