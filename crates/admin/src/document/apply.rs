@@ -2,7 +2,7 @@
 //! edit is given up.
 
 use tollgate_core::Problems;
-use tollgate_core::resource::{TenantId, TenantSlug};
+use tollgate_core::resource::TenantId;
 
 use super::key_sets;
 use super::passwords::{self, Hashes};
@@ -10,7 +10,7 @@ use super::tenancy::Tenancy;
 use super::validity::{Found, Outcome, Seen};
 use super::{Applied, Document, Tally};
 use crate::control_plane::ControlPlane;
-use crate::edit::{Edit, EditError, References, Replaced, WrittenService};
+use crate::edit::{Edit, EditError, Named, References, Replaced, WrittenService};
 use crate::principal::Principal;
 
 pub async fn run(
@@ -57,7 +57,10 @@ impl Applying<'_> {
         let mut seen = Seen::new("tenants");
         for (index, draft) in self.document.tenants.iter().enumerate() {
             let entry = format!("tenants[{index}]");
-            let Some(spec) = self.found.check_parsed(&entry, draft.parse())? else { continue };
+            let Some(spec) = self.found.check_parsed(&entry, draft.parse())? else {
+                self.references.refuse(Named::Tenant, &draft.slug, &entry);
+                continue;
+            };
             if !seen.is_first(&mut self.found, index, "slug", spec.slug.clone())? {
                 continue;
             }
@@ -80,7 +83,7 @@ impl Applying<'_> {
             match before {
                 None => {
                     let outcome = self.edit.create_tenant(spec).await;
-                    self.found.check(&entry, outcome)?;
+                    self.check_made(&entry, outcome, Named::Tenant, &draft.slug)?;
                     self.applied.tenants.created += 1;
                 }
                 Some(before) => {
@@ -98,14 +101,19 @@ impl Applying<'_> {
             let entry = format!("plans[{index}]");
             let tenant = self.tenant(&entry, given.beside.tenant.as_deref())?;
             let spec = self.found.check_parsed(&entry, given.draft.parse())?;
-            let Some((tenant, spec)) = tenant.zip(spec) else { continue };
+            let Some(tenant) = tenant else { continue };
+            let (named, slug) = (Named::Plan(tenant), &given.draft.slug);
+            let Some(spec) = spec else {
+                self.references.refuse(named, slug, &entry);
+                continue;
+            };
             if !seen.is_first(&mut self.found, index, "slug", (tenant, spec.slug.clone()))? {
                 continue;
             }
             match self.edit.read().plan(tenant, &spec.slug).await? {
                 None => {
                     let outcome = self.edit.create_plan(tenant, spec).await;
-                    self.found.check(&entry, outcome)?;
+                    self.check_made(&entry, outcome, named, slug)?;
                     self.applied.plans.created += 1;
                 }
                 Some(before) => {
@@ -124,14 +132,19 @@ impl Applying<'_> {
             let tenant = self.tenant(&entry, given.beside.tenant.as_deref())?;
             let written = WrittenService::parse(&given.draft, self.principal);
             let written = self.found.check_parsed(&entry, written)?;
-            let Some((tenant, written)) = tenant.zip(written) else { continue };
+            let Some(tenant) = tenant else { continue };
+            let (named, slug) = (Named::Service(tenant), &given.draft.slug);
+            let Some(written) = written else {
+                self.references.refuse(named, slug, &entry);
+                continue;
+            };
             if !seen.is_first(&mut self.found, index, "slug", (tenant, written.slug().clone()))? {
                 continue;
             }
             match self.edit.read().service_by_slug(tenant, written.slug()).await? {
                 None => {
                     let outcome = self.edit.create_service(tenant, written).await;
-                    self.found.check(&entry, outcome)?;
+                    self.check_made(&entry, outcome, named, slug)?;
                     self.applied.services.created += 1;
                 }
                 Some(before) => {
@@ -149,14 +162,19 @@ impl Applying<'_> {
             let entry = format!("consumers[{index}]");
             let tenant = self.tenant(&entry, given.beside.tenant.as_deref())?;
             let spec = self.found.check_parsed(&entry, given.draft.parse())?;
-            let Some((tenant, spec)) = tenant.zip(spec) else { continue };
+            let Some(tenant) = tenant else { continue };
+            let (named, client_id) = (Named::Consumer(tenant), &given.draft.client_id);
+            let Some(spec) = spec else {
+                self.references.refuse(named, client_id, &entry);
+                continue;
+            };
             if !seen.is_first(&mut self.found, index, "client_id", (tenant, spec.client_id.clone()))? {
                 continue;
             }
             match self.edit.read().consumer(tenant, &spec.client_id).await? {
                 None => {
                     let outcome = self.edit.create_consumer(&mut self.references, tenant, spec).await;
-                    self.found.check(&entry, outcome)?;
+                    self.check_made(&entry, outcome, named, client_id)?;
                     self.applied.consumers.created += 1;
                 }
                 Some(before) => {
@@ -203,6 +221,20 @@ impl Applying<'_> {
         Ok(())
     }
 
+    /// Notes what is wrong with what an entry would have made, for those that name it too.
+    fn check_made<T>(
+        &mut self,
+        entry: &str,
+        outcome: Result<T, EditError>,
+        named: Named,
+        name: &str,
+    ) -> Result<(), EditError> {
+        if self.found.check(entry, outcome)?.is_none() {
+            self.references.refuse(named, name, entry);
+        }
+        Ok(())
+    }
+
     /// The tenant of an entry: the one it names, else the file's only one, else the author's own.
     pub(super) fn tenant(&mut self, entry: &str, given: Option<&str>) -> Outcome<TenantId> {
         let outcome = self.find_tenant(given);
@@ -225,11 +257,7 @@ impl Applying<'_> {
         let tenant = self.edit.snapshot().tenant(slug).map(|tenant| tenant.id);
         // Another tenant's existence is not told to a tenant's user.
         let visible = tenant.filter(|id| self.principal.tenant().is_none_or(|own| own == *id));
-        visible.ok_or_else(|| {
-            let is_refused_itself = TenantSlug::parse(slug).is_err() && given.is_none();
-            let message = if is_refused_itself { "is not valid: see tenants[0]" } else { "does not exist" };
-            Problems::one("tenant", message)
-        })
+        visible.ok_or_else(|| Problems::one("tenant", self.references.missing(Named::Tenant, slug)))
     }
 }
 

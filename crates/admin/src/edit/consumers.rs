@@ -5,7 +5,7 @@ use tollgate_core::resource::{Consumer, ConsumerId, ConsumerSpec, TenantId};
 use tollgate_core::snapshot::Change;
 use uuid::Uuid;
 
-use super::{Edit, EditError, References, Replaced};
+use super::{Edit, EditError, Named, References, Replaced};
 
 impl Edit {
     pub async fn create_consumer(
@@ -51,11 +51,11 @@ impl Edit {
         subscribed_at_secs: u64,
     ) -> Result<Consumer, EditError> {
         let plan = match &spec.plan {
-            Some(slug) => Some(
-                self.plan_id(references, tenant, slug)
-                    .await?
-                    .ok_or_else(|| Problems::one("plan", "does not exist"))?,
-            ),
+            Some(slug) => {
+                let found = self.plan_id(references, tenant, slug).await?;
+                let missing = || references.missing(Named::Plan(tenant), slug.as_str());
+                Some(found.ok_or_else(|| Problems::one("plan", missing()))?)
+            }
             None => None,
         };
         Ok(Consumer { id, tenant, client_id: spec.client_id, name: spec.name, plan, subscribed_at_secs })

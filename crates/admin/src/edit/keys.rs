@@ -8,7 +8,7 @@ use tollgate_core::resource::{ConsumerId, Key, KeyId, KeySpec, PlanId, RetiredHa
 use tollgate_core::snapshot::Change;
 use uuid::Uuid;
 
-use super::{Edit, EditError, References, Replaced};
+use super::{Edit, EditError, Named, References, Replaced};
 use crate::clock::{self, timestamp};
 
 /// In their grace at a time. Each is looked up like a key, so that who rotates in a loop fills every node's memory.
@@ -169,18 +169,17 @@ impl Edit {
         spec: &KeySpec,
     ) -> Result<Referred, EditError> {
         let mut problems = Problems::default();
-        let mut missing = |field: String| problems.add(field, "does not exist");
         let mut referred = Referred { plan: None, consumer: None, services: None };
         if let Some(slug) = &spec.plan {
             referred.plan = self.plan_id(references, tenant, slug).await?;
             if referred.plan.is_none() {
-                missing("plan".to_owned());
+                problems.add("plan", references.missing(Named::Plan(tenant), slug.as_str()));
             }
         }
         if let Some(client_id) = &spec.consumer {
             referred.consumer = self.consumer_id(references, tenant, client_id).await?;
             if referred.consumer.is_none() {
-                missing("consumer".to_owned());
+                problems.add("consumer", references.missing(Named::Consumer(tenant), client_id.as_str()));
             }
         }
         if let Some(slugs) = &spec.services {
@@ -188,7 +187,10 @@ impl Edit {
             for (index, slug) in slugs.iter().enumerate() {
                 match self.service_id(references, tenant, slug).await? {
                     Some(id) => services.push(id),
-                    None => missing(format!("services[{index}]")),
+                    None => problems.add(
+                        format!("services[{index}]"),
+                        references.missing(Named::Service(tenant), slug.as_str()),
+                    ),
                 }
             }
             // A set: the order in which it was written says nothing.

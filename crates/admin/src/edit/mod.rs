@@ -28,7 +28,7 @@ use crate::throttle::{Throttle, TooManyFailures};
 use crate::token::NoRandomness;
 
 pub use keys::KeyValue;
-pub use references::References;
+pub use references::{Named, References};
 pub use services::WrittenService;
 pub use signing_keys::{rotation_due, sealed_keys};
 

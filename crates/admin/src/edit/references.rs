@@ -1,5 +1,6 @@
 //! From the names that drafts use to the ids that resources hold.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use tollgate_core::resource::{ClientId, ConsumerId, PlanId, PlanSlug, ServiceId, ServiceSlug, TenantId};
@@ -13,6 +14,32 @@ pub struct References {
     plans: HashMap<(TenantId, PlanSlug), Option<PlanId>>,
     consumers: HashMap<(TenantId, ClientId), Option<ConsumerId>>,
     services: HashMap<(TenantId, ServiceSlug), Option<ServiceId>>,
+    /// Where a document has what was refused, by what it would have been called.
+    refused: HashMap<(Named, String), String>,
+}
+
+/// What is named, and whose it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Named {
+    Tenant,
+    Plan(TenantId),
+    Consumer(TenantId),
+    Service(TenantId),
+}
+
+impl References {
+    /// Notes that an entry of a document was refused: whoever names it is told to look there.
+    pub fn refuse(&mut self, named: Named, name: &str, entry: &str) {
+        self.refused.entry((named, name.to_owned())).or_insert_with(|| entry.to_owned());
+    }
+
+    /// What is wrong with a name that nothing has.
+    pub fn missing(&self, named: Named, name: &str) -> Cow<'static, str> {
+        match self.refused.get(&(named, name.to_owned())) {
+            Some(entry) => format!("is not valid: see {entry}").into(),
+            None => "does not exist".into(),
+        }
+    }
 }
 
 impl Edit {

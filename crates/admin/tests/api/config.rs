@@ -114,6 +114,44 @@ fn one_problem_and_nothing_is_applied() {
 }
 
 #[test]
+fn who_names_a_refused_entry_is_told_to_look_there() {
+    let gateway = Gateway::start();
+    let admin = gateway.admin();
+    let bad = json!({
+        "tenants": [{ "slug": "acme" }, { "slug": "Not A Slug" }],
+        "plans": [{ "tenant": "acme", "slug": "basic", "limits": [{ "requests": 0, "per": "day" }] }],
+        "services": [
+            { "tenant": "acme", "slug": "web", "url": "http://a" },
+            { "tenant": "acme", "slug": "api", "url": "ftp://x" },
+            { "tenant": "Not A Slug", "slug": "lost", "url": "http://a" }
+        ],
+        "routes": [
+            { "tenant": "acme", "name": "one", "service": "api", "paths": ["/a"] },
+            { "tenant": "acme", "name": "two", "service": "absent", "paths": ["/b"] },
+            { "tenant": "acme", "name": "three", "service": "web", "paths": ["/c"] }
+        ],
+        "consumers": [{ "tenant": "acme", "client_id": "ann", "plan": "basic" }],
+        "keys": [{ "tenant": "acme", "name": "k", "key": "secret_key_12345", "consumer": "ann", "services": ["web", "api"] }]
+    });
+    let answer = admin.post("/api/config", &bad).expect(422);
+    let message = |field: &str| {
+        let errors = answer["errors"].as_array().unwrap();
+        errors.iter().find(|error| error["field"] == field).map(|error| error["message"].clone())
+    };
+    for (field, expected) in [
+        ("services[2].tenant", "is not valid: see tenants[1]"),
+        ("routes[0].service", "is not valid: see services[1]"),
+        ("routes[1].service", "does not exist"),
+        ("consumers[0].plan", "is not valid: see plans[0]"),
+        ("keys[0].consumer", "is not valid: see consumers[0]"),
+        ("keys[0].services[1]", "is not valid: see services[1]"),
+    ] {
+        assert_eq!(message(field), Some(json!(expected)), "{field}: {answer}");
+    }
+    assert_eq!(message("routes[2].service"), None);
+}
+
+#[test]
 fn entries_that_name_the_same_thing_are_refused() {
     let gateway = Gateway::start();
     let admin = gateway.admin();
