@@ -21,6 +21,7 @@ fn picks(criterion: &mut Criterion) {
         let loads: Vec<Load> = (0..targets).map(|_| Load::default()).collect();
         for load in &loads {
             load.latency.observe(Duration::from_millis(3), Uptime(0));
+            load.mean_latency.observe(Duration::from_millis(3), Uptime(0));
         }
         let _under_way: Vec<_> = loads.iter().map(Underway::begin).collect();
         let load = |place: usize| loads.get(place);
@@ -30,7 +31,7 @@ fn picks(criterion: &mut Criterion) {
             bench.iter(|| cursor.pick(shares.without(NONE)));
         });
         group.bench_function(BenchmarkId::new("least_requests", targets), |bench| {
-            bench.iter(|| least_requests(&shares, NONE, load, &mut random));
+            bench.iter(|| least_requests(&shares, NONE, load, Uptime(1_000), &mut random));
         });
         group.bench_function(BenchmarkId::new("lowest_latency", targets), |bench| {
             bench.iter(|| lowest_latency(&shares, NONE, load, Uptime(1_000), &mut random));

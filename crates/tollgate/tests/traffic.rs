@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use harness::{EchoUpstream, Echoed, Gate, Gateway, Nginx, ScriptedUpstream, Step, Tenant, eventually};
+use harness::{EchoUpstream, Echoed, Gate, Gateway, Load, Nginx, ScriptedUpstream, Step, Tenant, eventually};
 use serde_json::{Value, json};
 
 fn with_one_worker() -> Gateway {
@@ -326,6 +326,26 @@ fn a_target_that_holds_requests_gets_fewer() {
         assert_eq!(held.requests().len(), 1, "{algorithm}");
         gate.open();
         assert_eq!(waiting.read_response().expect(200).text(), "at last");
+    }
+}
+
+/// So the slowest percent of all requests is none of its own.
+#[test]
+fn a_target_ten_times_slower_gets_less_than_one_request_in_a_hundred() {
+    const REQUESTS: usize = 2_500;
+    let answering_after = |millis| {
+        let pause = Step::Pause(Duration::from_millis(millis));
+        ScriptedUpstream::script([vec![pause], Step::respond("200 OK", "")].concat())
+    };
+    for algorithm in ["least_requests", "latency"] {
+        let (slow, others) = (answering_after(300), [(); 2].map(|()| answering_after(30)));
+        let targets = [others[0].url(), slow.url(), others[1].url()];
+        let gateway = Gateway::start();
+        let (_, key) = expose(&gateway, &targets, &json!({ "balancer": { "algorithm": algorithm } }));
+        let tally = Load::start(&[gateway.proxy_address()], "/acme/api", &key, 24, REQUESTS).finish();
+        assert_eq!(tally.only(&[200]).of(200), REQUESTS);
+        let at_slow = slow.requests().len();
+        assert!((1..REQUESTS / 100).contains(&at_slow), "{algorithm}: {at_slow} of {REQUESTS}");
     }
 }
 

@@ -4,14 +4,16 @@ use std::cell::Cell;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::PeakEwma;
+use super::{MeanLatency, PeakEwma};
 
 /// Shared by all workers, so each target's has cache lines of its own: two, as processors fetch them in pairs.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct Load {
     in_flight: AtomicU32,
+    /// Each is observed only where a balancer asks for it.
     pub latency: PeakEwma,
+    pub mean_latency: MeanLatency,
 }
 
 impl Load {

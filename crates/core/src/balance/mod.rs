@@ -19,7 +19,7 @@ mod weighted;
 
 pub use addresses::{Addresses, Turn};
 pub use circuits::{Unpicked, pick_permitted};
-pub use latency::PeakEwma;
+pub use latency::{MeanLatency, PeakEwma};
 pub use load::{Load, Underway};
 pub use ring::{Ring, hash_key};
 pub use serving::{Duty, Mode, Serving, Standing, serving};

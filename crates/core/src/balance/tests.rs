@@ -53,14 +53,20 @@ fn round_robin_spreads_requests_as_the_weights_say() {
 fn least_requests_spreads_requests_as_the_weights_say() {
     let (shares, loads) = (shares_of(&WEIGHTS), loads(4));
     let idle = counts(4, |random| {
-        least_requests(&shares, TargetSet::default(), |place| loads.get(place), &mut Draws::new(random))
+        least_requests(
+            &shares,
+            TargetSet::default(),
+            |place| loads.get(place),
+            Uptime(0),
+            &mut Draws::new(random),
+        )
     });
     assert_within_a_percent(&idle, &WEIGHTS);
     // The same while a hundred requests are always under way.
     let mut under_way = std::collections::VecDeque::new();
     let busy = counts(4, |random| {
         let load = |place| loads.get(place);
-        let picked = least_requests(&shares, TargetSet::default(), load, &mut Draws::new(random));
+        let picked = least_requests(&shares, TargetSet::default(), load, Uptime(0), &mut Draws::new(random));
         under_way.push_back(Underway::begin(&loads[picked.unwrap()]));
         if under_way.len() > 100 {
             under_way.pop_front();
@@ -90,7 +96,7 @@ fn nobody_is_picked_where_nobody_takes_requests() {
     let (shares, loads) = (Shares::new([0, 0]), loads(2));
     let (none, mut draws) = (TargetSet::default(), Draws::new(1));
     assert_eq!(SmoothWeighted::default().pick(shares.without(none)), None);
-    assert_eq!(least_requests(&shares, none, |place| loads.get(place), &mut draws), None);
+    assert_eq!(least_requests(&shares, none, |place| loads.get(place), Uptime(0), &mut draws), None);
     assert_eq!(lowest_latency(&shares, none, |place| loads.get(place), Uptime(0), &mut draws), None);
     assert_eq!(Ring::new(&ring_of(2)).pick(9, &shares, none, |_| 0, 125), None);
 }
@@ -101,7 +107,7 @@ fn the_only_one_left_is_picked() {
     let (first, mut draws) = (TargetSet::default().with(0), Draws::new(1));
     let _busy = Underway::begin(&loads[1]);
     assert_eq!(SmoothWeighted::default().pick(shares.without(first)), Some(1));
-    assert_eq!(least_requests(&shares, first, |place| loads.get(place), &mut draws), Some(1));
+    assert_eq!(least_requests(&shares, first, |place| loads.get(place), Uptime(0), &mut draws), Some(1));
     assert_eq!(lowest_latency(&shares, first, |place| loads.get(place), Uptime(0), &mut draws), Some(1));
     assert_eq!(
         Ring::new(&ring_of(2)).pick(9, &shares, first, |place| loads[place].in_flight(), 125),

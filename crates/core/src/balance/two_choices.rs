@@ -8,15 +8,28 @@ use super::{Load, Shares, TargetSet};
 use crate::draws::Draws;
 use crate::uptime::Uptime;
 
+/// From here on the one that takes so many times as long as the other is not merely busy, but slow.
+const SLOW: f64 = 3.0;
+
 /// The one with fewer requests under way, each counted against its share.
+///
+/// Where one of them is slow, a request there counts as many times as it takes longer. Counting alone keeps as many
+/// under way at every target, so that one ten times slower still ends a tenth of what another does: with few targets
+/// more than one request in a hundred, and the slowest percent are all its own.
 pub fn least_requests<'l>(
     shares: &Shares,
     left_out: TargetSet,
     load: impl Fn(usize) -> Option<&'l Load>,
+    now: Uptime,
     draws: &mut Draws,
 ) -> Option<usize> {
-    two_choices(shares, left_out, draws, |place| {
-        load(place).map_or(f64::MAX, |load| relative(load.in_flight(), place, shares))
+    let mean = |place| load(place)?.mean_latency.micros(now);
+    let busy = |place| load(place).map_or(f64::MAX, |load| relative(load.in_flight(), place, shares));
+    two_choices(shares, left_out, draws, |first, second| match (mean(first), mean(second)) {
+        (Some(one), Some(other)) if one > other * SLOW || other > one * SLOW => {
+            other * (busy(second) + 1.0) < one * (busy(first) + 1.0)
+        }
+        _ => busy(second) < busy(first),
     })
 }
 
@@ -28,9 +41,10 @@ pub fn lowest_latency<'l>(
     now: Uptime,
     draws: &mut Draws,
 ) -> Option<usize> {
-    two_choices(shares, left_out, draws, |place| {
+    let cost = |place| {
         load(place).map_or(f64::MAX, |load| load.latency.cost(relative(load.in_flight(), place, shares), now))
-    })
+    };
+    two_choices(shares, left_out, draws, |first, second| cost(second) < cost(first))
 }
 
 /// What a target has to do, as if its share were the heaviest.
@@ -42,9 +56,9 @@ fn two_choices(
     shares: &Shares,
     left_out: TargetSet,
     draws: &mut Draws,
-    cost: impl Fn(usize) -> f64,
+    prefers_second: impl Fn(usize, usize) -> bool,
 ) -> Option<usize> {
     let first = shares.sample(left_out, draws)?;
     let Some(second) = shares.sample(left_out.with(first), draws) else { return Some(first) };
-    if cost(second) < cost(first) { Some(second) } else { Some(first) }
+    if prefers_second(first, second) { Some(second) } else { Some(first) }
 }

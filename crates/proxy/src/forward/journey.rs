@@ -184,10 +184,13 @@ impl<'j> Journey<'j> {
             choice.live.shared.targets_changed();
             live.changes.target_circuit(self.service, picked.target, transition);
         }
+        let load = target.load();
         match (&choice.traffic.picking, outcome) {
-            (Picking::LowestLatency, Outcome::Success) => target.load().latency.observe(took, now),
-            (Picking::LowestLatency, Outcome::Failure) => target.load().latency.observe_failure(took, now),
-            (Picking::RoundRobin | Picking::LeastRequests | Picking::Ring { .. }, _) => {}
+            (Picking::LowestLatency, Outcome::Success) => load.latency.observe(took, now),
+            (Picking::LowestLatency, Outcome::Failure) => load.latency.observe_failure(took, now),
+            (Picking::LeastRequests, Outcome::Success) => load.mean_latency.observe(took, now),
+            (Picking::LeastRequests, Outcome::Failure) => load.mean_latency.observe_failure(took, now),
+            (Picking::RoundRobin | Picking::Ring { .. }, _) => {}
         }
         let Some(rules) = &choice.traffic.outlier else { return };
         if let Some(ejection) = target.note(outcome, rules, now) {

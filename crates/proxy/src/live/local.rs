@@ -134,7 +134,7 @@ impl View {
         let mut draws = Draws::new(asked.random);
         match &traffic.picking {
             Picking::RoundRobin => cursor.pick(shares.without(left_out)),
-            Picking::LeastRequests => least_requests(shares, left_out, load, &mut draws),
+            Picking::LeastRequests => least_requests(shares, left_out, load, asked.now, &mut draws),
             Picking::LowestLatency => lowest_latency(shares, left_out, load, asked.now, &mut draws),
             Picking::Ring { ring, most_load_percent, .. } => {
                 let in_flight = |place| load(place).map_or(0, Load::in_flight);
