@@ -97,6 +97,39 @@ fn connections_that_say_nothing_keep_nobody_out_for_long() {
 }
 
 #[test]
+fn the_limit_of_open_files_is_raised_as_far_as_it_goes() {
+    let upstream = ScriptedUpstream::responding("well");
+    let gateway = Gateway::builder().open_files(60, 2_000).start();
+    let key = gateway.expose(&upstream.url());
+    let mut clients: Vec<_> = (0..150).map(|_| gateway.client()).collect();
+    for client in &mut clients {
+        client.get("/acme/api", &[("X-API-Key", &key)]).expect(200);
+    }
+}
+
+#[test]
+fn where_files_are_few_there_are_fewer_connections_and_no_one_is_left_hanging() {
+    let upstream = ScriptedUpstream::responding("well");
+    let gateway = Gateway::builder().open_files(250, 250).start();
+    let key = gateway.expose(&upstream.url());
+    let warning = "the limit of open files is too low";
+    assert!(gateway.stderr().iter().any(|line| line.contains(warning)), "{:?}", gateway.stderr());
+    let mut clients: Vec<_> = (0..300).map(|_| RawClient::try_connect(gateway.proxy_address())).collect();
+    let mut answered = std::collections::BTreeMap::new();
+    for client in clients.iter_mut().flatten() {
+        let sent = client.try_send(format!("GET /acme/api HTTP/1.1\r\nHost: g\r\nX-API-Key: {key}\r\n\r\n"));
+        let response = sent.ok().and_then(|()| client.try_read_response("GET").ok());
+        // Those that are too many even to be told are closed as they come.
+        let status = response.map_or(0, |response| response.status);
+        *answered.entry(status).or_insert(0) += 1;
+    }
+    let counted: Vec<_> = answered.keys().copied().collect();
+    assert!(counted == [0, 200, 503] && answered[&200] >= 50, "{answered:?}");
+    gateway.admin_connection().get("/health/ready", &[]).expect(200);
+    assert!(!gateway.stderr().iter().any(|line| line.contains("cannot accept")), "{:?}", gateway.stderr());
+}
+
+#[test]
 fn a_bound_of_nothing_is_no_bound() {
     for setting in ["max_connections", "max_requests"] {
         let config = format!("proxy.limits.{setting} = 0\n");

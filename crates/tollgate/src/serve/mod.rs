@@ -74,6 +74,7 @@ pub fn start_logging(config: &Config, format: LogFormat) -> LogLevel {
 
 /// Runs a command that needs the control plane's runtime.
 pub fn block_on<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
+    open_files::raise();
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
         .thread_name("control")

@@ -1,30 +1,77 @@
 //! How many files this process may have open, connections among them.
 
-use std::fs;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tollgate_admin::ConnectionLimits;
 
 /// Of the files, for the admin API: the rest are the proxy's, and the database's.
-const SHARE: usize = 4;
+const ADMIN_PART: usize = 4;
 /// The API can be reached whatever the limit is.
 const FEWEST: usize = 16;
+/// The database, the log, the listeners, and what the counter store and the control plane are reached over.
+const OWN: usize = 64;
+
+/// What the proxy takes on: `None` where that is without bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    pub connections: Option<usize>,
+    pub requests: Option<usize>,
+}
+
+/// Takes all that the system lets a process have without asking: the soft limit is low for the sake of programs that
+/// would break with more (`select(2)`), which this is none of.
+pub fn raise() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    // `None` is no limit.
+    if current == maximum || current.is_none() {
+        return;
+    }
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::debug!(%error, "the limit of open files cannot be raised");
+    }
+}
 
 /// Most connections of the admin API: `usual`, or its share of the files where that is less.
 pub fn admin_connections(usual: usize) -> usize {
     share(usual, limit())
 }
 
+/// What files suffice for, where that is less than what is wanted; a warning then.
+pub fn sufficing(wanted: Bounds) -> Bounds {
+    let files = limit();
+    let bounds = wanted.within(files, share(ConnectionLimits::default().most, files));
+    if bounds != wanted {
+        let Bounds { connections, requests } = bounds;
+        tracing::warn!(
+            open_files = files,
+            connections,
+            requests,
+            "the limit of open files is too low for proxy.limits.max_connections and max_requests, and these bounds \
+             hold instead: raise the hard limit (ulimit -Hn, LimitNOFILE= of systemd)"
+        );
+    }
+    bounds
+}
+
+impl Bounds {
+    /// A connection takes a file, and a request one more, for its target's.
+    fn within(self, files: Option<usize>, of_admin: usize) -> Self {
+        let Some(files) = files else { return self };
+        let left = files.saturating_sub(of_admin + OWN).max(FEWEST * 3);
+        let at_most =
+            |most: usize, wanted: Option<usize>| Some(wanted.map_or(most, |wanted| wanted.min(most)));
+        let requests = at_most(left / 3, self.requests);
+        let connections = at_most(left - requests.unwrap_or_default(), self.connections);
+        Self { connections, requests }
+    }
+}
+
 fn share(usual: usize, files: Option<usize>) -> usize {
-    files.map_or(usual, |files| usual.min((files / SHARE).max(FEWEST)))
+    files.map_or(usual, |files| usual.min((files / ADMIN_PART).max(FEWEST)))
 }
 
-/// The soft limit; `None` where there is none, or the system does not say.
+/// The soft limit; `None` where there is none.
 fn limit() -> Option<usize> {
-    soft_limit(&fs::read_to_string("/proc/self/limits").ok()?)
-}
-
-/// Of the table that `proc_pid_limits(5)` describes.
-fn soft_limit(table: &str) -> Option<usize> {
-    let row = table.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    row.split_whitespace().next()?.parse().ok()
+    usize::try_from(getrlimit(Resource::Nofile).current?).ok()
 }
 
 #[cfg(test)]
@@ -33,12 +80,26 @@ mod tests {
 
     #[test]
     fn the_admin_api_takes_a_quarter_of_few_files() {
-        let table = "Limit                     Soft Limit           Hard Limit           Units\n\
-                     Max open files            200                  524288               files\n";
-        assert_eq!(soft_limit(table), Some(200));
-        assert_eq!(soft_limit(&table.replace("200   ", "unlimited")), None);
         assert_eq!(share(1_024, Some(200)), 50);
         assert_eq!(share(1_024, Some(20)), FEWEST);
         assert_eq!((share(1_024, Some(1 << 20)), share(1_024, None)), (1_024, 1_024));
+    }
+
+    #[test]
+    fn what_is_taken_on_never_needs_more_files_than_there_are() {
+        let wanted = Bounds { connections: Some(65_536), requests: Some(32_768) };
+        assert_eq!((wanted.within(None, 1_024), wanted.within(Some(1 << 20), 1_024)), (wanted, wanted));
+        for files in [300, 1_024, 4_096, 20_000, 100_000] {
+            let of_admin = share(1_024, Some(files));
+            for wanted in [wanted, Bounds { connections: None, requests: None }] {
+                let bounds = wanted.within(Some(files), of_admin);
+                let (connections, requests) = (bounds.connections.unwrap(), bounds.requests.unwrap());
+                assert!(connections + requests + of_admin + OWN <= files, "{bounds:?} of {files}");
+                assert!(connections >= requests && requests > 0, "{bounds:?} of {files}");
+            }
+        }
+        let few = Bounds { connections: Some(100), requests: None };
+        assert_eq!(few.within(Some(4_096), 1_024), Bounds { connections: Some(100), requests: Some(1_002) });
+        assert!(wanted.within(Some(10), FEWEST).connections.is_some_and(|connections| connections > 0));
     }
 }

@@ -5,6 +5,7 @@ use std::thread::available_parallelism;
 
 use tollgate_proxy::{AccessLog, Limits, Settings, Timeouts};
 
+use super::open_files::{Bounds, sufficing};
 use crate::config::{self, Config, LimitsConfig, TimeoutsConfig};
 
 const KEY_SETS_DIRECTORY: &str = "key-sets";
@@ -56,6 +57,8 @@ fn limits(config: &LimitsConfig) -> Limits {
         max_connections,
         max_requests,
     } = config;
+    let wanted = Bounds { connections: max_connections, requests: max_requests };
+    let Bounds { connections: max_connections, requests: max_requests } = sufficing(wanted);
     let mut limits = Limits { max_body_bytes, max_connections, max_requests, ..Limits::default() };
     limits.head.request_line_bytes = request_line_bytes;
     limits.head.head_bytes = head_bytes;

@@ -37,6 +37,8 @@ pub struct Builder {
     environment: Vec<(String, String)>,
     directory: Arc<TempDir>,
     shown: Option<Arc<Certificate>>,
+    /// What the shell says before it becomes the gateway.
+    before: Option<String>,
 }
 
 /// A gateway that ended instead of serving.
@@ -47,9 +49,14 @@ pub struct Refused {
     pub stderr: String,
 }
 
+const BINARY: &str = env!("CARGO_BIN_EXE_tollgate");
+
 /// The binary with nothing of the test's environment that it would listen to.
 pub fn tollgate() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+    with_no_environment(Command::new(BINARY))
+}
+
+fn with_no_environment(mut command: Command) -> Command {
     command.env_clear();
     command.envs(
         std::env::vars().filter(|(name, _)| ["PATH", "HOME", "TMPDIR", "RUST_BACKTRACE"].contains(&&**name)),
@@ -87,6 +94,12 @@ impl Builder {
         self
     }
 
+    /// Its limits of open files: the one that holds at first, and the one that it may raise that to.
+    pub fn open_files(mut self, soft: usize, hard: usize) -> Self {
+        self.before = Some(format!("ulimit -S -n {soft} && ulimit -H -n {hard}"));
+        self
+    }
+
     /// What the test itself shows to an admin listener that asks for certificates.
     pub fn showing(mut self, certificate: Certificate) -> Self {
         self.shown = Some(Arc::new(certificate));
@@ -108,7 +121,14 @@ impl Builder {
         }
         let config_file = directory.join("tollgate.toml");
         fs::write(&config_file, config).expect("tollgate.toml");
-        let mut command = tollgate();
+        let mut command = match &self.before {
+            None => tollgate(),
+            Some(before) => {
+                let mut shell = with_no_environment(Command::new("sh"));
+                shell.args(["-c", &format!("{before} && exec \"$0\" \"$@\""), BINARY]);
+                shell
+            }
+        };
         command.arg(&self.subcommand);
         command.arg("--data-dir").arg(directory.join("data")).arg("--config").arg(config_file);
         command.args(&self.arguments).envs(self.environment.iter().map(|(name, value)| (name, value)));
@@ -162,6 +182,7 @@ impl Gateway {
             environment: vec![("TOLLGATE_ADMIN_TOKEN".to_owned(), ADMIN_TOKEN.to_owned())],
             directory: Arc::new(tempfile::tempdir().expect("a temporary directory")),
             shown: None,
+            before: None,
         };
         // Free ports go by the environment, so that a test's own `--proxy-listen` has the last word.
         let listeners = ["TOLLGATE_PROXY__LISTEN", "TOLLGATE_ADMIN__LISTEN", "TOLLGATE_DEMO__LISTEN"];
