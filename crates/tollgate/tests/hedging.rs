@@ -3,7 +3,7 @@
 
 mod harness;
 
-use harness::{Gate, Gateway, RawClient, ScriptedUpstream, Step, Tenant, eventually};
+use harness::{BlackHole, Gate, Gateway, RawClient, ScriptedUpstream, Step, Tenant, eventually};
 use serde_json::{Value, json};
 
 /// Answers at once, but for paths that begin with `/held`: those when the gate opens.
@@ -202,4 +202,29 @@ fn a_circuit_that_is_half_open_is_tried_with_one_copy() {
     get(&gateway, "/acme/api/held", &key).expect(503);
     eventually("a request to be let through", || get(&gateway, "/acme/api/held", &key).status == 504);
     assert_eq!(requests([&first, &second]), 3);
+}
+
+#[test]
+fn a_target_that_takes_no_connection_is_late_as_well() {
+    let (black_hole, open) = (BlackHole::open(), Gate::new());
+    open.open();
+    let quick = holding(&open, "quick");
+    let gateway = Gateway::builder().arg("--workers").arg("1").start();
+    let tenant = gateway.tenant("acme");
+    let targets = [format!("http://{}", black_hole.address()), quick.url()].map(|url| json!({ "url": url }));
+    let fields = json!({ "slug": "api", "targets": targets, "hedging": { "delay": "20ms" },
+        "retries": { "attempts": 1, "budget_percent": 100 }, "timeouts": { "connect": "10m" } });
+    tenant.service_with(&fields);
+    let key = tenant.unlimited_key();
+    for _ in 0..6 {
+        assert_eq!(get(&gateway, "/acme/api/at-once", &key).expect(200).text(), "quick");
+    }
+    assert_eq!(quick.requests().len(), 6);
+    eventually("the metrics", || metric(&gateway, "tollgate_hedges_won_total") >= Some(3));
+    // What may not be sent twice waits for its connection, and a client that leaves ends that.
+    let mut posts: Vec<_> = (0..2).map(|_| sending(&gateway, "POST", &key)).collect();
+    eventually("one of two at the target", || quick.requests().len() == 7);
+    posts.clear();
+    let gone = gateway.await_logged(|line| line["method"] == "POST" && line["status"] == 499);
+    assert_eq!(gone["upstream_ms"], Value::Null);
 }

@@ -10,8 +10,9 @@ use tollgate_core::retry::Connection;
 use tollgate_core::snapshot::Target;
 
 use super::UpstreamFailure;
-use super::attempt::Deadlines;
+use super::attempt::{Deadlines, Upload};
 use super::dial::{Upstream, dial};
+use super::hedge::{Answered, Dialled, while_dialling};
 use super::journey::{Journey, Stumble};
 use super::pool::CheckedOut;
 use super::send::{Forward, Sides};
@@ -24,26 +25,43 @@ pub(super) fn check_out(forward: &Forward<'_, '_>, target: &Target) -> CheckedOu
 }
 
 pub(super) enum Connected {
-    Over(Upstream, Connection),
+    /// The request was sent over it, and the final response's head is there, where a second copy was answered before
+    /// the first had a connection.
+    Over(Upstream, Connection, Upload),
     /// None came about: so much later at what is then the journey's target.
     Again(Duration),
     ClientGone,
 }
 
 /// The idle connection, once, else a new one.
-pub(super) async fn connect(
-    forward: &Forward<'_, '_>,
+pub(super) async fn connect<'j>(
+    forward: &Forward<'j, '_>,
     sides: &mut Sides<'_>,
-    journey: &mut Journey<'_>,
+    journey: &mut Journey<'j>,
     checked_out: &mut CheckedOut,
     stumble: Stumble,
     deadlines: &Deadlines,
 ) -> Result<Connected, Rejection> {
     if let Some(upstream) = checked_out.idle.take() {
-        return Ok(Connected::Over(upstream, Connection::Reused));
+        return Ok(Connected::Over(upstream, Connection::Reused, Upload::Flowing));
     }
-    match dial_in_time(forward, sides, journey.target(), checked_out.first, deadlines).await {
-        Ok(Some(upstream)) => Ok(Connected::Over(upstream, Connection::Fresh)),
+    let dialling = dial_in_time(forward, sides, journey.target(), checked_out.first, deadlines);
+    let dialled = match journey.hedging(forward.request) {
+        None => dialling.await,
+        // Boxed: few services hedge.
+        Some(rules) => match Box::pin(while_dialling(forward, journey, rules, deadlines, dialling)).await {
+            Dialled::First(dialled) => dialled,
+            Dialled::Second(answered, hedged) => {
+                let Answered { upstream, buffers, response, .. } = *answered;
+                sides.upstream_buffers.clear();
+                (*sides.upstream_buffers, *sides.response) = (buffers, response);
+                journey.adopt(hedged);
+                return Ok(Connected::Over(upstream, Connection::Reused, Upload::Sent));
+            }
+        },
+    };
+    match dialled {
+        Ok(Some(upstream)) => Ok(Connected::Over(upstream, Connection::Fresh, Upload::Flowing)),
         Ok(None) => Ok(Connected::ClientGone),
         Err(failure) => {
             let wait = journey.failed(failure.cause(), stumble, Instant::now());

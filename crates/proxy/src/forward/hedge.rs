@@ -29,6 +29,10 @@ pub(super) async fn response_head<'j>(
     deadlines: &Deadlines,
     began: Instant,
 ) -> Result<(), AttemptFailure> {
+    if attempt.upload_state == Upload::Sent {
+        // A second copy was answered before there was a connection for the first.
+        return Ok(());
+    }
     match journey.hedging(forward.request) {
         None => attempt.response_head(deadlines, began).await,
         // Boxed: few services hedge, and its state would make every connection's task larger.
@@ -50,6 +54,55 @@ async fn hedged<'j>(
         journey.note_latency(now.saturating_duration_since(began), now);
     }
     outcome
+}
+
+/// What becomes of dialling for a request that may get a second copy.
+pub(super) enum Dialled<'j, T> {
+    First(T),
+    /// The second copy was answered before the first had a connection.
+    Second(Box<Answered>, Hedged<'j>),
+}
+
+/// A connection is waited for no longer than an answer is: the request gets its second copy meanwhile. Once the first
+/// has its connection, or can have none, the second is given up: how the request goes on is decided there.
+pub(super) async fn while_dialling<'j, T>(
+    forward: &Forward<'j, '_>,
+    journey: &Journey<'j>,
+    rules: &HedgeRules,
+    deadlines: &Deadlines,
+    dialling: impl Future<Output = T>,
+) -> Dialled<'j, T> {
+    let (mut dialling, began) = (pin!(dialling), Instant::now());
+    let Some(delay) = journey.hedge_delay(rules, began) else {
+        return Dialled::First(dialling.await);
+    };
+    tokio::select! {
+        biased;
+        dialled = dialling.as_mut() => return Dialled::First(dialled),
+        () = sleep_until((began + delay).into()) => {}
+    }
+    let Some(hedged) = journey.hedge(Instant::now()) else {
+        return Dialled::First(dialling.await);
+    };
+    let answered = tokio::select! {
+        biased;
+        dialled = dialling.as_mut() => return Dialled::First(dialled),
+        answered = ask(forward, hedged.target(), deadlines) => answered,
+    };
+    let now = Instant::now();
+    match answered {
+        Ok(answered) => {
+            if answered.response.status < 500 {
+                journey.note_latency(now.saturating_duration_since(began), now);
+            }
+            Dialled::Second(answered, hedged)
+        }
+        Err(failure) => {
+            journey.note_second_failed(&hedged, failure.cause(), now);
+            drop(hedged);
+            Dialled::First(dialling.await)
+        }
+    }
 }
 
 enum Came {
@@ -141,10 +194,10 @@ fn adopt<'j>(
 }
 
 /// A connection whose response has begun; what follows the head is in the buffers' input.
-struct Answered {
-    upstream: Upstream,
-    buffers: Buffers,
-    response: ResponseHead,
+pub(super) struct Answered {
+    pub upstream: Upstream,
+    pub buffers: Buffers,
+    pub response: ResponseHead,
     parser: ResponseParser,
 }
 

@@ -98,7 +98,7 @@ pub(crate) async fn send(
         let wait = match connect(forward, sides, &mut journey, &mut pooled, unsent, &deadlines).await? {
             Connected::ClientGone => return Ok(Forwarded::Abandoned),
             Connected::Again(wait) => wait,
-            Connected::Over(upstream, connection) => {
+            Connected::Over(upstream, connection, upload_state) => {
                 let began = journey.attempt_began(connection);
                 let mut attempt = Attempt {
                     client: sides.client,
@@ -106,7 +106,7 @@ pub(crate) async fn send(
                     upstream,
                     upstream_buffers: sides.upstream_buffers,
                     upload: &mut upload,
-                    upload_state: Upload::Flowing,
+                    upload_state,
                     consent: consent(forward.request.head),
                     response: sides.response,
                     parser: sides.parser,
