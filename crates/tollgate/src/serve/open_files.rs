@@ -3,12 +3,16 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tollgate_admin::ConnectionLimits;
 
+use crate::config::{PROXY_LIMITS_MAX_CONNECTIONS, PROXY_LIMITS_MAX_REQUESTS};
+
 /// Of the files, for the admin API: the rest are the proxy's, and the database's.
 const ADMIN_PART: usize = 4;
 /// The API can be reached whatever the limit is.
 const FEWEST: usize = 16;
 /// The database, the log, the listeners, and what the counter store and the control plane are reached over.
 const OWN: usize = 64;
+/// So many connections are enough for most.
+const PLENTY: usize = 10_000;
 
 /// What the proxy takes on: `None` where that is without bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,11 +39,13 @@ pub fn admin_connections(usual: usize) -> usize {
     share(usual, limit())
 }
 
-/// What files suffice for, where that is less than what is wanted; a warning then.
+/// What files suffice for, where that is less than what is wanted; a warning then, unless that is plenty and nobody has
+/// asked for more.
 pub fn sufficing(wanted: Bounds) -> Bounds {
     let files = limit();
     let bounds = wanted.within(files, share(ConnectionLimits::default().most, files));
-    if bounds != wanted {
+    let is_plenty = bounds.connections.is_none_or(|connections| connections >= PLENTY);
+    if bounds != wanted && !(is_plenty && wanted == Bounds::usual()) {
         let Bounds { connections, requests } = bounds;
         tracing::warn!(
             open_files = files,
@@ -53,6 +59,13 @@ pub fn sufficing(wanted: Bounds) -> Bounds {
 }
 
 impl Bounds {
+    /// Where nothing is written.
+    fn usual() -> Self {
+        let [connections, requests] = [&PROXY_LIMITS_MAX_CONNECTIONS, &PROXY_LIMITS_MAX_REQUESTS]
+            .map(|setting| setting.default.parse().ok());
+        Self { connections, requests }
+    }
+
     /// A connection takes a file, and a request one more, for its target's.
     fn within(self, files: Option<usize>, of_admin: usize) -> Self {
         let Some(files) = files else { return self };
@@ -87,7 +100,7 @@ mod tests {
 
     #[test]
     fn what_is_taken_on_never_needs_more_files_than_there_are() {
-        let wanted = Bounds { connections: Some(65_536), requests: Some(32_768) };
+        let wanted = Bounds::usual();
         assert_eq!((wanted.within(None, 1_024), wanted.within(Some(1 << 20), 1_024)), (wanted, wanted));
         for files in [300, 1_024, 4_096, 20_000, 100_000] {
             let of_admin = share(1_024, Some(files));
