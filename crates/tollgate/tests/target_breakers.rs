@@ -206,3 +206,28 @@ fn a_client_that_leaves_a_probe_gives_its_place_back() {
     eventually("the place of the probe", || get(&gateway, &key).status == 200);
     gate.open();
 }
+
+/// Whose body never ends must not hold up what everybody else is served by.
+#[test]
+fn a_client_that_sends_slowly_keeps_no_circuit_half_open() {
+    for per in ["service", "target"] {
+        let works = Gate::new();
+        let upstream = ScriptedUpstream::failing_until(&works);
+        let breaker = json!({ "per": per, "failures": 1, "recovery": "400ms", "probes": 1, "successes": 1 });
+        let (gateway, _, key) = expose(&[&upstream], &breaker, &json!({ "retries": { "enabled": false } }));
+        get(&gateway, &key).expect(500);
+        get(&gateway, &key).expect(503);
+        works.open();
+        let mut slow = Vec::new();
+        eventually("a slow probe", || {
+            let mut client = gateway.client();
+            client.send(format!(
+                "PUT /acme/api HTTP/1.1\r\nHost: g\r\nX-API-Key: {key}\r\nContent-Length: 4\r\n\r\nbo"
+            ));
+            slow.push(client);
+            circuit(&gateway).to_string().contains("half_open")
+        });
+        eventually("another probe", || get(&gateway, &key).status == 200);
+        get(&gateway, &key).expect(200);
+    }
+}

@@ -89,39 +89,44 @@ mod tests {
     #[derive(Debug, Clone, Default)]
     struct Model {
         open_until: Option<Uptime>,
-        /// Probes under way, and successes.
-        half_open: Option<(u32, u32)>,
+        /// When each probe under way began, and successes.
+        half_open: Option<(Vec<Uptime>, u32)>,
         failures: u32,
         era: u32,
     }
 
     impl Model {
         fn is_free(&self, rules: &BreakerRules, now: Uptime) -> bool {
-            match (self.open_until, self.half_open) {
+            match (self.open_until, &self.half_open) {
                 (Some(until), _) => until <= now,
-                (None, Some((under_way, _))) => under_way < rules.probes.get(),
+                (None, Some((under_way, _))) => {
+                    let with_a_place = under_way.iter().filter(|began| now.since(**began) < rules.recovery);
+                    with_a_place.count() < rules.probes.get() as usize
+                }
                 (None, None) => true,
             }
         }
 
-        fn begin(&mut self) {
+        fn begin(&mut self, now: Uptime) {
             if self.open_until.take().is_some() {
-                *self = Self { half_open: Some((0, 0)), era: self.era + 1, ..Self::default() };
+                *self = Self { half_open: Some((Vec::new(), 0)), era: self.era + 1, ..Self::default() };
             }
             if let Some((under_way, _)) = &mut self.half_open {
-                *under_way += 1;
+                under_way.push(now);
             }
         }
 
-        fn end(&mut self, outcome: Outcome, rules: &BreakerRules, now: Uptime) {
+        fn end(&mut self, began: Uptime, outcome: Outcome, rules: &BreakerRules, now: Uptime) {
             let Trip::Consecutive(most) = rules.trip else { return };
             let failed = outcome == Outcome::Failure;
             if let Some((under_way, successes)) = &mut self.half_open {
-                (*under_way, *successes) = (*under_way - 1, *successes + u32::from(!failed));
+                let place = under_way.iter().position(|&held| held == began).unwrap();
+                under_way.remove(place);
+                *successes += u32::from(!failed);
             }
             self.failures = if failed { self.failures + 1 } else { 0 };
             let is_closed_again =
-                self.half_open.is_some_and(|(_, successes)| successes >= rules.successes.get());
+                self.half_open.as_ref().is_some_and(|(_, successes)| *successes >= rules.successes.get());
             let opens = failed && (self.half_open.is_some() || self.failures >= most.get());
             if opens || is_closed_again {
                 let open_until = opens.then(|| now.after(rules.recovery));
@@ -152,8 +157,8 @@ mod tests {
                     0..=2 => match pick(&breakers, &rules, &mut cursor, now) {
                         Ok((place, permit)) => {
                             prop_assert!(models[place].is_free(&rules, now), "{place} was let through");
-                            models[place].begin();
-                            under_way.push((place, permit, models[place].era));
+                            models[place].begin(now);
+                            under_way.push((place, permit, models[place].era, now));
                         }
                         Err(refused) => {
                             prop_assert!(models.iter().all(|model| !model.is_free(&rules, now)));
@@ -164,17 +169,17 @@ mod tests {
                         }
                     },
                     3..=6 if !under_way.is_empty() => {
-                        let (place, permit, era) = under_way.swap_remove(number % under_way.len());
+                        let (place, permit, era, began) = under_way.swap_remove(number % under_way.len());
                         let outcome = if kind < 6 { Outcome::Failure } else { Outcome::Success };
                         permit.report(outcome, now);
                         if era == models[place].era {
-                            models[place].end(outcome, &rules, now);
+                            models[place].end(began, outcome, &rules, now);
                         }
                     }
                     _ => now = now.after(Duration::from_millis(number as u64 % 20_000)),
                 }
                 for (breaker, model) in breakers.iter().zip(&models) {
-                    let expected = match (model.open_until, model.half_open) {
+                    let expected = match (model.open_until, &model.half_open) {
                         (Some(_), _) => State::Open,
                         (None, Some(_)) => State::HalfOpen,
                         (None, None) => State::Closed,

@@ -4,7 +4,8 @@
 //! - *Closed lets all through*; open lets none; half open lets at most `probes` at once.
 //! - *Open for at least the recovery timeout*, unless it is reset.
 //! - *Only outcomes of its own time count*: what began before the last change of state is not looked at when it ends.
-//! - *A probe's place is given back once*: when it is reported, or when its permit is dropped.
+//! - *A probe's place is given back once*: when it is reported, when its permit is dropped, or once the recovery timeout
+//!   has passed, so that requests that take for ever, of clients that send slowly say, keep nobody from coming back.
 //! - *Half open ends with the first failure, or with the stated number of successes.*
 
 use std::time::Duration;
@@ -49,9 +50,18 @@ pub(super) struct Machine {
 
 #[derive(Debug)]
 enum Phase {
-    Closed { run: u32, tally: Box<Tally> },
-    Open { until: Uptime },
-    HalfOpen { under_way: u32, successes: u32 },
+    Closed {
+        run: u32,
+        tally: Box<Tally>,
+    },
+    Open {
+        until: Uptime,
+    },
+    /// With when each of those that have a place was let through.
+    HalfOpen {
+        under_way: Vec<Uptime>,
+        successes: u32,
+    },
 }
 
 impl Default for Phase {
@@ -64,6 +74,7 @@ impl Default for Phase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ticket {
     pub generation: u64,
+    pub asked_at: Uptime,
 }
 
 impl Machine {
@@ -112,18 +123,19 @@ impl Machine {
             Phase::Closed { .. } => None,
             Phase::Open { until } if *until > now => return Err(OpenFor(until.since(now))),
             Phase::Open { .. } => {
-                self.enter(Phase::HalfOpen { under_way: 1, successes: 0 });
+                self.enter(Phase::HalfOpen { under_way: vec![now], successes: 0 });
                 Some(Transition::HalfOpened)
             }
-            Phase::HalfOpen { under_way, .. } if *under_way >= rules.probes.get() => {
-                return Err(OpenFor(PROBE_RETRY));
-            }
             Phase::HalfOpen { under_way, .. } => {
-                *under_way += 1;
+                under_way.retain(|asked_at| now < asked_at.after(rules.recovery));
+                if under_way.len() as u64 >= u64::from(rules.probes.get()) {
+                    return Err(OpenFor(PROBE_RETRY));
+                }
+                under_way.push(now);
                 None
             }
         };
-        Ok((Ticket { generation: self.generation }, transition))
+        Ok((Ticket { generation: self.generation, asked_at: now }, transition))
     }
 
     pub fn report(
@@ -145,7 +157,7 @@ impl Machine {
             // Nothing is let through, so nothing of this generation ends.
             Phase::Open { .. } => None,
             Phase::HalfOpen { under_way, successes } => {
-                *under_way = under_way.saturating_sub(1);
+                give_back(under_way, ticket);
                 match outcome {
                     Outcome::Failure => Some(Transition::Opened),
                     Outcome::Success => {
@@ -167,11 +179,11 @@ impl Machine {
     }
 
     /// The request says nothing of the service: its client left, or it never got there.
-    pub const fn cancel(&mut self, ticket: Ticket) {
+    pub fn cancel(&mut self, ticket: Ticket) {
         if ticket.generation == self.generation
             && let Phase::HalfOpen { under_way, .. } = &mut self.phase
         {
-            *under_way = under_way.saturating_sub(1);
+            give_back(under_way, ticket);
         }
     }
 
@@ -184,6 +196,13 @@ impl Machine {
     fn enter(&mut self, phase: Phase) {
         self.phase = phase;
         self.generation += 1;
+    }
+}
+
+/// Nothing where it has no place any more.
+fn give_back(under_way: &mut Vec<Uptime>, ticket: Ticket) {
+    if let Some(place) = under_way.iter().position(|&asked_at| asked_at == ticket.asked_at) {
+        under_way.swap_remove(place);
     }
 }
 

@@ -101,7 +101,7 @@ impl<'r, B: Deref<Target = Breaker>> Permit<'r, B> {
     pub fn ask(breaker: B, rules: &'r BreakerRules, now: Uptime) -> Result<Self, OpenFor> {
         let hint = breaker.hint();
         if hint & CLOSED != 0 {
-            let ticket = Some(Ticket { generation: hint >> FLAG_BITS });
+            let ticket = Some(Ticket { generation: hint >> FLAG_BITS, asked_at: now });
             return Ok(Self { breaker, rules, ticket, state: State::Closed, transition: None });
         }
         let asked = breaker.with(|machine| {

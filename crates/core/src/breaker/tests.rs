@@ -99,6 +99,23 @@ fn a_probe_that_is_given_up_frees_its_place() {
 }
 
 #[test]
+fn probes_that_do_not_end_keep_nobody_from_coming_back() {
+    let breaker = opened(&RULES);
+    let mut endless: Vec<_> = (0..3).map(|_| breaker.ask(&RULES, secs(30)).unwrap()).collect();
+    assert!(breaker.ask(&RULES, secs(59)).is_err());
+    let late: Vec<_> = (0..3).map(|_| breaker.ask(&RULES, secs(60)).unwrap()).collect();
+    assert!(breaker.ask(&RULES, secs(60)).is_err());
+    // What has no place any more gives none back.
+    drop(endless.pop());
+    assert!(breaker.ask(&RULES, secs(60)).is_err());
+    for probe in late {
+        probe.report(Outcome::Success, secs(61));
+    }
+    assert_eq!(breaker.read(secs(61)).state, State::Closed);
+    assert_eq!(endless.pop().unwrap().report(Outcome::Failure, secs(62)), None, "of another time");
+}
+
+#[test]
 fn what_began_before_it_opened_neither_closes_it_nor_opens_it_again() {
     let breaker = Breaker::default();
     let early: Vec<_> = (0..9).map(|_| breaker.ask(&RULES, secs(0)).unwrap()).collect();
@@ -134,12 +151,13 @@ struct Model {
 
 #[derive(Default)]
 struct HalfOpen {
-    under_way: u32,
+    /// When each was let through.
+    under_way: Vec<Uptime>,
     successes: u32,
 }
 
 impl Model {
-    fn ask(&mut self, rules: &BreakerRules, now: Uptime) -> Option<u32> {
+    fn ask(&mut self, rules: &BreakerRules, now: Uptime) -> Option<(u32, Uptime)> {
         if let Some(until) = self.open_until {
             if now < until {
                 return None;
@@ -149,20 +167,28 @@ impl Model {
             self.era += 1;
         }
         if let Some(half_open) = &mut self.half_open {
-            if half_open.under_way >= rules.probes.get() {
+            let with_a_place = half_open.under_way.iter().filter(|began| now.since(**began) < rules.recovery);
+            if with_a_place.count() >= rules.probes.get() as usize {
                 return None;
             }
-            half_open.under_way += 1;
+            half_open.under_way.push(now);
         }
-        Some(self.era)
+        Some((self.era, now))
     }
 
-    fn end(&mut self, era: u32, outcome: Option<Outcome>, rules: &BreakerRules, now: Uptime) {
+    fn end(
+        &mut self,
+        (era, began): (u32, Uptime),
+        outcome: Option<Outcome>,
+        rules: &BreakerRules,
+        now: Uptime,
+    ) {
         if era != self.era {
             return;
         }
         if let Some(half_open) = &mut self.half_open {
-            half_open.under_way -= 1;
+            let place = half_open.under_way.iter().position(|&held| held == began).unwrap();
+            half_open.under_way.remove(place);
             half_open.successes += u32::from(outcome == Some(Outcome::Success));
             if half_open.successes >= rules.successes.get() {
                 self.close();
@@ -233,14 +259,14 @@ proptest! {
         for event in events {
             match event {
                 Event::Ask => match (breaker.ask(&rules, now), model.ask(&rules, now)) {
-                    (Ok(permit), Some(era)) => under_way.push((permit, era)),
+                    (Ok(permit), Some(request)) => under_way.push((permit, request)),
                     (Err(OpenFor(wait)), None) => prop_assert!(wait > Duration::ZERO && wait <= rules.recovery),
                     (asked, expected) => prop_assert!(false, "{asked:?}, but {expected:?}"),
                 },
                 Event::End(which, outcome) => {
                     if !under_way.is_empty() {
-                        let (permit, era) = under_way.swap_remove(which % under_way.len());
-                        model.end(era, outcome, &rules, now);
+                        let (permit, request) = under_way.swap_remove(which % under_way.len());
+                        model.end(request, outcome, &rules, now);
                         match outcome {
                             Some(outcome) => drop(permit.report(outcome, now)),
                             None => drop(permit),
