@@ -12,7 +12,7 @@ use tollgate_core::snapshot::Target;
 use super::UpstreamFailure;
 use super::attempt::{Deadlines, Upload};
 use super::dial::{Upstream, dial};
-use super::hedge::{Answered, Dialled, while_dialling};
+use super::hedge::{Dialled, while_dialling};
 use super::journey::{Journey, Stumble};
 use super::pool::CheckedOut;
 use super::send::{Forward, Sides};
@@ -52,9 +52,7 @@ pub(super) async fn connect<'j>(
         Some(rules) => match Box::pin(while_dialling(forward, journey, rules, deadlines, dialling)).await {
             Dialled::First(dialled) => dialled,
             Dialled::Second(answered, hedged) => {
-                let Answered { upstream, buffers, response, .. } = *answered;
-                sides.upstream_buffers.clear();
-                (*sides.upstream_buffers, *sides.response) = (buffers, response);
+                let upstream = answered.put_into(sides.upstream_buffers, sides.response);
                 journey.adopt(hedged);
                 return Ok(Connected::Over(upstream, Connection::Reused, Upload::Sent));
             }

@@ -73,16 +73,9 @@ pub(super) async fn while_dialling<'j, T>(
     dialling: impl Future<Output = T>,
 ) -> Dialled<'j, T> {
     let (mut dialling, began) = (pin!(dialling), Instant::now());
-    let Some(delay) = journey.hedge_delay(rules, began) else {
-        return Dialled::First(dialling.await);
-    };
-    tokio::select! {
-        biased;
-        dialled = dialling.as_mut() => return Dialled::First(dialled),
-        () = sleep_until((began + delay).into()) => {}
-    }
-    let Some(hedged) = journey.hedge(Instant::now()) else {
-        return Dialled::First(dialling.await);
+    let hedged = match until_late(journey, rules, began, dialling.as_mut()).await {
+        First::Over(dialled) => return Dialled::First(dialled),
+        First::Late(hedged) => hedged,
     };
     let answered = tokio::select! {
         biased;
@@ -105,6 +98,34 @@ pub(super) async fn while_dialling<'j, T>(
     }
 }
 
+/// What becomes of what a request waits for first.
+enum First<'j, T> {
+    Over(T),
+    /// The second copy goes out.
+    Late(Hedged<'j>),
+}
+
+/// Waits until it is over, or until it is late and there is to be a second copy.
+async fn until_late<'j, T>(
+    journey: &Journey<'j>,
+    rules: &HedgeRules,
+    began: Instant,
+    first: impl Future<Output = T>,
+) -> First<'j, T> {
+    let mut first = pin!(first);
+    if let Some(delay) = journey.hedge_delay(rules, began) {
+        tokio::select! {
+            biased;
+            outcome = first.as_mut() => return First::Over(outcome),
+            () = sleep_until((began + delay).into()) => {}
+        }
+        if let Some(hedged) = journey.hedge(Instant::now()) {
+            return First::Late(hedged);
+        }
+    }
+    First::Over(first.await)
+}
+
 enum Came {
     First(Result<(), AttemptFailure>),
     Second(Result<Box<Answered>, UpstreamFailure>),
@@ -118,16 +139,9 @@ async fn race<'j>(
     deadlines: &Deadlines,
     began: Instant,
 ) -> Result<(), AttemptFailure> {
-    let Some(delay) = journey.hedge_delay(rules, began) else {
-        return attempt.response_head(deadlines, began).await;
-    };
-    tokio::select! {
-        biased;
-        outcome = attempt.response_head(deadlines, began) => return outcome,
-        () = sleep_until((began + delay).into()) => {}
-    }
-    let Some(hedged) = journey.hedge(Instant::now()) else {
-        return attempt.response_head(deadlines, began).await;
+    let hedged = match until_late(journey, rules, began, attempt.response_head(deadlines, began)).await {
+        First::Over(outcome) => return outcome,
+        First::Late(hedged) => hedged,
     };
     let mut second = pin!(ask(forward, hedged.target(), deadlines));
     let came = tokio::select! {
@@ -183,11 +197,7 @@ fn adopt<'j>(
     answered: Box<Answered>,
     hedged: Hedged<'j>,
 ) {
-    let Answered { upstream, buffers, response, .. } = *answered;
-    attempt.upstream = upstream;
-    attempt.upstream_buffers.clear();
-    *attempt.upstream_buffers = buffers;
-    *attempt.response = response;
+    attempt.upstream = answered.put_into(attempt.upstream_buffers, attempt.response);
     attempt.parser.reset();
     attempt.upload_state = Upload::Sent;
     journey.adopt(hedged);
@@ -195,9 +205,9 @@ fn adopt<'j>(
 
 /// A connection whose response has begun; what follows the head is in the buffers' input.
 pub(super) struct Answered {
-    pub upstream: Upstream,
-    pub buffers: Buffers,
-    pub response: ResponseHead,
+    upstream: Upstream,
+    buffers: Buffers,
+    response: ResponseHead,
     parser: ResponseParser,
 }
 
@@ -232,6 +242,13 @@ async fn ask_in_time(
 }
 
 impl Answered {
+    /// Gives its connection, and puts what has come over it in the place of what the first copy had.
+    pub fn put_into(self, buffers: &mut Buffers, response: &mut ResponseHead) -> Upstream {
+        buffers.clear();
+        (*buffers, *response) = (self.buffers, self.response);
+        self.upstream
+    }
+
     async fn over(
         upstream: Upstream,
         forward: &Forward<'_, '_>,
