@@ -29,8 +29,7 @@ fn weight(range: &[u8], wanted: &[u8]) -> Option<u16> {
 /// RFC 9110 section 12.4.2: at most three digits behind the point, and no more than one.
 fn thousandths(text: &[u8]) -> Option<u16> {
     let (whole, fraction) = match text {
-        [b'0'] | [b'0', b'.'] => return Some(0),
-        [b'1'] | [b'1', b'.'] => return Some(1_000),
+        [whole] => (*whole, &[][..]),
         [whole, b'.', fraction @ ..] if fraction.len() <= 3 => (*whole, fraction),
         _ => return None,
     };
