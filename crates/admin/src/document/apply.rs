@@ -57,10 +57,8 @@ impl Applying<'_> {
         let mut seen = Seen::new("tenants");
         for (index, draft) in self.document.tenants.iter().enumerate() {
             let entry = format!("tenants[{index}]");
-            let Some(spec) = self.found.check_parsed(&entry, draft.parse())? else {
-                self.references.refuse(Named::Tenant, &draft.slug, &entry);
-                continue;
-            };
+            let spec = self.check_named(&entry, draft.parse(), Some(Named::Tenant), &draft.slug)?;
+            let Some(spec) = spec else { continue };
             if !seen.is_first(&mut self.found, index, "slug", spec.slug.clone())? {
                 continue;
             }
@@ -83,7 +81,7 @@ impl Applying<'_> {
             match before {
                 None => {
                     let outcome = self.edit.create_tenant(spec).await;
-                    self.check_made(&entry, outcome, Named::Tenant, &draft.slug)?;
+                    self.check_named(&entry, outcome, Some(Named::Tenant), &draft.slug)?;
                     self.applied.tenants.created += 1;
                 }
                 Some(before) => {
@@ -100,20 +98,16 @@ impl Applying<'_> {
         for (index, given) in self.document.plans.iter().enumerate() {
             let entry = format!("plans[{index}]");
             let tenant = self.tenant(&entry, given.beside.tenant.as_deref())?;
-            let spec = self.found.check_parsed(&entry, given.draft.parse())?;
-            let Some(tenant) = tenant else { continue };
-            let (named, slug) = (Named::Plan(tenant), &given.draft.slug);
-            let Some(spec) = spec else {
-                self.references.refuse(named, slug, &entry);
-                continue;
-            };
+            let (named, slug) = (tenant.map(Named::Plan), &given.draft.slug);
+            let spec = self.check_named(&entry, given.draft.parse(), named, slug)?;
+            let Some((tenant, spec)) = tenant.zip(spec) else { continue };
             if !seen.is_first(&mut self.found, index, "slug", (tenant, spec.slug.clone()))? {
                 continue;
             }
             match self.edit.read().plan(tenant, &spec.slug).await? {
                 None => {
                     let outcome = self.edit.create_plan(tenant, spec).await;
-                    self.check_made(&entry, outcome, named, slug)?;
+                    self.check_named(&entry, outcome, named, slug)?;
                     self.applied.plans.created += 1;
                 }
                 Some(before) => {
@@ -131,20 +125,16 @@ impl Applying<'_> {
             let entry = format!("services[{index}]");
             let tenant = self.tenant(&entry, given.beside.tenant.as_deref())?;
             let written = WrittenService::parse(&given.draft, self.principal);
-            let written = self.found.check_parsed(&entry, written)?;
-            let Some(tenant) = tenant else { continue };
-            let (named, slug) = (Named::Service(tenant), &given.draft.slug);
-            let Some(written) = written else {
-                self.references.refuse(named, slug, &entry);
-                continue;
-            };
+            let (named, slug) = (tenant.map(Named::Service), &given.draft.slug);
+            let written = self.check_named(&entry, written, named, slug)?;
+            let Some((tenant, written)) = tenant.zip(written) else { continue };
             if !seen.is_first(&mut self.found, index, "slug", (tenant, written.slug().clone()))? {
                 continue;
             }
             match self.edit.read().service_by_slug(tenant, written.slug()).await? {
                 None => {
                     let outcome = self.edit.create_service(tenant, written).await;
-                    self.check_made(&entry, outcome, named, slug)?;
+                    self.check_named(&entry, outcome, named, slug)?;
                     self.applied.services.created += 1;
                 }
                 Some(before) => {
@@ -161,20 +151,16 @@ impl Applying<'_> {
         for (index, given) in self.document.consumers.iter().enumerate() {
             let entry = format!("consumers[{index}]");
             let tenant = self.tenant(&entry, given.beside.tenant.as_deref())?;
-            let spec = self.found.check_parsed(&entry, given.draft.parse())?;
-            let Some(tenant) = tenant else { continue };
-            let (named, client_id) = (Named::Consumer(tenant), &given.draft.client_id);
-            let Some(spec) = spec else {
-                self.references.refuse(named, client_id, &entry);
-                continue;
-            };
+            let (named, client_id) = (tenant.map(Named::Consumer), &given.draft.client_id);
+            let spec = self.check_named(&entry, given.draft.parse(), named, client_id)?;
+            let Some((tenant, spec)) = tenant.zip(spec) else { continue };
             if !seen.is_first(&mut self.found, index, "client_id", (tenant, spec.client_id.clone()))? {
                 continue;
             }
             match self.edit.read().consumer(tenant, &spec.client_id).await? {
                 None => {
                     let outcome = self.edit.create_consumer(&mut self.references, tenant, spec).await;
-                    self.check_made(&entry, outcome, named, client_id)?;
+                    self.check_named(&entry, outcome, named, client_id)?;
                     self.applied.consumers.created += 1;
                 }
                 Some(before) => {
@@ -221,18 +207,19 @@ impl Applying<'_> {
         Ok(())
     }
 
-    /// Notes what is wrong with what an entry would have made, for those that name it too.
-    fn check_made<T>(
+    /// Notes what is wrong with an entry, for those too that name it; nobody can where its tenant is not known.
+    fn check_named<T>(
         &mut self,
         entry: &str,
-        outcome: Result<T, EditError>,
-        named: Named,
+        outcome: Result<T, impl Into<EditError>>,
+        named: Option<Named>,
         name: &str,
-    ) -> Result<(), EditError> {
-        if self.found.check(entry, outcome)?.is_none() {
+    ) -> Outcome<T> {
+        let checked = self.found.check(entry, outcome.map_err(Into::into))?;
+        if let (None, Some(named)) = (&checked, named) {
             self.references.refuse(named, name, entry);
         }
-        Ok(())
+        Ok(checked)
     }
 
     /// The tenant of an entry: the one it names, else the file's only one, else the author's own.
