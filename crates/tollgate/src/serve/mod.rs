@@ -5,6 +5,7 @@ mod admin_listener;
 mod control;
 mod counting;
 mod data_dir;
+mod entropy;
 mod listener;
 mod load_metrics;
 mod logging;

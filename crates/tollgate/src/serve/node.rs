@@ -20,7 +20,7 @@ use super::part::Part;
 use super::renewal::{Renewal, Renewals};
 use super::running::{drain, drained, start_proxy, stop};
 use super::signals::{Asked, Signals};
-use super::{block_on, listener, start_logging};
+use super::{block_on, entropy, listener, start_logging};
 use crate::config::{self, AccessLog, Config, ControlConfig, NODE_TOKEN};
 use crate::tls::ClientTls;
 
@@ -58,6 +58,7 @@ pub fn run(config: &Config, token: Option<&str>, format: LogFormat) -> Result<()
             carry_out: Box::new(move |what| carry_out(&ordered, what)),
         };
         let node = Part::start(|stopped| node.run(facts, stopped));
+        entropy::gather();
 
         let mut renewals = Renewals::new(config, log);
         renewals.add(Renewal::of_proxy(&proxy));

@@ -19,7 +19,7 @@ use super::listener::ListenError;
 use super::part::Part;
 use super::renewal::{Renewal, Renewals};
 use super::signals::{Asked, Signals};
-use super::{AdminPort, Ports, wiring};
+use super::{AdminPort, Ports, entropy, wiring};
 use crate::config::{self, AccessLog, Config};
 use crate::output;
 
@@ -105,6 +105,7 @@ impl RunningControl {
         renewals.add(Renewal::of_admin(tls.clone()));
         let admin = serve_admin(AdminListener::new(listener, tls), &control.plane);
         output::line(&format!("admin listening on {url}"));
+        entropy::gather();
         let jobs = run_jobs(control.plane.clone());
         Ok(Self { admin, jobs, control, url })
     }
