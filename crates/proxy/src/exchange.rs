@@ -186,7 +186,7 @@ impl<'x> Context<'x> {
         let usual = authenticate::Usual::find(self.snapshot, fields);
         let selecting = Selecting { worker: self.worker, snapshot: self.snapshot, request: &request, client };
         let selected = selecting.select(rewritten).map_err(untouched)?;
-        record.selected = Some(selected);
+        record.selected(selected);
         let found =
             authenticate::caller(self.snapshot, &selected, fields, usual.as_ref(), client, now.secs());
         let caller = match found.map_err(untouched)? {

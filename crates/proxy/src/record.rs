@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use tollgate_core::breaker::State;
-use tollgate_core::resource::KeyId;
+use tollgate_core::resource::{KeyId, ServiceSlug};
 use tollgate_http1::RequestHead;
 
 use crate::authenticate::Caller;
@@ -34,9 +34,11 @@ pub(crate) struct Record<'r> {
     head: &'r RequestHead,
     client_ip: &'r str,
     request_id: &'r RequestId,
-    pub selected: Option<Selected<'r, 'r>>,
+    selected: Option<Selected<'r, 'r>>,
     caller: Option<Caller<'r>>,
-    /// The caller's, as it was when the caller was found: by the end of the request the key itself has left the cache.
+    /// These two as they were when they were found: by the end of the request the service and the key themselves have
+    /// left the cache.
+    service: Option<ServiceSlug>,
     key: Option<KeyId>,
     /// Of the response that the client was sent.
     pub status: Option<u16>,
@@ -78,6 +80,7 @@ impl<'r> Record<'r> {
             request_id,
             selected: None,
             caller: None,
+            service: None,
             key: None,
             status: None,
             body_bytes: 0,
@@ -86,6 +89,11 @@ impl<'r> Record<'r> {
             upstream_began: None,
             ended: None,
         })
+    }
+
+    pub fn selected(&mut self, selected: Selected<'r, 'r>) {
+        self.service = Some(selected.service.slug.clone());
+        self.selected = Some(selected);
     }
 
     pub fn identified(&mut self, caller: Option<Caller<'r>>) {
@@ -162,7 +170,7 @@ impl<'r> Record<'r> {
             self.caller.and_then(|caller| caller.consumer).map(|consumer| consumer.client_id.as_str());
         let plan = self.caller.and_then(|caller| caller.plan).map(|plan| plan.slug.as_str());
         push_plain(out, b",\"tenant\":", tenant);
-        push_plain(out, b",\"service\":", self.selected.map(|selected| selected.service.slug.as_str()));
+        push_plain(out, b",\"service\":", self.service.as_ref().map(ServiceSlug::as_str));
         out.extend_from_slice(b",\"route\":");
         match self.selected.and_then(|selected| selected.route) {
             Some(route) => push_json_string(out, route.name.as_str().as_bytes()),

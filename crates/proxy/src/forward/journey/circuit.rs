@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tollgate_core::breaker::{BreakerRules, OpenFor, Permit, State, Trip};
 use tollgate_core::outlier::Outcome;
+use tollgate_core::resource::ServiceId;
 use tollgate_core::snapshot::Service;
 use tollgate_core::uptime::Uptime;
 
@@ -16,8 +17,9 @@ use crate::worker::Worker;
 pub(super) enum Circuit<'j> {
     /// The service has no breaker of its own, or it was told how the request went.
     Nothing,
-    /// Closed, with nothing against the service.
-    Spotless(&'j BreakerRules),
+    /// Closed, with nothing against the service. Its id is here, as the service itself has left the cache by the time of
+    /// the response.
+    Spotless(&'j BreakerRules, ServiceId),
     /// Until the breaker is told how the request went.
     Asked(Permit<'j>),
 }
@@ -32,9 +34,9 @@ impl<'j> Circuit<'j> {
     ) -> Result<Self, Rejection> {
         Ok(match service.breaker() {
             None => Self::Nothing,
-            Some(rules) if is_spotless(worker, service, rules) => {
+            Some(rules) if is_spotless(worker, service.id, rules) => {
                 record.circuit = Some(State::Closed);
-                Self::Spotless(rules)
+                Self::Spotless(rules, service.id)
             }
             Some(rules) => Self::Asked(ask(worker, live, rules, service, now, record)?),
         })
@@ -43,7 +45,7 @@ impl<'j> Circuit<'j> {
     pub const fn state(&self) -> Option<State> {
         match self {
             Self::Nothing => None,
-            Self::Spotless(_) => Some(State::Closed),
+            Self::Spotless(..) => Some(State::Closed),
             Self::Asked(permit) => Some(permit.state()),
         }
     }
@@ -60,8 +62,8 @@ impl<'j> Circuit<'j> {
         let now = worker.gateway.live.uptime(now);
         let transition = match mem::replace(self, Self::Nothing) {
             Self::Nothing => None,
-            Self::Spotless(rules) => {
-                if outcome == Outcome::Success && is_spotless(worker, service, rules) {
+            Self::Spotless(rules, id) => {
+                if outcome == Outcome::Success && is_spotless(worker, id, rules) {
                     return;
                 }
                 // One that has opened meanwhile was told enough.
@@ -78,8 +80,8 @@ impl<'j> Circuit<'j> {
 
 /// Whether the service's breaker is as it is at first, so that neither asking it nor telling it of a success does
 /// anything. One that counts within a window counts successes as well.
-fn is_spotless(worker: &Worker, service: &Service, rules: &BreakerRules) -> bool {
-    matches!(rules.trip, Trip::Consecutive(_)) && worker.gateway.live.is_unknown(service.id)
+fn is_spotless(worker: &Worker, service: ServiceId, rules: &BreakerRules) -> bool {
+    matches!(rules.trip, Trip::Consecutive(_)) && worker.gateway.live.is_unknown(service)
 }
 
 fn ask<'j>(
