@@ -232,7 +232,7 @@ fn what_is_wrong_with_a_declarative_file_is_told_without_a_server() {
             "tenants:\n- slug: a\n  colour: red\n",
             "error: c.yaml:3: tenants[0].colour: unknown field",
         ),
-        ("d.toml", "[[tenants]]\nslug = 1\n", "error: d.toml:2: tenants[0].slug: invalid type"),
+        ("d.toml", "[[tenants]]\nslug = 1\n", "error: d.toml:2: tenants[0].slug: must be a string, not 1"),
         ("e.json", "{\n\"tenants\": [}", "error: e.json:2:"),
         ("f.txt", "", "error: f.txt: the name must end in .yaml, .yml, .toml or .json"),
     ] {

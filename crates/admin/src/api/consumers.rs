@@ -74,10 +74,11 @@ async fn create(
     scope: Scope,
     Json(draft): Json<ConsumerDraft>,
 ) -> Result<Created<ConsumerView>, Refusal> {
-    let spec = draft.parse()?;
-    let client_id = spec.client_id.clone();
     let mut edit = scope.edit(&plane).await?;
-    edit.create_consumer(&mut References::default(), scope.tenant, spec).await?;
+    let references = &mut References::default();
+    let spec = edit.parse(references, scope.tenant, &draft).await?;
+    let client_id = spec.client_id.clone();
+    edit.create_consumer(references, scope.tenant, spec).await?;
     let stored = edit.read().consumer(scope.tenant, &client_id).await?.ok_or(NOT_FOUND)?;
     edit.commit().await?;
     Ok(Created {
@@ -136,9 +137,10 @@ async fn replace(
     let mut edit = scope.edit(&plane).await?;
     let before = find(edit.read(), &scope, &client_id).await?;
     preconditions.require(&before)?;
-    let spec = draft.parse()?;
+    let references = &mut References::default();
+    let spec = edit.parse(references, scope.tenant, &draft).await?;
     let client_id = spec.client_id.clone();
-    edit.replace_consumer(&mut References::default(), &before.value.consumer, spec).await?;
+    edit.replace_consumer(references, &before.value.consumer, spec).await?;
     let stored = edit.read().consumer(scope.tenant, &client_id).await?.ok_or(NOT_FOUND)?;
     edit.commit().await?;
     Ok(Shown::from(&stored))

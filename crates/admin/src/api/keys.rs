@@ -141,10 +141,10 @@ async fn create(
     scope: Scope,
     Json(draft): Json<KeyDraft>,
 ) -> Result<Secret<Created<NewKeyView>>, Refusal> {
-    let spec = draft.parse()?;
-    let value = ApiKey::from_random(random_bits()?, spec.environment);
     let mut edit = scope.edit(&plane).await?;
     let references = &mut References::default();
+    let spec = edit.parse(references, scope.tenant, &draft).await?;
+    let value = ApiKey::from_random(random_bits()?, spec.environment);
     let key = edit.new_key(references, scope.tenant, spec, KeyValue::from(&value)).await?;
     let id = key.id;
     edit.insert_keys(vec![key]).await?;
@@ -206,7 +206,9 @@ async fn replace(
     preconditions.require(&before)?;
     let key = before.value.key;
     let (id, value) = (key.id, KeyValue { hash: key.hash, prefix: key.prefix.clone() });
-    edit.replace_key(&mut References::default(), key, draft.parse()?, value).await?;
+    let references = &mut References::default();
+    let spec = edit.parse(references, scope.tenant, &draft).await?;
+    edit.replace_key(references, key, spec, value).await?;
     let stored = edit.read().key(scope.tenant, id).await?.ok_or(NOT_FOUND)?;
     edit.commit().await?;
     Ok(Shown::from(&stored))

@@ -121,9 +121,10 @@ async fn create(
     scope: Scope,
     Json(draft): Json<RouteDraft>,
 ) -> Result<Created<RouteView>, Refusal> {
-    let spec = draft.parse()?;
     let mut edit = scope.edit(&plane).await?;
-    let id = edit.create_route(&mut References::default(), scope.tenant, spec).await?;
+    let references = &mut References::default();
+    let spec = edit.parse(references, scope.tenant, &draft).await?;
+    let id = edit.create_route(references, scope.tenant, spec).await?;
     let stored = edit.read().route(scope.tenant, id).await?.ok_or(NOT_FOUND)?;
     edit.commit().await?;
     Ok(Created { location: scope.location(&format!("/api/routes/{id}")), shown: Shown::from(&stored) })
@@ -183,7 +184,9 @@ async fn replace(
     let before = find(edit.read(), &scope, &name).await?;
     preconditions.require(&before)?;
     let before = before.value.route;
-    edit.replace_route(&mut References::default(), &before, draft.parse()?).await?;
+    let references = &mut References::default();
+    let spec = edit.parse(references, scope.tenant, &draft).await?;
+    edit.replace_route(references, &before, spec).await?;
     let stored = edit.read().route(scope.tenant, before.id).await?.ok_or(NOT_FOUND)?;
     edit.commit().await?;
     Ok(Shown::from(&stored))

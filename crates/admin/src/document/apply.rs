@@ -2,7 +2,7 @@
 //! edit is given up.
 
 use tollgate_core::Problems;
-use tollgate_core::resource::TenantId;
+use tollgate_core::resource::{Referring, TenantId};
 
 use super::key_sets;
 use super::passwords::{self, Hashes};
@@ -152,7 +152,8 @@ impl Applying<'_> {
             let entry = format!("consumers[{index}]");
             let tenant = self.tenant(&entry, given.beside.tenant.as_deref())?;
             let (named, client_id) = (tenant.map(Named::Consumer), &given.draft.client_id);
-            let spec = self.check_named(&entry, given.draft.parse(), named, client_id)?;
+            let parsed = self.parse(tenant, &given.draft).await;
+            let spec = self.check_named(&entry, parsed, named, client_id)?;
             let Some((tenant, spec)) = tenant.zip(spec) else { continue };
             if !seen.is_first(&mut self.found, index, "client_id", (tenant, spec.client_id.clone()))? {
                 continue;
@@ -205,6 +206,18 @@ impl Applying<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What an entry says; its names are looked up where its tenant is known.
+    pub(super) async fn parse<D: Referring>(
+        &mut self,
+        tenant: Option<TenantId>,
+        draft: &D,
+    ) -> Result<D::Spec, EditError> {
+        match tenant {
+            Some(tenant) => self.edit.parse(&mut self.references, tenant, draft).await,
+            None => Ok(draft.parse()?),
+        }
     }
 
     /// Notes what is wrong with an entry, for those too that name it; nobody can where its tenant is not known.

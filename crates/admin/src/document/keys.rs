@@ -39,17 +39,18 @@ impl Applying<'_> {
         for (batch, entries) in self.document.keys.chunks(BATCH).enumerate() {
             let mut parsed = Vec::with_capacity(entries.len());
             for (offset, given) in entries.iter().enumerate() {
-                parsed.extend(self.parse_key(batch * BATCH + offset, given)?);
+                parsed.extend(self.parse_key(batch * BATCH + offset, given).await?);
             }
             self.write_keys(parsed, &mut written).await?;
         }
         Ok(())
     }
 
-    fn parse_key(&mut self, index: usize, given: &KeyEntry) -> Result<Option<Parsed>, EditError> {
+    async fn parse_key(&mut self, index: usize, given: &KeyEntry) -> Result<Option<Parsed>, EditError> {
         let entry = entry(index);
         let tenant = self.tenant(&entry, given.beside.tenant.as_deref())?;
-        let spec = self.found.check_parsed(&entry, given.draft.parse())?;
+        let parsed = self.parse(tenant, &given.draft).await;
+        let spec = self.found.check(&entry, parsed)?;
         let value = self.found.check_parsed(&entry, GivenValue::parse(&given.beside))?;
         let parsed = tenant.zip(spec).zip(value);
         Ok(parsed.map(|((tenant, spec), value)| Parsed { index, tenant, spec, value }))

@@ -13,7 +13,8 @@ impl Applying<'_> {
         for (index, given) in self.document.routes.iter().enumerate() {
             let entry = format!("routes[{index}]");
             let tenant = self.tenant(&entry, given.beside.tenant.as_deref())?;
-            let spec = self.found.check_parsed(&entry, given.draft.parse())?;
+            let parsed = self.parse(tenant, &given.draft).await;
+            let spec = self.found.check(&entry, parsed)?;
             let Some((tenant, spec)) = tenant.zip(spec) else { continue };
             if !seen.is_first(&mut self.found, index, "name", (tenant, spec.name.clone()))? {
                 continue;

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use tollgate_core::resource::{ClientId, ConsumerId, PlanId, PlanSlug, ServiceId, ServiceSlug, TenantId};
+use tollgate_core::resource::{
+    ClientId, ConsumerId, PlanId, PlanSlug, Reference, Referring, ServiceId, ServiceSlug, TenantId,
+};
 
 use super::{Edit, EditError};
 
@@ -43,6 +45,49 @@ impl References {
 }
 
 impl Edit {
+    /// What a draft says. Where something is wrong with it, what it names is looked up all the same: its author is told
+    /// everything at once.
+    pub async fn parse<D: Referring>(
+        &mut self,
+        references: &mut References,
+        tenant: TenantId,
+        draft: &D,
+    ) -> Result<D::Spec, EditError> {
+        let mut problems = match draft.parse() {
+            Ok(spec) => return Ok(spec),
+            Err(problems) => problems,
+        };
+        for (field, reference) in draft.references() {
+            if let Some(problem) = self.missing(references, tenant, &reference).await? {
+                problems.add(field, problem);
+            }
+        }
+        Err(problems.into())
+    }
+
+    /// What is wrong with a name, where nothing has it.
+    async fn missing(
+        &mut self,
+        references: &mut References,
+        tenant: TenantId,
+        reference: &Reference,
+    ) -> Result<Option<Cow<'static, str>>, EditError> {
+        let (exists, named, name) = match reference {
+            Reference::Plan(slug) => {
+                (self.plan_id(references, tenant, slug).await?.is_some(), Named::Plan(tenant), slug.as_str())
+            }
+            Reference::Consumer(client_id) => {
+                let exists = self.consumer_id(references, tenant, client_id).await?.is_some();
+                (exists, Named::Consumer(tenant), client_id.as_str())
+            }
+            Reference::Service(slug) => {
+                let exists = self.service_id(references, tenant, slug).await?.is_some();
+                (exists, Named::Service(tenant), slug.as_str())
+            }
+        };
+        Ok((!exists).then(|| references.missing(named, name)))
+    }
+
     pub async fn plan_id(
         &mut self,
         references: &mut References,

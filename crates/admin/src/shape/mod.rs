@@ -4,6 +4,7 @@
 mod access;
 mod deserializer;
 mod marks;
+mod words;
 
 use serde::de::DeserializeOwned;
 use tollgate_core::Problems;
@@ -55,7 +56,7 @@ pub fn all_problems<T: Draft>(
                 let field = with_named_field(marks.take_failure(), &message);
                 let is_missing = message.starts_with("missing field `");
                 if !marks.cover(&field) {
-                    problems.add(field.as_str(), without_position(&message));
+                    problems.add(field.as_str(), words::in_words(without_position(&message)));
                 }
                 if !marks.mark(&field, is_missing) {
                     break;

@@ -39,6 +39,38 @@ fn a_field_of_the_wrong_kind_is_422_with_its_path() {
 }
 
 #[test]
+fn what_is_wrong_with_a_draft_hides_no_name_that_nothing_has() {
+    let gateway = Gateway::start();
+    let acme = gateway.admin_in("acme");
+    let key = acme.post("/api/keys", &json!({ "name": "good" })).expect(201);
+    let wrong = json!({ "name": "", "plan": "gold", "consumer": "ann", "services": ["-", "api"] });
+    let fields = ["name", "services[0]", "plan", "consumer", "services[1]"];
+    assert_eq!(acme.post("/api/keys", &wrong).refused(422), fields);
+    let path = format!("/api/keys/{}", key["id"].as_str().unwrap());
+    assert_eq!(acme.put(&path, &wrong).refused(422), fields);
+    let wrong = json!({ "client_id": "a b", "name": "Ann", "plan": "gold" });
+    assert_eq!(acme.post("/api/consumers", &wrong).refused(422), ["client_id", "plan"]);
+    let wrong = json!({ "name": "", "services": [{ "service": "api" }, { "service": "web", "weight": 0 }] });
+    let fields = ["name", "services[1].weight", "services[0].service", "services[1].service"];
+    let mut found = acme.post("/api/routes", &wrong).refused(422);
+    found.sort_unstable();
+    let mut fields = fields.to_vec();
+    fields.sort_unstable();
+    assert_eq!(found, fields);
+}
+
+#[test]
+fn a_value_of_another_type_is_named_in_words() {
+    let gateway = Gateway::start();
+    let wrong = json!({ "slug": "a", "limits": [{ "requests": -1, "per": true }] });
+    let answer = gateway.admin_in("acme").post("/api/plans", &wrong);
+    assert_eq!(answer.refused(422), ["limits[0].per", "limits[0].requests"]);
+    for words in ["must be a whole number from 0 on, not -1", "must be a string, not true"] {
+        assert!(answer.text.contains(words), "{}", answer.text);
+    }
+}
+
+#[test]
 fn what_is_wrong_with_the_shape_hides_nothing_else() {
     let gateway = Gateway::start();
     let acme = gateway.admin_in("acme");

@@ -131,7 +131,10 @@ fn who_names_a_refused_entry_is_told_to_look_there() {
             { "tenant": "acme", "name": "three", "service": "web", "paths": ["/c"] }
         ],
         "consumers": [{ "tenant": "acme", "client_id": "ann", "plan": "basic" }],
-        "keys": [{ "tenant": "acme", "name": "k", "key": "secret_key_12345", "consumer": "ann", "services": ["web", "api"] }]
+        "keys": [
+            { "tenant": "acme", "name": "k", "key": "secret_key_12345", "consumer": "ann", "services": ["web", "api"] },
+            { "tenant": "acme", "name": "", "key": "secret_key_67890", "plan": "absent", "consumer": "ann" }
+        ]
     });
     let answer = admin.post("/api/config", &bad).expect(422);
     let message = |field: &str| {
@@ -145,6 +148,8 @@ fn who_names_a_refused_entry_is_told_to_look_there() {
         ("consumers[0].plan", "is not valid: see plans[0]"),
         ("keys[0].consumer", "is not valid: see consumers[0]"),
         ("keys[0].services[1]", "is not valid: see services[1]"),
+        ("keys[1].plan", "does not exist"),
+        ("keys[1].consumer", "is not valid: see consumers[0]"),
     ] {
         assert_eq!(message(field), Some(json!(expected)), "{field}: {answer}");
     }

@@ -13,6 +13,7 @@ mod key_scope;
 mod key_set_url;
 mod name;
 mod plan;
+mod referring;
 mod route;
 mod route_draft;
 mod rule;
@@ -42,6 +43,7 @@ pub use key_scope::{KeyRoute, KeyRouteDraft, KeyScope, KeyScopeDraft, PermittedP
 pub use key_set_url::{BadKeySetUrl, KeySetUrl};
 pub use name::{BadName, DisplayName};
 pub use plan::{Algorithm, Anchor, Limit, LimitDraft, Plan, PlanDraft, PlanSpec};
+pub use referring::{Reference, Referring};
 pub use route::{GivenServices, Route, RouteRules, RouteSpec, RouteState, UpstreamHost};
 pub use route_draft::{RouteDraft, ShareDraft, TextOrBool};
 pub use rule::{BadPattern, PathPattern, Rule, RuleDraft};

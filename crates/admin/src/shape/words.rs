@@ -1,0 +1,71 @@
+//! serde's words for a value of another type than it should have, as people say them.
+
+use std::borrow::Cow;
+
+/// `must be a whole number from 0 to 65535, not -1` for ``invalid value: integer `-1`, expected u16``. What is said of other
+/// mistakes stays as it is.
+pub fn in_words(message: &str) -> Cow<'_, str> {
+    let types = ["invalid type: ", "invalid value: "].iter().find_map(|start| message.strip_prefix(start));
+    match types.and_then(|types| types.rsplit_once(", expected ")) {
+        Some((found, wanted)) => {
+            format!("must be {}, not {}", wanted_in_words(wanted), found_in_words(found)).into()
+        }
+        None => message.into(),
+    }
+}
+
+fn wanted_in_words(wanted: &str) -> &str {
+    match wanted {
+        "u8" => "a whole number from 0 to 255",
+        "u16" => "a whole number from 0 to 65535",
+        "u32" => "a whole number from 0 to 4294967295",
+        "u64" => "a whole number from 0 on",
+        "i32" => "a whole number from -2147483648 to 2147483647",
+        "i64" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a boolean" => "true or false",
+        "a sequence" => "a list",
+        "a map" => "an object",
+        others => others,
+    }
+}
+
+fn found_in_words(found: &str) -> &str {
+    match found {
+        "sequence" => "a list",
+        "map" => "an object",
+        "unit value" => "null",
+        others => ["integer ", "floating point ", "boolean ", "string "]
+            .iter()
+            .find_map(|kind| others.strip_prefix(kind))
+            .map_or(others, |value| value.trim_matches('`')),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_type_of_the_code_is_named() {
+        for (said, meant) in [
+            ("invalid value: integer `-1`, expected u64", "must be a whole number from 0 on, not -1"),
+            (
+                "invalid type: floating point `1.5`, expected u16",
+                "must be a whole number from 0 to 65535, not 1.5",
+            ),
+            (
+                r#"invalid type: string "a, expected b", expected a boolean"#,
+                r#"must be true or false, not "a, expected b""#,
+            ),
+            ("invalid type: sequence, expected an object", "must be an object, not a list"),
+            ("invalid type: map, expected a sequence", "must be a list, not an object"),
+            ("invalid type: null, expected a string", "must be a string, not null"),
+            ("invalid type: unit value, expected a string", "must be a string, not null"),
+            ("unknown variant `a`, expected `b` or `c`", "unknown variant `a`, expected `b` or `c`"),
+            ("must be 1 to 3", "must be 1 to 3"),
+        ] {
+            assert_eq!(in_words(said), meant);
+        }
+    }
+}
