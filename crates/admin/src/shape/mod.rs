@@ -11,6 +11,7 @@ use tollgate_core::Problems;
 
 pub use deserializer::Shaped;
 pub use marks::Marks;
+pub use words::in_words;
 
 /// How much is read for the sake of further problems: nobody's mistakes should keep a processor busy.
 const MOST_BYTES_READ: usize = 16 << 20;
@@ -56,7 +57,7 @@ pub fn all_problems<T: Draft>(
                 let field = with_named_field(marks.take_failure(), &message);
                 let is_missing = message.starts_with("missing field `");
                 if !marks.cover(&field) {
-                    problems.add(field.as_str(), words::in_words(without_position(&message)));
+                    problems.add(field.as_str(), in_words(without_position(&message)));
                 }
                 if !marks.mark(&field, is_missing) {
                     break;

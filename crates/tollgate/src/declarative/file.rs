@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
-use tollgate_admin::shape::{Draft, Marks, Misread, Shaped, all_problems, with_named_field};
+use tollgate_admin::shape::{Draft, Marks, Misread, Shaped, all_problems, in_words, with_named_field};
 use tollgate_core::{Problem, Problems};
 use toml::de::{DeTable, DeValue};
 
@@ -179,7 +179,7 @@ fn said(message: &str) -> String {
         // The YAML parser speaks of Rust's types.
         "invalid u64" | "invalid u32" => "must be a whole number".to_owned(),
         "expected string scalar" => "must be text".to_owned(),
-        message => message.replace('\n', ", "),
+        message => in_words(&message.replace('\n', ", ")).into_owned(),
     }
 }
 
