@@ -5,7 +5,7 @@ mod harness;
 use std::fs;
 
 use harness::{EchoUpstream, Gateway, Ran, tollgate};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The JSON that a command printed.
 #[track_caller]
@@ -126,6 +126,14 @@ fn an_update_changes_what_its_flags_name_and_nothing_else() {
     let renamed =
         json(gateway.command(&["services", "update", "orders", "--tenant", "acme", "--name", "O", "--json"]));
     assert_eq!((&renamed["name"], &renamed["timeouts"]["connect"]), (&"O".into(), &"2s".into()));
+    let targets = json!([{ "url": "http://127.0.0.1:9", "drain": true }, { "url": "http://127.0.0.1:10" }]);
+    let draft = json!({ "slug": "orders", "targets": targets });
+    gateway.admin().put("/api/services/orders?tenant=acme", &draft).expect(200);
+    let updated = json(gateway.command(&update));
+    assert_eq!(
+        (&updated["targets"][0]["drain"], &updated["targets"][1]["drain"]),
+        (&true.into(), &false.into())
+    );
 
     gateway.command(&["plans", "create", "--tenant", "acme", "--slug", "basic"]).success();
     let consumer = ["consumers", "create", "--tenant", "acme", "--client-id", "a@b", "--plan", "basic"];

@@ -142,7 +142,8 @@ impl Session<'_> {
         if let Some(Value::Array(targets)) = fields.get_mut("targets") {
             for target in targets {
                 let target = target.as_object_mut().context("a target is no object")?;
-                target.retain(|name, _| ["url", "weight"].contains(&name.as_str()));
+                // Replacements pass over what only answers have, so that all else stays as it is.
+                target.remove("id");
             }
         }
         fields.extend(changes);
