@@ -83,6 +83,17 @@ fn the_database_may_be_another_sqlite_file() {
 }
 
 #[test]
+fn a_database_has_one_server_by_whatever_path_it_is_found() {
+    let gateway = Gateway::start();
+    let elsewhere = tempfile::tempdir().expect("a temporary directory");
+    let data = elsewhere.path().join("data");
+    std::os::unix::fs::symlink(gateway.directory().join("data"), &data).expect("a link");
+    let url = format!("sqlite:{}", data.join("tollgate.db").display());
+    let refused = refused("", &[("DATABASE_URL", &url)]);
+    assert!(refused.stderr.contains("tollgate.db is in use by another tollgate (process "), "{refused:?}");
+}
+
+#[test]
 fn a_named_file_must_be_there() {
     let ran = Ran::of(tollgate().args(["serve", "--config", "/nonexistent/tollgate.toml"]));
     assert_eq!(ran.code, Some(1));

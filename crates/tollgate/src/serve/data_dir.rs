@@ -25,7 +25,7 @@ pub struct DataDir {
 #[derive(Debug)]
 pub struct DatabaseFile {
     path: PathBuf,
-    _lock: Option<File>,
+    _lock: File,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -91,17 +91,13 @@ impl DataDir {
 impl DatabaseFile {
     /// Creates it where it is missing.
     pub fn open(data_dir: &DataDir, config: &Config) -> Result<Self, DataDirError> {
-        let (path, lock) = match &config.database_file {
-            None => (data_dir.path.join(DATABASE_FILE), None),
-            Some(file) => {
-                // Another server's data directory may lie elsewhere, and its database be this one.
-                let mut lock_file = file.clone().into_os_string();
-                lock_file.push(".lock");
-                let unusable = |source| DataDirError::Database { path: file.clone(), source };
-                (file.clone(), Some(lock(file, Path::new(&lock_file), unusable)?))
-            }
-        };
+        let path = config.database_file.clone().unwrap_or_else(|| data_dir.path.join(DATABASE_FILE));
         create_private(&path)?;
+        let unusable = |source| DataDirError::Database { path: path.clone(), source };
+        // Another server's data directory may lie elsewhere, and its database be this one, by whatever path.
+        let mut lock_file = path.canonicalize().map_err(unusable)?.into_os_string();
+        lock_file.push(".lock");
+        let lock = lock(&path, Path::new(&lock_file), unusable)?;
         Ok(Self { path, _lock: lock })
     }
 
