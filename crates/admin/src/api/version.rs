@@ -50,7 +50,7 @@ impl Tags {
         for value in parts.headers.get_all(name) {
             // A value that is no text is a tag that matches nothing.
             let text = value.to_str().unwrap_or("");
-            tags.extend(text.split(',').map(|tag| tag.trim().to_owned()));
+            tags.extend(elements(text).map(str::to_owned));
         }
         if tags.iter().any(|tag| tag == "*") {
             return Some(Self::Any);
@@ -74,6 +74,27 @@ impl Tags {
     }
 }
 
+/// What stands between commas; those in a tag's quotes are part of it.
+fn elements(list: &str) -> impl Iterator<Item = &str> {
+    let mut in_quotes = false;
+    let parts = list.split(move |character| {
+        in_quotes ^= character == '"';
+        character == ',' && !in_quotes
+    });
+    parts.map(str::trim)
+}
+
 pub fn entity_tag(version: u64) -> String {
     format!("\"{version}\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::elements;
+
+    #[test]
+    fn a_comma_in_quotes_is_part_of_the_tag() {
+        let found: Vec<&str> = elements(r#" "1", W/"2" ,"a,*,b",*"#).collect();
+        assert_eq!(found, [r#""1""#, r#"W/"2""#, r#""a,*,b""#, "*"]);
+    }
 }
