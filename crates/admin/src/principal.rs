@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use tollgate_core::address::Reach;
+use tollgate_core::credential::KeyHash;
 use tollgate_core::resource::{Role, TenantId, Username};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,6 +11,8 @@ pub struct Principal {
     pub role: Role,
     /// `None` for the holder of the admin token.
     pub username: Option<Username>,
+    /// Of the token of a signed-in user, whose session may end while a request is read.
+    pub session: Option<KeyHash>,
     /// Where the request comes from; `None` where there is none, or the listener does not tell.
     pub peer: Option<IpAddr>,
 }
@@ -17,7 +20,7 @@ pub struct Principal {
 impl Principal {
     /// The operator: the holder of the admin token, or the process itself.
     pub const fn operator() -> Self {
-        Self { role: Role::PlatformAdministrator, username: None, peer: None }
+        Self { role: Role::PlatformAdministrator, username: None, session: None, peer: None }
     }
 
     /// How far the targets may reach that this principal writes.

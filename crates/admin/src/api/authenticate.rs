@@ -40,8 +40,9 @@ impl FromRequestParts<ControlPlane> for Caller {
         let session = plane.0.store.read().await?.session(&token, clock::now_secs()).await?;
         let session = session.ok_or(Refusal::BadToken)?;
         let Ok(Peer(peer)) = Peer::from_request_parts(parts, plane).await;
+        let (role, username) = (session.user.role, Some(session.user.username));
         Ok(Self {
-            principal: Principal { role: session.user.role, username: Some(session.user.username), peer },
+            principal: Principal { role, username, session: Some(token), peer },
             session: Some(Session { token, expires_at_secs: session.expires_at_secs }),
         })
     }

@@ -81,7 +81,7 @@ impl From<&NodeTokenRecord> for NodeTokenView {
 )]
 async fn create(
     State(plane): State<ControlPlane>,
-    _: Administrator,
+    Administrator(author): Administrator,
     Json(draft): Json<NodeTokenDraft>,
 ) -> Result<Secret<(StatusCode, [(axum::http::HeaderName, String); 1], axum::Json<NewNodeTokenView>)>, Refusal>
 {
@@ -96,7 +96,7 @@ async fn create(
         prefix: token.prefix().into(),
         created_at_secs: clock::now_secs(),
     };
-    let mut edit = Edit::begin(&plane).await?;
+    let mut edit = Edit::begin_as(&plane, &author).await?;
     edit.write().insert_node_token(&record).await?;
     edit.commit().await?;
     plane.0.nodes.admit(&record);
@@ -133,11 +133,11 @@ async fn list(
 )]
 async fn revoke(
     State(plane): State<ControlPlane>,
-    _: Administrator,
+    Administrator(author): Administrator,
     Named(id): Named,
 ) -> Result<StatusCode, Refusal> {
     let id = Uuid::try_parse(&id).map_err(|_| NOT_FOUND)?;
-    let mut edit = Edit::begin(&plane).await?;
+    let mut edit = Edit::begin_as(&plane, &author).await?;
     if !edit.write().delete_node_token(id).await? {
         return Err(NOT_FOUND);
     }

@@ -98,6 +98,7 @@ impl From<EditError> for Refusal {
         match error {
             EditError::Refused(problems) => Self::Invalid(problems),
             EditError::Store(error) => Self::from(error),
+            EditError::SessionOver => Self::BadToken,
             EditError::Guessing(TooManyFailures { retry_after_secs }) => {
                 Self::TooManyAttempts { retry_after_secs }
             }
@@ -272,6 +273,7 @@ const fn status_of_failure(error: &EditError) -> StatusCode {
         | EditError::Refused(_)
         | EditError::NoRandomness(_)
         | EditError::Hashing(_)
+        | EditError::SessionOver
         | EditError::Guessing(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -285,6 +287,7 @@ fn detail_of_failure(error: &EditError) -> String {
         | EditError::Refused(_)
         | EditError::NoRandomness(_)
         | EditError::Hashing(_)
+        | EditError::SessionOver
         | EditError::Guessing(_) => "something failed on the gateway's side; its log says what".into(),
     }
 }

@@ -52,7 +52,7 @@ impl FromRequestParts<ControlPlane> for Scope {
 impl Scope {
     /// An edit in this tenant, which may have gone since the request came in.
     pub async fn edit(&self, plane: &ControlPlane) -> Result<Edit, Refusal> {
-        let edit = Edit::begin(plane).await?;
+        let edit = Edit::begin_as(plane, &self.principal).await?;
         if edit.has_tenant(self.tenant) { Ok(edit) } else { Err(Refusal::NotFound("tenant")) }
     }
 

@@ -69,11 +69,11 @@ impl From<&Stored<Tenant>> for TenantView {
 )]
 async fn create(
     State(plane): State<ControlPlane>,
-    _: Administrator,
+    Administrator(author): Administrator,
     Json(draft): Json<TenantDraft>,
 ) -> Result<Created<TenantView>, Refusal> {
     let spec = draft.parse()?;
-    let mut edit = Edit::begin(&plane).await?;
+    let mut edit = Edit::begin_as(&plane, &author).await?;
     let id = edit.create_tenant(spec).await?;
     let stored = edit.read().tenant_by_id(id).await?.ok_or(NOT_FOUND)?;
     edit.commit().await?;
@@ -131,12 +131,12 @@ async fn show(
 )]
 async fn replace(
     State(plane): State<ControlPlane>,
-    _: Administrator,
+    Administrator(author): Administrator,
     Named(slug): Named,
     preconditions: Preconditions,
     Replacement(draft): Replacement<TenantDraft>,
 ) -> Result<Shown<TenantView>, Refusal> {
-    let mut edit = Edit::begin(&plane).await?;
+    let mut edit = Edit::begin_as(&plane, &author).await?;
     let before = find(edit.read(), &slug).await?;
     preconditions.require(&before)?;
     edit.replace_tenant(&before.value, draft.parse()?).await?;
@@ -153,11 +153,11 @@ async fn replace(
 )]
 async fn delete(
     State(plane): State<ControlPlane>,
-    _: Administrator,
+    Administrator(author): Administrator,
     Named(slug): Named,
     preconditions: Preconditions,
 ) -> Result<StatusCode, Refusal> {
-    let mut edit = Edit::begin(&plane).await?;
+    let mut edit = Edit::begin_as(&plane, &author).await?;
     let before = find(edit.read(), &slug).await?;
     preconditions.require(&before)?;
     edit.delete_tenant(before.value.id).await?;

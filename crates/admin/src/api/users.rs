@@ -65,13 +65,13 @@ impl From<&Stored<UserRecord>> for UserView {
 )]
 async fn create(
     State(plane): State<ControlPlane>,
-    _: Administrator,
+    Administrator(author): Administrator,
     Json(draft): Json<UserDraft>,
 ) -> Result<Created<UserView>, Refusal> {
     let spec = draft.parse()?;
     let username = spec.username.clone();
     let password_hash = plane.0.passwords.hash(draft.password).await?;
-    let mut edit = Edit::begin(&plane).await?;
+    let mut edit = Edit::begin_as(&plane, &author).await?;
     edit.create_user(spec, password_hash).await?;
     let stored = edit.read().user(&username).await?.ok_or(NOT_FOUND)?;
     edit.commit().await?;
@@ -134,7 +134,7 @@ async fn replace(
     let username = spec.username.clone();
     // Hashed before the edit: nobody else's should wait for it.
     let password_hash = plane.0.passwords.hash(draft.password).await?;
-    let mut edit = Edit::begin(&plane).await?;
+    let mut edit = Edit::begin_as(&plane, &caller.principal).await?;
     let before = find(edit.read(), &caller.principal, known.value.username.as_str()).await?;
     preconditions.require(&before)?;
     edit.replace_user(&before.value, spec, password_hash).await?;
@@ -157,7 +157,7 @@ async fn delete(
     Named(username): Named,
     preconditions: Preconditions,
 ) -> Result<StatusCode, Refusal> {
-    let mut edit = Edit::begin(&plane).await?;
+    let mut edit = Edit::begin_as(&plane, &principal).await?;
     let before = find(edit.read(), &principal, &username).await?;
     preconditions.require(&before)?;
     edit.write().delete_user(before.value.id).await?;

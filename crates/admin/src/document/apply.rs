@@ -24,7 +24,7 @@ pub async fn run(
         principal,
         document,
         hashes,
-        edit: Edit::begin(plane).await?,
+        edit: Edit::begin_as(plane, principal).await?,
         references: References::default(),
         found: Found::default(),
         applied: Applied::default(),

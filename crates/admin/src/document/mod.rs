@@ -87,6 +87,7 @@ impl From<EditError> for ApplyError {
             | EditError::OutOfStep
             | EditError::NoRandomness(_)
             | EditError::Hashing(_)
+            | EditError::SessionOver
             | EditError::Guessing(_) => Self::Failed(ApplyFailed(error)),
         }
     }

@@ -50,6 +50,7 @@ impl Found {
                 | EditError::OutOfStep
                 | EditError::NoRandomness(_)
                 | EditError::Hashing(_)
+                | EditError::SessionOver
                 | EditError::Guessing(_)),
             ) => Err(error),
         }

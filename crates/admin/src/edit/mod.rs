@@ -24,6 +24,7 @@ use crate::clock;
 use crate::control_plane::{ControlPlane, Inner};
 use crate::feed::{NotKept, Recording};
 use crate::password::HashingFailed;
+use crate::principal::Principal;
 use crate::throttle::{Throttle, TooManyFailures};
 use crate::token::NoRandomness;
 
@@ -45,6 +46,9 @@ pub enum EditError {
     NoRandomness(#[from] NoRandomness),
     #[error(transparent)]
     Hashing(#[from] HashingFailed),
+    /// The author was signed out, or changed, since its request came in.
+    #[error("the session has ended")]
+    SessionOver,
     /// Of guesses whose keys others have.
     #[error(transparent)]
     Guessing(#[from] TooManyFailures),
@@ -97,6 +101,19 @@ impl Edit {
             return Err(EditError::OutOfStep);
         }
         Ok(Self { plane, write, before, candidate: Candidate::Unchanged, recording: Recording::new(), turn })
+    }
+
+    /// The same for an author, who may be there no more: a request's body comes in for as long as its sender likes.
+    pub async fn begin_as(plane: &ControlPlane, author: &Principal) -> Result<Self, EditError> {
+        let mut edit = Self::begin(plane).await?;
+        if let Some(token) = &author.session {
+            let session = edit.read().session(token, clock::now_secs()).await?;
+            let session = session.ok_or(EditError::SessionOver)?;
+            if session.user.role != author.role {
+                return Err(EditError::SessionOver);
+            }
+        }
+        Ok(edit)
     }
 
     /// What there is by now, the edit's own rows included.

@@ -234,7 +234,7 @@ fn a_tenants_user_names_its_tenant_and_leaves_it_as_it_is() {
 fn a_document_for_a_tenant_that_is_gone_is_refused() {
     let gateway = Gateway::start();
     let gone = TenantId("01890000-0000-7000-8000-000000000000".parse().unwrap());
-    let author = Principal { role: Role::TenantUser(gone), username: None, peer: None };
+    let author = Principal { role: Role::TenantUser(gone), username: None, session: None, peer: None };
     let document = Document { tenants: Vec::new(), users: Vec::new(), ..parsed(&document()) };
     let outcome = gateway.runtime.block_on(gateway.plane.apply(&author, &document));
     assert!(

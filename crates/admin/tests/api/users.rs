@@ -1,6 +1,9 @@
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
 use serde_json::json;
 
-use crate::gateway::Gateway;
+use crate::gateway::{Client, Gateway};
 
 #[test]
 fn an_administrator_keeps_the_users() {
@@ -50,4 +53,62 @@ fn a_tenants_user_sees_its_colleagues_and_changes_its_own_password_alone() {
     let kept = ann.put("/api/users/ann", &draft("ann")).expect(200);
     assert_eq!(kept["tenant"], "acme", "leaving the tenant out makes nobody an administrator");
     gateway.signed_in("ann", "battery staple").get("/api/tenants/other").refused(404);
+}
+
+/// A request whose head has come in, and the first byte of its body.
+fn begun(gateway: &Gateway, author: &Client, method: &str, path: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(gateway.address()).unwrap();
+    let token = author.token();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n \r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream
+}
+
+/// The status once the rest is there.
+fn ended(mut stream: TcpStream, body: &serde_json::Value) -> String {
+    let text = body.to_string();
+    stream.write_all(format!("{:x}\r\n{text}\r\n0\r\n\r\n", text.len()).as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer[9..12].to_owned()
+}
+
+#[test]
+fn who_was_signed_out_while_the_body_came_in_writes_nothing() {
+    let gateway = Gateway::start();
+    gateway.admin_in("acme");
+    let admin = gateway.admin();
+    let ann = gateway.user_of("acme", "ann");
+    let root = json!({ "username": "root", "password": "correct horse" });
+    admin.post("/api/users", &root).expect(201);
+    let other = gateway.signed_in("root", "correct horse");
+    // What the author may do is looked at when the head is there; these are let in.
+    let held = [
+        begun(&gateway, &ann, "PUT", "/api/users/ann"),
+        begun(&gateway, &ann, "POST", "/api/plans"),
+        begun(&gateway, &other, "POST", "/api/users"),
+        begun(&gateway, &other, "POST", "/api/tenants"),
+        begun(&gateway, &other, "POST", "/api/config"),
+    ];
+    ann.get("/api/auth/me").expect(200);
+    let replaced = json!({ "username": "ann", "password": "battery staple", "tenant": "acme" });
+    admin.put("/api/users/ann", &replaced).expect(200);
+    admin.delete("/api/users/root").expect(204);
+    let bodies = [
+        json!({ "username": "ann", "password": "correct horse" }),
+        json!({ "slug": "gold" }),
+        json!({ "username": "eve", "password": "correct horse" }),
+        json!({ "slug": "evil" }),
+        json!({ "tenants": [{ "slug": "evil" }] }),
+    ];
+    for (stream, body) in held.into_iter().zip(&bodies) {
+        assert_eq!(ended(stream, body), "401", "{body}");
+    }
+    gateway.signed_in("ann", "battery staple");
+    admin.get("/api/plans/gold?tenant=acme").refused(404);
+    admin.get("/api/users/eve").refused(404);
+    admin.get("/api/tenants/evil").refused(404);
 }
