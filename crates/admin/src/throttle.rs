@@ -22,6 +22,16 @@ pub struct Throttle(Mutex<HashMap<Guesser, Failures>>);
 struct Failures {
     since_secs: u64,
     count: u32,
+    /// Attempts of which it is not known yet whether they fail.
+    open: u32,
+}
+
+/// An attempt under way; dropped, it has failed.
+#[derive(Debug)]
+pub struct Attempt<'t> {
+    throttle: &'t Throttle,
+    guesser: Guesser,
+    has_failed: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,39 +41,65 @@ pub struct TooManyFailures {
 }
 
 impl Throttle {
-    /// Counts an attempt as failed until [`Throttle::forgive`] says that it was not; so attempts made at
-    /// the same time are all counted.
-    pub fn attempt(
+    /// Lets an attempt begin. Those under way count until they end, so that no more are made at the same time than may fail;
+    /// who comes too early for that alone may come again soon.
+    pub fn begin(
         &self,
         username: &str,
         peer: Option<IpAddr>,
         now_secs: u64,
-    ) -> Result<(), TooManyFailures> {
+    ) -> Result<Attempt<'_>, TooManyFailures> {
+        let guesser = (username.to_ascii_lowercase(), peer);
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if entries.len() > SWEEP_ABOVE {
-            entries.retain(|_, failures| !failures.is_over(now_secs));
+            entries.retain(|_, failures| failures.open > 0 || !failures.is_over(now_secs));
         }
-        let entry = entries
-            .entry((username.to_ascii_lowercase(), peer))
-            .or_insert(Failures { since_secs: now_secs, count: 0 });
+        let entry = entries.entry(guesser.clone()).or_insert(Failures::since(now_secs, 0));
         if entry.is_over(now_secs) {
-            *entry = Failures { since_secs: now_secs, count: 0 };
+            *entry = Failures::since(now_secs, entry.open);
         }
         if entry.count >= FAILURES_ALLOWED {
             let ends_secs = entry.since_secs + PERIOD_SECS;
             return Err(TooManyFailures { retry_after_secs: ends_secs.saturating_sub(now_secs).max(1) });
         }
-        entry.count += 1;
-        Ok(())
+        if entry.count + entry.open >= FAILURES_ALLOWED {
+            return Err(TooManyFailures { retry_after_secs: 1 });
+        }
+        entry.open += 1;
+        drop(entries);
+        Ok(Attempt { throttle: self, guesser, has_failed: true })
     }
 
-    pub fn forgive(&self, username: &str, peer: Option<IpAddr>) {
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.remove(&(username.to_ascii_lowercase(), peer));
+    /// Counts what has failed already.
+    pub fn fail(&self, username: &str, peer: Option<IpAddr>, now_secs: u64) -> Result<(), TooManyFailures> {
+        self.begin(username, peer, now_secs).map(drop)
+    }
+}
+
+impl Attempt<'_> {
+    /// The failures before are forgotten.
+    pub fn succeed(mut self) {
+        self.has_failed = false;
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let mut entries = self.throttle.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(entry) = entries.get_mut(&self.guesser) else { return };
+        entry.open = entry.open.saturating_sub(1);
+        entry.count = if self.has_failed { entry.count + 1 } else { 0 };
+        if entry.count == 0 && entry.open == 0 {
+            entries.remove(&self.guesser);
+        }
     }
 }
 
 impl Failures {
+    const fn since(now_secs: u64, open: u32) -> Self {
+        Self { since_secs: now_secs, count: 0, open }
+    }
+
     const fn is_over(self, now_secs: u64) -> bool {
         now_secs >= self.since_secs + PERIOD_SECS
     }
@@ -78,20 +114,35 @@ mod tests {
         let throttle = Throttle::default();
         let (here, there) = (Some([10, 0, 0, 1].into()), Some([10, 0, 0, 2].into()));
         for _ in 0..FAILURES_ALLOWED {
-            assert_eq!(throttle.attempt("Ann", here, 1_000), Ok(()));
+            assert_eq!(throttle.fail("Ann", here, 1_000), Ok(()));
         }
-        assert_eq!(throttle.attempt("ann", here, 1_100), Err(TooManyFailures { retry_after_secs: 200 }));
-        assert_eq!(throttle.attempt("ann", there, 1_100), Ok(()));
-        assert_eq!(throttle.attempt("bob", here, 1_100), Ok(()));
-        assert_eq!(throttle.attempt("ann", here, 1_300), Ok(()));
+        assert_eq!(throttle.fail("ann", here, 1_100), Err(TooManyFailures { retry_after_secs: 200 }));
+        assert_eq!(throttle.fail("ann", there, 1_100), Ok(()));
+        assert_eq!(throttle.fail("bob", here, 1_100), Ok(()));
+        assert_eq!(throttle.fail("ann", here, 1_300), Ok(()));
     }
 
     #[test]
     fn signing_in_forgets_the_failures() {
         let throttle = Throttle::default();
-        for _ in 0..3 * FAILURES_ALLOWED {
-            assert_eq!(throttle.attempt("ann", None, 1_000), Ok(()));
-            throttle.forgive("ann", None);
+        for _ in 0..3 {
+            for _ in 1..FAILURES_ALLOWED {
+                assert_eq!(throttle.fail("ann", None, 1_000), Ok(()));
+            }
+            throttle.begin("ann", None, 1_000).unwrap().succeed();
         }
+        assert!(throttle.0.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn attempts_under_way_are_no_failures_and_no_more_than_may_fail() {
+        let throttle = Throttle::default();
+        let begin = || throttle.begin("ann", None, 1_000);
+        let open: Vec<Attempt<'_>> = (0..FAILURES_ALLOWED).map(|_| begin().unwrap()).collect();
+        assert_eq!(begin().unwrap_err(), TooManyFailures { retry_after_secs: 1 });
+        open.into_iter().for_each(Attempt::succeed);
+        let open: Vec<Attempt<'_>> = (0..FAILURES_ALLOWED).map(|_| begin().unwrap()).collect();
+        drop(open);
+        assert_eq!(begin().unwrap_err(), TooManyFailures { retry_after_secs: 300 });
     }
 }

@@ -98,10 +98,10 @@ async fn login(
     // A name that no user can have counts as one guess-name, so that long ones cannot fill the memory.
     let username = Username::parse(&draft.username).ok();
     let guessed = username.as_ref().map_or("", Username::as_str);
-    plane
+    let attempt = plane
         .0
         .throttle
-        .attempt(guessed, peer, now_secs)
+        .begin(guessed, peer, now_secs)
         .map_err(|too_many| Refusal::TooManyAttempts { retry_after_secs: too_many.retry_after_secs })?;
     let user = match &username {
         Some(username) => plane.0.store.read().await?.user(username).await?.map(|stored| stored.value),
@@ -110,7 +110,7 @@ async fn login(
     let hash = user.as_ref().map(|user| user.password_hash.clone());
     let matches = plane.0.passwords.verify(draft.password, hash).await?;
     let Some(user) = user.filter(|_| matches) else { return Err(Refusal::WrongPassword) };
-    plane.0.throttle.forgive(guessed, peer);
+    attempt.succeed();
 
     let token = Token::generate(TokenKind::Session)?;
     let expires_at_secs = now_secs + SESSION_SECS;
