@@ -1,5 +1,7 @@
 //! Elements of arrays and members of objects, each with its path.
 
+use std::collections::HashSet;
+
 use serde::de::{DeserializeSeed, Error, IgnoredAny, IntoDeserializer, MapAccess, SeqAccess};
 use serde_json::Value;
 
@@ -50,12 +52,19 @@ pub struct Members<'m, A> {
     given: Vec<(String, Value)>,
     /// The member whose value comes next.
     current: (String, Option<Value>),
+    /// Of an object with names of its author's, which tells of none that comes twice.
+    seen: Option<HashSet<String>>,
 }
 
 impl<'m, A> Members<'m, A> {
-    pub fn new(access: A, at: String, marks: &'m Marks) -> Self {
+    /// Of an object whose fields have names of the code's.
+    pub fn of_struct(access: A, at: String, marks: &'m Marks) -> Self {
         let given = marks.given(&at);
-        Self { access, at, marks, given, current: (String::new(), None) }
+        Self { access, at, marks, given, current: (String::new(), None), seen: None }
+    }
+
+    pub fn of_map(access: A, at: String, marks: &'m Marks) -> Self {
+        Self { seen: Some(HashSet::new()), ..Self::of_struct(access, at, marks) }
     }
 
     fn next_name<'de>(&mut self) -> Result<Option<String>, A::Error>
@@ -65,6 +74,10 @@ impl<'m, A> Members<'m, A> {
         while let Some(name) = self.access.next_key::<String>()? {
             let path = self.path_of(&name);
             if self.marks.instead(&self.at, &name).is_none() && !self.marks.passes_over(&path) {
+                if self.seen.as_mut().is_some_and(|seen| !seen.insert(name.clone())) {
+                    self.marks.fail(&path);
+                    return Err(A::Error::custom(format_args!("duplicate field `{name}`")));
+                }
                 self.current = (path, None);
                 return Ok(Some(name));
             }

@@ -167,7 +167,10 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Shaping<'_, V> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<V::Value, A::Error> {
-        self.visitor.visit_map(Members::new(access, self.at, self.marks))
+        self.visitor.visit_map(match self.array {
+            Array::Taken => Members::of_map(access, self.at, self.marks),
+            Array::Refused => Members::of_struct(access, self.at, self.marks),
+        })
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, access: A) -> Result<V::Value, A::Error> {

@@ -71,6 +71,17 @@ fn a_value_of_another_type_is_named_in_words() {
 }
 
 #[test]
+fn no_name_in_an_object_comes_twice() {
+    let gateway = Gateway::start();
+    let acme = gateway.admin_in("acme");
+    for field in ["headers", "query"] {
+        let body = format!(r#"{{"name":"r","service":"api","{field}":{{"a":"1","b":"2","a":"3"}}}}"#);
+        let answer = acme.send("POST", "/api/routes", &[JSON], Some(body));
+        assert_eq!(answer.refused(422), [format!("{field}.a")], "{}", answer.text);
+    }
+}
+
+#[test]
 fn what_is_wrong_with_the_shape_hides_nothing_else() {
     let gateway = Gateway::start();
     let acme = gateway.admin_in("acme");
