@@ -55,6 +55,7 @@ impl Edit {
     ) -> Result<ServiceId, EditError> {
         let service = self.service(ServiceId(Uuid::now_v7()), tenant, None, written)?;
         let id = service.id;
+        self.check_slug(&service).await?;
         self.write.insert_service(&service).await?;
         self.put(&[Change::PutService(service)])?;
         Ok(id)
@@ -69,6 +70,7 @@ impl Edit {
         if service == *before && service.auth_header.as_str() == before.auth_header.as_str() {
             return Ok(Replaced::Unchanged);
         }
+        self.check_slug(&service).await?;
         self.write.update_service(&service).await?;
         self.put(&[Change::PutService(service)])?;
         Ok(Replaced::Changed)
@@ -77,6 +79,16 @@ impl Edit {
     pub async fn delete_service(&mut self, service: &Service) -> Result<(), EditError> {
         self.write.delete_service(service.id).await?;
         self.put(&[Change::DeleteService(service.tenant, service.id)])
+    }
+
+    /// Services are found by their ids as well: who names one may not mean another.
+    async fn check_slug(&mut self, service: &Service) -> Result<(), EditError> {
+        let Ok(id) = Uuid::try_parse(service.slug.as_str()) else { return Ok(()) };
+        let other = self.read().service(service.tenant, ServiceId(id)).await?;
+        match other.filter(|other| other.value.id != service.id) {
+            Some(_) => Err(Problems::one("slug", "is the id of another service").into()),
+            None => Ok(()),
+        }
     }
 
     fn service(

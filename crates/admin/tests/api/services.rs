@@ -203,3 +203,15 @@ fn what_must_not_be_there_is_not_replaced() {
     assert_eq!(admin.get("/api/services/api").header("etag"), tag);
     send("PUT", "\"9\"").expect(200);
 }
+
+#[test]
+fn no_slug_is_another_services_id() {
+    let gateway = Gateway::start();
+    let acme = gateway.admin_in("acme");
+    let one = acme.post("/api/services", &json!({ "slug": "one", "url": "http://a" })).expect(201);
+    let id = &one["id"];
+    let draft = json!({ "slug": id, "url": "http://b" });
+    assert_eq!(acme.post("/api/services", &draft).refused(422), ["slug"]);
+    acme.put("/api/services/one", &draft).expect(200);
+    acme.get(&format!("/api/services/{}", id.as_str().unwrap())).expect(200);
+}
