@@ -173,13 +173,22 @@ impl Misshapen {
     }
 }
 
-/// The parsers put the position into the message too, at its end; once is enough.
+/// The parsers put the position into the message too, at its end; once is enough. That of YAML speaks to who writes programs.
 fn said(message: &str) -> String {
-    match message.split(" at line ").next().unwrap_or(message) {
-        // The YAML parser speaks of Rust's types.
-        "invalid u64" | "invalid u32" => "must be a whole number".to_owned(),
+    let message = message.split(" at line ").next().unwrap_or(message).replace('\n', ", ");
+    match message.as_str() {
+        "invalid u64" | "invalid u32" | "invalid u16" => "must be a whole number".to_owned(),
+        "invalid boolean" => "must be true or false".to_owned(),
         "expected string scalar" => "must be text".to_owned(),
-        message => in_words(&message.replace('\n', ", ")).into_owned(),
+        "expected sequence start" => "must be a list".to_owned(),
+        "expected mapping start" => "must be an object".to_owned(),
+        "cannot deserialize null into string; use Option<String>" => "must be text, not null".to_owned(),
+        message => match message.split_once("; use from_str_multiple") {
+            Some(_) => "must be one document: there is another behind the first".to_owned(),
+            None => {
+                in_words(message.split(", set DuplicateKeyPolicy").next().unwrap_or(message)).into_owned()
+            }
+        },
     }
 }
 
@@ -218,6 +227,23 @@ mod tests {
         for problem in [yaml, toml, json] {
             assert_eq!((problem.line, problem.field.as_str()), (Some(3), "plans[0].requests"), "{problem}");
             assert!(!problem.message.contains("line"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn who_writes_yaml_is_told_nothing_of_rust() {
+        for (text, expected) in [
+            ("tenants:\n- {slug: a, slug: b}\n", "duplicate mapping key: slug"),
+            ("tenants: []\n---\nplans: []\n", "must be one document: there is another behind the first"),
+            ("tenants:\n- {slug: ~}\n", "must be text, not null"),
+            ("tenants:\n- {slug: [a]}\n", "must be text"),
+            ("tenants: {}\n", "must be a list"),
+            ("tenants:\n- 5\n", "must be an object"),
+            ("services:\n- {slug: a, targets: [{url: http://a, drain: maybe}]}\n", "must be true or false"),
+            ("services:\n- {slug: a, targets: [{url: http://a, weight: x}]}\n", "must be a whole number"),
+        ] {
+            let problem = yaml::<tollgate_admin::Document>(text).unwrap_err();
+            assert_eq!(problem.message, expected, "{text}");
         }
     }
 
