@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use super::authenticate::Caller;
 use super::body::{self, MOST_BYTES};
 use super::refusal::Refusal;
-use super::responses::{Guarded, Sent};
+use super::responses::{Guarded, Guessed, Sent};
 use crate::control_plane::ControlPlane;
 use crate::document::{Applied, ApplyError, ApplyFailed, Document};
 use crate::principal::Principal;
@@ -41,7 +41,7 @@ pub struct ApplyQuery {
     post, path = "/api/config", tag = "config", operation_id = "apply_document",
     params(ApplyQuery),
     request_body = Document,
-    responses((status = 200, description = "What was done", body = Applied), Sent, Guarded),
+    responses((status = 200, description = "What was done", body = Applied), Sent, Guessed, Guarded),
 )]
 async fn apply(
     State(plane): State<ControlPlane>,
@@ -62,7 +62,7 @@ async fn apply(
 #[utoipa::path(
     post, path = "/api/config/validate", tag = "config", operation_id = "validate_document",
     request_body = Document,
-    responses((status = 200, description = "What would be done", body = Applied), Sent, Guarded),
+    responses((status = 200, description = "What would be done", body = Applied), Sent, Guessed, Guarded),
 )]
 async fn validate(
     State(plane): State<ControlPlane>,

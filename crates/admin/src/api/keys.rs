@@ -18,7 +18,7 @@ use super::body::{Json, OptionalJson, Replacement};
 use super::page::{Listing, PageQuery, Wanted};
 use super::path::Named;
 use super::refusal::Refusal;
-use super::responses::{Addressed, Conditional, Guarded, Listed, Sent};
+use super::responses::{Addressed, Conditional, Guarded, Listed, Revoked, Sent};
 use super::scope::{Scope, TenantQuery};
 use super::version::Preconditions;
 use super::view::{Created, Secret, Shown};
@@ -220,7 +220,7 @@ async fn replace(
 #[utoipa::path(
     delete, path = "/api/keys/{id}", tag = "keys", operation_id = "revoke_key",
     params(("id" = String, Path), TenantQuery, ("If-Match" = Option<String>, Header)),
-    responses((status = 204, description = "It is gone"), Listed, Conditional, Guarded),
+    responses(Revoked, Listed, Conditional, Guarded),
 )]
 async fn revoke(
     State(plane): State<ControlPlane>,

@@ -28,7 +28,7 @@ use super::authenticate::bearer_token;
 use super::body::Json;
 use super::feed_query::{Asked, FeedQuery, LONGEST_VERSION};
 use super::refusal::Refusal;
-use super::responses::{Guarded, Sent};
+use super::responses::{Guarded, Guessed, Sent};
 use crate::clock;
 use crate::connection::{ClientCertificate, Connection};
 use crate::control_plane::ControlPlane;
@@ -84,7 +84,7 @@ impl FromRequestParts<ControlPlane> for Node {
     params(FeedQuery),
     responses(
         (status = 200, description = "Frames without an end", content_type = FEED_TYPE, body = [u8]),
-        Sent, Guarded,
+        Sent, Guessed, Guarded,
     ),
 )]
 async fn feed(
@@ -150,7 +150,7 @@ struct KeyUseDraft {
 #[utoipa::path(
     post, path = "/api/node/status", tag = "nodes", operation_id = "report_node_status",
     request_body = StatusDraft,
-    responses((status = 204, description = "It is noted"), Sent, Guarded),
+    responses((status = 204, description = "It is noted"), Sent, Guessed, Guarded),
 )]
 async fn status(
     State(plane): State<ControlPlane>,

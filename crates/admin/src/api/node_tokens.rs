@@ -17,7 +17,7 @@ use super::body::Json;
 use super::page::{Listing, PageQuery, Wanted};
 use super::path::Named;
 use super::refusal::Refusal;
-use super::responses::{Addressed, Administered, Guarded, Listed, Sent};
+use super::responses::{Addressed, Administered, Guarded, Listed, Revoked, Sent};
 use super::view::Secret;
 use crate::clock;
 use crate::clock::timestamp;
@@ -129,7 +129,7 @@ async fn list(
 #[utoipa::path(
     delete, path = "/api/node-tokens/{id}", tag = "nodes", operation_id = "revoke_node_token",
     params(("id" = String, Path)),
-    responses((status = 204, description = "It is gone"), Addressed, Administered, Guarded),
+    responses(Revoked, Addressed, Administered, Guarded),
 )]
 async fn revoke(
     State(plane): State<ControlPlane>,

@@ -89,6 +89,15 @@ pub enum SentByAnybody {
     /// A field is wrong, missing or unknown.
     #[response(status = 422, content_type = "application/problem+json")]
     Invalid(ProblemDetails),
+    /// The gateway failed; its log says how.
+    #[response(status = 500, content_type = "application/problem+json")]
+    Failed(ProblemDetails),
+    /// The database is busy; `Retry-After` says when to try again.
+    #[response(status = 503, content_type = "application/problem+json")]
+    Busy(ProblemDetails),
+    /// The disk is full: nothing was changed.
+    #[response(status = 507, content_type = "application/problem+json")]
+    DiskFull(ProblemDetails),
 }
 
 /// What an operation that honours `If-Match` and `If-None-Match` may answer.
@@ -119,4 +128,28 @@ pub enum Deleted {
     /// It is still in use.
     #[response(status = 409, content_type = "application/problem+json")]
     InUse(ProblemDetails),
+    /// The disk is full: nothing was changed.
+    #[response(status = 507, content_type = "application/problem+json")]
+    DiskFull(ProblemDetails),
+}
+
+/// What deleting may answer where nothing stands in its way.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "the variants document; `Refusal` is what is sent")]
+pub enum Revoked {
+    /// It is gone.
+    #[response(status = 204)]
+    Gone,
+    /// The disk is full: nothing was changed.
+    #[response(status = 507, content_type = "application/problem+json")]
+    DiskFull(ProblemDetails),
+}
+
+/// What an operation may answer that credentials could be guessed with.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "the variants document; `Refusal` is what is sent")]
+pub enum Guessed {
+    /// Too many failed attempts; `Retry-After` says when to try again.
+    #[response(status = 429, content_type = "application/problem+json")]
+    TooManyFailures(ProblemDetails),
 }

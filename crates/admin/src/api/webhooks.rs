@@ -16,7 +16,7 @@ use super::deliveries::DeliveryView;
 use super::page::{Listing, PageQuery, Wanted};
 use super::path::Named;
 use super::refusal::Refusal;
-use super::responses::{Addressed, Conditional, Guarded, Listed, Sent};
+use super::responses::{Addressed, Conditional, Guarded, Listed, Revoked, Sent};
 use super::scope::{Scope, TenantQuery};
 use super::version::Preconditions;
 use super::view::{Secret, Shown};
@@ -161,7 +161,7 @@ async fn replace(
 #[utoipa::path(
     delete, path = "/api/webhooks/{id}", tag = "webhooks", operation_id = "delete_webhook",
     params(("id" = String, Path), TenantQuery, ("If-Match" = Option<String>, Header)),
-    responses((status = 204, description = "It is gone"), Listed, Conditional, Guarded),
+    responses(Revoked, Listed, Conditional, Guarded),
 )]
 async fn delete(
     State(plane): State<ControlPlane>,
