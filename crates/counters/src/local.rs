@@ -252,13 +252,17 @@ impl LocalCounters {
         self.hold(subject).get().map(|entry| entry.windows.clone()).unwrap_or_default()
     }
 
-    /// The same, to be counted elsewhere from now on; what was kept of it over restarts goes too.
-    pub(crate) fn take_windows(&self, subject: Subject) -> SubjectWindows {
+    /// The same of what these limits count, to be counted elsewhere from now on; what was kept of it over restarts goes too.
+    /// Other windows, which another plan of the subject counts, stay.
+    pub(crate) fn take_windows(&self, subject: Subject, rules: &[LimitRule]) -> SubjectWindows {
         let mut held = self.hold(subject);
         let Some(entry) = held.get_mut() else { return SubjectWindows::default() };
-        let taken = entry.windows.clone();
-        for (window, _) in taken.iter() {
-            entry.windows.put(window, Counted::Fixed { start_secs: 0, end_secs: 0, used: 0 });
+        let mut taken = SubjectWindows::default();
+        for rule in rules {
+            if let Some(counted) = entry.windows.find(rule.window) {
+                taken.put(rule.window, counted.clone());
+                entry.windows.put(rule.window, Counted::Fixed { start_secs: 0, end_secs: 0, used: 0 });
+            }
         }
         entry.changed |= !taken.is_empty();
         taken

@@ -47,6 +47,7 @@ impl Shared {
         let mut shard = self.ledgers.shard(demand.subject).lock();
         let ledger = shard.ledger(demand.subject, rules, now.instant);
         if demand.limits.counting == Counting::Leased
+            && ledger.is_under(rules)
             && let Some(granted_at) = ledger.slices.spend_in_hand(cost, now.instant)
         {
             return Decided::FromSlice(granted_at);
@@ -100,9 +101,9 @@ impl Shared {
         self.is_owing.store(true, Ordering::Relaxed);
     }
 
-    /// What is owed for a subject, which counts as told from here on.
+    /// What is owed for a subject under these limits, which counts as told from here on.
     pub(super) fn take_owed(&self, subject: Subject, rules: &Arc<[LimitRule]>, now: UnixMicros) -> Owed {
-        let windows = self.local.take_windows(subject);
+        let windows = self.local.take_windows(subject, rules);
         let mut shard = self.ledgers.shard(subject).lock();
         let known = shard.find_mut(subject).and_then(|ledger| ledger.home.take());
         drop(shard);

@@ -10,7 +10,7 @@ use tollgate_core::resource::Counting;
 use tollgate_core::time::UnixMicros;
 
 use super::call::Take;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Stale};
 use super::slices::{Spent, Unused, life};
 use super::{LONGEST_WAIT, Reply, Shared, Then};
 use crate::{Decision, LocalCounters, Moment, Verdict};
@@ -80,7 +80,9 @@ impl Shared {
         drop(shard);
         if is_new {
             self.tell_kept(demand.subject, rules);
-            self.give_back(demand.subject, rules, stale);
+        }
+        if let Some(Stale { rules: before, slices }) = stale {
+            self.give_back(demand.subject, &before, slices);
         }
         if let Spent::FromSlice { refill: Some(extra), .. } = spent {
             self.refill(demand, extra, now);

@@ -33,6 +33,12 @@ pub struct Ledger {
     pub home: Option<Box<SubjectWindows>>,
 }
 
+/// Slices, and the limits under which they were granted: they go back under those, which charged them.
+pub(super) struct Stale {
+    pub rules: Arc<[LimitRule]>,
+    pub slices: SmallVec<[Unused; 2]>,
+}
+
 impl Ledger {
     pub fn new(rules: Arc<[LimitRule]>, now: Instant) -> Self {
         Self {
@@ -49,18 +55,23 @@ impl Ledger {
         }
     }
 
-    /// Takes over the limits that are in force now. Slices were granted under those before: they are to be given back where
-    /// the limits differ.
-    pub fn adopt(&mut self, rules: &Arc<[LimitRule]>) -> SmallVec<[Unused; 2]> {
+    /// Takes over the limits that are in force now; gives what was granted under those before, where the limits differ. They
+    /// may come back with the next request: a consumer's keys can be on several plans.
+    pub fn adopt(&mut self, rules: &Arc<[LimitRule]>) -> Option<Stale> {
         if Arc::ptr_eq(&self.rules, rules) {
-            return SmallVec::new();
+            return None;
         }
         let before = std::mem::replace(&mut self.rules, Arc::clone(rules));
         if before == *rules {
-            return SmallVec::new();
+            return None;
         }
         self.crossed = self.crossed.under(&before, rules);
-        self.slices.end()
+        Some(Stale { slices: self.slices.end(), rules: before })
+    }
+
+    /// Whether slices in hand were granted under these limits.
+    pub fn is_under(&self, rules: &Arc<[LimitRule]>) -> bool {
+        Arc::ptr_eq(&self.rules, rules) || self.rules == *rules
     }
 
     /// Whether a slice that comes in now is of use. It was asked for under these limits: others may be in force by now, or this
@@ -79,7 +90,15 @@ impl Ledger {
             // be gone before it has told. What several nodes tell is kept once.
             let crossed = crossed_between(&self.rules, &self.mirror, &answer.windows, answer.now);
             self.crossed.append(0, &crossed);
-            self.mirror.clone_from(&answer.windows);
+            // What it says of these limits' windows says nothing of those that others count.
+            let mut mirror = answer.windows.clone();
+            for (window, counted) in self.mirror.iter() {
+                let is_others = self.rules.iter().all(|rule| rule.window != window);
+                if is_others && mirror.find(window).is_none() {
+                    mirror.put(window, counted.clone());
+                }
+            }
+            self.mirror = mirror;
             self.mirror_number = answer.number;
             self.mirror_said_in = answer.said_in;
         }

@@ -7,6 +7,7 @@ mod losing;
 mod moving;
 mod node;
 mod server;
+mod several_plans;
 mod sharing;
 mod soft;
 mod telling;
