@@ -5,7 +5,7 @@ use tollgate_core::resource::{Consumer, ConsumerId, ConsumerSpec, TenantId};
 use tollgate_core::snapshot::Change;
 use uuid::Uuid;
 
-use super::{Edit, EditError, Named, References, Replaced};
+use super::{Edit, EditError, References, Replaced};
 
 impl Edit {
     pub async fn create_consumer(
@@ -53,8 +53,7 @@ impl Edit {
         let plan = match &spec.plan {
             Some(slug) => {
                 let found = self.plan_id(references, tenant, slug).await?;
-                let missing = || references.missing(Named::Plan(tenant), slug.as_str());
-                Some(found.ok_or_else(|| Problems::one("plan", missing()))?)
+                Some(found.map_err(|missing| Problems::one("plan", missing))?)
             }
             None => None,
         };

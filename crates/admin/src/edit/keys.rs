@@ -8,7 +8,7 @@ use tollgate_core::resource::{ConsumerId, Key, KeyId, KeySpec, PlanId, RetiredHa
 use tollgate_core::snapshot::Change;
 use uuid::Uuid;
 
-use super::{Edit, EditError, Named, References, Replaced};
+use super::{Edit, EditError, References, Replaced};
 use crate::clock::{self, timestamp};
 
 /// In their grace at a time. Each is looked up like a key, so that who rotates in a loop fills every node's memory.
@@ -171,26 +171,18 @@ impl Edit {
         let mut problems = Problems::default();
         let mut referred = Referred { plan: None, consumer: None, services: None };
         if let Some(slug) = &spec.plan {
-            referred.plan = self.plan_id(references, tenant, slug).await?;
-            if referred.plan.is_none() {
-                problems.add("plan", references.missing(Named::Plan(tenant), slug.as_str()));
-            }
+            referred.plan = problems.check("plan", self.plan_id(references, tenant, slug).await?);
         }
         if let Some(client_id) = &spec.consumer {
-            referred.consumer = self.consumer_id(references, tenant, client_id).await?;
-            if referred.consumer.is_none() {
-                problems.add("consumer", references.missing(Named::Consumer(tenant), client_id.as_str()));
-            }
+            let found = self.consumer_id(references, tenant, client_id).await?;
+            referred.consumer = problems.check("consumer", found);
         }
         if let Some(slugs) = &spec.services {
             let mut services = Vec::with_capacity(slugs.len());
             for (index, slug) in slugs.iter().enumerate() {
                 match self.service_id(references, tenant, slug).await? {
-                    Some(id) => services.push(id),
-                    None => problems.add(
-                        format!("services[{index}]"),
-                        references.missing(Named::Service(tenant), slug.as_str()),
-                    ),
+                    Ok(id) => services.push(id),
+                    Err(missing) => problems.add(format!("services[{index}]"), missing),
                 }
             }
             // A set: the order in which it was written says nothing.

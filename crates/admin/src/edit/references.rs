@@ -20,6 +20,9 @@ pub struct References {
     refused: HashMap<(Named, String), String>,
 }
 
+/// What is wrong with a name that nothing has.
+pub type Missing = Cow<'static, str>;
+
 /// What is named, and whose it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Named {
@@ -35,8 +38,7 @@ impl References {
         self.refused.entry((named, name.to_owned())).or_insert_with(|| entry.to_owned());
     }
 
-    /// What is wrong with a name that nothing has.
-    pub fn missing(&self, named: Named, name: &str) -> Cow<'static, str> {
+    pub fn missing(&self, named: Named, name: &str) -> Missing {
         match self.refused.get(&(named, name.to_owned())) {
             Some(entry) => format!("is not valid: see {entry}").into(),
             None => "does not exist".into(),
@@ -58,34 +60,18 @@ impl Edit {
             Err(problems) => problems,
         };
         for (field, reference) in draft.references() {
-            if let Some(problem) = self.missing(references, tenant, &reference).await? {
+            let missing = match reference {
+                Reference::Plan(slug) => self.plan_id(references, tenant, &slug).await?.err(),
+                Reference::Consumer(client_id) => {
+                    self.consumer_id(references, tenant, &client_id).await?.err()
+                }
+                Reference::Service(slug) => self.service_id(references, tenant, &slug).await?.err(),
+            };
+            if let Some(problem) = missing {
                 problems.add(field, problem);
             }
         }
         Err(problems.into())
-    }
-
-    /// What is wrong with a name, where nothing has it.
-    async fn missing(
-        &mut self,
-        references: &mut References,
-        tenant: TenantId,
-        reference: &Reference,
-    ) -> Result<Option<Cow<'static, str>>, EditError> {
-        let (exists, named, name) = match reference {
-            Reference::Plan(slug) => {
-                (self.plan_id(references, tenant, slug).await?.is_some(), Named::Plan(tenant), slug.as_str())
-            }
-            Reference::Consumer(client_id) => {
-                let exists = self.consumer_id(references, tenant, client_id).await?.is_some();
-                (exists, Named::Consumer(tenant), client_id.as_str())
-            }
-            Reference::Service(slug) => {
-                let exists = self.service_id(references, tenant, slug).await?.is_some();
-                (exists, Named::Service(tenant), slug.as_str())
-            }
-        };
-        Ok((!exists).then(|| references.missing(named, name)))
     }
 
     pub async fn plan_id(
@@ -93,14 +79,16 @@ impl Edit {
         references: &mut References,
         tenant: TenantId,
         slug: &PlanSlug,
-    ) -> Result<Option<PlanId>, EditError> {
+    ) -> Result<Result<PlanId, Missing>, EditError> {
         let name = (tenant, slug.clone());
-        if let Some(known) = references.plans.get(&name) {
-            return Ok(*known);
-        }
-        let found = self.read().plan(tenant, slug).await?.map(|stored| stored.value.id);
-        references.plans.insert(name, found);
-        Ok(found)
+        let found = if let Some(known) = references.plans.get(&name) {
+            *known
+        } else {
+            let found = self.read().plan(tenant, slug).await?.map(|stored| stored.value.id);
+            references.plans.insert(name, found);
+            found
+        };
+        Ok(found.ok_or_else(|| references.missing(Named::Plan(tenant), slug.as_str())))
     }
 
     pub async fn consumer_id(
@@ -108,14 +96,16 @@ impl Edit {
         references: &mut References,
         tenant: TenantId,
         client_id: &ClientId,
-    ) -> Result<Option<ConsumerId>, EditError> {
+    ) -> Result<Result<ConsumerId, Missing>, EditError> {
         let name = (tenant, client_id.clone());
-        if let Some(known) = references.consumers.get(&name) {
-            return Ok(*known);
-        }
-        let found = self.read().consumer(tenant, client_id).await?.map(|stored| stored.value.consumer.id);
-        references.consumers.insert(name, found);
-        Ok(found)
+        let found = if let Some(known) = references.consumers.get(&name) {
+            *known
+        } else {
+            let found = self.read().consumer(tenant, client_id).await?.map(|stored| stored.value.consumer.id);
+            references.consumers.insert(name, found);
+            found
+        };
+        Ok(found.ok_or_else(|| references.missing(Named::Consumer(tenant), client_id.as_str())))
     }
 
     pub async fn service_id(
@@ -123,13 +113,15 @@ impl Edit {
         references: &mut References,
         tenant: TenantId,
         slug: &ServiceSlug,
-    ) -> Result<Option<ServiceId>, EditError> {
+    ) -> Result<Result<ServiceId, Missing>, EditError> {
         let name = (tenant, slug.clone());
-        if let Some(known) = references.services.get(&name) {
-            return Ok(*known);
-        }
-        let found = self.read().service_by_slug(tenant, slug).await?.map(|stored| stored.value.id);
-        references.services.insert(name, found);
-        Ok(found)
+        let found = if let Some(known) = references.services.get(&name) {
+            *known
+        } else {
+            let found = self.read().service_by_slug(tenant, slug).await?.map(|stored| stored.value.id);
+            references.services.insert(name, found);
+            found
+        };
+        Ok(found.ok_or_else(|| references.missing(Named::Service(tenant), slug.as_str())))
     }
 }

@@ -6,7 +6,7 @@ use tollgate_core::routing::Split;
 use tollgate_core::snapshot::Change;
 use uuid::Uuid;
 
-use super::{Edit, EditError, Named, References, Replaced};
+use super::{Edit, EditError, References, Replaced};
 
 impl Edit {
     pub async fn create_route(
@@ -82,11 +82,8 @@ impl Edit {
         let mut shares = Vec::with_capacity(spec.services.len());
         for (index, (slug, weight)) in spec.services.iter().enumerate() {
             match self.service_id(references, tenant, slug).await? {
-                Some(service) => shares.push((service, *weight)),
-                None => problems.add(
-                    spec.field_of_service(index),
-                    references.missing(Named::Service(tenant), slug.as_str()),
-                ),
+                Ok(service) => shares.push((service, *weight)),
+                Err(missing) => problems.add(spec.field_of_service(index), missing),
             }
         }
         let split = Split { shares, sticky: spec.sticky };
