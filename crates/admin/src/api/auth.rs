@@ -134,9 +134,9 @@ async fn login(
     responses((status = 204, description = "The token is no longer valid"), Guarded),
 )]
 async fn logout(State(plane): State<ControlPlane>, caller: Caller) -> Result<StatusCode, Refusal> {
-    if let Some(session) = caller.session {
+    if let Some(session) = caller.principal.session {
         let mut edit = Edit::begin(&plane).await?;
-        edit.write().delete_session(&session.token).await?;
+        edit.write().delete_session(&session).await?;
         edit.commit().await?;
     }
     Ok(StatusCode::NO_CONTENT)
@@ -148,7 +148,7 @@ async fn logout(State(plane): State<ControlPlane>, caller: Caller) -> Result<Sta
     responses((status = 200, description = "The caller", body = CallerView), Guarded),
 )]
 async fn me(State(plane): State<ControlPlane>, caller: Caller) -> axum::Json<CallerView> {
-    let Caller { principal, session } = caller;
+    let Caller { principal, session_ends_secs } = caller;
     let snapshot = plane.0.snapshot.load();
     let (role, tenant) = match principal.role {
         Role::PlatformAdministrator => (RoleName::PlatformAdministrator, None),
@@ -160,7 +160,7 @@ async fn me(State(plane): State<ControlPlane>, caller: Caller) -> axum::Json<Cal
         username: principal.username.map(|username| username.to_string()),
         role,
         tenant,
-        expires_at: session.map(|session| timestamp(session.expires_at_secs)),
+        expires_at: session_ends_secs.map(timestamp),
     })
 }
 

@@ -15,14 +15,8 @@ use crate::principal::Principal;
 /// A caller whose token was good.
 pub struct Caller {
     pub principal: Principal,
-    /// `None` where the admin token was used.
-    pub session: Option<Session>,
-}
-
-/// The session that a caller's token stands for.
-pub struct Session {
-    pub token: KeyHash,
-    pub expires_at_secs: u64,
+    /// When the session ends; `None` where the admin token was used.
+    pub session_ends_secs: Option<u64>,
 }
 
 /// A caller who may do everything.
@@ -35,7 +29,7 @@ impl FromRequestParts<ControlPlane> for Caller {
         // Tokens are compared by hash: how far two hashes agree tells nothing of the token.
         let token = KeyHash::of(bearer_token(parts)?.as_bytes());
         if token == plane.0.admin_token {
-            return Ok(Self { principal: Principal::operator(), session: None });
+            return Ok(Self { principal: Principal::operator(), session_ends_secs: None });
         }
         let session = plane.0.store.read().await?.session(&token, clock::now_secs()).await?;
         let session = session.ok_or(Refusal::BadToken)?;
@@ -43,7 +37,7 @@ impl FromRequestParts<ControlPlane> for Caller {
         let (role, username) = (session.user.role, Some(session.user.username));
         Ok(Self {
             principal: Principal { role, username, session: Some(token), peer },
-            session: Some(Session { token, expires_at_secs: session.expires_at_secs }),
+            session_ends_secs: Some(session.expires_at_secs),
         })
     }
 }
