@@ -71,7 +71,7 @@ impl Ledger {
 
     /// Whether slices in hand were granted under these limits.
     pub fn is_under(&self, rules: &Arc<[LimitRule]>) -> bool {
-        Arc::ptr_eq(&self.rules, rules) || self.rules == *rules
+        self.rules == *rules
     }
 
     /// Whether a slice that comes in now is of use. It was asked for under these limits: others may be in force by now, or this

@@ -183,12 +183,10 @@ fn said(message: &str) -> String {
         "expected sequence start" => "must be a list".to_owned(),
         "expected mapping start" => "must be an object".to_owned(),
         "cannot deserialize null into string; use Option<String>" => "must be text, not null".to_owned(),
-        message => match message.split_once("; use from_str_multiple") {
-            Some(_) => "must be one document: there is another behind the first".to_owned(),
-            None => {
-                in_words(message.split(", set DuplicateKeyPolicy").next().unwrap_or(message)).into_owned()
-            }
-        },
+        message if message.contains("; use from_str_multiple") => {
+            "must be one document: there is another behind the first".to_owned()
+        }
+        message => in_words(message.split(", set DuplicateKeyPolicy").next().unwrap_or(message)).into_owned(),
     }
 }
 
