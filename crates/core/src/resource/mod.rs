@@ -5,6 +5,7 @@ mod consumer;
 mod counter_store;
 mod counting;
 mod duration;
+mod header_name;
 mod id;
 mod instant;
 mod jwt;
@@ -25,6 +26,7 @@ mod soft_limit;
 mod tenant;
 mod text;
 mod time_zone;
+mod timeouts;
 mod traffic;
 mod url;
 mod user;
@@ -36,6 +38,7 @@ pub use counter_store::{
 };
 pub use counting::{Counting, OnUnavailable};
 pub use duration::{BadDuration, DurationText, format_duration, parse_duration};
+pub use header_name::HeaderName;
 pub use id::{ConsumerId, KeyId, PlanId, RouteId, ServiceId, TargetId, TenantId, UserId, WebhookId};
 pub use jwt::{JwtIssuer, JwtIssuerDraft, JwtIssuerSpec};
 pub use key::{Key, KeyDraft, KeySpec, RetiredHash};
@@ -47,10 +50,7 @@ pub use referring::{Reference, Referring};
 pub use route::{GivenServices, Route, RouteRules, RouteSpec, RouteState, UpstreamHost};
 pub use route_draft::{RouteDraft, ShareDraft, TextOrBool};
 pub use rule::{BadPattern, PathPattern, Rule, RuleDraft};
-pub use service::{
-    HeaderName, MOST_TARGETS, Service, ServiceDraft, ServiceSpec, Target, TargetDraft, TargetSpec, Timeouts,
-    TimeoutsDraft,
-};
+pub use service::{MOST_TARGETS, Service, ServiceDraft, ServiceSpec, Target, TargetDraft, TargetSpec};
 pub use service_limits::{Anonymous, AnonymousDraft, FailedRequests, ServiceLimits, ServiceLimitsDraft};
 pub use signing_key::SigningKey;
 pub use slug::{BadSlug, ClientId, PlanSlug, RuleName, ServiceSlug, TenantSlug};
@@ -58,6 +58,7 @@ pub use soft_limit::{Overage, Thresholds};
 pub use tenant::{Tenant, TenantDraft, TenantSpec};
 pub(crate) use text::parsed;
 pub use time_zone::{TimeZone, UnknownTimeZone};
+pub use timeouts::{Timeouts, TimeoutsDraft};
 pub use traffic::{
     AdaptiveDraft, Algorithm as BalancerAlgorithm, BackoffDraft, Balancer, BalancerDraft, BreakerDraft,
     ChannelDraft, HashOn, HealthCheck, HealthCheckDraft, HedgingDraft, OutlierDraft, RetriesDraft, Setting,

@@ -1,20 +1,15 @@
 //! A service: upstream targets behind one name, and how they are talked to.
 
-use std::fmt;
-use std::time::Duration;
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use smol_str::SmolStr;
+use serde::{Deserialize, Serialize};
 
 use super::jwt::{JwtIssuer, JwtIssuerDraft, JwtIssuerSpec, parse_issuers};
-use super::text::parsed;
 use super::traffic::{
     BalancerDraft, BreakerDraft, ChannelDraft, HealthCheckDraft, HedgingDraft, OutlierDraft, RetriesDraft,
     Traffic, TrafficDraft,
 };
 use super::{
-    AnonymousDraft, BaseUrl, DisplayName, DurationText, LimitDraft, RuleDraft, ServiceId, ServiceLimits,
-    ServiceLimitsDraft, ServiceSlug, TargetId, TenantId,
+    AnonymousDraft, BaseUrl, DisplayName, HeaderName, LimitDraft, RuleDraft, ServiceId, ServiceLimits,
+    ServiceLimitsDraft, ServiceSlug, TargetId, TenantId, Timeouts, TimeoutsDraft,
 };
 use crate::address::Reach;
 use crate::balance::Duty;
@@ -25,7 +20,6 @@ pub const MOST_TARGETS: usize = 256;
 const HEAVIEST: u32 = 65_535;
 /// Databases have no larger integer.
 const LARGEST_BODY_LIMIT: u64 = u64::MAX / 2;
-const LONGEST_TIMEOUT: Duration = Duration::from_hours(24);
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
@@ -52,118 +46,6 @@ pub struct Target {
     pub weight: u32,
     pub duty: Duty,
     pub reach: Reach,
-}
-
-/// Overrides of the proxy's own timeouts, for this service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Timeouts {
-    /// To open a connection to a target.
-    pub connect: Option<Duration>,
-    /// From the request sent to the first byte of the response.
-    pub first_byte: Option<Duration>,
-    /// Between two pieces of a body, in either direction.
-    pub idle: Option<Duration>,
-    /// From the request's head read to the response's end.
-    pub total: Option<Duration>,
-}
-
-/// A header field's name (RFC 9110 section 5.1), case kept, compared without it.
-#[derive(Debug, Clone, Eq)]
-pub struct HeaderName(SmolStr);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum BadHeaderName {
-    #[error("must be 1 to 64 letters, digits and !#$%&'*+-.^_`|~")]
-    Token,
-    #[error("is a field that HTTP or the gateway itself needs")]
-    Reserved,
-}
-
-impl HeaderName {
-    /// In which a service finds keys where nothing else is said.
-    pub const USUAL: Self = Self(SmolStr::new_static("X-API-Key"));
-
-    pub fn parse(text: &str) -> Result<Self, BadHeaderName> {
-        /// A credential in one of these would be lost, break the message, or get where none may: these are the
-        /// fields that the proxy reads, passes on and logs as what they are.
-        const RESERVED: [&str; 39] = [
-            "accept",
-            "age",
-            "cache-control",
-            "connection",
-            "content-length",
-            "content-type",
-            "cookie",
-            "date",
-            "expect",
-            "forwarded",
-            "host",
-            "keep-alive",
-            "proxy-authenticate",
-            "proxy-authorization",
-            "proxy-connection",
-            "proxy-status",
-            "ratelimit",
-            "ratelimit-policy",
-            "retry-after",
-            "server",
-            "set-cookie",
-            "te",
-            "traceparent",
-            "tracestate",
-            "trailer",
-            "transfer-encoding",
-            "upgrade",
-            "user-agent",
-            "via",
-            "x-client-id",
-            "x-consumer-id",
-            "x-forwarded-for",
-            "x-forwarded-host",
-            "x-forwarded-port",
-            "x-forwarded-proto",
-            "x-organization-id",
-            "x-plan-tier",
-            "x-request-id",
-            "x-tenant-id",
-        ];
-        let is_token_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-        if text.is_empty() || text.len() > 64 || !text.bytes().all(is_token_byte) {
-            return Err(BadHeaderName::Token);
-        }
-        if RESERVED.iter().any(|reserved| text.eq_ignore_ascii_case(reserved)) {
-            return Err(BadHeaderName::Reserved);
-        }
-        Ok(Self(text.into()))
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl PartialEq for HeaderName {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.eq_ignore_ascii_case(&other.0)
-    }
-}
-
-impl fmt::Display for HeaderName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Serialize for HeaderName {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for HeaderName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        parsed(deserializer, Self::parse)
-    }
 }
 
 /// A service as it is written.
@@ -248,25 +130,6 @@ pub struct TargetDraft {
     /// Takes no new requests; `false` where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<bool>,
-}
-
-/// Durations such as `"5s"` or `"250ms"`.
-#[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
-pub struct TimeoutsDraft {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
-    pub connect: Option<DurationText>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
-    pub first_byte: Option<DurationText>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
-    pub idle: Option<DurationText>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
-    pub total: Option<DurationText>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -386,41 +249,6 @@ fn parse_target_list(drafts: &[TargetDraft], problems: &mut Problems) -> Vec<Tar
     targets
 }
 
-impl TimeoutsDraft {
-    pub const fn is_empty(&self) -> bool {
-        self.connect.is_none() && self.first_byte.is_none() && self.idle.is_none() && self.total.is_none()
-    }
-
-    fn parse(&self) -> Result<Timeouts, Problems> {
-        let mut problems = Problems::default();
-        let mut parse = |field: &str, duration: Option<DurationText>| {
-            let DurationText(duration) = duration?;
-            if duration.is_zero() || duration > LONGEST_TIMEOUT {
-                problems.add(field, "must be between 1ms and 24h");
-            }
-            Some(duration)
-        };
-        let timeouts = Timeouts {
-            connect: parse("connect", self.connect),
-            first_byte: parse("first_byte", self.first_byte),
-            idle: parse("idle", self.idle),
-            total: parse("total", self.total),
-        };
-        problems.finish(Some(timeouts))
-    }
-}
-
-impl From<Timeouts> for TimeoutsDraft {
-    fn from(timeouts: Timeouts) -> Self {
-        Self {
-            connect: timeouts.connect.map(DurationText),
-            first_byte: timeouts.first_byte.map(DurationText),
-            idle: timeouts.idle.map(DurationText),
-            total: timeouts.total.map(DurationText),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -474,18 +302,6 @@ mod tests {
         };
         assert_eq!(with_limit(u64::MAX / 2).unwrap().max_body_bytes, Some(u64::MAX / 2));
         assert_eq!(fields(&with_limit(u64::MAX / 2 + 1).unwrap_err()), ["max_body_bytes"]);
-    }
-
-    #[test]
-    fn a_credential_has_a_header_of_its_own() {
-        for taken in
-            ["Host", "Accept", "user-agent", "X-Client-ID", "X-Request-Id", "traceparent", "X-Forwarded-For"]
-        {
-            assert_eq!(HeaderName::parse(taken), Err(BadHeaderName::Reserved), "{taken}");
-        }
-        for free in ["X-API-Key", "Authorization", "X-Shop-Token"] {
-            assert!(HeaderName::parse(free).is_ok(), "{free}");
-        }
     }
 
     #[test]
