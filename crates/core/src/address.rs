@@ -183,6 +183,9 @@ impl Network {
     }
 }
 
+/// Of `::ffff:0:0/96`, in which IPv4 addresses are written as IPv6 ones.
+const MAPPED_PREFIX_BITS: u8 = 96;
+
 impl FromStr for Network {
     type Err = NotANetwork;
 
@@ -194,14 +197,18 @@ impl FromStr for Network {
         };
         let address: IpAddr = address.parse().map_err(|_| refused())?;
         let most = if address.is_ipv4() { 32 } else { 128 };
-        let prefix_bits = match bits {
+        let prefix_bits: u8 = match bits {
             Some(bits) => bits.parse().map_err(|_| refused())?,
             None => most,
         };
         if prefix_bits > most {
             return Err(refused());
         }
-        Ok(Self { address, prefix_bits })
+        // Clients of a dual-stack socket are told apart by their IPv4 addresses (RFC 4291 section 2.5.5.2).
+        Ok(match (address.to_canonical(), prefix_bits.checked_sub(MAPPED_PREFIX_BITS)) {
+            (address @ IpAddr::V4(_), Some(prefix_bits)) if most == 128 => Self { address, prefix_bits },
+            _ => Self { address, prefix_bits },
+        })
     }
 }
 
@@ -286,5 +293,10 @@ mod tests {
         assert!("10.0.0.0/33".parse::<Network>().is_err());
         assert!("ten".parse::<Network>().is_err());
         assert_eq!("10.0.0.1".parse::<Network>().unwrap().to_string(), "10.0.0.1/32");
+        assert_eq!("::ffff:10.1.2.3".parse::<Network>().unwrap().to_string(), "10.1.2.3/32");
+        let mapped: Network = "::ffff:10.1.0.0/112".parse().unwrap();
+        assert!(
+            mapped.contains("10.1.2.3".parse().unwrap()) && !mapped.contains("10.2.2.3".parse().unwrap())
+        );
     }
 }
