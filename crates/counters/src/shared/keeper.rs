@@ -92,7 +92,7 @@ impl Keeper {
             shared: Arc::clone(&shared),
             settings,
             remembered,
-            name: format!("{:016x}", fastrand::u64(..)),
+            name: members::node_name(),
             seen: None,
             known: None,
             swept: Instant::now(),

@@ -22,6 +22,16 @@ pub struct Beat {
     members: Vec<String>,
 }
 
+/// What a process calls itself, for as long as it lives.
+pub fn node_name() -> String {
+    format!("{:016x}", fastrand::u64(..))
+}
+
+/// Whether it is one that [`node_name`] gives: whatever else stands among the members is no node.
+fn is_node_name(name: &str) -> bool {
+    name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// `since` is when other servers were found before, where they are others now.
 pub fn alive(name: &str, since: Option<UnixMicros>) -> Cmd {
     let mut cmd = redis::cmd("EVAL");
@@ -44,7 +54,7 @@ impl Beat {
         else {
             return None;
         };
-        let members = members.into_iter().map(first_text).collect::<Option<Vec<_>>>()?;
+        let members = members.into_iter().filter_map(first_text).filter(|name| is_node_name(name)).collect();
         let (now, incarnation) = (u64::try_from(now).ok()?, u64::try_from(incarnation).ok()?);
         Some(Self { now: UnixMicros(now), incarnation, members })
     }

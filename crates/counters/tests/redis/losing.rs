@@ -214,3 +214,28 @@ async fn what_others_wrote_into_a_count_harms_nobody_else() {
     assert_eq!((new.admitted(&damaged, 3).await, new.state()), (0, StoreState::Up));
     assert_eq!((node.state(), node.admitted(&sound, 7).await), (StoreState::Up, 2));
 }
+
+#[tokio::test]
+async fn what_others_wrote_among_the_nodes_keeps_no_node_away() {
+    let redis = Redis::start();
+    let limits = plan(&[limit(5, "month", "fixed_window")], Counting::Exact, OnUnavailable::Deny);
+    let demand = demand(subject(1), &limits);
+    let (members, marker) = ("tg:{nodes}:members", "tg:{nodes}:marker");
+    let far = "9999999999999";
+    let written: [&[&str]; 6] = [
+        &["SET", members, "nonsense"],
+        &["ZADD", members, far, "nobody"],
+        &["ZADD", members, far, "\u{fffd}"],
+        &["SET", marker, "nonsense"],
+        &["SET", marker, "99999999999999999999999999"],
+        &["RPUSH", marker, "nonsense"],
+    ];
+    for (count, command) in written.into_iter().enumerate() {
+        redis.run(&["DEL", command[1]]);
+        redis.run(command);
+        let node = Node::start(redis.settings()).await;
+        assert_eq!(node.state(), StoreState::Up, "{command:?}");
+        assert_eq!(node.admitted(&demand, 1).await, u64::from(count < 5), "{command:?}");
+        node.keeper.close().await;
+    }
+}

@@ -7,10 +7,14 @@
 -- Answer  now in microseconds, the marker, and the members.
 local time = redis.call('TIME')
 local now, millis = time[1] * 1000000 + time[2], time[1] * 1000 + math.floor(time[2] / 1000)
+-- What somebody else has written there is no list of nodes, and no instant of this store's.
+if redis.call('TYPE', KEYS[1]).ok ~= 'zset' then redis.call('DEL', KEYS[1]) end
+if redis.call('TYPE', KEYS[2]).ok ~= 'string' then redis.call('DEL', KEYS[2]) end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', millis)
 redis.call('ZADD', KEYS[1], millis + ARGV[2], ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
-local marker = tonumber(redis.call('GET', KEYS[2]) or '0')
+local written = redis.call('GET', KEYS[2]) or ''
+local marker = string.match(written, '^%d+$') and #written <= #string.format('%.0f', now) and tonumber(written) or 0
 -- Whoever notices first moves it; the others find that it is later than what they saw.
 if marker == 0 or marker <= tonumber(ARGV[4]) then marker = now end
 redis.call('SET', KEYS[2], string.format('%.0f', marker), 'PX', ARGV[3])
