@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tollgate_core::breaker::State;
 use tollgate_core::resource::{KeyId, ServiceSlug};
-use tollgate_http1::RequestHead;
+use tollgate_http1::{RequestHead, TargetForm};
 
 use crate::authenticate::Caller;
 use crate::clock::{Moment, micros};
@@ -203,7 +203,11 @@ impl Drop for Record<'_> {
 
 /// The path without its query, which may hold secrets.
 fn path_of(head: &RequestHead) -> &[u8] {
-    let target = head.target();
+    let target = match head.target_form() {
+        TargetForm::Absolute { path: b"", .. } => b"/",
+        TargetForm::Absolute { path, .. } => path,
+        TargetForm::Origin | TargetForm::Authority | TargetForm::Asterisk => head.target(),
+    };
     &target[..memchr::memchr(b'?', target).unwrap_or(target.len())]
 }
 

@@ -72,6 +72,24 @@ fn more_than_100_header_fields_are_refused_with_431() {
 }
 
 #[test]
+fn a_head_request_that_is_refused_gets_no_body_and_is_logged_as_what_it_was() {
+    let (gateway, _upstream, key) = started();
+    let too_many = get_with_fields_of(101, 4_000, &key).replacen("GET", "HEAD", 1);
+    let too_long = get_with_line_of(8_193, &key).replacen("GET", "HEAD", 1);
+    let malformed = "HEAD /acme/malformed?token=x HTTP/1.1\r\nHost: g\r\nX-Odd : 1\r\n\r\n".to_owned();
+    for (message, status) in [(too_many, 431), (too_long, 414), (malformed, 400)] {
+        let mut client = gateway.client();
+        client.send(message);
+        client.try_read_response("HEAD").expect("a response").expect(status);
+        assert!(client.is_closed(), "nothing follows the head");
+        let line = gateway.await_logged(|line| line["status"] == status);
+        assert_eq!(line["method"], "HEAD");
+        let path = line["path"].as_str().expect("a path");
+        assert!(path.starts_with("/acme/") && !path.contains("token"), "{path}");
+    }
+}
+
+#[test]
 fn an_operator_sets_other_limits() {
     let limits = "[proxy.limits]\nrequest_line_bytes = 300\nhead_bytes = 1024\nhead_fields = 10\n";
     let (gateway, upstream, key) = started_with(limits);

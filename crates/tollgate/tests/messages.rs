@@ -52,6 +52,7 @@ fn the_authority_of_an_absolute_target_wins_over_host() {
     let echoed = Echoed::of(&client.read_response());
     assert_eq!(echoed.target, "/x?y=1");
     assert_eq!(echoed.header("X-Forwarded-Host"), Some("shop.example:8099"));
+    gateway.await_logged(|line| line["path"] == "/acme/api/x");
     assert_eq!(echoed.header("Host"), Some(upstream.address().to_string().as_str()));
 }
 

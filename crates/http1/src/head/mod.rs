@@ -6,6 +6,7 @@ pub(crate) mod scan;
 
 mod plain;
 mod read;
+mod salvage;
 mod words;
 
 pub(crate) mod request;

@@ -6,7 +6,7 @@ use super::method::Method;
 use super::request::RequestHead;
 use super::response::ResponseHead;
 use super::scan::{HeadScan, StartLineLimit};
-use super::{plain, read};
+use super::{plain, read, salvage};
 
 /// Reads request heads (RFC 9112 3 and 5), one after another.
 #[derive(Clone, Debug, Default)]
@@ -28,11 +28,25 @@ impl RequestParser {
     /// complete: then call again with the same bytes and more behind them. The bytes already seen
     /// are not searched again. `head` holds copies, and nothing of worth unless a head was returned.
     ///
-    /// After an error the parser has to be [`reset`](Self::reset), and the input is of no more use.
+    /// After an error the parser has to be [`reset`](Self::reset), and the input is of no more use. `head` has no fields
+    /// then, and method and target as far as they could be read.
     ///
     /// # Panics
     /// When called again with less input than before and no `reset` in between.
     pub fn parse(
+        &mut self,
+        input: &[u8],
+        limits: &HeadLimits,
+        head: &mut RequestHead,
+    ) -> Result<Option<usize>, HeadError> {
+        let parsed = self.parse_valid(input, limits, head);
+        if parsed.is_err() {
+            salvage::request_line(&input[self.scan.start..], limits, head);
+        }
+        parsed
+    }
+
+    fn parse_valid(
         &mut self,
         input: &[u8],
         limits: &HeadLimits,
