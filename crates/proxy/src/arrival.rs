@@ -46,8 +46,8 @@ pub(crate) async fn read_head(
                 Poll::Pending => {
                     let deadline = *deadline.get_or_insert_with(|| Instant::now() + within);
                     return client.watchdog.poll_past(cx, deadline).map(|()| {
-                        // Who has begun nothing waits for no answer.
-                        if buffers.input.is_empty() {
+                        // Who has begun nothing waits for no answer; an empty line begins nothing (RFC 9112 section 2.2).
+                        if is_blank(&buffers.input) {
                             Arrival::Gone
                         } else {
                             Arrival::Refused(Rejection::TooSlow)
@@ -58,6 +58,11 @@ pub(crate) async fn read_head(
         }
     })
     .await
+}
+
+/// Whether there is nothing but whole empty lines.
+pub(crate) fn is_blank(input: &[u8]) -> bool {
+    input.chunks(2).all(|line| line == b"\r\n")
 }
 
 const fn refusal(error: HeadError) -> Rejection {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 
+use crate::arrival::is_blank;
 use crate::client::{Client, Progress};
 use crate::exchange::{self, Next};
 use crate::identity::{Peer, RequestId};
@@ -69,7 +70,7 @@ async fn serve_while_busy(worker: &Rc<Worker>, client: &mut Client, peer: &Peer)
         loop {
             let next = caught(pin!(exchange::serve(worker, client, peer, session.get()))).await;
             match next {
-                Ok(Next::KeepAlive) if session.get().client.input.is_empty() => break,
+                Ok(Next::KeepAlive) if is_blank(&session.get().client.input) => break,
                 Ok(Next::KeepAlive) => {
                     session.get().begin();
                     continue;

@@ -18,7 +18,7 @@ fn gateway_with(timeouts: &str) -> Gateway {
 #[test]
 fn a_head_that_does_not_arrive_in_time_is_answered_with_408() {
     let gateway = gateway_with("head = \"300ms\"");
-    for part in ["G", "GET /acme/api HTTP/1.1\r\nHost: g\r\nX-Slow", "\r\n"] {
+    for part in ["G", "GET /acme/api HTTP/1.1\r\nHost: g\r\nX-Slow"] {
         let mut client = gateway.client();
         client.send(part);
         let response = client.read_response().expect(408);
@@ -52,6 +52,9 @@ fn a_connection_on_which_nothing_comes_is_closed_without_a_word() {
     let gateway = gateway_with("head = \"300ms\"\nkeep_alive = \"300ms\"");
     let mut silent = gateway.client();
     assert!(silent.is_closed());
+    let mut blank = gateway.client();
+    blank.send("\r\n");
+    assert!(blank.is_closed());
 
     let mut kept = gateway.client();
     kept.get("/health", &[]).expect(200);
@@ -66,6 +69,21 @@ fn a_connection_is_kept_for_the_keep_alive_time() {
     // Longer than a head may take, which counts from its first byte alone.
     thread::sleep(Duration::from_millis(400));
     client.get("/health", &[]).expect(200);
+}
+
+#[test]
+fn an_empty_line_behind_a_body_begins_no_request() {
+    let (gateway, upstream) = (gateway_with("head = \"300ms\""), EchoUpstream::start());
+    let key = gateway.expose(&upstream.url());
+    let mut client = gateway.client();
+    let post =
+        format!("POST /acme/api HTTP/1.1\r\nHost: g\r\nX-API-Key: {key}\r\nContent-Length: 4\r\n\r\nbody");
+    client.send(format!("{post}\r\n"));
+    assert_eq!(Echoed::of(&client.read_response()).body, "body");
+    // The time itself is what is tested: the next head is not waited for yet.
+    thread::sleep(Duration::from_millis(900));
+    client.send(post);
+    assert_eq!(Echoed::of(&client.read_response()).body, "body");
 }
 
 #[test]
