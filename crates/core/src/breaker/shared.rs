@@ -55,6 +55,13 @@ impl Breaker {
         Permit::ask(self, rules, now)
     }
 
+    /// The same of a request that went ahead unasked while the breaker was new: what has changed since is told from it
+    /// by the breaker's generation, as with any other.
+    pub fn asked_when_new<'b>(&'b self, rules: &'b BreakerRules, at: Uptime) -> Permit<'b> {
+        let ticket = Some(Ticket { generation: 0, asked_at: at });
+        Permit { breaker: self, rules, ticket, state: State::Closed, transition: None }
+    }
+
     /// While it is open, when it lets the first request through.
     pub fn open_until(&self) -> Option<Uptime> {
         if self.hint() & CLOSED != 0 { None } else { self.machine.lock().open_until() }

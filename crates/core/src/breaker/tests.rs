@@ -129,6 +129,20 @@ fn what_began_before_it_opened_neither_closes_it_nor_opens_it_again() {
 }
 
 #[test]
+fn what_went_ahead_unasked_counts_as_long_as_nothing_has_changed_since() {
+    let breaker = Breaker::default();
+    let unasked_fails = || breaker.asked_when_new(&RULES, secs(0)).report(Outcome::Failure, secs(40));
+    for _ in 0..4 {
+        assert_eq!(unasked_fails(), None);
+    }
+    assert_eq!(unasked_fails(), Some(Transition::Opened));
+    assert_eq!(unasked_fails(), None);
+    breaker.reset();
+    assert_eq!(unasked_fails(), None);
+    assert_eq!(breaker.read(secs(40)).failures_in_a_row, 0);
+}
+
+#[test]
 fn a_reset_closes_it() {
     let breaker = opened(&RULES);
     assert_eq!(breaker.reset(), Some(Transition::Closed));

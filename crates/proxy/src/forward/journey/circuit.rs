@@ -66,9 +66,7 @@ impl<'j> Circuit<'j> {
                 if outcome == Outcome::Success && is_spotless(worker, id, rules) {
                     return;
                 }
-                // One that has opened meanwhile was told enough.
-                let permit = live.get().shared.breaker.ask(rules, now);
-                permit.ok().and_then(|permit| permit.report(outcome, now))
+                live.get().shared.breaker.asked_when_new(rules, now).report(outcome, now)
             }
             Self::Asked(permit) => permit.report(outcome, now),
         };
