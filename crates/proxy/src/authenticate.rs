@@ -236,8 +236,11 @@ pub(crate) fn is_credential(
         return true;
     }
     id == FieldId::Authorization
-        && bearer(value)
-            .is_some_and(|token| fields.find(header.as_str().as_bytes()).is_none() || is_own(token))
+        && match bearer(value) {
+            Some(token) => fields.find(header.as_str().as_bytes()).is_none() || is_own(token),
+            // Who forgets the scheme must not give the key away by it either.
+            None => is_own(value),
+        }
 }
 
 fn anonymous<'s>(

@@ -52,16 +52,37 @@ fn unquoted(value: &[u8]) -> &[u8] {
 
 /// The pieces between separators that stand in no quoted string.
 fn split_unquoted(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
-    let (mut is_quoted, mut is_escaped) = (false, false);
-    text.split(move |&byte| {
+    let mut quoting = Quoting::default();
+    text.split(move |&byte| quoting.leaves_out(byte) && byte == separator)
+}
+
+/// Whether every quoted string ends: what comes behind one that does not would be read as part of it.
+pub(crate) fn is_balanced(line: &[u8]) -> bool {
+    let mut quoting = Quoting::default();
+    for &byte in line {
+        quoting.leaves_out(byte);
+    }
+    !quoting.is_quoted
+}
+
+/// Where a text is in its quoted strings (RFC 9110 section 5.6.4).
+#[derive(Default)]
+struct Quoting {
+    is_quoted: bool,
+    is_escaped: bool,
+}
+
+impl Quoting {
+    /// Whether the next byte is no part of a quoted string.
+    fn leaves_out(&mut self, byte: u8) -> bool {
         match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' => is_escaped = is_quoted,
-            b'"' => is_quoted = !is_quoted,
-            _ => return byte == separator && !is_quoted,
+            _ if self.is_escaped => self.is_escaped = false,
+            b'\\' if self.is_quoted => self.is_escaped = true,
+            b'"' => self.is_quoted = !self.is_quoted,
+            _ => return !self.is_quoted,
         }
         false
-    })
+    }
 }
 
 /// An address as it stands in either field, perhaps with a port (RFC 7239 section 6).
@@ -116,6 +137,16 @@ mod tests {
         assert_eq!(parameter(elements[0], b"proto"), Some(&b"https"[..]));
         assert_eq!(parameter(elements[1], b"host"), Some(&b"x;y"[..]));
         assert_eq!(parameter(elements[1], b"proto"), None);
+    }
+
+    #[test]
+    fn a_quoted_string_that_does_not_end_is_told_from_one_that_does() {
+        for line in ["", "for=192.0.2.7", "for=\"[::1]\"", "host=\"a\\\"b\"", "odd\\\"\""] {
+            assert!(is_balanced(line.as_bytes()), "{line}");
+        }
+        for line in ["\"", "for=\"[::1]", "host=\"a\\\""] {
+            assert!(!is_balanced(line.as_bytes()), "{line}");
+        }
     }
 
     #[test]

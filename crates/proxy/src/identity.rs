@@ -221,7 +221,8 @@ impl<'r> Origin<'r> {
             Some(port) => writer.field(b"X-Forwarded-Port", port),
             None => writer.field_number(b"X-Forwarded-Port", u64::from(self.peer.port)),
         };
-        self.push_forwarded(writer.out(), self.fields.all(FieldId::Forwarded), authority);
+        let whole = self.fields.all(FieldId::Forwarded).filter(|line| forwarded::is_balanced(line));
+        self.push_forwarded(writer.out(), whole, authority);
     }
 
     /// The line of `Forwarded`: the elements that there are, and `for=…;host="…";proto=http`.

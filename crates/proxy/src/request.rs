@@ -2,8 +2,7 @@
 
 use tollgate_core::routing::{BadPath, CanonicalPath};
 use tollgate_http1::{
-    BodyLength, FieldId, Fields, FramingError, Method, RequestHead, TargetForm, Version, list_tokens,
-    request_body,
+    BodyLength, FieldId, FramingError, Method, RequestHead, TargetForm, Version, list_tokens, request_body,
 };
 
 use crate::rejection::Rejection;
@@ -81,23 +80,6 @@ impl<'r> Request<'r> {
     }
 }
 
-/// Whether `Connection` names the field that goes by `name` (RFC 9110 section 7.6.1).
-pub(crate) fn is_nominated(fields: &Fields, name: &[u8]) -> bool {
-    fields.all(FieldId::Connection).flat_map(list_tokens).any(|token| token.eq_ignore_ascii_case(name))
-}
-
-/// Whether `Connection` names any field at all that would otherwise go on: asked once a message, so that the
-/// usual `keep-alive` costs no question a field.
-pub(crate) fn nominates_any(fields: &Fields) -> bool {
-    fields.all(FieldId::Connection).any(|value| {
-        !value.eq_ignore_ascii_case(b"keep-alive")
-            && !value.eq_ignore_ascii_case(b"close")
-            && list_tokens(value).any(|token| {
-                !token.eq_ignore_ascii_case(b"keep-alive") && !token.eq_ignore_ascii_case(b"close")
-            })
-    })
-}
-
 fn has_looped(head: &RequestHead, via: &[u8]) -> bool {
     let received_by = |member: &[u8]| {
         // `1.1 name (comment)`: the name is the second word.
@@ -115,9 +97,10 @@ fn expects_only_continue(head: &RequestHead) -> bool {
 /// carry requests past every check (RFC 9113 section 3.1 has given it up).
 fn offered_upgrade(head: &RequestHead) -> Option<&[u8]> {
     let offer = head.fields.first(FieldId::Upgrade)?;
+    let asks_for_it = |option: &[u8]| option.eq_ignore_ascii_case(b"upgrade");
     let is_http2 = |token: &[u8]| token.len() >= 3 && token[..3].eq_ignore_ascii_case(b"h2c");
     let counts = head.version == Version::Http11
-        && is_nominated(&head.fields, b"upgrade")
+        && head.fields.all(FieldId::Connection).flat_map(list_tokens).any(asks_for_it)
         && !head.fields.all(FieldId::Upgrade).flat_map(list_tokens).any(is_http2);
     counts.then_some(offer)
 }

@@ -16,7 +16,7 @@ fn started(service: &Value) -> (Gateway, ScriptedUpstream, String) {
             "/nothing" => "HTTP/1.1 200 OK\r\nX-Cost: 0\r\nContent-Length: 0\r\n\r\n",
             "/unclear" => "HTTP/1.1 200 OK\r\nX-Cost: a lot\r\nContent-Length: 0\r\n\r\n",
             "/hinted" => {
-                "HTTP/1.1 103 Early Hints\r\nX-Cost: 3\r\nLink: </a>\r\n\r\n\
+                "HTTP/1.1 103 Early Hints\r\nX-Cost: 3\r\nX-RateLimit-Remaining-Day: 7\r\nLink: </a>\r\n\r\n\
                  HTTP/1.1 200 OK\r\nX-Cost: 2\r\nContent-Length: 0\r\n\r\n"
             }
             "/trailed" => {
@@ -59,7 +59,7 @@ fn a_response_says_what_its_request_has_cost_to_the_gateway_alone() {
     let mut client = gateway.client();
     client.send(format!("GET /acme/api/hinted HTTP/1.1\r\nHost: a\r\nX-API-Key: {key}\r\n\r\n"));
     let hint = client.read_response();
-    assert_eq!((hint.status, hint.header("Link"), hint.header("X-Cost")), (103, Some("</a>"), None));
+    assert_eq!((hint.status, hint.header("Link"), hint.headers.len()), (103, Some("</a>"), 1), "{hint:?}");
     assert_eq!(remaining(&client.read_response()), "7");
     let response = get(&gateway, "/acme/api/trailed", &key).expect(200);
     assert_eq!(

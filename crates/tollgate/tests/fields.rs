@@ -137,6 +137,7 @@ fn every_final_response_has_one_date() {
     let upstream = ScriptedUpstream::start(|exchange| {
         let date = match exchange.request.target.as_str() {
             "/dated" => "DATE: Sun, 06 Nov 1994 08:49:37 GMT\r\n",
+            "/taken-back" => "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nConnection: date\r\n",
             _ => "",
         };
         exchange.write(format!("HTTP/1.1 200 OK\r\n{date}Content-Length: 0\r\n\r\n"))
@@ -144,7 +145,7 @@ fn every_final_response_has_one_date() {
     let gateway = Gateway::start();
     let key = gateway.expose(&upstream.url());
     let before = jiff::Timestamp::now();
-    for path in ["/acme/api", "/acme/api/dated", "/acme/nowhere", "/health"] {
+    for path in ["/acme/api", "/acme/api/dated", "/acme/api/taken-back", "/acme/nowhere", "/health"] {
         let response = gateway.client().get(path, &[("X-API-Key", &key)]);
         let dates = lines_of(&response.raw_head, &["Date", "DATE"]);
         let [date] = dates.as_slice() else { panic!("{path}: {dates:?}") };
@@ -162,11 +163,13 @@ fn every_final_response_has_one_date() {
 fn connection_takes_out_neither_the_body_s_length_nor_what_the_gateway_says() {
     let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
     let key = gateway.expose(&upstream.url());
-    let nominated = "Content-Length, Host, X-Tenant-ID, X-Forwarded-For, X-Request-ID, Via";
+    let nominated =
+        "Content-Length, Host, X-Tenant-ID, X-Forwarded-For, X-Request-ID, Via, TraceParent, tracestate";
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let response = gateway.client().request(
         "POST",
         "/acme/api",
-        &[("X-API-Key", &key), ("Connection", nominated)],
+        &[("X-API-Key", &key), ("Connection", nominated), ("traceparent", trace), ("tracestate", "a=b")],
         b"body",
     );
     let echoed = Echoed::of(&response);
@@ -175,6 +178,8 @@ fn connection_takes_out_neither_the_body_s_length_nor_what_the_gateway_says() {
     for name in ["Host", "X-Forwarded-For", "X-Request-ID", "Via"] {
         assert!(echoed.header(name).is_some(), "{name}");
     }
+    assert!(echoed.header("traceparent").is_some_and(|own| own != trace), "the gateway's own");
+    assert_eq!(echoed.header("tracestate"), None);
 }
 
 #[test]
@@ -188,6 +193,8 @@ fn a_key_that_was_revoked_goes_to_no_upstream() {
     let bearer = format!("Bearer {}", revoked["key"].as_str().expect("a key"));
     let fields = [("X-API-Key", key.as_str()), ("Authorization", &bearer)];
     assert_eq!(Echoed::of(&gateway.client().get("/acme/api", &fields)).header("Authorization"), None);
+    let bare = [("X-API-Key", key.as_str()), ("Authorization", key.as_str())];
+    assert_eq!(Echoed::of(&gateway.client().get("/acme/api", &bare)).header("Authorization"), None);
     let others = [("X-API-Key", key.as_str()), ("Authorization", "Bearer somebody.else")];
     let echoed = Echoed::of(&gateway.client().get("/acme/api", &others));
     assert_eq!(echoed.header("Authorization"), Some("Bearer somebody.else"));

@@ -12,6 +12,7 @@ use std::time::Duration;
 use harness::{
     EchoUpstream, Gate, Gateway, RawClient, ScriptedUpstream, Step, eventually, eventually_some, post,
 };
+use serde_json::json;
 
 const LARGE_BYTES: usize = 64 * 1024 * 1024;
 /// What the gateway may take in addition while a large body goes through.
@@ -104,14 +105,21 @@ fn a_response_s_body_reaches_the_client_while_it_is_still_being_sent() {
 #[test]
 fn trailers_and_not_extensions_are_passed_on_both_ways() {
     let response = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n\
-        3;ext=1;quoted=\"a b\"\r\nabc\r\n0;last\r\nX-Sum: 42\r\nSet-Cookie: a=b\r\nx-odd-Case: y\r\n\r\n";
+        3;ext=1;quoted=\"a b\"\r\nabc\r\n0;last\r\nX-Sum: 42\r\nSet-Cookie: a=b\r\nX-RateLimit-Limit-Day: 9\r\n\
+        x-odd-Case: y\r\n\r\n";
     let upstream = ScriptedUpstream::script(vec![Step::ReadWholeBody, Step::write(response)]);
     let gateway = Gateway::start();
-    let key = gateway.expose(&upstream.url());
+    let tenant = gateway.tenant("acme");
+    tenant.service_with(&json!({ "slug": "api", "url": upstream.url(), "auth_header": "X-Shop" }));
+    let key = tenant.unlimited_key();
     let mut client = gateway.client();
+    let forged =
+        "X-API-Key: forged\r\nX_Tenant_ID: forged\r\nx_shop: forged\r\nTrue-Client-IP: 192.0.2.7\r\n";
     client.send(
-        post("Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\n", &key)
-            + "3;a;b=c\r\nabc\r\n0\r\nX-Sum: 42\r\nContent-Length: 99\r\nX-API-Key: forged\r\nX_Tenant_ID: forged\r\nx-odd-Case: y\r\n\r\n",
+        post("Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\n", &key).replace("X-API-Key", "X-Shop")
+            + "3;a;b=c\r\nabc\r\n0\r\nX-Sum: 42\r\nContent-Length: 99\r\n"
+            + forged
+            + "x-odd-Case: y\r\n\r\n",
     );
     let response = client.read_response().expect(200);
     let request = upstream.await_request(0);

@@ -4,10 +4,10 @@ use tollgate_core::resource::HeaderName;
 use tollgate_core::time::UnixMicros;
 use tollgate_http1::{BodyLength, FieldId, HeadWriter, ResponseHead, Version};
 
+use super::nominations::Nominations;
 use super::{TimeTexts, push_limit_lines};
 use crate::admit::Limits;
 use crate::identity::RequestId;
-use crate::request::{is_nominated, nominates_any};
 
 /// Whether the client's connection outlives the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub(crate) fn write_response(out: &mut Vec<u8>, head: &ClientHead<'_, '_>) {
     let response = head.response;
     let fields = &response.fields;
     let is_limited = !head.limits.is_empty();
-    let has_nominations = nominates_any(fields);
+    let nominated = Nominations::of(fields);
     let bodiless = matches!(response.status, 101 | 204);
     let mut writer = HeadWriter::response_with_reason(out, response.status, response.reason());
     writer.fields(fields, |field| {
@@ -62,8 +62,7 @@ pub(crate) fn write_response(out: &mut Vec<u8>, head: &ClientHead<'_, '_>) {
             FieldId::Other => !is_limited || !is_limit_field(field.name),
             other => !other.is_hop_by_hop(),
         };
-        kept && !is_hidden(head.hidden, field.name)
-            && !(has_nominations && field.id != FieldId::ContentLength && is_nominated(fields, field.name))
+        kept && !is_hidden(head.hidden, field.name) && !nominated.contain(field.id, field.name)
     });
     if response.status == 101 {
         writer.field(b"Connection", b"Upgrade");
@@ -74,7 +73,7 @@ pub(crate) fn write_response(out: &mut Vec<u8>, head: &ClientHead<'_, '_>) {
         writer.field(b"Connection", option);
     }
     // RFC 9110 section 6.6.1: who forwards a response without one adds it.
-    if !fields.contains(FieldId::Date) {
+    if !fields.contains(FieldId::Date) || nominated.contain(FieldId::Date, b"date") {
         writer.field(b"Date", &head.times.date(head.now));
     }
     if head.body == BodyLength::Chunked {
@@ -85,14 +84,19 @@ pub(crate) fn write_response(out: &mut Vec<u8>, head: &ClientHead<'_, '_>) {
     writer.finish();
 }
 
-/// A `1xx` other than `101`: as it came, but for what belongs to the connection.
+/// A `1xx` other than `101`: as it came, but for what belongs to the connection, and what the gateway alone says.
 pub(crate) fn write_interim(out: &mut Vec<u8>, response: &ResponseHead, hidden: Option<&HeaderName>) {
+    let nominated = Nominations::of(&response.fields);
     let mut writer = HeadWriter::response_with_reason(out, response.status, response.reason());
     writer.fields(&response.fields, |field| {
-        !field.id.is_hop_by_hop()
-            && field.id != FieldId::ContentLength
-            && !is_hidden(hidden, field.name)
-            && !is_nominated(&response.fields, field.name)
+        let is_gateways = match field.id {
+            FieldId::ContentLength | FieldId::RateLimit | FieldId::RateLimitPolicy | FieldId::XRequestId => {
+                true
+            }
+            FieldId::Other => is_limit_field(field.name),
+            other => other.is_hop_by_hop(),
+        };
+        !is_gateways && !is_hidden(hidden, field.name) && !nominated.contain(field.id, field.name)
     });
     writer.finish();
 }
@@ -102,6 +106,6 @@ fn is_hidden(hidden: Option<&HeaderName>, name: &[u8]) -> bool {
 }
 
 /// The upstream's own limits would be taken for the gateway's.
-fn is_limit_field(name: &[u8]) -> bool {
+pub(crate) fn is_limit_field(name: &[u8]) -> bool {
     name.len() > 12 && name[..12].eq_ignore_ascii_case(b"x-ratelimit-")
 }

@@ -4,11 +4,12 @@ mod accept;
 mod client_head;
 mod json;
 mod limits;
+mod nominations;
 mod reply;
 mod times;
 mod upstream_head;
 
-pub(crate) use client_head::{ClientHead, Persistence, write_interim, write_response};
+pub(crate) use client_head::{ClientHead, Persistence, is_limit_field, write_interim, write_response};
 pub(crate) use json::{push_json_string, push_number, push_plain};
 pub(crate) use limits::push_limit_lines;
 pub(crate) use reply::{ALLOW_ALL, Reply, write_rejection, write_reply};

@@ -2,12 +2,13 @@
 
 use tollgate_core::resource::{HeaderName, UpstreamHost};
 use tollgate_core::snapshot::{Snapshot, Target};
-use tollgate_http1::{BodyLength, FieldId, Fields, HeadWriter, Version, is_same_variable};
+use tollgate_http1::{BodyLength, FieldId, HeadWriter, Version, is_same_variable};
 
+use super::nominations::Nominations;
 use crate::authenticate::{Caller, is_credential};
 use crate::gateway::Gateway;
 use crate::identity::{Origin, RequestId, is_traceparent};
-use crate::request::{MAX_FORWARDS, Request, is_nominated, nominates_any};
+use crate::request::{MAX_FORWARDS, Request};
 use crate::route::Selected;
 
 pub(crate) struct UpstreamHead<'x> {
@@ -27,9 +28,9 @@ pub(crate) fn write_request(out: &mut Vec<u8>, head: &UpstreamHead<'_>) {
     let mut writer = HeadWriter::request(out, request.head.method_name(), target_parts(head));
     writer.field(b"Host", host(head));
     let header = selected.service.auth_header();
-    let has_nominations = nominates_any(fields);
+    let nominated = Nominations::of(fields);
     writer.fields(fields, |field| {
-        let is_dropped = has_nominations && is_dropped_by_nomination(fields, field.id, field.name)
+        let is_dropped = nominated.contain(field.id, field.name)
             || carries_credential(head, header, field.id, field.name, field.value)
             || field.id == FieldId::Other
                 && (imitates_guarded(head, header, field.name) || !origin.may_say(field.name))
@@ -48,7 +49,9 @@ pub(crate) fn write_request(out: &mut Vec<u8>, head: &UpstreamHead<'_>) {
     origin.write_forwarding(&mut writer, request.authority);
     writer.lines(head.gateway.via.line(request.head.version));
     writer.field(b"X-Request-ID", head.request_id.as_bytes());
-    if !fields.first(FieldId::Traceparent).is_some_and(is_traceparent) {
+    let is_traced = fields.first(FieldId::Traceparent).is_some_and(is_traceparent)
+        && !nominated.contain(FieldId::Traceparent, b"traceparent");
+    if !is_traced {
         writer.field(b"traceparent", head.request_id.traceparent());
     }
     match caller.consumer {
@@ -109,11 +112,6 @@ fn keeps(head: &UpstreamHead<'_>, id: FieldId) -> bool {
         FieldId::Trailer => head.request.body == BodyLength::Chunked,
         other => !other.is_hop_by_hop(),
     }
-}
-
-/// `Connection` may take out what belongs to the connection, not what frames the message.
-fn is_dropped_by_nomination(fields: &Fields, id: FieldId, name: &[u8]) -> bool {
-    id != FieldId::ContentLength && is_nominated(fields, name)
 }
 
 fn carries_credential(

@@ -5,9 +5,11 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Buf;
 use tollgate_core::resource::HeaderName;
-use tollgate_http1::{BodyDecoder, BodyEncoder, BodyError, BodyLength, Decoded, Fields};
+use tollgate_http1::{BodyDecoder, BodyEncoder, BodyError, BodyLength, Decoded, Fields, is_same_variable};
 
 use super::{Buffers, Stream};
+use crate::forwarded::is_a_proxys;
+use crate::message::is_limit_field;
 
 /// While more than this waits to be written, nothing more is read: the slower side sets the pace.
 const HIGH_WATER_BYTES: usize = 64 * 1_024;
@@ -84,7 +86,7 @@ impl Pump {
         }
     }
 
-    /// Leaves a field of this name out of the trailers.
+    /// Leaves a field of this name out of the trailers as well.
     #[must_use]
     pub fn hiding(self, hidden: Option<&HeaderName>) -> Self {
         Self { hidden: hidden.cloned(), ..self }
@@ -171,9 +173,8 @@ impl Pump {
     }
 
     fn end(&mut self, to: &mut Buffers) -> Result<(), PumpError> {
-        let trailers = self.decoder.trailers();
-        let kept = trailers.zip(self.hidden.as_ref()).map(|(trailers, hidden)| without(trailers, hidden));
-        self.encoder.end(kept.as_ref().or(trailers), to.output()).map_err(|_| PumpError::Misfit)?;
+        let kept = self.decoder.trailers().map(|trailers| passed_on(trailers, self.hidden.as_ref()));
+        self.encoder.end(kept.as_ref(), to.output()).map_err(|_| PumpError::Misfit)?;
         self.stage = Stage::Framed;
         Ok(())
     }
@@ -226,11 +227,15 @@ impl Pump {
     }
 }
 
-fn without(trailers: &Fields, hidden: &HeaderName) -> Fields {
+/// Without what no header may say either: some recipients take trailers for headers.
+fn passed_on(trailers: &Fields, hidden: Option<&HeaderName>) -> Fields {
+    let is_hidden =
+        |name: &[u8]| hidden.is_some_and(|hidden| is_same_variable(hidden.as_str().as_bytes(), name));
     let mut kept = Fields::new();
-    for field in trailers.iter().filter(|field| !field.name.eq_ignore_ascii_case(hidden.as_str().as_bytes()))
-    {
-        kept.append(field.name, field.value);
+    for field in trailers.iter() {
+        if !is_hidden(field.name) && !is_a_proxys(field.name) && !is_limit_field(field.name) {
+            kept.append(field.name, field.value);
+        }
     }
     kept
 }
