@@ -31,6 +31,17 @@ pub(crate) enum Progress {
     /// No byte of a final response has been written.
     Unanswered,
     Answering,
+    /// The client has all of it, or of a tunnel all that there was.
+    Answered,
+}
+
+/// However an answer ends before it is whole, the client must not take what it has for all of it.
+impl Drop for Client {
+    fn drop(&mut self) {
+        if self.progress == Progress::Answering {
+            self.stream.reset_on_close();
+        }
+    }
 }
 
 impl Client {

@@ -151,7 +151,10 @@ async fn caught<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Result<T, P
 
 /// Answers 500 where nothing was answered yet; a response that was begun, an interim one too, is cut.
 async fn apologise(worker: &Worker, client: &mut Client, session: &mut Session) {
-    if client.progress == Progress::Answering || session.client.is_partly_sent() {
+    if client.progress != Progress::Unanswered {
+        return;
+    }
+    if session.client.is_partly_sent() {
         client.stream.reset_on_close();
         return;
     }

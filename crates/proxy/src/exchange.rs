@@ -309,10 +309,13 @@ impl<'x> Context<'x> {
         record.body_bytes = if self.head.method == Method::Head { 0 } else { reply.body.len() as u64 };
         client.progress = Progress::Answering;
         let deadline = Instant::now() + self.worker.gateway.settings.timeouts.body_idle;
-        match (client.flush_before(client_buffers, deadline).await, persistence) {
-            (false, _) => Next::Abandon,
-            (true, Persistence::KeepAlive) => Next::KeepAlive,
-            (true, Persistence::Close) => Next::Close,
+        if !client.flush_before(client_buffers, deadline).await {
+            return Next::Abandon;
+        }
+        client.progress = Progress::Answered;
+        match persistence {
+            Persistence::KeepAlive => Next::KeepAlive,
+            Persistence::Close => Next::Close,
         }
     }
 

@@ -194,6 +194,10 @@ impl<'r> Record<'r> {
 
 impl Drop for Record<'_> {
     fn drop(&mut self) {
+        if self.worker.has_ended.get() && self.status.is_some() {
+            let request_id = std::str::from_utf8(self.request_id.as_bytes()).unwrap_or_default();
+            tracing::warn!(request_id, "the gateway has ended, and a response was cut");
+        }
         self.worker.gateway.request_ended(self.worker.index);
         // Where the clock was read a moment ago, it is not read again.
         let ended = self.ended.unwrap_or_else(|| self.worker.clock.now().instant);

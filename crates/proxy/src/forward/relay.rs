@@ -8,6 +8,7 @@ use tollgate_core::cause::Cause;
 
 use super::attempt::{Attempt, Deadlines, Upload};
 use crate::admit::Admitted;
+use crate::client::Progress;
 use crate::live::{Picked, Place};
 use crate::wire::Pump;
 
@@ -69,24 +70,28 @@ impl Held<'_, '_, '_> {
 
 impl Attempt<'_> {
     /// Moves the response's body through `download`; its head is in the client's output already. Gives the
-    /// moment of the end too. Who has the whole response finds its place free.
+    /// moment of the end too. Who has the whole response finds its place free. What has been moved is in `body_bytes`
+    /// at any time: the end of the gateway may cut it short.
     pub async fn relay(
         &mut self,
         download: &mut Pump,
         held: &Held<'_, '_, '_>,
         deadlines: &Deadlines,
         began: Instant,
+        body_bytes: &mut u64,
     ) -> (Relayed, Instant) {
         let mut has_waited = false;
         let mut moved_at = began;
         let mut moved = (0, 0);
         poll_fn(|cx| {
-            if let Poll::Ready(relayed) = self.poll_relay(cx, download, held) {
+            let polled = self.poll_relay(cx, download, held);
+            *body_bytes = download.moved_bytes();
+            if let Poll::Ready(relayed) = polled {
                 // What was there at once is worth no look at the clock.
                 return Poll::Ready((relayed, if has_waited { Instant::now() } else { began }));
             }
             has_waited = true;
-            let now = (download.moved_bytes() + self.client_buffers.sent_bytes(), self.upload.moved_bytes());
+            let now = (*body_bytes + self.client_buffers.sent_bytes(), self.upload.moved_bytes());
             if now != moved {
                 moved = now;
                 moved_at = Instant::now();
@@ -115,8 +120,11 @@ impl Attempt<'_> {
         let source = (&mut self.upstream.stream, &mut *self.upstream_buffers);
         let sink = (&mut self.client.stream, &mut *self.client_buffers);
         match download.poll(cx, source, sink, || held.release()) {
-            Poll::Ready(Ok(())) if self.upload_state == Upload::Sent => Poll::Ready(Relayed::Complete),
-            Poll::Ready(Ok(())) => Poll::Ready(Relayed::Early),
+            Poll::Ready(Ok(())) => {
+                self.client.progress = Progress::Answered;
+                let is_sent = self.upload_state == Upload::Sent;
+                Poll::Ready(if is_sent { Relayed::Complete } else { Relayed::Early })
+            }
             Poll::Ready(Err(PumpError::Sink)) => Poll::Ready(Relayed::Cut(Cut::ClientGone)),
             Poll::Ready(Err(
                 PumpError::SourceCut | PumpError::SourceBroken(_) | PumpError::TooLarge | PumpError::Misfit,

@@ -44,8 +44,8 @@ pub(super) async fn respond(
     record.status = Some(attempt.response.status);
     attempt.client.progress = Progress::Answering;
     let mut download = Pump::new(from, to, None).hiding(attempt.hidden);
-    let (relayed, ended) = attempt.relay(&mut download, held, deadlines, began.instant).await;
-    record.body_bytes = download.moved_bytes();
+    let body_bytes = &mut record.body_bytes;
+    let (relayed, ended) = attempt.relay(&mut download, held, deadlines, began.instant, body_bytes).await;
     record.ended = Some(forward.worker.clock.note(ended));
     let reusable =
         from != BodyLength::UntilClose && keep_alive(attempt.response.version, &attempt.response.fields);
@@ -63,7 +63,6 @@ pub(super) async fn respond(
         Relayed::Early => Forwarded::Close,
         Relayed::Cut(cut) => {
             note_cut(forward, cut);
-            attempt.client.stream.reset_on_close();
             Forwarded::Abandoned
         }
     })
@@ -118,17 +117,18 @@ async fn switch_protocols(
     write_client_head(forward, &mut attempt, BodyLength::None, Persistence::KeepAlive, now);
     record.status = Some(101);
     attempt.client.progress = Progress::Answering;
+        &mut record.body_bytes,
     attempt.upstream_buffers.clear_output();
     let Attempt { client, client_buffers, mut upstream, upstream_buffers, .. } = attempt;
-    let tunnelled = tunnel(
+    tunnel(
         (&mut client.stream, client_buffers),
         (&mut upstream.stream, upstream_buffers),
         &mut client.watchdog,
         forward.worker.gateway.settings.timeouts.tunnel_idle,
     )
     .await;
-    record.body_bytes = tunnelled.to_client_bytes;
-    Ok(Forwarded::Abandoned)
+    client.progress = Progress::Answered;
+    Forwarded::Abandoned
 }
 
 fn note_cut(forward: &Forward<'_, '_>, cut: Cut) {

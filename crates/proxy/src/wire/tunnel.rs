@@ -10,18 +10,15 @@ use crate::watchdog::Watchdog;
 
 const READ_BYTES: usize = 16 * 1_024;
 
-/// Bytes that went to the client.
-pub(crate) struct Tunnelled {
-    pub to_client_bytes: u64,
-}
-
-/// Relays until both sides have ended, one fails, or nothing moved for `idle`.
+/// Relays until both sides have ended, one fails, or nothing moved for `idle`. What has gone to the client is in
+/// `to_client_bytes` at any time: the end of the gateway may cut the tunnel.
 pub(crate) async fn tunnel(
     client: (&mut Stream, &mut Buffers),
     upstream: (&mut Stream, &mut Buffers),
     watchdog: &mut Watchdog,
     idle: Duration,
-) -> Tunnelled {
+    to_client_bytes: &mut u64,
+) {
     let (client_stream, client_buffers) = client;
     let (upstream_stream, upstream_buffers) = upstream;
     let mut up = Direction::default();
@@ -31,6 +28,7 @@ pub(crate) async fn tunnel(
         let before = (up.moved_bytes, down.moved_bytes);
         let up_poll = up.poll(cx, (client_stream, client_buffers), (upstream_stream, upstream_buffers));
         let down_poll = down.poll(cx, (upstream_stream, upstream_buffers), (client_stream, client_buffers));
+        *to_client_bytes = down.moved_bytes;
         match (up_poll, down_poll) {
             (Poll::Ready(Err(_)), _)
             | (_, Poll::Ready(Err(_)))
@@ -43,7 +41,6 @@ pub(crate) async fn tunnel(
         watchdog.poll_past(cx, deadline)
     })
     .await;
-    Tunnelled { to_client_bytes: down.moved_bytes }
 }
 
 /// One direction. What was read before the tunnel began is in the source's input; what has still to be
@@ -99,14 +96,16 @@ mod tests {
         upstream_buffers.input.extend_from_slice(b"early;");
         client.shutdown().await.unwrap();
         drop(upstream);
-        let tunnelled = tunnel(
+        let mut to_client_bytes = 0;
+        tunnel(
             (&mut Stream::Plain(to_client), &mut client_buffers),
             (&mut Stream::Plain(to_upstream), &mut upstream_buffers),
             &mut Watchdog::default(),
             Duration::from_secs(20),
+            &mut to_client_bytes,
         )
         .await;
-        assert_eq!(tunnelled.to_client_bytes, b"early;".len() as u64);
+        assert_eq!(to_client_bytes, b"early;".len() as u64);
         let mut received = String::new();
         client.read_to_string(&mut received).await.unwrap();
         assert_eq!(received, "unsent;early;");
