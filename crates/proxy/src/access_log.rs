@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -20,6 +20,9 @@ const QUEUED_BLOCKS: usize = 256;
 /// Written blocks kept for the next lines: memory that is given back and asked for again for every block is
 /// cleared by the kernel every time.
 const SPARE_BLOCKS: usize = 8;
+
+/// While the end waits for the thread.
+const END_LOOKS_EVERY: Duration = Duration::from_millis(5);
 
 /// Between two reports of dropped lines.
 const REPORT_PAUSE: Duration = Duration::from_secs(1);
@@ -35,29 +38,36 @@ enum Message {
 /// The workers' end.
 pub(crate) struct AccessLogger {
     sender: Option<SyncSender<Message>>,
+    /// Whether the file is to be opened anew.
+    is_stale: Arc<AtomicBool>,
     dropped_bytes: Arc<AtomicU64>,
     spares: Spares,
 }
 
+/// Whoever reads the log has not read it to its end in time.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Stalled;
+
 impl AccessLogger {
     /// Opens the log and starts its thread; neither where it is off.
     pub fn start(log: &AccessLog) -> io::Result<(Self, Option<JoinHandle<()>>)> {
-        let (dropped_bytes, spares) = (Arc::new(AtomicU64::new(0)), Spares::default());
+        let (is_stale, dropped_bytes, spares) = <(Arc<AtomicBool>, Arc<AtomicU64>, Spares)>::default();
         let destination = match log {
-            AccessLog::Off => return Ok((Self { sender: None, dropped_bytes, spares }, None)),
+            AccessLog::Off => return Ok((Self { sender: None, is_stale, dropped_bytes, spares }, None)),
             AccessLog::Stdout => Destination::Stdout,
             AccessLog::File(path) => Destination::File { file: open(path)?, path: path.clone() },
         };
         let (sender, receiver) = sync_channel(QUEUED_BLOCKS);
         let writer = Writer {
             destination,
+            is_stale: Arc::clone(&is_stale),
             failing: false,
             reported: None,
             dropped_bytes: Arc::clone(&dropped_bytes),
             spares: Arc::clone(&spares),
         };
         let thread = thread::Builder::new().name("access-log".into()).spawn(move || writer.run(&receiver))?;
-        Ok((Self { sender: Some(sender), dropped_bytes, spares }, Some(thread)))
+        Ok((Self { sender: Some(sender), is_stale, dropped_bytes, spares }, Some(thread)))
     }
 
     pub const fn is_on(&self) -> bool {
@@ -79,19 +89,26 @@ impl AccessLogger {
 
     /// Opens the file anew, under the name it had: what log rotation needs.
     pub fn reopen(&self) {
-        self.send(Message::Reopen);
+        self.is_stale.store(true, Ordering::Release);
+        // Where the queue is full, the thread is at work and needs no waking.
+        drop(self.sender.as_ref().map(|sender| sender.try_send(Message::Reopen)));
     }
 
-    /// Ends the thread after what was handed over before.
-    pub fn stop(&self) {
-        self.send(Message::Stop);
-    }
-
-    /// Waits for room; for the operator's threads alone. A thread that is gone needs no message.
-    fn send(&self, message: Message) {
-        if let Some(sender) = &self.sender {
-            drop(sender.send(message));
+    /// Ends the thread after what was handed over before, if that is written in time.
+    pub fn stop(&self, thread: JoinHandle<()>, within: Duration) -> Result<(), Stalled> {
+        let deadline = Instant::now() + within;
+        let mut is_told = false;
+        while !thread.is_finished() {
+            is_told =
+                is_told || self.sender.as_ref().is_none_or(|sender| sender.try_send(Message::Stop).is_ok());
+            if Instant::now() >= deadline {
+                return Err(Stalled);
+            }
+            thread::sleep(END_LOOKS_EVERY);
         }
+        // A panic there went to the panic hook.
+        drop(thread.join());
+        Ok(())
     }
 }
 
@@ -102,6 +119,7 @@ enum Destination {
 
 struct Writer {
     destination: Destination,
+    is_stale: Arc<AtomicBool>,
     /// Whether the last write failed: a full disk is reported once, not once a block.
     failing: bool,
     /// When dropped lines were last reported.
@@ -113,12 +131,15 @@ struct Writer {
 impl Writer {
     fn run(mut self, receiver: &Receiver<Message>) {
         for message in receiver {
+            if self.is_stale.swap(false, Ordering::Acquire) {
+                self.reopen();
+            }
             match message {
                 Message::Lines(lines) => {
                     self.write(&lines);
                     self.spare(lines);
                 }
-                Message::Reopen => self.reopen(),
+                Message::Reopen => {}
                 Message::Stop => {
                     self.reported = None;
                     return self.report_dropped();
@@ -195,6 +216,7 @@ mod tests {
     fn lines_that_found_the_queue_full_are_reported_once_by_a_log_that_works() {
         let mut writer = Writer {
             destination: Destination::Stdout,
+            is_stale: Arc::default(),
             failing: false,
             reported: None,
             dropped_bytes: Arc::new(AtomicU64::new(7)),

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -33,6 +33,8 @@ use crate::worker::{self, Phase};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4_096;
+/// How long the last lines of the access log may take to be written.
+const LOG_END: Duration = Duration::from_secs(5);
 
 /// What the data plane shares with the control plane.
 pub struct Shared {
@@ -236,10 +238,10 @@ impl Proxy {
             }
         }
         // Behind the lines of the last requests, which went with their workers.
-        self.gateway.access_log.stop();
-        if let Some(thread) = self.log_thread {
-            // A panic there went to the panic hook.
-            drop(thread.join());
+        if let Some(thread) = self.log_thread
+            && self.gateway.access_log.stop(thread, LOG_END).is_err()
+        {
+            tracing::warn!("the end of the access log is lost: it is not read, or its disk does not answer");
         }
     }
 }
