@@ -42,6 +42,28 @@ fn a_route_brings_retries_to_a_service_of_one_target() {
 }
 
 #[test]
+fn a_target_that_drains_gets_no_second_attempts_either() {
+    let gate = Gate::new();
+    let breaking =
+        ScriptedUpstream::script(vec![Step::ReadWholeBody, Step::Await(gate.clone()), Step::Close]);
+    let well = ScriptedUpstream::responding("well");
+    let targets = |drain: bool| json!([{ "url": breaking.url() }, { "url": well.url(), "drain": drain }]);
+    let service = |drain| json!({ "slug": "api", "targets": targets(drain), "retries": { "on": ["reset"] } });
+    let (gateway, key) = expose(&service(false), &[]);
+    let mut clients: Vec<_> = (0..2).map(|_| gateway.client()).collect();
+    for client in &mut clients {
+        client.send(format!("GET /acme/api HTTP/1.1\r\nHost: g\r\nX-API-Key: {key}\r\n\r\n"));
+    }
+    eventually("one request at each", || breaking.requests().len() == 1 && well.requests().len() == 1);
+    gateway.admin().put("/api/services/api?tenant=acme", &service(true)).expect(200);
+    gate.open();
+    let mut statuses: Vec<_> = clients.iter_mut().map(|client| client.read_response().status).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 502]);
+    assert_eq!(well.requests().len(), 1);
+}
+
+#[test]
 fn a_single_target_is_asked_once_where_no_route_says_otherwise() {
     let upstream = breaking();
     let (gateway, key) = expose(&json!({ "slug": "api", "url": upstream.url() }), &[0, 1]);

@@ -2,17 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use tollgate_core::balance::{TargetSet, Unpicked};
+use tollgate_core::balance::{Duty, TargetSet, Unpicked};
 use tollgate_core::cause::Cause;
 use tollgate_core::retry::{Again, Elsewhere, Failed, Repeatable, Retries};
-use tollgate_core::snapshot::{Picking, Service, Traffic};
+use tollgate_core::snapshot::{Picking, Service, Target, Traffic};
 use tollgate_core::uptime::Uptime;
 
 use super::Stumble;
 use super::circuit::refuse;
 use crate::forward::affinity::key_of;
 use crate::forward::send::Forward;
-use crate::live::{Asked, LocalService, Picked};
+use crate::live::{self, Asked, LocalService, Picked};
 use crate::record::Record;
 use crate::rejection::Rejection;
 use crate::worker::Worker;
@@ -111,6 +111,9 @@ impl<'j> Choice<'j> {
             self.ask_again(worker, service, uptime)?;
         }
         let withdraw = || self.live.withdraw(&retries.rules.budget, uptime);
+            if self.withdrawn(worker, service).contains(self.picked.place) {
+                return None;
+            }
         match retries.decide(&failed, elsewhere(next.as_ref()), worker.random(), withdraw) {
             Again::No => {
                 self.picked.give_up();
@@ -132,7 +135,7 @@ impl<'j> Choice<'j> {
             revision: self.revision,
             now,
             random: worker.random(),
-            tried: self.tried.with(self.picked.place),
+            tried: self.tried.with(self.picked.place).union(self.withdrawn(worker, service)),
             key: self.key,
         };
         pick(worker, service, self.live, self.traffic, &asked).ok()
@@ -141,6 +144,22 @@ impl<'j> Choice<'j> {
     /// The request is at another target from now on.
     pub fn go_on_at(&mut self, next: Picked<'j>) {
         self.tried = self.tried.with(self.picked.place);
+    /// The targets that an edit has taken away or drains since the request began: they get no new attempts.
+    fn withdrawn(&self, worker: &Worker, service: &Service) -> TargetSet {
+        let snapshot = worker.snapshot();
+        if snapshot.revision() == self.revision {
+            return TargetSet::NONE;
+        }
+        let current = live::find(&snapshot, self.live.shared.tenant, service.id);
+        let serves = |target: &Target| {
+            current.is_some_and(|current| {
+                current.targets.iter().any(|other| other.id == target.id && other.duty == Duty::Serving)
+            })
+        };
+        let places = service.targets.iter().enumerate().filter(|(_, target)| !serves(target));
+        places.fold(TargetSet::NONE, |withdrawn, (place, _)| withdrawn.with(place))
+    }
+
         self.picked = next;
     }
 
