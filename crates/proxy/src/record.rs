@@ -2,7 +2,7 @@
 //! ended: answered, refused, abandoned by its client, or cancelled.
 
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tollgate_core::breaker::State;
 use tollgate_core::resource::{KeyId, ServiceSlug};
@@ -47,8 +47,8 @@ pub(crate) struct Record<'r> {
     pub limited: Limited,
     /// The service's circuit, where the request came that far.
     pub circuit: Option<State>,
-    /// When the target's response began.
-    pub upstream_began: Option<Instant>,
+    /// How long the target that answered took to begin its response, its connection included.
+    pub upstream_took: Option<Duration>,
     /// When the last of the response was there to be written; the end of the request where nothing is said.
     pub ended: Option<Instant>,
 }
@@ -86,7 +86,7 @@ impl<'r> Record<'r> {
             body_bytes: 0,
             limited: Limited::No,
             circuit: None,
-            upstream_began: None,
+            upstream_took: None,
             ended: None,
         })
     }
@@ -138,8 +138,8 @@ impl<'r> Record<'r> {
         out.extend_from_slice(b",\"duration_ms\":");
         push_millis(out, micros(ended.saturating_duration_since(self.began.instant)));
         out.extend_from_slice(b",\"upstream_ms\":");
-        match self.upstream_began {
-            Some(at) => push_millis(out, micros(at.saturating_duration_since(self.began.instant))),
+        match self.upstream_took {
+            Some(took) => push_millis(out, micros(took)),
             None => out.extend_from_slice(b"null"),
         }
         out.extend_from_slice(b",\"bytes\":");

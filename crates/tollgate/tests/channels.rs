@@ -241,3 +241,24 @@ fn who_has_waited_long_enough_is_told_so() {
     first.read_response().expect(200);
     get(&gateway, &key).expect(200);
 }
+
+#[test]
+fn what_a_request_waits_for_its_turn_is_not_its_target_s_time() {
+    let gate = Gate::new();
+    let channel = json!({ "concurrency": 1, "queue": 1, "longest_wait": "1m" });
+    let (gateway, _held, tenant) = channelled(&gate, &channel);
+    let key = tenant.unlimited_key();
+    let mut early = sending(&gateway, "early", &key);
+    await_channel(&gateway, 1, 0);
+    let mut late = sending(&gateway, "late", &key);
+    await_channel(&gateway, 1, 1);
+    // The time itself is what is tested.
+    std::thread::sleep(Duration::from_millis(300));
+    gate.open();
+    for client in [&mut early, &mut late] {
+        client.read_response().expect(200);
+    }
+    let line = gateway.await_logged(|line| line["path"] == "/acme/api/late");
+    let millis = |name: &str| line[name].as_f64().expect("milliseconds");
+    assert!(millis("duration_ms") - millis("upstream_ms") >= 250.0, "{line}");
+}

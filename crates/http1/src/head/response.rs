@@ -24,6 +24,12 @@ impl ResponseHead {
         self.fields.clear();
     }
 
+    /// Whether the final response, or another interim one, follows on the same connection (RFC 9110 section 15.2): not
+    /// behind 101, with which HTTP ends.
+    pub const fn is_interim(&self) -> bool {
+        matches!(self.status, 100..=199) && self.status != 101
+    }
+
     /// Replaces everything but the fields.
     pub fn set(&mut self, status: u16, version: Version, reason: &[u8]) {
         self.status = status;

@@ -10,9 +10,11 @@ use tollgate_core::resource::HeaderName;
 use tollgate_http1::{BodyError, FieldId, HeadError, HeadLimits, ResponseHead, ResponseParser, Version};
 
 use super::UpstreamFailure;
+use super::announced::Announced;
 use super::dial::Upstream;
 use crate::client::Client;
 use crate::message::write_interim;
+use crate::request::Request;
 use crate::wire::{Buffers, Pump, PumpError, READ_BYTES, Side};
 
 /// How long each part may take; from the service, else from the settings.
@@ -21,7 +23,16 @@ pub(crate) struct Deadlines {
     pub connect: Duration,
     pub first_byte: Duration,
     pub idle: Duration,
+    pub received: Instant,
     pub total: Option<Instant>,
+}
+
+/// Where most of the time of a request went that took too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spent {
+    AtTarget,
+    /// In the gateway's queue, between attempts, at other targets, or waiting for the client.
+    Elsewhere,
 }
 
 impl Deadlines {
@@ -31,6 +42,13 @@ impl Deadlines {
 
     pub fn is_total_past(&self) -> bool {
         self.total.is_some_and(|total| Instant::now() >= total)
+    }
+
+    /// Of a request whose total time is over, and that has waited for nothing but its target since then.
+    pub fn total_timeout(&self, waiting_since: Instant) -> UpstreamFailure {
+        let elsewhere = waiting_since.saturating_duration_since(self.received);
+        let at_target = waiting_since.elapsed();
+        UpstreamFailure::TotalTimeout(if at_target < elsewhere { Spent::Elsewhere } else { Spent::AtTarget })
     }
 }
 
@@ -45,7 +63,7 @@ pub(crate) struct Attempt<'x> {
     pub consent: Consent,
     pub response: &'x mut ResponseHead,
     pub parser: &'x mut ResponseParser,
-    pub client_version: Version,
+    pub request: &'x Request<'x>,
     pub limits: HeadLimits,
     /// A response field that the client never sees.
     pub hidden: Option<&'x HeaderName>,
@@ -84,7 +102,7 @@ impl Attempt<'_> {
         &mut self,
         deadlines: &Deadlines,
         began: Instant,
-    ) -> Result<(), AttemptFailure> {
+    ) -> Result<Announced, AttemptFailure> {
         let mut waiting_since = began;
         let mut last = (self.progress(), self.upload_state, self.awaits_consent());
         poll_fn(|cx| {
@@ -104,7 +122,7 @@ impl Attempt<'_> {
             };
             let deadline = deadlines.nearer(waiting_since + allowed);
             match self.client.watchdog.poll_past(cx, deadline) {
-                Poll::Ready(()) => Poll::Ready(Err(self.timed_out(deadlines))),
+                Poll::Ready(()) => Poll::Ready(Err(self.timed_out(deadlines, waiting_since))),
                 Poll::Pending => Poll::Pending,
             }
         })
@@ -121,25 +139,24 @@ impl Attempt<'_> {
         matches!(self.consent, Consent::Awaited) && !self.upload.has_begun()
     }
 
-    fn timed_out(&self, deadlines: &Deadlines) -> AttemptFailure {
-        if deadlines.is_total_past() {
-            return AttemptFailure::Upstream(UpstreamFailure::TotalTimeout);
-        }
-        match (self.upload_state, self.upload.waiting_for()) {
-            (Upload::Flowing, Side::Source) if self.awaits_consent() => {
-                AttemptFailure::Upstream(UpstreamFailure::FirstByteTimeout)
-            }
-            (Upload::Flowing, Side::Source) => AttemptFailure::ClientTooSlow,
-            (Upload::Flowing, Side::Sink) => AttemptFailure::Upstream(UpstreamFailure::WriteTimeout),
-            (Upload::Sent | Upload::Broken, _) => AttemptFailure::Upstream(UpstreamFailure::FirstByteTimeout),
-        }
+    fn timed_out(&self, deadlines: &Deadlines, waiting_since: Instant) -> AttemptFailure {
+        let awaits_client = self.upload_state == Upload::Flowing
+            && self.upload.waiting_for() == Side::Source
+            && !self.awaits_consent();
+        AttemptFailure::Upstream(match (deadlines.is_total_past(), self.upload_state) {
+            (true, _) if awaits_client => UpstreamFailure::TotalTimeout(Spent::Elsewhere),
+            (true, _) => deadlines.total_timeout(waiting_since),
+            (false, _) if awaits_client => return AttemptFailure::ClientTooSlow,
+            (false, Upload::Flowing) if !self.awaits_consent() => UpstreamFailure::WriteTimeout,
+            (false, Upload::Flowing | Upload::Sent | Upload::Broken) => UpstreamFailure::FirstByteTimeout,
+        })
     }
 
-    fn poll_response_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), AttemptFailure>> {
+    fn poll_response_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Announced, AttemptFailure>> {
         self.poll_upload(cx)?;
         loop {
-            if self.parse()? {
-                return Poll::Ready(Ok(()));
+            if let Some(announced) = self.parse()? {
+                return Poll::Ready(Ok(announced));
             }
             // An interim response may be on its way to the client; what does not fit yet goes later.
             if let Poll::Ready(Err(_)) = self.client.poll_flush(cx, self.client_buffers) {
@@ -189,32 +206,34 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    /// Whether the final head is there; interim ones on the way are passed on.
-    fn parse(&mut self) -> Result<bool, AttemptFailure> {
+    /// What the final head in `response` says of what follows.
+    pub fn announced(&self) -> Result<Announced, AttemptFailure> {
+        Announced::by(self.response, self.request, self.upload_state).map_err(AttemptFailure::Upstream)
+    }
+
+    /// The final head, where it is there; interim ones on the way are passed on.
+    fn parse(&mut self) -> Result<Option<Announced>, AttemptFailure> {
         loop {
             let input = &mut self.upstream_buffers.input;
             if input.is_empty() {
-                return Ok(false);
+                return Ok(None);
             }
             let Some(bytes) = self
                 .parser
                 .parse(input, &self.limits, self.response)
                 .map_err(|error| AttemptFailure::Upstream(head_failure(error)))?
             else {
-                return Ok(false);
+                return Ok(None);
             };
             input.advance(bytes);
             self.parser.reset();
-            match self.response.status {
-                101 => return Ok(true),
-                100..200 => {
-                    if self.response.status == 100 {
-                        self.consent = Consent::NotAwaited;
-                    }
-                    self.pass_interim()?;
-                }
-                _ => return Ok(true),
+            if !self.response.is_interim() {
+                return self.announced().map(Some);
             }
+            if self.response.status == 100 {
+                self.consent = Consent::NotAwaited;
+            }
+            self.pass_interim()?;
         }
     }
 
@@ -228,7 +247,7 @@ impl Attempt<'_> {
                 "an interim response with a body",
             )));
         }
-        match self.client_version {
+        match self.request.head.version {
             Version::Http11 => write_interim(self.client_buffers.output(), self.response, self.hidden),
             // RFC 9110 section 15.2: HTTP/1.0 knows no interim responses.
             Version::Http10 => {}

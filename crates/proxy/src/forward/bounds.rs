@@ -26,6 +26,7 @@ pub(super) fn deadlines(forward: &Forward<'_, '_>) -> Deadlines {
         connect: defaults.connect,
         first_byte: defaults.first_byte,
         idle: defaults.body_idle,
+        received: forward.received.instant,
         total: None,
     };
     let mut total = defaults.total;
@@ -38,6 +39,6 @@ pub(super) fn deadlines(forward: &Forward<'_, '_>) -> Deadlines {
     if let Some(route) = forward.selected.route {
         total = route.rules.timeout.or(total);
     }
-    deadlines.total = total.map(|total| forward.received.instant + total);
+    deadlines.total = total.map(|total| deadlines.received + total);
     deadlines
 }

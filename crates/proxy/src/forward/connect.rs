@@ -79,19 +79,18 @@ async fn dial_in_time(
     // Boxed: dialling is rare, and its state would make every connection's task larger.
     let dialling = Box::pin(dial(&forward.worker.gateway, &target.endpoint, first, deadlines.connect));
     let mut dialling = pin!(dialling);
-    let deadline = deadlines.nearer(Instant::now() + deadlines.connect);
-    let has_body = forward.request.has_body();
+    let began = Instant::now();
+    let deadline = deadlines.nearer(began + deadlines.connect);
     poll_fn(|cx| {
         if let Poll::Ready(outcome) = dialling.as_mut().poll(cx) {
             return Poll::Ready(outcome.map(Some).map_err(UpstreamFailure::Dial));
         }
-        // With a body on its way, reading would take it; its end shows when it is read.
-        if !has_body && sides.client.poll_gone(cx, sides.client_buffers).is_ready() {
+        if sides.poll_gone(cx, forward.request).is_ready() {
             return Poll::Ready(Ok(None));
         }
         let timed_out = || {
             let is_total_past = deadlines.is_total_past();
-            Err(if is_total_past { UpstreamFailure::TotalTimeout } else { UpstreamFailure::ConnectTimeout })
+            Err(if is_total_past { deadlines.total_timeout(began) } else { UpstreamFailure::ConnectTimeout })
         };
         sides.client.watchdog.poll_past(cx, deadline).map(|()| timed_out())
     })
@@ -120,10 +119,8 @@ pub(super) enum Paused {
 /// Between two attempts.
 pub(super) async fn pause(forward: &Forward<'_, '_>, sides: &mut Sides<'_>, wait: Duration) -> Paused {
     let deadline = Instant::now() + wait;
-    let has_body = forward.request.has_body();
     poll_fn(|cx| {
-        // With a body on its way, reading would take it.
-        if !has_body && sides.client.poll_gone(cx, sides.client_buffers).is_ready() {
+        if sides.poll_gone(cx, forward.request).is_ready() {
             return Poll::Ready(Paused::ClientGone);
         }
         sides.client.watchdog.poll_past(cx, deadline).map(|()| Paused::Over)

@@ -2,6 +2,7 @@
 
 use tollgate_core::cause::Cause;
 
+use super::attempt::Spent;
 use super::dial::DialError;
 use crate::rejection::Origin;
 
@@ -14,7 +15,7 @@ pub(crate) enum UpstreamFailure {
     /// The target stopped reading the request.
     WriteTimeout,
     FirstByteTimeout,
-    TotalTimeout,
+    TotalTimeout(Spent),
     /// What the target sent is no response that can be passed on.
     Protocol(&'static str),
     HeadTooLarge,
@@ -56,7 +57,7 @@ impl UpstreamFailure {
                 (504, "The upstream did not take the request in time", "connection_write_timeout")
             }
             Self::FirstByteTimeout => (504, "The upstream did not answer in time", "connection_read_timeout"),
-            Self::TotalTimeout => (504, "The request took longer than it may", "http_response_timeout"),
+            Self::TotalTimeout(_) => (504, "The request took longer than it may", "http_response_timeout"),
             Self::Protocol(_) => (502, "The upstream's answer is not valid HTTP", "http_protocol_error"),
             Self::HeadTooLarge => (
                 502,
@@ -81,16 +82,16 @@ impl UpstreamFailure {
             | Self::Closed
             | Self::WriteTimeout
             | Self::FirstByteTimeout
-            | Self::TotalTimeout
+            | Self::TotalTimeout(_)
             | Self::Protocol(_)
             | Self::HeadTooLarge => Origin::Upstream,
         }
     }
 
-    /// What it says of the target; `None` where it is the gateway's own matter.
+    /// What it says of the target; `None` where it is not the target's matter.
     pub const fn cause(&self) -> Option<Cause> {
         match self {
-            Self::Dial(DialError::Exhausted(_)) => None,
+            Self::Dial(DialError::Exhausted(_)) | Self::TotalTimeout(Spent::Elsewhere) => None,
             Self::Dial(
                 DialError::Name(_)
                 | DialError::Prohibited(_)
@@ -101,7 +102,9 @@ impl UpstreamFailure {
             )
             | Self::ConnectTimeout => Some(Cause::Connect),
             Self::Closed | Self::Protocol(_) | Self::HeadTooLarge => Some(Cause::Reset),
-            Self::WriteTimeout | Self::FirstByteTimeout | Self::TotalTimeout => Some(Cause::Timeout),
+            Self::WriteTimeout | Self::FirstByteTimeout | Self::TotalTimeout(Spent::AtTarget) => {
+                Some(Cause::Timeout)
+            }
         }
     }
 
@@ -122,7 +125,7 @@ impl UpstreamFailure {
             | Self::Closed
             | Self::WriteTimeout
             | Self::FirstByteTimeout
-            | Self::TotalTimeout
+            | Self::TotalTimeout(_)
             | Self::HeadTooLarge => self.appearance().1.to_owned(),
         }
     }

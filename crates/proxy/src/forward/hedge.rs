@@ -13,6 +13,7 @@ use tollgate_core::snapshot::Target;
 use tollgate_http1::{HeadLimits, ResponseHead, ResponseParser};
 
 use super::UpstreamFailure;
+use super::announced::Announced;
 use super::attempt::{Attempt, AttemptFailure, Deadlines, Upload, head_failure};
 use super::connect::check_out;
 use super::dial::{Upstream, dial};
@@ -28,10 +29,10 @@ pub(super) async fn response_head<'j>(
     journey: &mut Journey<'j>,
     deadlines: &Deadlines,
     began: Instant,
-) -> Result<(), AttemptFailure> {
+) -> Result<Announced, AttemptFailure> {
     if attempt.upload_state == Upload::Sent {
         // A second copy was answered before there was a connection for the first.
-        return Ok(());
+        return attempt.announced();
     }
     match journey.hedging(forward.request) {
         None => attempt.response_head(deadlines, began).await,
@@ -47,7 +48,7 @@ async fn hedged<'j>(
     rules: &HedgeRules,
     deadlines: &Deadlines,
     began: Instant,
-) -> Result<(), AttemptFailure> {
+) -> Result<Announced, AttemptFailure> {
     let outcome = race(forward, attempt, journey, rules, deadlines, began).await;
     if outcome.is_ok() && attempt.response.status < 500 {
         let now = Instant::now();
@@ -127,7 +128,7 @@ async fn until_late<'j, T>(
 }
 
 enum Came {
-    First(Result<(), AttemptFailure>),
+    First(Result<Announced, AttemptFailure>),
     Second(Result<Box<Answered>, UpstreamFailure>),
 }
 
@@ -138,7 +139,7 @@ async fn race<'j>(
     rules: &HedgeRules,
     deadlines: &Deadlines,
     began: Instant,
-) -> Result<(), AttemptFailure> {
+) -> Result<Announced, AttemptFailure> {
     let hedged = match until_late(journey, rules, began, attempt.response_head(deadlines, began)).await {
         First::Over(outcome) => return outcome,
         First::Late(hedged) => hedged,
@@ -154,8 +155,7 @@ async fn race<'j>(
             match second_alone(attempt, second.as_mut()).await.ok_or(AttemptFailure::ClientGone)? {
                 Ok(answered) => {
                     journey.note_first_failed(failure.cause(), Instant::now());
-                    adopt(attempt, journey, answered, hedged);
-                    Ok(())
+                    adopt(attempt, journey, answered, hedged)
                 }
                 Err(of_second) => {
                     journey.note_second_failed(&hedged, of_second.cause(), Instant::now());
@@ -164,10 +164,7 @@ async fn race<'j>(
             }
         }
         Came::First(outcome) => outcome,
-        Came::Second(Ok(answered)) => {
-            adopt(attempt, journey, answered, hedged);
-            Ok(())
-        }
+        Came::Second(Ok(answered)) => adopt(attempt, journey, answered, hedged),
         Came::Second(Err(failure)) => {
             journey.note_second_failed(&hedged, failure.cause(), Instant::now());
             drop(hedged);
@@ -196,11 +193,12 @@ fn adopt<'j>(
     journey: &mut Journey<'j>,
     answered: Box<Answered>,
     hedged: Hedged<'j>,
-) {
+) -> Result<Announced, AttemptFailure> {
     attempt.upstream = answered.put_into(attempt.upstream_buffers, attempt.response);
     attempt.parser.reset();
     attempt.upload_state = Upload::Sent;
     journey.adopt(hedged);
+    attempt.announced()
 }
 
 /// A connection whose response has begun; what follows the head is in the buffers' input.
@@ -217,9 +215,13 @@ async fn ask(
     target: &Target,
     deadlines: &Deadlines,
 ) -> Result<Box<Answered>, UpstreamFailure> {
-    let until = deadlines.nearer(Instant::now() + deadlines.connect + deadlines.first_byte);
+    let began = Instant::now();
+    let until = deadlines.nearer(began + deadlines.connect + deadlines.first_byte);
     let answered = timeout_at(until.into(), ask_in_time(forward, target, deadlines)).await;
-    answered.unwrap_or(Err(UpstreamFailure::FirstByteTimeout))
+    answered.unwrap_or_else(|_| {
+        let is_total_past = deadlines.is_total_past();
+        Err(if is_total_past { deadlines.total_timeout(began) } else { UpstreamFailure::FirstByteTimeout })
+    })
 }
 
 async fn ask_in_time(
@@ -260,6 +262,7 @@ impl Answered {
         write_head_to(forward, &mut answered.buffers, target);
         let limits = forward.worker.gateway.settings.limits.head;
         poll_fn(|cx| answered.poll(cx, &limits)).await?;
+        Announced::by(&answered.response, forward.request, Upload::Sent)?;
         Ok(answered)
     }
 
@@ -292,7 +295,7 @@ impl Answered {
             };
             input.advance(bytes);
             self.parser.reset();
-            if self.response.status == 101 || self.response.status >= 200 {
+            if !self.response.is_interim() {
                 return Ok(true);
             }
         }

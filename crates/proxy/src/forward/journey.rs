@@ -114,6 +114,11 @@ impl<'j> Journey<'j> {
         }
     }
 
+    /// How long this attempt has taken, the connection included.
+    pub fn took(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.began)
+    }
+
     /// How failed requests go out again, where they may.
     pub fn retries(&self) -> Option<&'j RetryRules> {
         match &self.stage {
@@ -126,11 +131,7 @@ impl<'j> Journey<'j> {
     /// again, to what is then the target.
     pub fn answered(&mut self, response: &ResponseHead, stumble: Stumble, now: Moment) -> Option<Duration> {
         let cause = Cause::Status(response.status);
-        let outcome = if response.status >= 400 && self.service.failures().contain(cause) {
-            Outcome::Failure
-        } else {
-            Outcome::Success
-        };
+        let outcome = if self.counts(cause) { Outcome::Failure } else { Outcome::Success };
         self.note_at_target(outcome, now.instant);
         if let Some(wait) = self.again(cause, stumble, || retry_after(response, now.wall), now.instant) {
             return Some(wait);
@@ -141,9 +142,14 @@ impl<'j> Journey<'j> {
 
     /// The same where no response came.
     pub fn failed(&mut self, cause: Option<Cause>, stumble: Stumble, now: Instant) -> Option<Duration> {
-        // What is the gateway's own matter says nothing of the service.
-        let cause = cause?;
-        let counts = self.service.failures().contain(cause);
+        let Some(cause) = cause else {
+            // That says nothing of this target, but another may have failed before.
+            if matches!(&self.stage, Stage::Picked(choice) if choice.has_failed) {
+                self.circuit.end(self.worker, self.live, self.service, Outcome::Failure, now);
+            }
+            return None;
+        };
+        let counts = self.counts(cause);
         if counts {
             self.note_at_target(Outcome::Failure, now);
         }
@@ -156,6 +162,12 @@ impl<'j> Journey<'j> {
         None
     }
 
+    /// Whether it is a failure of the service's.
+    fn counts(&self, cause: Cause) -> bool {
+        let may_be = !matches!(cause, Cause::Status(..400));
+        may_be && self.service.failures().contain(cause)
+    }
+
     /// Whether it goes out again; if so, the next target is picked already.
     fn again(
         &mut self,
@@ -164,8 +176,10 @@ impl<'j> Journey<'j> {
         retry_after: impl FnOnce() -> Option<Duration>,
         now: Instant,
     ) -> Option<Duration> {
+        let counts = self.counts(cause);
         let Stage::Picked(choice) = &mut self.stage else { return None };
         let wait = choice.again(self.worker, self.service, cause, stumble, retry_after, now)?;
+        choice.has_failed |= counts;
         self.began = now + wait;
         Some(wait)
     }

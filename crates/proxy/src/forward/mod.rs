@@ -1,6 +1,7 @@
 //! The way to a target and back.
 
 mod affinity;
+mod announced;
 mod attempt;
 mod bounds;
 mod connect;

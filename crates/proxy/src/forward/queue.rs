@@ -73,19 +73,12 @@ async fn wait<'q>(
     };
     let longest = waiter.until.since(uptime);
     let deadline = deadlines.nearer(received + longest);
-    let has_body = forward.request.has_body();
     let (mut seen, mut look_at) = (forward.snapshot.revision(), received + LOOKS_EVERY);
     poll_fn(|cx| {
         if let Poll::Ready(called) = waiter.poll_called(cx) {
             return Poll::Ready(called.map(|place| Entry::later(Some(place))).map_err(refused));
         }
-        // Of a body on its way nothing is read before there is somewhere to send it.
-        let gone = if has_body {
-            sides.client.poll_closed(cx)
-        } else {
-            sides.client.poll_gone(cx, sides.client_buffers)
-        };
-        if gone.is_ready() {
+        if sides.poll_gone(cx, forward.request).is_ready() {
             return Poll::Ready(Ok(Entry::ClientGone));
         }
         while sides.client.watchdog.poll_past(cx, deadline.min(look_at)).is_ready() {

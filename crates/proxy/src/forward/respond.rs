@@ -2,9 +2,9 @@
 
 use tollgate_core::resource::HeaderName;
 use tollgate_core::snapshot::{Service, Target};
-use tollgate_http1::{BodyLength, Version, keep_alive, response_body};
+use tollgate_http1::{BodyLength, Version, keep_alive};
 
-use super::UpstreamFailure;
+use super::announced::Announced;
 use super::attempt::{Attempt, Deadlines, Upload};
 use super::relay::{Cut, Held, Relayed};
 use super::send::{Forward, Forwarded};
@@ -12,26 +12,22 @@ use crate::client::Progress;
 use crate::clock::Moment;
 use crate::message::{ClientHead, Persistence, write_response};
 use crate::record::Record;
-use crate::rejection::Rejection;
 use crate::wire::{Pump, tunnel};
 
 pub(super) async fn respond(
     forward: &Forward<'_, '_>,
     mut attempt: Attempt<'_>,
+    (announced, began): (Announced, Moment),
     target: &Target,
     held: &Held<'_, '_, '_>,
     deadlines: &Deadlines,
     record: &mut Record<'_>,
-    began: Moment,
-) -> Result<Forwarded, Rejection> {
-    let request = forward.request;
-    record.upstream_began = Some(began.instant);
-    if attempt.response.status == 101 {
-        return switch_protocols(forward, attempt, record, began).await;
-    }
-    let from = response_body(request.head.method, attempt.response)
-        .map_err(|_| Rejection::Upstream(UpstreamFailure::Protocol("the response's length is ambiguous")))?;
-    let to = framing_for(request.head.version, from);
+) -> Forwarded {
+    let from = match announced {
+        Announced::Body(length) => length,
+        Announced::Upgrade => return switch_protocols(forward, attempt, record, began).await,
+    };
+    let to = framing_for(forward.request.head.version, from);
     let persistence = match (to, attempt.upload_state) {
         // The rest of the request is not waited for, so where the next one begins will not be known: RFC 9112
         // section 9.6 wants that said.
@@ -49,7 +45,7 @@ pub(super) async fn respond(
     record.ended = Some(forward.worker.clock.note(ended));
     let reusable =
         from != BodyLength::UntilClose && keep_alive(attempt.response.version, &attempt.response.fields);
-    Ok(match relayed {
+    match relayed {
         Relayed::Complete => {
             if reusable && attempt.upstream_buffers.input.is_empty() {
                 let pools = &forward.worker.gateway.pools;
@@ -65,7 +61,7 @@ pub(super) async fn respond(
             note_cut(forward, cut);
             Forwarded::Abandoned
         }
-    })
+    }
 }
 
 fn write_client_head(
@@ -110,14 +106,10 @@ async fn switch_protocols(
     mut attempt: Attempt<'_>,
     record: &mut Record<'_>,
     now: Moment,
-) -> Result<Forwarded, Rejection> {
-    if forward.request.upgrade.is_none() || attempt.upload_state != Upload::Sent {
-        return Err(Rejection::Upstream(UpstreamFailure::Protocol("an upgrade that nobody asked for")));
-    }
+) -> Forwarded {
     write_client_head(forward, &mut attempt, BodyLength::None, Persistence::KeepAlive, now);
     record.status = Some(101);
     attempt.client.progress = Progress::Answering;
-        &mut record.body_bytes,
     attempt.upstream_buffers.clear_output();
     let Attempt { client, client_buffers, mut upstream, upstream_buffers, .. } = attempt;
     tunnel(
@@ -125,6 +117,7 @@ async fn switch_protocols(
         (&mut upstream.stream, upstream_buffers),
         &mut client.watchdog,
         forward.worker.gateway.settings.timeouts.tunnel_idle,
+        &mut record.body_bytes,
     )
     .await;
     client.progress = Progress::Answered;

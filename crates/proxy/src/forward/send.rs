@@ -1,14 +1,15 @@
 //! Sends an admitted request to a target and the response back.
 
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use tollgate_core::retry::{self, BodyRead, Connection, FailedAttempt, Repeatable, Sent};
 use tollgate_core::snapshot::{Snapshot, Target};
-use tollgate_http1::{BodyError, FieldId, Method, RequestHead, ResponseHead, Version};
+use tollgate_http1::{BodyError, BodyLength, FieldId, Method, RequestHead, ResponseHead, Version};
 
 use super::UpstreamFailure;
-use super::attempt::{Attempt, AttemptFailure, Consent, Deadlines, Upload};
+use super::attempt::{Attempt, AttemptFailure, Consent, Deadlines};
 use super::bounds::{deadlines, most_body_bytes};
 use super::connect::{Connected, Paused, check_out, connect, note_silence, pause};
 use super::hedge;
@@ -27,7 +28,7 @@ use crate::record::Record;
 use crate::rejection::Rejection;
 use crate::request::Request;
 use crate::route::Selected;
-use crate::wire::{Buffers, Pump, Side};
+use crate::wire::{Buffers, Pump};
 use crate::worker::Worker;
 
 /// Everything that forwarding needs of a request.
@@ -63,6 +64,17 @@ pub(crate) struct Sides<'x> {
     pub parser: &'x mut tollgate_http1::ResponseParser,
 }
 
+impl Sides<'_> {
+    /// Ready when the client has gone. Of a body on its way nothing is read before there is somewhere to send it.
+    pub fn poll_gone(&mut self, cx: &mut Context<'_>, request: &Request<'_>) -> Poll<()> {
+        if request.has_body() {
+            self.client.poll_closed(cx)
+        } else {
+            self.client.poll_gone(cx, self.client_buffers)
+        }
+    }
+}
+
 pub(crate) async fn send(
     forward: &Forward<'_, '_>,
     sides: &mut Sides<'_>,
@@ -88,7 +100,7 @@ pub(crate) async fn send(
     };
     let kept_body = kept_body.as_ref();
     let held = Held { admitted: forward.admitted, place: place.as_ref(), picked: None };
-    let new_upload = || Pump::new(forward.request.body, forward.request.body, most_body_bytes);
+    let new_upload = || upload(forward, most_body_bytes);
     let mut upload = new_upload();
     write_head(forward, sides, journey.target());
     let mut pooled = check_out(forward, journey.target());
@@ -110,25 +122,26 @@ pub(crate) async fn send(
                     consent: consent(forward.request.head),
                     response: sides.response,
                     parser: sides.parser,
-                    client_version: forward.request.head.version,
+                    request: forward.request,
                     limits: forward.worker.gateway.settings.limits.head,
                     hidden: hidden_field(service),
                 };
                 let head = hedge::response_head(forward, &mut attempt, &mut journey, &deadlines, began);
                 match head.await {
-                    Ok(()) => {
+                    Ok(announced) => {
                         let now = forward.worker.clock.now();
                         let stumble = Stumble::of(Sent::Something, attempt.upload, kept_body);
-                        held.note_answer(
-                            attempt.response.status,
-                            now.instant.saturating_duration_since(began),
-                        );
+                        let took = now.instant.saturating_duration_since(began);
+                        held.note_answer(attempt.response.status, took);
                         match journey.answered(attempt.response, stumble, now) {
                             None => {
+                                record.upstream_took = Some(journey.took(now.instant));
                                 let target = journey.target();
                                 let held = Held { picked: journey.picked(), ..held };
-                                return respond(forward, attempt, target, &held, &deadlines, record, now)
-                                    .await;
+                                let answer = (announced, now);
+                                let sent =
+                                    respond(forward, attempt, answer, target, &held, &deadlines, record);
+                                return Ok(sent.await);
                             }
                             Some(wait) => wait,
                         }
@@ -145,10 +158,9 @@ pub(crate) async fn send(
                             continue;
                         }
                         let sent = if failed.bytes_sent == 0 { Sent::Nothing } else { Sent::Something };
-                        let cause = failure.cause().filter(|_| !client_was_awaited(&failure, &attempt));
                         let (stumble, now) = (Stumble::of(sent, &upload, kept_body), Instant::now());
-                        held.note_failure(cause, now.saturating_duration_since(began));
-                        let wait = journey.failed(cause, stumble, now);
+                        held.note_failure(failure.cause(), now.saturating_duration_since(began));
+                        let wait = journey.failed(failure.cause(), stumble, now);
                         wait.ok_or(Rejection::Upstream(failure))?
                     }
                     Err(of_client) => return ended_by_client(of_client),
@@ -207,11 +219,11 @@ async fn keep_body(
     Ok(kept)
 }
 
-/// Whether the time was over while the client had not sent its body: that says nothing of the target.
-fn client_was_awaited(failure: &UpstreamFailure, attempt: &Attempt<'_>) -> bool {
-    matches!(failure, UpstreamFailure::TotalTimeout)
-        && attempt.upload_state == Upload::Flowing
-        && attempt.upload.waiting_for() == Side::Source
+/// The body on its way; no trailer carries what the gateway takes for a credential.
+fn upload(forward: &Forward<'_, '_>, most_bytes: Option<u64>) -> Pump {
+    let length = forward.request.body;
+    let auth_header = (length == BodyLength::Chunked).then(|| forward.selected.service.auth_header());
+    Pump::new(length, length, most_bytes).hiding(auth_header)
 }
 
 /// An HTTP/1.0 client's `Expect` counts for nothing and goes no further (RFC 9110 section 10.1.1).

@@ -25,6 +25,8 @@ pub(super) struct Choice<'j> {
     pub picked: Picked<'j>,
     tried: TargetSet,
     attempts: u32,
+    /// Whether an attempt before this one was a failure of the service's.
+    pub has_failed: bool,
     method: Repeatable,
     /// When the request has to be over.
     deadline: Option<Instant>,
@@ -74,6 +76,7 @@ impl<'j> Choice<'j> {
             picked,
             tried: TargetSet::NONE,
             attempts: 1,
+            has_failed: false,
             method: if is_idempotent { Repeatable::Idempotent } else { Repeatable::NotIdempotent },
             deadline,
             revision: asked.revision,
@@ -108,12 +111,12 @@ impl<'j> Choice<'j> {
         let uptime = worker.gateway.live.uptime(now);
         let next = self.another(worker, service, uptime);
         if next.is_none() {
-            self.ask_again(worker, service, uptime)?;
-        }
-        let withdraw = || self.live.withdraw(&retries.rules.budget, uptime);
             if self.withdrawn(worker, service).contains(self.picked.place) {
                 return None;
             }
+            self.ask_again(worker, service, uptime)?;
+        }
+        let withdraw = || self.live.withdraw(&retries.rules.budget, uptime);
         match retries.decide(&failed, elsewhere(next.as_ref()), worker.random(), withdraw) {
             Again::No => {
                 self.picked.give_up();
@@ -141,9 +144,6 @@ impl<'j> Choice<'j> {
         pick(worker, service, self.live, self.traffic, &asked).ok()
     }
 
-    /// The request is at another target from now on.
-    pub fn go_on_at(&mut self, next: Picked<'j>) {
-        self.tried = self.tried.with(self.picked.place);
     /// The targets that an edit has taken away or drains since the request began: they get no new attempts.
     fn withdrawn(&self, worker: &Worker, service: &Service) -> TargetSet {
         let snapshot = worker.snapshot();
@@ -160,6 +160,9 @@ impl<'j> Choice<'j> {
         places.fold(TargetSet::NONE, |withdrawn, (place, _)| withdrawn.with(place))
     }
 
+    /// The request is at another target from now on.
+    pub fn go_on_at(&mut self, next: Picked<'j>) {
+        self.tried = self.tried.with(self.picked.place);
         self.picked = next;
     }
 
