@@ -64,6 +64,23 @@ impl Node {
     }
 }
 
+/// Plays a scene with one subject after another, until no node has lost the store meanwhile; gives the last subject too. Where
+/// the machine stands still for longer than the store may take, requests go without it: that is another test's matter.
+pub async fn undisturbed<T>(nodes: &[Node], scene: impl AsyncFn(Subject) -> T) -> (Subject, T) {
+    let losses = || nodes.iter().map(|node| node.counters.store().unwrap().losses()).collect::<Vec<_>>();
+    for number in 1..=20 {
+        let before = losses();
+        let outcome = scene(subject(number)).await;
+        if losses() == before {
+            return (subject(number), outcome);
+        }
+        for node in nodes {
+            node.until(StoreState::Up).await;
+        }
+    }
+    panic!("the store is lost every time");
+}
+
 pub async fn eventually(mut is_so: impl FnMut() -> bool) {
     eventually_async(async || is_so()).await;
 }

@@ -7,7 +7,7 @@ use tollgate_core::limit::{Demand, LevelLimits};
 use tollgate_core::resource::{Counting, LimitDraft, OnUnavailable};
 use tollgate_counters::StoreState;
 
-use crate::node::{Node, demand, limit, now, plan, subject};
+use crate::node::{Node, demand, limit, now, plan, subject, undisturbed};
 use crate::server::Redis;
 
 const THRESHOLDS: [u32; 4] = [2, 50, 100, 150];
@@ -38,24 +38,16 @@ async fn the_request_that_reaches_a_threshold_tells_it_and_none_is_refused() {
     let redis = Redis::start();
     let nodes = [Node::start(redis.settings()).await, Node::start(redis.settings()).await];
     let limits = soft(100, Counting::Exact);
-    // Where the machine stands still for longer than the store may take, a request goes without it; what is told then is not
-    // what is tested here.
-    let losses = || nodes.each_ref().map(|node| node.counters.store().unwrap().losses());
-    let (mut all_told, mut demands) = (Vec::new(), (1..).map(|number| demand(subject(number), &limits)));
-    let demand = loop {
-        let (before, demand) = (losses(), demands.next().unwrap());
-        all_told.clear();
+    let play = async |subject| {
+        let mut all_told = Vec::new();
         for number in 1..=160 {
-            let told = request(&nodes[number % 2], demand).await;
+            let told = request(&nodes[number % 2], demand(subject, &limits)).await;
             all_told.extend(told.into_iter().map(|percent| (number, percent)));
         }
-        if losses() == before {
-            break demand;
-        }
-        for node in &nodes {
-            node.until(StoreState::Up).await;
-        }
+        all_told
     };
+    let (subject, all_told) = undisturbed(&nodes, play).await;
+    let demand = demand(subject, &limits);
     // The other node hears of each with its own next request.
     let expected = [(2, 2), (3, 2), (50, 50), (51, 50), (100, 100), (101, 100), (150, 150), (151, 150)];
     assert_eq!(all_told, expected);
