@@ -27,6 +27,11 @@ impl Crossings {
         self.pending.append(&mut crossed);
     }
 
+    /// What is still to be told.
+    pub fn into_kept(self) -> Vec<LimitCrossed> {
+        self.pending
+    }
+
     /// The oldest.
     pub fn next(&self) -> &[LimitCrossed] {
         &self.pending[..self.pending.len().min(MOST_A_REPORT)]
@@ -39,14 +44,14 @@ impl Crossings {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use tollgate_core::limit::{Level, Subject, Window};
     use tollgate_core::resource::TenantId;
     use uuid::Uuid;
 
     use super::*;
 
-    fn crossed(numbers: std::ops::Range<usize>) -> Vec<LimitCrossed> {
+    pub fn crossed(numbers: std::ops::Range<usize>) -> Vec<LimitCrossed> {
         let crossed = |number: usize| LimitCrossed {
             tenant: TenantId(Uuid::from_u128(1)),
             level: Level::Tenant,

@@ -2,6 +2,7 @@
 //! ([`saved`]) and serves from it when the control plane is away, counts limits for itself ([`counts`]), and
 //! reports where it stands ([`report`]) and what it knows of services ([`sightings`]). What operators have done on all nodes
 //! comes with the feed ([`orders`]).
+//! What could not be reported by the end waits for the next start ([`untold`]).
 
 mod backoff;
 mod counts;
@@ -13,6 +14,7 @@ mod orders;
 mod report;
 mod saved;
 mod sightings;
+mod untold;
 mod uses;
 
 pub use link::{Link, NodeToken};

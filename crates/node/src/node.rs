@@ -25,6 +25,7 @@ use crate::link::Link;
 use crate::orders;
 use crate::report::{Progress, Reporter};
 use crate::saved::{self, Saver};
+use crate::untold::Untold;
 
 const KEEP_EVERY: Duration = Duration::from_secs(3);
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
@@ -102,8 +103,9 @@ impl Node {
         let progress = watch::Sender::new(Progress { revision, full_syncs: 0, changes: 0, feeds: 0 });
         let facts = Arc::new(facts);
         let (orders, done) = orders::channel(Arc::clone(&facts));
-        let mut reporter = Reporter::new(Arc::clone(&settings), progress.subscribe(), facts, done);
-        let mut follower = Follower::new(settings, snapshot, position, saver, progress, orders);
+        let untold = Untold::take(&settings.directory);
+        let mut reporter = Reporter::new(Arc::clone(&settings), progress.subscribe(), facts, done, untold);
+        let mut follower = Follower::new(Arc::clone(&settings), snapshot, position, saver, progress, orders);
         let following = tokio::spawn(async move {
             follower.follow().await;
         });
@@ -118,7 +120,12 @@ impl Node {
         following.abort();
         let _cancelled = following.await;
         counts.append(counters.take_changed());
-        reporter.report_last().await;
+        if let Some(untold) = reporter.report_last().await {
+            match untold.keep(&settings.directory) {
+                Ok(()) => tracing::info!("it is kept, and told after the next start"),
+                Err(error) => tracing::error!(%error, "it could not be kept for the next start, and is lost"),
+            }
+        }
     }
 }
 

@@ -10,9 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tollgate_core::event::LimitCrossed;
 use tollgate_core::feed::Order;
-use tollgate_core::resource::KeyId;
 use tollgate_core::sighting::SightingReport;
-use tollgate_core::usage::KeyUsage;
 use uuid::Uuid;
 
 use crate::counts;
@@ -20,7 +18,8 @@ use crate::crossings::Crossings;
 use crate::link::{Connection, LinkError};
 use crate::node::{Facts, Settings};
 use crate::sightings::Sightings;
-use crate::uses::{Batch, Uses, Which};
+use crate::untold::Untold;
+use crate::uses::{Batch, KeyUse, Uses, Which};
 
 /// At the latest; sooner where something has come into force.
 const REPORT_EVERY: Duration = Duration::from_secs(3);
@@ -51,7 +50,7 @@ pub struct Reporter {
     sightings: Sightings,
     /// Of the progress, when a sighting was told last.
     feeds: u64,
-    /// Of this process, for the numbers of its batches.
+    /// For the numbers of batches: of this process, or of an earlier one that had not told everything.
     session: Uuid,
 }
 
@@ -69,14 +68,6 @@ struct Status<'s> {
     traffic: &'s SightingReport,
 }
 
-#[derive(Serialize)]
-struct KeyUse {
-    key: KeyId,
-    last_used_secs: u64,
-    requests: u64,
-    rejections: u64,
-}
-
 /// Whether there may be more to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Said {
@@ -90,9 +81,15 @@ impl Reporter {
         progress: watch::Receiver<Progress>,
         facts: Arc<Facts>,
         done: mpsc::Receiver<Order>,
+        untold: Option<Untold>,
     ) -> Self {
-        let session = Uuid::now_v7();
-        let (uses, crossings, sightings) = (Uses::default(), Crossings::default(), Sightings::new(session));
+        let own = Uuid::now_v7();
+        let (mut session, mut uses, mut crossings) = (own, Uses::default(), Crossings::default());
+        if let Some(untold) = untold {
+            (session, uses) = (untold.session, Uses::restored(untold.uses));
+            crossings.note(untold.crossed);
+        }
+        let sightings = Sightings::new(own);
         Self { settings, progress, facts, done, uses, crossings, sightings, feeds: 0, session }
     }
 
@@ -133,8 +130,8 @@ impl Reporter {
         }
     }
 
-    /// What there is left to say at the end.
-    pub async fn report_last(&mut self) {
+    /// What there is left to say at the end; gives what could not be said.
+    pub async fn report_last(mut self) -> Option<Untold> {
         let settings = Arc::clone(&self.settings);
         let mut connection = None;
         let reports = async {
@@ -142,10 +139,13 @@ impl Reporter {
             Ok::<_, LinkError>(())
         };
         match timeout(LAST_REPORT, reports).await {
-            Ok(Ok(())) => {}
+            Ok(Ok(())) => return None,
             Ok(Err(error)) => tracing::warn!(%error, "what was counted last did not reach the control plane"),
             Err(_) => tracing::warn!("what was counted last did not reach the control plane in time"),
         }
+        let Self { session, uses, crossings, .. } = self;
+        let untold = Untold { session, uses: uses.into_kept(), crossed: crossings.into_kept() };
+        (!untold.is_empty()).then_some(untold)
     }
 
     async fn report<'s>(
@@ -184,7 +184,7 @@ impl Reporter {
             changes,
             session: self.session,
             number: *number,
-            key_uses: used.iter().map(KeyUse::from).collect(),
+            key_uses: used.iter().copied().map(KeyUse::from).collect(),
             limits_crossed: self.crossings.next(),
             traffic,
         };
@@ -197,11 +197,5 @@ impl Reporter {
         self.crossings.told();
         self.sightings.told(Instant::now());
         Ok(said)
-    }
-}
-
-impl From<&(KeyId, KeyUsage)> for KeyUse {
-    fn from(&(key, KeyUsage { last_used_secs, requests, rejections }): &(KeyId, KeyUsage)) -> Self {
-        Self { key, last_used_secs, requests, rejections }
     }
 }

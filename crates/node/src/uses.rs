@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
 use tollgate_core::resource::KeyId;
 use tollgate_core::usage::KeyUsage;
 
@@ -27,6 +28,43 @@ pub struct Batch {
     pub used: Vec<(KeyId, KeyUsage)>,
 }
 
+/// How one key was used, as it is told and kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyUse {
+    key: KeyId,
+    last_used_secs: u64,
+    requests: u64,
+    rejections: u64,
+}
+
+impl From<(KeyId, KeyUsage)> for KeyUse {
+    fn from((key, KeyUsage { last_used_secs, requests, rejections }): (KeyId, KeyUsage)) -> Self {
+        Self { key, last_used_secs, requests, rejections }
+    }
+}
+
+impl From<KeyUse> for (KeyId, KeyUsage) {
+    fn from(KeyUse { key, last_used_secs, requests, rejections }: KeyUse) -> Self {
+        (key, KeyUsage { last_used_secs, requests, rejections })
+    }
+}
+
+/// What was not told before the node ended.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptUses {
+    /// Of the batch that was made last.
+    number: u64,
+    /// What that batch has, where it was not answered.
+    batch: Vec<KeyUse>,
+    pending: Vec<KeyUse>,
+}
+
+impl KeptUses {
+    pub const fn is_empty(&self) -> bool {
+        self.batch.is_empty() && self.pending.is_empty()
+    }
+}
+
 /// Which keys are told of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
@@ -36,6 +74,22 @@ pub enum Which {
 }
 
 impl Uses {
+    pub fn restored(kept: KeptUses) -> Self {
+        let KeptUses { number, batch, pending } = kept;
+        let batch = Batch { number, used: batch.into_iter().map(Into::into).collect() };
+        Self { pending: pending.into_iter().map(Into::into).collect(), told: HashMap::new(), batch }
+    }
+
+    pub fn into_kept(self) -> KeptUses {
+        let Batch { number, used } = self.batch;
+        let kept = |used: (KeyId, KeyUsage)| KeyUse::from(used);
+        KeptUses {
+            number,
+            batch: used.into_iter().map(kept).collect(),
+            pending: self.pending.into_iter().map(kept).collect(),
+        }
+    }
+
     pub fn note(&mut self, uses: Vec<(KeyId, KeyUsage)>) {
         for (key, usage) in uses {
             self.pending.entry(key).or_default().add(&usage);
@@ -102,6 +156,20 @@ mod tests {
         assert_eq!(*uses.next(Which::All, 101), batch(3, &[(KEY, usage(101, 3))]));
         uses.told();
         assert_eq!(uses.next(Which::All, 900).used, []);
+    }
+
+    #[test]
+    fn what_was_not_answered_before_the_end_is_told_again_as_it_was_after_it() {
+        let mut uses = Uses::default();
+        uses.note(vec![(KEY, usage(100, 2))]);
+        let unanswered = uses.next(Which::All, 100).clone();
+        uses.note(vec![(KEY, usage(101, 3))]);
+        let mut restored = Uses::restored(uses.into_kept());
+        assert_eq!(*restored.next(Which::Due, 500), unanswered);
+        restored.told();
+        assert_eq!(*restored.next(Which::Due, 500), batch(2, &[(KEY, usage(101, 3))]));
+        restored.told();
+        assert!(restored.into_kept().is_empty());
     }
 
     #[test]
