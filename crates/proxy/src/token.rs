@@ -93,13 +93,13 @@ pub(crate) fn caller_of_gateway<'s>(
     token: &Token<'_>,
     now_secs: u64,
 ) -> Result<Caller<'s>, Rejection> {
+    let issuing = &worker.gateway.settings.issuing;
     let mut verified = worker.verified_tokens.borrow_mut();
     let in_force = match verified.find(&token.hash, now_secs) {
-        Some(Verified::Own(own)) => own.in_force(snapshot, now_secs),
+        Some(Verified::Own(own)) => own.in_force(issuing, snapshot, now_secs),
         Some(Verified::Foreign { .. }) | None => {
-            let issuing = &worker.gateway.settings.issuing;
             issuing.verify(snapshot, token.text, now_secs).and_then(|(own, _)| {
-                let in_force = own.in_force(snapshot, now_secs);
+                let in_force = own.in_force(issuing, snapshot, now_secs);
                 verified.remember(token.hash, Verified::Own(own), now_secs);
                 in_force
             })

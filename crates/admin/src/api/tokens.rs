@@ -153,7 +153,9 @@ async fn validate(
     let snapshot = plane.0.snapshot.load();
     let verified = plane.0.issuing.verify(&snapshot, draft.token.as_bytes(), now_secs);
     let claims = verified
-        .and_then(|(token, claims)| token.in_force(&snapshot, now_secs).map(|_| claims.into_map()))
+        .and_then(|(token, claims)| {
+            token.in_force(&plane.0.issuing, &snapshot, now_secs).map(|_| claims.into_map())
+        })
         .ok();
     Secret(axum::Json(ValidityView { valid: claims.is_some(), claims }))
 }

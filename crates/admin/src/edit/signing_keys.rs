@@ -55,14 +55,15 @@ impl Edit {
         let keys = self.snapshot().signing_keys().to_vec();
         let due = due(self.snapshot(), self.plane.rotate_signing_keys_every);
         let removed: Vec<&str> = due.remove.iter().map(|&index| &*keys[index].key_id).collect();
-        for held in self.read().signing_keys().await? {
-            let is_known = keys.iter().any(|key| key.key_id == held.key_id);
-            if removed.contains(&&*held.key_id) || !is_known {
-                self.write.delete_signing_key(&held.key_id).await?;
+        let mut changes = Vec::new();
+        for SealedKey { key_id, .. } in self.read().signing_keys().await? {
+            // Nodes may know one that is lost here.
+            let is_lost = !keys.iter().any(|key| key.key_id == key_id);
+            if is_lost || removed.contains(&&*key_id) {
+                self.write.delete_signing_key(&key_id).await?;
+                changes.push(Change::DeleteSigningKey(key_id));
             }
         }
-        let mut changes: Vec<Change> =
-            removed.into_iter().map(|key_id| Change::DeleteSigningKey(key_id.into())).collect();
         if let Some(signs_from_secs) = due.add_from_secs {
             let key_id: Box<str> = Uuid::now_v7().to_string().into();
             let seed = random_bits()?;

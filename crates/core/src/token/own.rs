@@ -68,6 +68,8 @@ pub struct OwnToken {
     consumer: Option<Box<str>>,
     pub key_hash: KeyHash,
     pub expires_at_secs: u64,
+    /// `kid`
+    signed_by: Box<str>,
 }
 
 /// Whom a token speaks for, as things stand.
@@ -157,7 +159,8 @@ impl Issuing {
         if consumer.is_none() && claims.contains("consumer") {
             return Err(TokenError::Claims("have a `consumer` that is no text"));
         }
-        Ok((OwnToken { tenant: tenant.into(), consumer, key_hash, expires_at_secs }, claims))
+        let (tenant, signed_by) = (tenant.into(), signing.key_id.clone());
+        Ok((OwnToken { tenant, consumer, key_hash, expires_at_secs, signed_by }, claims))
     }
 
     /// Whether this reads like a token of ours, good or not: it must not get to an upstream.
@@ -214,8 +217,16 @@ impl<'g> Grant<'g> {
 
 impl OwnToken {
     /// The key that the token was issued for, if the value that was presented for it is still good: a token
-    /// does not outlive its key.
-    pub fn in_force<'s>(&self, snapshot: &'s Snapshot, now_secs: u64) -> Result<InForce<'s>, TokenError> {
+    /// outlives neither its key nor the one that signed it.
+    pub fn in_force<'s>(
+        &self,
+        issuing: &Issuing,
+        snapshot: &'s Snapshot,
+        now_secs: u64,
+    ) -> Result<InForce<'s>, TokenError> {
+        if !issuing.keys(snapshot).iter().any(|key| key.key_id == self.signed_by) {
+            return Err(TokenError::UnknownKey);
+        }
         let key = snapshot.key(&self.key_hash).filter(|key| !key.is_expired(now_secs));
         let key = key.ok_or(TokenError::KeyNotInForce)?;
         let tenant = snapshot.tenant_by_id(key.tenant()).ok_or(TokenError::KeyNotInForce)?;

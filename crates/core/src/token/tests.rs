@@ -89,12 +89,13 @@ fn the_newest_key_whose_time_has_come_signs_and_the_others_verify() {
     let old = snapshot(&[signing_key("a", 0)]);
     let token = issued(&issuing, &old);
     let both = snapshot(&[signing_key("bbb", NOW - 1), signing_key("a", 0), signing_key("cc", NOW + 1)]);
-    assert!(issuing.verify(&both, token.as_bytes(), NOW).is_ok());
+    let (verified, _) = issuing.verify(&both, token.as_bytes(), NOW).unwrap();
     assert_eq!(part(&issued(&issuing, &both), 0)["kid"], "bbb");
     let keys: Value = serde_json::from_str(&issuing.key_set(&both)).unwrap();
     assert_eq!(keys["keys"].as_array().unwrap().len(), 3, "the next one is published already");
     let gone = both.with(&[Change::DeleteSigningKey("a".into())], 2).unwrap();
     assert_eq!(issuing.verify(&gone, token.as_bytes(), NOW), Err(TokenError::UnknownKey));
+    assert_eq!(verified.in_force(&issuing, &gone, NOW).err(), Some(TokenError::UnknownKey));
     assert_eq!(with_secret(&[1; 32]).key_set(&both), r#"{"keys":[]}"#);
     assert!(Issuing::default().issue(&Snapshot::default(), &grant(KeyHash::of(b"key")), NOW).is_none());
 }
