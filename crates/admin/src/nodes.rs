@@ -83,6 +83,8 @@ enum Life {
     Running,
     /// It has said that it ends.
     Ended,
+    /// Its token was revoked.
+    CutOff,
 }
 
 /// What a node says of itself.
@@ -126,11 +128,15 @@ impl Nodes {
         self.state().tokens.insert(token.hash, Token { lease, _holds: holds });
     }
 
-    /// Ends the feeds that the token has opened.
+    /// Ends the feeds that the token has opened. Its nodes serve on with what they have, which somebody has to see.
     pub fn revoke(&self, id: Uuid) {
         let mut state = self.state();
         state.tokens.retain(|_, token| token.lease.token != id);
-        state.nodes.retain(|(token, _), _| *token != id);
+        for (_, node) in state.nodes.iter_mut().filter(|((token, _), _)| *token == id) {
+            node.feeds.clear();
+            node.sighted = Arc::default();
+            node.life = Life::CutOff;
+        }
     }
 
     /// One hash and one look-up, whatever the token. Guesses are counted by the peer's address; whoever has a
@@ -218,12 +224,14 @@ impl Nodes {
 
     fn note(&self, lease: &Lease, name: &NodeName, note: impl FnOnce(&mut NodeState)) {
         let mut state = self.state();
-        // A token that was revoked meanwhile has no nodes any more.
+        // A token that was revoked meanwhile has no say any more.
         if !state.tokens.values().any(|token| token.lease.token == lease.token) {
             return;
         }
         let key = (lease.token, name.clone());
         if !state.nodes.contains_key(&key) {
+            // Where it was cut off it has another token now.
+            state.nodes.retain(|(_, other), node| node.life != Life::CutOff || other != name);
             state.make_room(lease.token);
         }
         let node = state.nodes.entry(key).or_insert_with(|| NodeState {
@@ -250,6 +258,11 @@ impl NodeState {
         self.feeds.len()
     }
 
+    /// Whether its token was revoked: it is fed no more.
+    pub fn is_cut_off(&self) -> bool {
+        self.life == Life::CutOff
+    }
+
     /// Whether it listens to the feed.
     pub const fn is_connected(&self) -> bool {
         !self.feeds.is_empty()
@@ -266,7 +279,7 @@ impl State {
     fn shown(&mut self) -> impl Iterator<Item = (&NodeKey, &NodeState)> {
         let now_secs = clock::now_secs();
         self.nodes.iter_mut().filter_map(move |(key, node)| {
-            let is_away = now_secs >= node.last_seen_secs + SHOWN_AWAY_SECS || node.life == Life::Ended;
+            let is_away = now_secs >= node.last_seen_secs + SHOWN_AWAY_SECS || node.life != Life::Running;
             if is_away && !node.is_connected() {
                 node.sighted = Arc::default();
                 return None;

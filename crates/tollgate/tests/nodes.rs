@@ -136,6 +136,48 @@ fn a_node_tells_how_a_key_was_used() {
     assert_eq!((&shown["requests"], &shown["rejections"]), (&json!(4), &json!(1)), "{shown}");
 }
 
+#[test]
+fn what_was_not_told_when_the_node_ended_is_told_after_its_next_start() {
+    let upstream = EchoUpstream::start();
+    let (control, tenant) = exposed(&upstream);
+    let limits = json!([{ "requests": 4, "per": "month", "thresholds": [50, 100] }]);
+    tenant.plan_with(&json!({ "slug": "four", "limits": limits }));
+    let made = tenant.key_with(&json!({ "name": "key", "plan": "four" }));
+    let key = made["key"].as_str().expect("a key");
+    let node = control.node("edge");
+    await_status(&node, key, 200);
+    let path = format!("/api/keys/{}?tenant=acme", made["id"].as_str().expect("an id"));
+    eventually("the use is known", || control.admin().get(&path).expect(200)["last_used_at"].is_string());
+    let start_again = control.kill();
+    assert_eq!([(); 4].map(|()| node.get("/acme/api/", key)), [200, 200, 200, 429]);
+    let node = node.end("TERM");
+    let control = start_again();
+    let _node = node.start();
+    eventually("all uses are known", || control.admin().get(&path).expect(200)["requests"] == 5);
+    assert_eq!(control.admin().get(&path).expect(200)["rejections"], 1);
+    let events =
+        || control.admin().get("/api/events?tenant=acme&type=limit.threshold").expect(200)["items"].clone();
+    eventually("both thresholds are told", || events().as_array().is_some_and(|events| events.len() == 2));
+}
+
+#[test]
+fn a_node_forgets_signing_keys_that_are_lost_with_the_secret() {
+    let upstream = EchoUpstream::start();
+    let (control, tenant) = exposed(&upstream);
+    let key = tenant.unlimited_key();
+    let node = control.node("edge");
+    await_status(&node, &key, 200);
+    let issued = node.client().request("POST", "/-/token", &[("X-API-Key", &key)], b"").expect(200).json();
+    let bearer = format!("Bearer {}", issued["token"].as_str().expect("a token"));
+    let status = || node.client().get("/acme/api/", &[("Authorization", &bearer)]).status;
+    assert_eq!(status(), 200);
+    let secret = control.directory().join("tollgate.secret");
+    let start_again = control.kill();
+    fs::remove_file(secret).expect("a secret");
+    let _control = start_again();
+    eventually("the token is refused", || status() == 403);
+}
+
 /// A control plane, a node whose way to it loses the answers to reports, and a key that was not used yet.
 fn reporting(upstream: &EchoUpstream) -> (Control, Relay, Node, String, String) {
     let (control, tenant) = exposed(upstream);
@@ -206,6 +248,8 @@ fn a_node_whose_token_was_revoked_is_fed_no_more_and_serves_what_it_has() {
     await_status(&node, &key, 200);
     control.admin().delete(&format!("/api/node-tokens/{id}")).expect(204);
     node.await_logged("TOLLGATE_NODE_TOKEN");
+    let listed = control.listed("edge").expect("a line");
+    assert_eq!((&listed["connected"], &listed["revoked"]), (&json!(false), &json!(true)), "{listed}");
     let unheard = tenant.unlimited_key();
     assert_eq!((node.get("/acme/api/", &key), node.get("/acme/api/", &unheard)), (200, 403));
 }

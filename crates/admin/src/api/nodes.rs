@@ -31,6 +31,8 @@ pub struct NodeView {
     lag: u64,
     /// Whether it listens to the feed now.
     connected: bool,
+    /// Whether its token was revoked: it serves on with what it had then, until it is stopped.
+    revoked: bool,
     /// Feeds that it has open: where it stays at more than one, several nodes have one name, and are one line here.
     feeds: usize,
     #[schema(format = DateTime)]
@@ -50,6 +52,7 @@ impl NodeView {
             revision: node.report.revision,
             lag: revision.saturating_sub(node.report.revision),
             connected: node.is_connected(),
+            revoked: node.is_cut_off(),
             feeds: node.feeds(),
             last_seen: timestamp(node.last_seen_secs),
             full_syncs: node.report.full_syncs,

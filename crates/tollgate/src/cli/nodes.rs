@@ -14,7 +14,7 @@ pub enum Verb {
 impl ResourceVerb for Verb {
     const RESOURCE: &'static Resource = &Resource {
         path: "/api/nodes",
-        columns: &["name", "token", "version", "revision", "lag", "connected", "last_seen"],
+        columns: &["name", "token", "version", "revision", "lag", "connected", "revoked", "last_seen"],
         fields: &[],
     };
 

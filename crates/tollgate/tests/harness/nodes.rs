@@ -109,6 +109,10 @@ impl Control {
         self.process.stdout.all()
     }
 
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.door.address()
     }
