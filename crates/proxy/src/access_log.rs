@@ -61,6 +61,7 @@ impl AccessLogger {
         let writer = Writer {
             destination,
             is_stale: Arc::clone(&is_stale),
+            is_cut: false,
             failing: false,
             reported: None,
             dropped_bytes: Arc::clone(&dropped_bytes),
@@ -120,6 +121,8 @@ enum Destination {
 struct Writer {
     destination: Destination,
     is_stale: Arc<AtomicBool>,
+    /// Whether what was written last ends within a line.
+    is_cut: bool,
     /// Whether the last write failed: a full disk is reported once, not once a block.
     failing: bool,
     /// When dropped lines were last reported.
@@ -149,9 +152,10 @@ impl Writer {
     }
 
     fn write(&mut self, lines: &[u8]) {
+        let is_cut = &mut self.is_cut;
         let outcome = match &mut self.destination {
-            Destination::Stdout => io::stdout().lock().write_all(lines),
-            Destination::File { file, .. } => file.write_all(lines),
+            Destination::Stdout => write_lines(&mut io::stdout().lock(), is_cut, lines),
+            Destination::File { file, .. } => write_lines(file, is_cut, lines),
         };
         match outcome {
             Ok(()) if self.failing => {
@@ -194,13 +198,34 @@ impl Writer {
     fn reopen(&mut self) {
         if let Destination::File { file, path } = &mut self.destination {
             match open(path) {
-                Ok(reopened) => *file = reopened,
+                Ok(reopened) => (*file, self.is_cut) = (reopened, false),
                 Err(error) => {
                     tracing::error!(%error, path = %path.display(), "the access log cannot be reopened");
                 }
             }
         }
     }
+}
+
+/// Whole lines, behind the part of one that was written before there was no more room.
+fn write_lines(out: &mut impl Write, is_cut: &mut bool, lines: &[u8]) -> io::Result<()> {
+    if *is_cut {
+        out.write_all(b"\n")?;
+        *is_cut = false;
+    }
+    let mut rest = lines;
+    while !rest.is_empty() {
+        match out.write(rest) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(bytes) => {
+                *is_cut = rest[..bytes].last() != Some(&b'\n');
+                rest = &rest[bytes..];
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn open(path: &PathBuf) -> io::Result<File> {
@@ -217,6 +242,7 @@ mod tests {
         let mut writer = Writer {
             destination: Destination::Stdout,
             is_stale: Arc::default(),
+            is_cut: false,
             failing: false,
             reported: None,
             dropped_bytes: Arc::new(AtomicU64::new(7)),
@@ -225,5 +251,40 @@ mod tests {
         writer.write(b"");
         assert!(writer.reported.is_some());
         assert_eq!(writer.dropped_bytes.load(Ordering::Relaxed), 0, "the next report counts anew");
+    }
+    /// Has room for so many bytes more.
+    struct Disk {
+        room: usize,
+        written: Vec<u8>,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let taken = bytes.len().min(self.room);
+            if taken == 0 && !bytes.is_empty() {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.written.extend_from_slice(&bytes[..taken]);
+            self.room -= taken;
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_that_a_full_disk_has_cut_spoils_no_other() {
+        for room in 0.."one\ntwo\n".len() {
+            let (mut disk, mut is_cut) = (Disk { room, written: Vec::new() }, false);
+            write_lines(&mut disk, &mut is_cut, b"one\ntwo\n").unwrap_err();
+            write_lines(&mut disk, &mut is_cut, b"lost\n").unwrap_err();
+            disk.room = 100;
+            write_lines(&mut disk, &mut is_cut, b"three\n").unwrap();
+            let written = String::from_utf8(disk.written).unwrap();
+            assert_eq!(written.lines().last(), Some("three"), "{room}: {written:?}");
+            assert!(written.lines().all(|line| !line.is_empty()), "{room}: {written:?}");
+        }
     }
 }
