@@ -121,6 +121,22 @@ fn the_access_log_goes_where_the_operator_wants_it() {
 }
 
 #[test]
+fn a_log_that_may_grow_no_more_ends_nothing() {
+    let mut gateway = Gateway::builder().file_size(2_048).start();
+    let mut client = gateway.client();
+    let path = format!("/nowhere/{}", "x".repeat(5_000));
+    // More than the log may hold.
+    for _ in 0..600 {
+        client.get(&path, &[]).expect(404);
+    }
+    eventually("it is told", || {
+        gateway.stderr().iter().any(|line| line.contains("the access log cannot be written"))
+    });
+    client.get("/health", &[]).expect(200);
+    assert!(gateway.is_running());
+}
+
+#[test]
 fn a_port_that_is_taken_stops_the_start_with_one_line() {
     let running = Gateway::start();
     let foreign = TcpListener::bind("127.0.0.1:0").expect("a free port");

@@ -14,6 +14,9 @@ pub struct Signals {
     hangup: Signal,
 }
 
+/// SIGXFSZ: the same number on every system that Tollgate runs on.
+const FILE_TOO_LARGE: i32 = 25;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
     /// SIGINT or SIGTERM.
@@ -25,6 +28,8 @@ pub enum Asked {
 impl Signals {
     /// From here on, signals are waited for and no longer end the process by themselves.
     pub fn listen() -> io::Result<Self> {
+        // A file that may grow no more (`ulimit -f`) is a disk that is full: the write says so, and that is enough.
+        drop(signal(SignalKind::from_raw(FILE_TOO_LARGE))?);
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,

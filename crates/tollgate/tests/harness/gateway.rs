@@ -100,6 +100,12 @@ impl Builder {
         self
     }
 
+    /// How many KiB a file may have that it writes.
+    pub fn file_size(mut self, kib: usize) -> Self {
+        self.before = Some(format!("ulimit -f {kib}"));
+        self
+    }
+
     /// What the test itself shows to an admin listener that asks for certificates.
     pub fn showing(mut self, certificate: Certificate) -> Self {
         self.shown = Some(Arc::new(certificate));
