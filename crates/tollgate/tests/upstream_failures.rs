@@ -204,6 +204,10 @@ fn where_a_name_leads_is_judged_anew_when_it_is_connected_to() {
     eventually("the operator reads why", || {
         gateway.stderr().iter().any(|line| line.contains("loopback or private"))
     });
+    // Where it leads is for nobody else to know.
+    let checked = gateway.admin().post("/api/services/own/health-check?tenant=acme", &json!({})).expect(200);
+    assert!(checked.to_string().contains("not one that the service may reach"), "{checked}");
+    assert!(!checked.to_string().contains("127.0.0.1") && !checked.to_string().contains("::1"), "{checked}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use tollgate_core::resource::HealthCheck;
 use tollgate_core::snapshot::Target;
 
 use crate::ask::{AskError, ask};
+use crate::forward::DialError;
 use crate::gateway::Gateway;
 
 /// How long it took, and how it went.
@@ -20,6 +21,10 @@ pub(super) async fn check(
     let status = tokio::time::timeout(check.timeout, status(gateway, target, check)).await;
     let outcome = match status {
         Err(_) => CheckOutcome::Failed(format!("no answer within {} ms", check.timeout.as_millis()).into()),
+        // Where a name leads in the operator's network is for nobody else to know.
+        Ok(Err(AskError::Dial(DialError::Prohibited(_)))) => {
+            CheckOutcome::Failed("its address is not one that the service may reach".into())
+        }
         Ok(Err(error)) => CheckOutcome::Failed(error.to_string().into()),
         Ok(Ok(status)) if check.expected.contain(Cause::Status(status)) => CheckOutcome::Passed(status),
         Ok(Ok(status)) => CheckOutcome::Failed(format!("status {status}").into()),
