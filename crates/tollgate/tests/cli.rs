@@ -98,6 +98,30 @@ fn where_a_plan_is_counted_is_written_on_the_command_line() {
 }
 
 #[test]
+fn what_is_made_has_no_flag_that_is_empty() {
+    let gateway = Gateway::start();
+    with_service(&gateway, "http://127.0.0.1:9");
+    let user = ["users", "create", "--username", "boss", "--password", "a long password", "--tenant", ""];
+    let key = ["keys", "create", "--tenant", "acme", "--name", "x", "--plan", ""];
+    for (create, flag) in [(&user[..], "--tenant"), (&key, "--plan")] {
+        let refused = gateway.command(create);
+        let expected = format!("{flag} is empty");
+        assert!(refused.code == Some(1) && refused.stderr.contains(&expected), "{}", refused.stderr);
+    }
+    assert_eq!(
+        json(gateway.command(&["keys", "list", "--tenant", "acme", "--json"]))["items"],
+        serde_json::json!([])
+    );
+
+    // In an update it takes the field away, be it a number.
+    let plan = ["--tenant", "acme", "--limit", "5/hour", "--concurrency", "3", "--json"];
+    let made = json(gateway.command(&[&["plans", "create", "--slug", "basic"], &plan[..]].concat()));
+    assert_eq!(made["concurrency"], 3);
+    let update = ["plans", "update", "basic", "--tenant", "acme", "--concurrency", "", "--json"];
+    assert!(json(gateway.command(&update))["concurrency"].is_null());
+}
+
+#[test]
 fn lists_are_tables_for_people_and_json_for_machines() {
     let gateway = Gateway::start();
     with_service(&gateway, "http://127.0.0.1:9");

@@ -53,6 +53,14 @@ pub fn read(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))
 }
 
+/// A number as a flag; an empty text takes the field away.
+pub fn number(text: &str) -> Result<Value, String> {
+    if text.is_empty() {
+        return Ok(Value::Null);
+    }
+    text.parse::<u64>().map(Value::from).map_err(|_| "it is not a whole number".to_owned())
+}
+
 /// Collects the flags that were given.
 #[derive(Default)]
 pub struct FieldsBuilder(Fields);

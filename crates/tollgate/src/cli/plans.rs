@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::fields::{Fields, FieldsBuilder, Whole};
+use super::fields::{Fields, FieldsBuilder, Whole, number};
 use super::limit::limit;
 use super::resource::{PageFlags, Resource, ResourceVerb, Session};
 
@@ -49,9 +49,9 @@ pub struct Flags {
                 100/month:anchor=subscription, 100/month:thresholds=80+100:overage=allow; periods are second, minute, hour, day, month, or a duration"
     )]
     limit: Vec<Value>,
-    /// Most requests that a caller may have under way at once.
-    #[arg(long, value_name = "NUMBER")]
-    concurrency: Option<u32>,
+    /// Most requests that a caller may have under way at once; '' for any number.
+    #[arg(long, value_name = "NUMBER", value_parser = number)]
+    concurrency: Option<Value>,
     #[arg(
         long,
         value_name = "MODE",

@@ -47,8 +47,19 @@ pub struct Session<'a> {
 
 impl Session<'_> {
     pub fn create(&self, source: Source) -> Result<()> {
-        let (Source::Flags(mut fields) | Source::File(mut fields)) = source;
-        fields.retain(|_, value| !value.is_null());
+        let fields = match source {
+            // `--plan "$PLAN"` of a variable that is not set is not meant as a key without a plan.
+            Source::Flags(fields) => match fields.iter().find(|(_, value)| value.is_null()) {
+                Some((name, _)) => {
+                    bail!("--{} is empty: leave it out where there is to be none", name.replace('_', "-"))
+                }
+                None => fields,
+            },
+            Source::File(mut fields) => {
+                fields.retain(|_, value| !value.is_null());
+                fields
+            }
+        };
         let mut call = self.call(Method::POST, self.resource.path.to_owned());
         call.body = Some(serde_json::to_vec(&fields)?);
         self.show(&self.api.call(call)?);

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
-use super::fields::{Fields, FieldsBuilder, Whole};
+use super::fields::{Fields, FieldsBuilder, Whole, number};
 use super::resource::{PageFlags, Resource, ResourceVerb, Session};
 
 #[derive(Subcommand)]
@@ -76,12 +76,12 @@ pub struct Flags {
     /// For a whole request, such as 5s; '' for the service's.
     #[arg(long, value_name = "DURATION")]
     timeout: Option<String>,
-    /// Most attempts of a request besides the first.
-    #[arg(long, value_name = "NUMBER")]
-    retries: Option<u8>,
-    /// Largest request body.
-    #[arg(long, value_name = "BYTES")]
-    max_body_bytes: Option<u64>,
+    /// Most attempts of a request besides the first; '' for the service's.
+    #[arg(long, value_name = "NUMBER", value_parser = number)]
+    retries: Option<Value>,
+    /// Largest request body; '' for the usual one.
+    #[arg(long, value_name = "BYTES", value_parser = number)]
+    max_body_bytes: Option<Value>,
     /// Whether anything is routed by it.
     #[arg(long, value_name = "BOOLEAN")]
     enabled: Option<bool>,

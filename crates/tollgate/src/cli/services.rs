@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
-use super::fields::{Fields, FieldsBuilder, Whole};
+use super::fields::{Fields, FieldsBuilder, Whole, number};
 use super::limit::limit;
 use super::resource::{PageFlags, Resource, ResourceVerb, Session};
 
@@ -50,9 +50,9 @@ pub struct Flags {
     /// The header that carries the API key (X-API-Key).
     #[arg(long, value_name = "NAME")]
     auth_header: Option<String>,
-    /// Largest request body.
-    #[arg(long, value_name = "BYTES")]
-    max_body_bytes: Option<u64>,
+    /// Largest request body; '' for the usual one.
+    #[arg(long, value_name = "BYTES", value_parser = number)]
+    max_body_bytes: Option<Value>,
     #[arg(
         long,
         value_name = "NAME=DURATION",

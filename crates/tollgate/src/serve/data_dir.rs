@@ -46,10 +46,10 @@ pub enum DataDirError {
     #[error("the secret file {path} cannot be used: {source}", path = .path.display())]
     Secret { path: PathBuf, source: io::Error },
     #[error(
-        "the secret file {path} is damaged: it has {SECRET_BYTES} bytes; restore it, or delete it to have a new one made, which ends all tokens",
+        "the secret file {path} is damaged: it has {bytes} bytes and not {SECRET_BYTES}; restore it, or delete it to have a new one made, which ends all tokens",
         path = .path.display()
     )]
-    DamagedSecret { path: PathBuf },
+    DamagedSecret { path: PathBuf, bytes: usize },
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
 }
@@ -76,7 +76,7 @@ impl DataDir {
         match std::fs::read(&path) {
             Ok(bytes) => match <[u8; SECRET_BYTES]>::try_from(bytes) {
                 Ok(bytes) => Ok(SealingSecret::from_bytes(bytes)),
-                Err(_) => Err(DataDirError::DamagedSecret { path }),
+                Err(bytes) => Err(DataDirError::DamagedSecret { path, bytes: bytes.len() }),
             },
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let secret = SealingSecret::generate()?;
