@@ -10,6 +10,9 @@ use crate::resource::Anchor;
 use crate::time::UnixMicros;
 
 const LONGEST_SPAN_SECS: u32 = 31 * 86_400;
+/// A bucket is kept until it would be full at so-manieth of its rate. Who keeps counts does not know the limits, and
+/// a rate that is lowered brings back later what is missing; longer, and memory would follow who was active long ago.
+const SLOWER_AT_MOST: u64 = 10;
 
 /// Names the period; equal periods are one counter (`60s` is `minute`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -32,7 +35,7 @@ pub struct BadWindow;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Counted {
     /// What is missing from a full bucket, in request-microseconds (see [`super::token_bucket`]): zero is full.
-    /// `full_at` is when the bucket is full again at the rate it had at `at`: nothing is lost after that.
+    /// `full_at` is when the bucket is full again at the rate it had at `at`.
     Bucket {
         missing: RequestMicros,
         at: UnixMicros,
@@ -161,10 +164,16 @@ impl fmt::Display for Window {
 }
 
 impl Counted {
-    /// From when on nothing is lost by forgetting it: the period is over, the bucket full again, the log past.
+    /// From when on nothing is lost by forgetting it: the period is over, the bucket full again, the log past. Of a
+    /// bucket that holds for lower rates too, down to a tenth: an edit may have come since it was charged.
     pub(super) fn over_at(&self, window: Window) -> UnixMicros {
         match *self {
-            Self::Bucket { full_at, .. } => full_at.after(1),
+            Self::Bucket { missing, at, full_at } => {
+                let slower_micros = full_at.0.saturating_sub(at.0).saturating_mul(SLOWER_AT_MOST);
+                // No rate is below one request a window, which brings back a unit each microsecond.
+                let slowest_micros = u64::try_from(u128::from(missing)).unwrap_or(u64::MAX);
+                at.after(slower_micros.min(slowest_micros))
+            }
             Self::Fixed { end_secs, .. } | Self::Sliding { end_secs, current: 0, .. } => {
                 UnixMicros::from_secs(end_secs)
             }

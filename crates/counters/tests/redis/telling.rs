@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tollgate_core::limit::{Demand, Settlement};
-use tollgate_core::resource::{Counting, OnUnavailable};
+use tollgate_core::resource::{Counting, LimitDraft, OnUnavailable};
 use tollgate_counters::Attempt;
 
 use crate::node::{Node, demand, eventually, limit, monthly, now, plan, subject};
@@ -45,16 +45,34 @@ async fn a_subject_is_kept_for_as_long_as_the_longest_of_its_limits_counts() {
     let lives = || redis.keys("tg:{00*").first().map(|(_, lives)| *lives);
     let short = plan(std::slice::from_ref(&bucket), Counting::Exact, OnUnavailable::Deny);
     assert!(node.admits(&[demand(subject(1), &short)]).await);
-    // A token is back after a second.
-    assert!(lives().is_none_or(|lives| lives <= Duration::from_millis(1005)), "{:?}", lives());
+    // A token is back after a second, or after ten should the rate be lowered.
+    assert!(lives().is_some_and(|lives| lives <= Duration::from_millis(10_005)), "{:?}", lives());
     let both = plan(&[bucket, hour.clone()], Counting::Exact, OnUnavailable::Deny);
     assert!(node.admits(&[demand(subject(1), &both)]).await);
-    assert!(lives().is_some_and(|lives| lives > Duration::from_secs(2)), "{:?}", lives());
+    assert!(lives().is_some_and(|lives| lives > Duration::from_mins(1)), "{:?}", lives());
     // What is not asked about any more is still counted when it is asked about again.
     assert!(node.admits(&[demand(subject(1), &short)]).await);
-    assert!(lives().is_some_and(|lives| lives > Duration::from_secs(2)), "{:?}", lives());
+    assert!(lives().is_some_and(|lives| lives > Duration::from_mins(1)), "{:?}", lives());
     let long = plan(&[hour], Counting::Exact, OnUnavailable::Deny);
     assert_eq!(node.remaining(&demand(subject(1), &long)).await, 59);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_whose_rate_was_lowered_is_kept_until_it_is_full_again() {
+    let redis = Redis::start();
+    let node = Node::start(redis.settings()).await;
+    let of_rate = |requests| {
+        let limit = LimitDraft { burst: Some(50), ..limit(requests, "2s", "token_bucket") };
+        plan(&[limit], Counting::Exact, OnUnavailable::Deny)
+    };
+    let (before, after) = (of_rate(50), of_rate(5));
+    assert!(node.decide(&[demand(subject(1), &before)], 50, now()).await.verdict.is_admitted());
+    // It would be full by now at the rate that it had.
+    tokio::time::sleep(Duration::from_millis(2_200)).await;
+    let left = node.remaining(&demand(subject(1), &after)).await;
+    assert!((5..=15).contains(&left), "{left}");
+    let lives = redis.keys("tg:{00*").first().map(|(_, lives)| *lives);
+    assert!(lives.is_some_and(|lives| lives <= Duration::from_millis(17_805)), "{lives:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -264,6 +264,7 @@ fn a_log_forgets_what_is_past_as_it_goes() {
     assert!(windows.forget_past(seconds_later(659)));
 }
 
+mod edits;
 mod model;
 mod subjects;
 mod thresholds;

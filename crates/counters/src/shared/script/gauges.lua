@@ -2,6 +2,8 @@
 
 -- A limit as it is sent, and what is kept of it.
 local LIMIT, RECORD, RECORD_SIZE = '<dc1ddddd', '<dc1dddddd', 57
+-- As in the core: a bucket is kept until it would be full at so-manieth of its rate, which may be lowered meanwhile.
+local SLOWER_AT_MOST = 10
 -- Where what an operation has of its own begins in a limit.
 local OWN_OF_LIMIT = 50
 
@@ -133,7 +135,7 @@ local function record(gauge)
   if kind == 'B' then
     x, y, z = gauge.used, gauge.rest, gauge.at
     if x > 0 or y > 0 then
-      until_millis = (z + (x * gauge.window + y) / gauge.requests) / 1000
+      until_millis = (z + (x * gauge.window + y) / max(gauge.requests / SLOWER_AT_MOST, 1)) / 1000
       until_millis = min(until_millis - until_millis % 1 + 2, COUNT_MOST)
     end
   elseif kind == 'F' then
