@@ -75,7 +75,7 @@ impl Log {
         let before = from.checked_sub(1).map_or(self.dropped, |last| self.entries[last].through);
         let count = count.min(self.used_after(from));
         for entry in self.entries.range_mut(from..) {
-            entry.through = (entry.through - count).max(before);
+            entry.through = entry.through.saturating_sub(count).max(before);
         }
         let gone = self.entries.range(from..).take_while(|entry| entry.through == before).count();
         self.entries.drain(from..from + gone);

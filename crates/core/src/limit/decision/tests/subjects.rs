@@ -144,6 +144,20 @@ fn a_log_gives_back_the_request_itself_or_nothing() {
     assert_eq!(remaining(&rules, &windows, seconds_later(1)), 2);
 }
 
+#[test]
+fn a_log_that_took_over_another_count_gives_back_more_than_its_first_request() {
+    let (bucket, log) = ([rule(10, "hour", None, None)], [rule(10, "hour", None, Some("sliding_log"))]);
+    let mut windows = SubjectWindows::default();
+    assert!(decide_alone(&bucket, &mut windows, Calendar::utc(), 3, START).refusal.is_none());
+    // Two of three have come back, and one counts as let through now.
+    for later in [730, 731, 732] {
+        assert!(passes(&log, &mut windows, seconds_later(later)));
+    }
+    assert_eq!(remaining(&log, &windows, seconds_later(732)), 6);
+    settle(&log, &mut windows, 3, 0, seconds_later(732));
+    assert_eq!(remaining(&log, &windows, seconds_later(732)), 9);
+}
+
 proptest! {
     #[test]
     fn all_subjects_are_charged_or_none(
