@@ -259,6 +259,25 @@ fn what_is_settled_is_charged_and_given_back_to_all_subjects() {
     assert_eq!(counters.take_changed().len(), 3, "it is kept over a restart");
 }
 
+/// A request that was let through under limits that are edited while it is under way.
+#[test]
+fn what_is_settled_late_leaves_the_count_to_the_limits_in_force() {
+    let hourly = |algorithm: &str| {
+        let algorithm = Some(algorithm.to_owned());
+        let draft = LimitDraft { requests: 10, per: "hour".into(), algorithm, ..LimitDraft::default() };
+        LevelLimits::of_plan(&[draft.parse().unwrap()], None)
+    };
+    let (before, after) = (hourly("token_bucket"), hourly("sliding_log"));
+    let counters = LocalCounters::new();
+    assert!(counters.decide(&[demand(subject(1), &before)], 3, NOW).verdict.is_admitted());
+    assert_eq!(admitted(&counters, subject(1), &after, 20), 7);
+    let settlement = Settlement { charged: 3, charged_at: NOW, actual: 2 };
+    counters.settle(&[demand(subject(1), &before)], settlement, NOW);
+    // A bucket would have half of it back by then.
+    let half_an_hour = NOW.after(1_800 * 1_000_000);
+    assert_eq!(remaining(&counters, subject(1), &after, half_an_hour), [1]);
+}
+
 #[test]
 fn thresholds_are_told_with_the_charge_that_reaches_them_and_by_whose_rule() {
     let counters = LocalCounters::new();

@@ -56,7 +56,7 @@ impl Refusal {
 /// What a request that was let through turned out to cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settlement {
-    /// What it was charged when it was let through.
+    /// What it was charged when it was let through; 0 where that is done only now.
     pub charged: u64,
     pub charged_at: UnixMicros,
     pub actual: u64,
@@ -140,11 +140,10 @@ pub fn settle(
     let mut settled = Settled::default();
     for (index, rule) in rules.iter().enumerate() {
         let read = |windows: &SubjectWindows| Gauge::read(rule, windows.find(rule.window), calendar, 1, now);
-        let gauge = read(windows);
-        let before = rule.is_watched().then(|| gauge.used());
+        let before = rule.is_watched().then(|| read(windows).used());
         // One that corrects nothing leaves what is stored as it is: a clock may go back behind it.
         if settlement.actual != settlement.charged {
-            windows.update(rule.window, |stored| gauge.settled(settlement, stored));
+            windows.update(rule.window, |stored| Gauge::settled(rule, stored, calendar, settlement, now));
         }
         let gauge = read(windows);
         if let Some(before) = before {

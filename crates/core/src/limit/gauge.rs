@@ -28,7 +28,18 @@ impl Gauge {
         cost: u64,
         now: UnixMicros,
     ) -> Self {
-        match (rule.algorithm, stored) {
+        Self::read_by(rule.algorithm, rule, stored, calendar, cost, now)
+    }
+
+    fn read_by(
+        algorithm: Algorithm,
+        rule: &LimitRule,
+        stored: Option<&Counted>,
+        calendar: Calendar<'_>,
+        cost: u64,
+        now: UnixMicros,
+    ) -> Self {
+        match (algorithm, stored) {
             (Algorithm::TokenBucket { burst }, Some(&Counted::Bucket { missing, at, .. })) => {
                 Self::Bucket(rule.bucket(burst, 0, now).since(missing.into(), at, now))
             }
@@ -107,8 +118,44 @@ impl Gauge {
         }
     }
 
-    /// What is stored from now on, in place of what was, once an earlier request's charge is corrected.
-    pub fn settled(self, settlement: Settlement, stored: Option<Counted>) -> Counted {
+    /// What is stored from now on, in place of what was, once an earlier request's charge is corrected. The limit may
+    /// have been edited since that was let through, and then it is the edit that holds: a count stays with the algorithm
+    /// that counted last.
+    pub fn settled(
+        rule: &LimitRule,
+        stored: Option<Counted>,
+        calendar: Calendar<'_>,
+        settlement: Settlement,
+        now: UnixMicros,
+    ) -> Counted {
+        // What is charged only now is charged as the limit is now.
+        if settlement.charged == 0 {
+            return Self::read(rule, stored.as_ref(), calendar, 1, now).corrected(settlement, stored);
+        }
+        let algorithm = match stored {
+            Some(Counted::Bucket { missing, at, full_at }) => {
+                let bucket = rule.bucket(rule.requests, 0, at).since(missing.into(), at, at);
+                if bucket.full_at() != full_at {
+                    // What has come back since its last charge came at another rate than this rule's.
+                    let mut counted = Self::Bucket(bucket).corrected(settlement, None);
+                    if let Counted::Bucket { full_at: by_this_rate, .. } = &mut counted {
+                        *by_this_rate = full_at.max(*by_this_rate);
+                    }
+                    return counted;
+                }
+                Algorithm::TokenBucket { burst: rule.requests }
+            }
+            Some(Counted::Fixed { end_secs, .. }) if now.secs() < end_secs => Algorithm::FixedWindow,
+            Some(Counted::Sliding { .. }) => Algorithm::SlidingWindow,
+            Some(Counted::Log(_)) => Algorithm::SlidingLog,
+            // Nothing is counted yet, or not any more.
+            Some(Counted::Fixed { .. }) | None => rule.algorithm,
+        };
+        let gauge = Self::read_by(algorithm, rule, stored.as_ref(), calendar, 1, now);
+        gauge.corrected(settlement, stored)
+    }
+
+    fn corrected(self, settlement: Settlement, stored: Option<Counted>) -> Counted {
         let Settlement { charged, charged_at, actual } = settlement;
         let Some(less) = charged.checked_sub(actual) else {
             let mut more = self;

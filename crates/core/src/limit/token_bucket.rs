@@ -84,7 +84,7 @@ impl TokenBucket {
         Counted::Bucket { missing: self.missing.into(), at: self.at, full_at: self.full_at() }
     }
 
-    fn full_at(&self) -> UnixMicros {
+    pub fn full_at(&self) -> UnixMicros {
         self.at.after(self.micros_for(self.missing))
     }
 

@@ -47,6 +47,8 @@ local function give_back(gauge, count, at)
   end
 end
 
+-- The limits may have been edited since the charge that is corrected, and then it is the edit that holds.
+read_all(by_count)
 for index, gauge in ipairs(gauges) do
   local amount, at = unpacked('<dd', ARGV[1 + index], OWN_OF_LIMIT)
   if amount > 0 and not gauge.is_elsewhen then

@@ -13,9 +13,20 @@ if type(state) ~= 'string' or #state % RECORD_SIZE ~= 0 then
   give_up(KEYS[1])
   state = ''
 end
-local gauges, logs = {}, 0
+local gauges = {}
 -- Over all of them.
 local was_said_in, said_in = EXACT_BELOW, incarnation
+
+local function log_key(name)
+  return KEYS[1] .. string.format(':%.0f:log', name)
+end
+
+-- Until when a bucket is kept that misses so much, in milliseconds; 0 where it is full.
+local function bucket_kept_until(gauge, whole, rest, at)
+  if whole == 0 and rest == 0 then return 0 end
+  local until_millis = (at + (whole * gauge.window + rest) / max(gauge.requests / SLOWER_AT_MOST, 1)) / 1000
+  return min(until_millis - until_millis % 1 + 2, COUNT_MOST)
+end
 
 -- The requests that another algorithm's state stands for now.
 local function used_before(gauge, tag, x, y, z)
@@ -27,7 +38,7 @@ local function used_before(gauge, tag, x, y, z)
   elseif tag == 'S' then
     return weighted(gauge, sliding_now(gauge, x, y, z))
   elseif tag == 'L' then
-    return (sound_log(KEYS[1] .. string.format(':%.0f:log', gauge.name), gauge.window, x))
+    return (sound_log(log_key(gauge.name), gauge.window, x))
   end
   return 0
 end
@@ -39,16 +50,30 @@ local function find(name)
   end
 end
 
+-- Which algorithm's gauge a limit is read as: its own ...
+local function by_limit(kind)
+  return kind
+end
+
+-- ... or the one whose count there is.
+local function by_count(kind, tag, y)
+  if not tag or tag == 'F' and now_secs >= y then return kind end
+  return tag
+end
+
 -- Each gauge has counted `used` requests, whatever its kind: a bucket misses as many, and a `rest`, as of `at`.
-local function read(index)
+local function read(index, algorithm_of)
   local name, kind, requests, window, burst, starts, ends = unpacked(LIMIT, ARGV[1 + index])
   local found = 1 + (index - 1) * RECORD_SIZE
-  local kept_name, tag, x, y, z, earlier, its_said_in
-  if found < #state then kept_name, tag, x, y, z, earlier, its_said_in = unpacked(RECORD, state, found) end
+  local kept_name, tag, x, y, z, earlier, its_said_in, kept_until
+  if found < #state then
+    kept_name, tag, x, y, z, earlier, its_said_in, kept_until = unpacked(RECORD, state, found)
+  end
   if kept_name ~= name then
     found, tag, its_said_in = find(name), nil, nil
-    if found then kept_name, tag, x, y, z, earlier, its_said_in = unpacked(RECORD, state, found) end
+    if found then kept_name, tag, x, y, z, earlier, its_said_in, kept_until = unpacked(RECORD, state, found) end
   end
+  kind = algorithm_of(kind, tag, y)
   -- As many fields as a table has room for without growing.
   local gauge = {
     name = name, kind = kind, requests = requests, window = window, burst = burst, starts = starts, ends = ends,
@@ -57,7 +82,10 @@ local function read(index)
   -- What is over of a count takes of what is from earlier first.
   local counted = x
   if kind == 'B' then
-    if tag == 'B' then
+    if tag == 'B' and algorithm_of == by_count and bucket_kept_until(gauge, x, y, z) ~= kept_until then
+      -- What has come back since its last charge came at another rate than this limit's.
+      gauge.used, gauge.rest, gauge.at, gauge.kept_until = x, y, z, kept_until
+    elseif tag == 'B' then
       gauge.used, gauge.rest, gauge.at = bucket_now(gauge, x, y, z)
     else
       gauge.used = used_before(gauge, tag, x, y, z)
@@ -86,8 +114,7 @@ local function read(index)
     end
     gauge.left = requests - weighted(gauge, gauge.ends, gauge.previous, gauge.used)
   else
-    logs = logs + 1
-    gauge.log, gauge.past_to = KEYS[1 + logs], now - window
+    gauge.log, gauge.past_to = log_key(name), now - window
     if tag == 'L' then
       local past
       gauge.used, past = sound_log(gauge.log, window, x)
@@ -134,10 +161,8 @@ local function record(gauge)
   local x, y, z
   if kind == 'B' then
     x, y, z = gauge.used, gauge.rest, gauge.at
-    if x > 0 or y > 0 then
-      until_millis = (z + (x * gauge.window + y) / max(gauge.requests / SLOWER_AT_MOST, 1)) / 1000
-      until_millis = min(until_millis - until_millis % 1 + 2, COUNT_MOST)
-    end
+    until_millis = bucket_kept_until(gauge, x, y, z)
+    if until_millis > 0 and gauge.kept_until then until_millis = max(until_millis, gauge.kept_until) end
   elseif kind == 'F' then
     x, y, z = gauge.starts, gauge.ends, gauge.used
     until_millis = y * 1000
@@ -206,4 +231,6 @@ local function answer(admitted, slice, records)
   return pack('<dddddd', 0, admitted, slice, now, was_said_in, said_in) .. table.concat(records)
 end
 
-for index = 1, #ARGV - 1 do read(index) end
+local function read_all(algorithm_of)
+  for index = 1, #ARGV - 1 do read(index, algorithm_of) end
+end

@@ -29,6 +29,7 @@ local function put(gauge, tag, x, y, z)
   end
 end
 
+read_all(by_limit)
 for index, gauge in ipairs(gauges) do
   local limit = ARGV[1 + index]
   if OWN_OF_LIMIT <= #limit then

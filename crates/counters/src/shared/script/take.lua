@@ -4,6 +4,7 @@
 --       more at most are granted as a slice; for how many microseconds that may be used; and it is at most one so-manieth of
 --       what is left.
 
+read_all(by_limit)
 local cost, times, extra, life, divisor = unpacked('<ddddd', ARGV[1], own)
 
 -- A slice's tokens flow back only once its life is over: the bucket is never taken as fuller than it would be then.
