@@ -247,7 +247,7 @@ fn parse_record(rule: &LimitRule, unpacked: &mut Unpacked<'_>) -> Result<Option<
     // there when the first requests were let through that have to be past for that.
     let [x, y, z, awaited_at, _said_in, _until] = unpacked.numbers().ok_or(BadAnswer)?;
     Ok(Some(match letter {
-        b'B' => {
+        b'B' | b'W' => {
             let (whole, rest, at) = (x, y, UnixMicros(z));
             let window = u128::from(window_micros(rule.window));
             let missing = u128::from(whole) * window + u128::from(rest);

@@ -4,6 +4,7 @@
 
 mod agreement;
 mod edits;
+mod leased_buckets;
 mod losing;
 mod moving;
 mod node;

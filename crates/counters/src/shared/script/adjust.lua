@@ -32,9 +32,10 @@ end
 local function give_back(gauge, count, at)
   gauge.is_changed = true
   if gauge.kind == 'B' then
-    local whole, rest = count, 0
-    if gauge.at > at then
-      local back, back_rest = flow(gauge.at - at, gauge)
+    local whole, rest, flowed_to = count, 0, gauge.at
+    if gauge.stands_still then flowed_to = min(flowed_to, now) end
+    if flowed_to > at then
+      local back, back_rest = flow(flowed_to - at, gauge)
       whole, rest = less(whole, rest, back, back_rest, gauge.window)
     end
     gauge.used, gauge.rest = less(gauge.used, gauge.rest, whole, rest, gauge.window)

@@ -73,6 +73,8 @@ local function read(index, algorithm_of)
     found, tag, its_said_in = find(name), nil, nil
     if found then kept_name, tag, x, y, z, earlier, its_said_in, kept_until = unpacked(RECORD, state, found) end
   end
+  local stands_still = tag == 'W'
+  if stands_still then tag = 'B' end
   kind = algorithm_of(kind, tag, y)
   -- As many fields as a table has room for without growing.
   local gauge = {
@@ -90,6 +92,7 @@ local function read(index, algorithm_of)
     else
       gauge.used = used_before(gauge, tag, x, y, z)
     end
+    if stands_still then gauge.stands_still = true end
     gauge.left = burst - gauge.used - at_least_one(gauge.rest)
   elseif kind == 'F' then
     if tag == 'F' and now_secs < y then
@@ -162,6 +165,7 @@ local function record(gauge)
   if kind == 'B' then
     x, y, z = gauge.used, gauge.rest, gauge.at
     until_millis = bucket_kept_until(gauge, x, y, z)
+    if gauge.stands_still and z > now then kind = 'W' end
     if until_millis > 0 and gauge.kept_until then until_millis = max(until_millis, gauge.kept_until) end
   elseif kind == 'F' then
     x, y, z = gauge.starts, gauge.ends, gauge.used

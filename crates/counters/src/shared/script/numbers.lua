@@ -11,7 +11,8 @@
 --         the incarnation in which the counts were said before (0 where one was not there) and that in which they are said
 --         now; then a record for each limit.
 --
--- A record is a window's name, the letter of the algorithm that counted and three numbers of its own; how much of what is
+-- A record is a window's name, the letter of the algorithm that counted (W: a bucket that stands still until it is as of then,
+-- as slices are out) and three numbers of its own; how much of what is
 -- used is from an earlier incarnation of the store, and the incarnation in which that was said; and until when all this
 -- means anything, in milliseconds. The state is such records. Those of limits that are not asked about stay until then.
 --

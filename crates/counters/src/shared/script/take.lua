@@ -7,11 +7,15 @@
 read_all(by_limit)
 local cost, times, extra, life, divisor = unpacked('<ddddd', ARGV[1], own)
 
--- A slice's tokens flow back only once its life is over: the bucket is never taken as fuller than it would be then.
-local function floored(whole, rest, gauge)
+-- A slice may be used at the end of its life, and only from then on do its tokens flow back. So the bucket stands still
+-- until what it misses besides is back just at that end: at no instant is it fuller than if the slice were used then.
+local function stand_still(gauge)
   local least, least_rest = flow(life, gauge)
-  if whole > least or (whole == least and rest > least_rest) then return whole, rest end
-  return least, least_rest
+  if gauge.used > least or gauge.used == least and gauge.rest >= least_rest then return end
+  -- The division may round: by less than a microsecond, as this is less than a life.
+  local micros = max((gauge.used * gauge.window + gauge.rest) / gauge.requests - 1, 0)
+  gauge.at = max(gauge.at, now + life - (micros - micros % 1))
+  gauge.stands_still = true
 end
 
 -- What a caller that waits is told of a log that refused: how many requests have to be past, and when the last of
@@ -49,14 +53,7 @@ if left > 0 then admitted = min(times, (left - left % cost) / cost) end
 local used, slice = admitted * cost, 0
 if admitted == times and extra > 0 then
   local room = COUNT_MOST
-  for _, gauge in ipairs(gauges) do
-    local left_behind = gauge.left - used
-    if gauge.kind == 'B' then
-      local whole, rest = floored(gauge.used + used, gauge.rest, gauge)
-      left_behind = gauge.burst - whole - at_least_one(rest)
-    end
-    room = min(room, left_behind)
-  end
+  for _, gauge in ipairs(gauges) do room = min(room, gauge.left - used) end
   slice = max(0, min(extra, (room - room % divisor) / divisor))
 end
 if used + slice > 0 then
@@ -64,9 +61,7 @@ if used + slice > 0 then
     local gauge = gauges[index]
     charge(gauge, used, now)
     if slice > 0 then
-      if gauge.kind == 'B' then
-        gauge.used, gauge.rest = floored(gauge.used, gauge.rest, gauge)
-      end
+      if gauge.kind == 'B' then stand_still(gauge) end
       charge(gauge, slice, now + life)
     end
   end
