@@ -10,8 +10,9 @@ use crate::resource::Anchor;
 use crate::time::UnixMicros;
 
 const LONGEST_SPAN_SECS: u32 = 31 * 86_400;
-/// A bucket is kept until it would be full at so-manieth of its rate. Who keeps counts does not know the limits, and
-/// a rate that is lowered brings back later what is missing; longer, and memory would follow who was active long ago.
+/// A bucket is kept until it would be full at so-manieth of its rate, a period longer than it takes to fill at the most.
+/// Who keeps counts does not know the limits, and a rate that is lowered brings back later what is missing; longer, and
+/// memory would follow who was active long ago.
 const SLOWER_AT_MOST: u64 = 10;
 
 /// Names the period; equal periods are one counter (`60s` is `minute`).
@@ -165,14 +166,15 @@ impl fmt::Display for Window {
 
 impl Counted {
     /// From when on nothing is lost by forgetting it: the period is over, the bucket full again, the log past. Of a
-    /// bucket that holds for lower rates too, down to a tenth: an edit may have come since it was charged.
+    /// bucket that holds for lower rates too: an edit may have come since it was charged.
     pub(super) fn over_at(&self, window: Window) -> UnixMicros {
         match *self {
             Self::Bucket { missing, at, full_at } => {
-                let slower_micros = full_at.0.saturating_sub(at.0).saturating_mul(SLOWER_AT_MOST);
+                let micros = full_at.0.saturating_sub(at.0);
                 // No rate is below one request a window, which brings back a unit each microsecond.
                 let slowest_micros = u64::try_from(u128::from(missing)).unwrap_or(u64::MAX);
-                at.after(slower_micros.min(slowest_micros))
+                let slower_micros = micros.saturating_mul(SLOWER_AT_MOST).min(slowest_micros);
+                at.after(slower_micros.min(micros.saturating_add(window.nominal_micros())))
             }
             Self::Fixed { end_secs, .. } | Self::Sliding { end_secs, current: 0, .. } => {
                 UnixMicros::from_secs(end_secs)

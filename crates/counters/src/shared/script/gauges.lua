@@ -2,7 +2,8 @@
 
 -- A limit as it is sent, and what is kept of it.
 local LIMIT, RECORD, RECORD_SIZE = '<dc1ddddd', '<dc1dddddd', 57
--- As in the core: a bucket is kept until it would be full at so-manieth of its rate, which may be lowered meanwhile.
+-- As in the core: a bucket is kept until it would be full at so-manieth of its rate, which may be lowered meanwhile; a period
+-- longer than it takes to fill at the most.
 local SLOWER_AT_MOST = 10
 -- Where what an operation has of its own begins in a limit.
 local OWN_OF_LIMIT = 50
@@ -24,7 +25,9 @@ end
 -- Until when a bucket is kept that misses so much, in milliseconds; 0 where it is full.
 local function bucket_kept_until(gauge, whole, rest, at)
   if whole == 0 and rest == 0 then return 0 end
-  local until_millis = (at + (whole * gauge.window + rest) / max(gauge.requests / SLOWER_AT_MOST, 1)) / 1000
+  local missing = whole * gauge.window + rest
+  local slower = missing / max(gauge.requests / SLOWER_AT_MOST, 1)
+  local until_millis = (at + min(slower, missing / gauge.requests + gauge.window)) / 1000
   return min(until_millis - until_millis % 1 + 2, COUNT_MOST)
 end
 
