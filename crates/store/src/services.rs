@@ -254,7 +254,7 @@ fn traffic_json(traffic: &Traffic) -> Result<String, StoreError> {
 
 fn parse_traffic(json: &str) -> Result<Box<Traffic>, String> {
     let draft: TrafficDraft = serde_json::from_str(json).map_err(|error| error.to_string())?;
-    draft.parse().map(Box::new).map_err(|problems| problems.to_string())
+    draft.within_bounds().parse().map(Box::new).map_err(|problems| problems.to_string())
 }
 
 fn timeouts_json(timeouts: Timeouts) -> Result<String, StoreError> {
@@ -270,4 +270,17 @@ fn parse_timeouts(json: &str) -> Result<Timeouts, serde_json::Error> {
         idle: idle.map(|text| text.0),
         total: total.map(|text| text.0),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_earlier_build_has_kept_loads_within_the_bounds_of_today() {
+        let kept = r#"{"health_check":{"interval":"2h","timeout":"1h"}}"#;
+        let read = TrafficDraft::from(&*parse_traffic(kept).unwrap());
+        let check = read.health_check.unwrap();
+        assert_eq!((check.interval.unwrap().0.as_secs(), check.timeout.unwrap().0.as_secs()), (7_200, 60));
+    }
 }

@@ -75,7 +75,7 @@ impl Traffic {
             },
             health_check: match &written.health_check {
                 Setting::Usual | Setting::Off => None,
-                Setting::On(check) => Some(check.clone()),
+                Setting::On(check) => Some(check.within_bounds()),
             },
             hedging: match written.hedging {
                 Setting::Usual | Setting::Off => None,

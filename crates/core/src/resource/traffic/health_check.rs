@@ -18,6 +18,8 @@ const USUAL_HEALTHY: NonZeroU32 = NonZeroU32::new(2).unwrap();
 const USUAL_UNHEALTHY: NonZeroU32 = NonZeroU32::new(3).unwrap();
 const USUAL_JITTER_PERCENT: u32 = 10;
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+/// A check holds one of the places that all tenants' checks share.
+const LONGEST_TIMEOUT: Duration = Duration::from_mins(1);
 const LONGEST_PATH: usize = 1_024;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +27,7 @@ pub struct HealthCheck {
     /// Behind the target's own path, with its query; starts with a slash.
     pub path: Box<str>,
     pub interval: Duration,
-    /// For the whole check.
+    /// For the whole check; at most a minute.
     pub timeout: Duration,
     /// Statuses of a target that is well.
     pub expected: Causes,
@@ -47,7 +49,7 @@ pub struct HealthCheckDraft {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub interval: Option<DurationText>,
-    /// `"2s"`, but no more than the interval, where left out.
+    /// At most `"60s"`, and no more than the interval; `"2s"`, or the interval where that is shorter, where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub timeout: Option<DurationText>,
@@ -77,6 +79,12 @@ impl HealthCheck {
             jitter_percent: USUAL_JITTER_PERCENT,
         }
     }
+
+    /// As it is run. A control plane of an earlier build, or the saved state of one, may say more than may be written today.
+    #[must_use]
+    pub fn within_bounds(&self) -> Self {
+        Self { timeout: self.timeout.min(LONGEST_TIMEOUT), ..self.clone() }
+    }
 }
 
 fn usual_statuses() -> Causes {
@@ -86,6 +94,11 @@ fn usual_statuses() -> Causes {
 impl HealthCheckDraft {
     pub(super) fn off() -> Self {
         Self { enabled: Some(false), ..Self::default() }
+    }
+
+    pub(super) fn within_bounds(self) -> Self {
+        let timeout = self.timeout.map(|DurationText(timeout)| DurationText(timeout.min(LONGEST_TIMEOUT)));
+        Self { timeout, ..self }
     }
 
     pub(super) fn parse(&self) -> Result<Setting<HealthCheck>, Problems> {
@@ -99,7 +112,9 @@ impl HealthCheckDraft {
             problems.add("interval", "must be at least 100ms");
         }
         let timeout = duration("timeout", self.timeout, USUAL_TIMEOUT.min(interval), &mut problems);
-        if timeout > interval {
+        if timeout > LONGEST_TIMEOUT {
+            problems.add("timeout", "must be at most 60s");
+        } else if timeout > interval {
             problems.add("timeout", "must not be longer than `interval`");
         }
         let check = HealthCheck {

@@ -87,6 +87,13 @@ pub struct TrafficDraft {
 }
 
 impl TrafficDraft {
+    /// As it could be written today: what an earlier build took and kept is brought within the bounds that came since, so
+    /// that it loads.
+    #[must_use]
+    pub fn within_bounds(self) -> Self {
+        Self { health_check: self.health_check.map(HealthCheckDraft::within_bounds), ..self }
+    }
+
     pub fn parse(&self) -> Result<Traffic, Problems> {
         let mut problems = Problems::default();
         let balancer = self.balancer.as_ref().map_or_else(|| Ok(Balancer::default()), BalancerDraft::parse);

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 
 fn draft(json: &str) -> TrafficDraft {
@@ -112,4 +114,20 @@ fn what_contradicts_itself_is_named() {
     assert_eq!(fields(r#"{"hedging":{"delay":"0s"}}"#), ["hedging.delay"]);
     assert_eq!(fields(r#"{"hedging":{},"retries":{"enabled":false}}"#), ["hedging"]);
     assert_eq!(fields(r#"{"breaker":{"failures":3,"error_percent":50}}"#), ["breaker.failures"]);
+    assert_eq!(fields(r#"{"health_check":{"interval":"1s","timeout":"2s"}}"#), ["health_check.timeout"]);
+}
+
+#[test]
+fn no_check_takes_longer_than_a_minute() {
+    let check = |timeout: &str| format!(r#"{{"health_check":{{"interval":"24h","timeout":"{timeout}"}}}}"#);
+    assert!(draft(&check("60s")).parse().is_ok());
+    for timeout in ["61s", "24h"] {
+        let draft = draft(&check(timeout));
+        let problems = draft.parse().unwrap_err().to_string();
+        assert_eq!(problems, "health_check.timeout: must be at most 60s");
+        let Setting::On(kept) = draft.within_bounds().parse().unwrap().health_check else {
+            panic!("it is on")
+        };
+        assert_eq!(kept.timeout, Duration::from_mins(1));
+    }
 }
