@@ -21,6 +21,7 @@ use crate::crossings::Crossings;
 use crate::decisions::Decisions;
 use crate::failures::FailedCredentials;
 use crate::forward::Pools;
+use crate::health::Checks;
 use crate::key_sets::KeySets;
 use crate::live::Live;
 use crate::names::Names;
@@ -42,6 +43,8 @@ pub(crate) struct Gateway {
     pub failed_credentials: FailedCredentials,
     /// What is known of services and targets.
     pub live: Live,
+    /// Which of their targets is being asked whether it is well.
+    pub checks: Checks,
     /// What targets' names resolve to.
     pub names: Arc<Names>,
     /// Thresholds of limits that were reached.
@@ -128,6 +131,7 @@ impl Gateway {
             access_log,
             background,
             live: Live::default(),
+            checks: Checks::default(),
             crossings: Crossings::default(),
             decisions: Decisions::new(workers),
             via: Via::random(),

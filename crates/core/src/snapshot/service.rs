@@ -118,7 +118,7 @@ impl Service {
     }
 
     /// How its targets are asked whether they are well, where they are.
-    pub fn health_check(&self) -> Option<&resource::HealthCheck> {
+    pub fn health_check(&self) -> Option<&Arc<resource::HealthCheck>> {
         self.traffic.as_deref()?.health_check.as_ref()
     }
 

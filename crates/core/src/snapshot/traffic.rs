@@ -1,5 +1,7 @@
 //! How a service's requests are spread, ready to use.
 
+use std::sync::Arc;
+
 use crate::balance::{Duty, Ring, SlowStart};
 use crate::breaker::{BreakerRules, Per};
 use crate::cause::Causes;
@@ -18,7 +20,7 @@ pub struct Traffic {
     /// `None` where there is but one target: it would be left out for nothing.
     pub outlier: Option<OutlierRules>,
     pub retries: Option<RetryRules>,
-    pub health_check: Option<HealthCheck>,
+    pub health_check: Option<Arc<HealthCheck>>,
     pub channel: Option<ChannelRules>,
     pub hedging: Option<HedgeRules>,
 }
@@ -75,7 +77,7 @@ impl Traffic {
             },
             health_check: match &written.health_check {
                 Setting::Usual | Setting::Off => None,
-                Setting::On(check) => Some(check.within_bounds()),
+                Setting::On(check) => Some(Arc::new(check.within_bounds())),
             },
             hedging: match written.hedging {
                 Setting::Usual | Setting::Off => None,

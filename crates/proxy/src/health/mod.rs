@@ -1,105 +1,45 @@
 //! Active checks: targets are asked in the background whether they are well, never on a worker.
 
 mod check;
+mod checks;
 
-use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use ahash::RandomState;
 use tokio::task::JoinSet;
-use tollgate_core::health::{CheckResult, next_check};
-use tollgate_core::resource::{HealthCheck, ServiceId, TargetId, TenantId};
+use tollgate_core::health::{CheckResult, Subject};
+use tollgate_core::resource::{HealthCheck, ServiceId, TenantId};
 use tollgate_core::snapshot::{Service, Snapshot, Target};
+use tollgate_core::uptime::Uptime;
 
+pub(crate) use self::checks::Checks;
+use self::checks::UnderWay;
 use crate::clock::Clock;
 use crate::gateway::Gateway;
 
 /// How soon a change of what is to be checked is noticed.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Checks at once; what is due besides waits.
-const MOST_AT_ONCE: usize = 256;
-
-/// A target that is checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Subject {
-    tenant: TenantId,
-    service: ServiceId,
-    target: TargetId,
-}
 
 /// Checks targets for as long as the gateway is there.
 pub(crate) async fn run(gateway: Weak<Gateway>) {
-    let (mut due, mut under_way) = (Due::default(), JoinSet::new());
     loop {
         let Some(gateway) = gateway.upgrade() else { return };
-        let snapshot = gateway.snapshot.load_full();
-        let now = Instant::now();
-        due.follow(&snapshot, now);
-        while under_way.len() < MOST_AT_ONCE
-            && let Some(subject) = due.take(&snapshot, now)
-        {
-            let (gateway, snapshot) = (Arc::clone(&gateway), Arc::clone(&snapshot));
-            under_way.spawn(async move { check_subject(&gateway, &snapshot, subject).await });
+        let (begun, next_due) = gateway.checks.begin(&gateway);
+        for under_way in begun {
+            gateway.background.spawn(carry_out(under_way));
         }
-        drop((gateway, snapshot));
-        while under_way.try_join_next().is_some() {}
-        tokio::time::sleep(due.wait(Instant::now())).await;
+        let now = gateway.live.uptime(Instant::now());
+        let wait = next_due.map_or(LOOK_EVERY, |due| due.since(now)).min(LOOK_EVERY);
+        let woken = gateway.checks.woken();
+        drop(gateway);
+        // Woken or not, it looks again.
+        drop(tokio::time::timeout(wait, woken.notified()).await);
     }
 }
 
-/// When whom is checked next.
-#[derive(Default)]
-struct Due {
-    revision: Option<u64>,
-    next: HashMap<Subject, Instant, RandomState>,
-}
-
-impl Due {
-    /// Takes in who is to be checked by this snapshot. Who is new is checked at once.
-    fn follow(&mut self, snapshot: &Snapshot, now: Instant) {
-        if self.revision.replace(snapshot.revision()) == Some(snapshot.revision()) {
-            return;
-        }
-        let before = std::mem::take(&mut self.next);
-        for tenant in snapshot.tenants() {
-            for service in tenant.services().filter(|service| service.health_check().is_some()) {
-                for target in &*service.targets {
-                    let subject = Subject { tenant: tenant.id, service: service.id, target: target.id };
-                    self.next.insert(subject, before.get(&subject).copied().unwrap_or(now));
-                }
-            }
-        }
-    }
-
-    /// One whose time has come; its next time is set.
-    fn take(&mut self, snapshot: &Snapshot, now: Instant) -> Option<Subject> {
-        let (&subject, at) = self.next.iter_mut().find(|(_, at)| **at <= now)?;
-        let interval = find(snapshot, subject).and_then(|(service, _)| service.health_check());
-        *at = match interval {
-            Some(check) => now + next_check(check.interval, check.jitter_percent, fastrand::u64(..)),
-            None => now + LOOK_EVERY,
-        };
-        Some(subject)
-    }
-
-    fn wait(&self, now: Instant) -> Duration {
-        let next = self.next.values().min().map(|at| at.saturating_duration_since(now));
-        next.unwrap_or(LOOK_EVERY).clamp(Duration::from_millis(1), LOOK_EVERY)
-    }
-}
-
-fn find(snapshot: &Snapshot, subject: Subject) -> Option<(&Service, &Target)> {
-    let service = snapshot.tenant_by_id(subject.tenant)?.service_by_id(subject.service)?;
-    Some((service, service.targets.iter().find(|target| target.id == subject.target)?))
-}
-
-async fn check_subject(gateway: &Gateway, snapshot: &Snapshot, subject: Subject) {
-    let Some((service, target)) = find(snapshot, subject) else { return };
-    match service.health_check() {
-        Some(check) => check_target(gateway, subject.tenant, service, target, check).await,
-        None => check_target(gateway, subject.tenant, service, target, &HealthCheck::usual()).await,
-    }
+async fn carry_out(mut under_way: UnderWay) {
+    let (gateway, subject) = (under_way.gateway(), under_way.subject);
+    under_way.unless_for_nothing(check_subject(&gateway, subject)).await;
 }
 
 /// Checks every target of a service now, all at the same time.
@@ -110,27 +50,45 @@ pub(crate) async fn check_service(gateway: &Arc<Gateway>, tenant: TenantId, serv
     };
     let mut checks = JoinSet::new();
     for target in found.targets.iter().map(|target| target.id) {
-        let (gateway, snapshot) = (Arc::clone(gateway), Arc::clone(&snapshot));
+        let gateway = Arc::clone(gateway);
         let subject = Subject { tenant, service, target };
-        checks.spawn(async move { check_subject(&gateway, &snapshot, subject).await });
+        checks.spawn(async move { check_subject(&gateway, subject).await });
     }
     while checks.join_next().await.is_some() {}
 }
 
-async fn check_target(
-    gateway: &Gateway,
-    tenant: TenantId,
-    service: &Service,
-    target: &Target,
-    check: &HealthCheck,
-) {
-    let (latency, outcome) = check::check(gateway, target, check).await;
+async fn check_subject(gateway: &Gateway, subject: Subject) {
+    let snapshot = gateway.snapshot.load_full();
+    let Some((service, target)) = find(&snapshot, subject) else { return };
+    let usual = HealthCheck::usual();
+    let written = service.health_check();
+    let (latency, outcome) = check::check(gateway, target, written.map_or(&usual, Arc::as_ref)).await;
     let now = Clock::new().now();
-    let live = gateway.live.service(tenant, service.id);
     let result = CheckResult { at: now.wall, latency, outcome };
-    let uptime = gateway.live.uptime(now.instant);
-    let verdict = live.target(target.id).note_check(result, check.thresholds, uptime);
-    let Some(verdict) = verdict.filter(|_| service.health_check().is_some()) else { return };
+    note(gateway, subject, written, result, gateway.live.uptime(now.instant));
+}
+
+/// What was found by settings that hold no longer, or of a target that is gone, is said of nothing.
+fn note(
+    gateway: &Gateway,
+    subject: Subject,
+    asked_by: Option<&Arc<HealthCheck>>,
+    result: CheckResult,
+    now: Uptime,
+) {
+    let snapshot = gateway.snapshot.load();
+    let found = find(&snapshot, subject).filter(|(service, _)| service.health_check() == asked_by);
+    let Some((service, target)) = found else { return };
+    let live = gateway.live.service(subject.tenant, service.id);
+    let thresholds = asked_by.map_or_else(|| HealthCheck::usual().thresholds, |check| check.thresholds);
+    let verdict = live.target(target.id).note_check(result, thresholds, now);
+    // Where nothing is written of checks, what one on demand has found decides nothing.
+    let Some(verdict) = verdict.filter(|_| asked_by.is_some()) else { return };
     live.targets_changed();
     gateway.live.changes.verdict(service, target, verdict);
+}
+
+fn find(snapshot: &Snapshot, subject: Subject) -> Option<(&Service, &Target)> {
+    let service = snapshot.tenant_by_id(subject.tenant)?.service_by_id(subject.service)?;
+    Some((service, service.targets.iter().find(|target| target.id == subject.target)?))
 }

@@ -1,4 +1,7 @@
-//! What active checks say of a target.
+//! What active checks say of a target, and which of them begins when.
+
+mod schedule;
+mod turns;
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
@@ -6,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::schedule::{Schedule, Subject};
 use crate::resource::TargetId;
 use crate::time::UnixMicros;
 

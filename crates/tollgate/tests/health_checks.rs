@@ -1,0 +1,97 @@
+//! Active checks beside each other: of tenants that have many silent targets, of services that are edited or deleted meanwhile.
+#![allow(clippy::expect_used, reason = "clippy's leave for tests covers test functions alone")]
+
+mod harness;
+
+use std::net::{SocketAddr, TcpListener};
+use std::thread;
+
+use harness::{Gateway, ScriptedUpstream, Stopped, Tenant, eventually};
+use serde_json::{Value, json};
+
+/// Takes connections, and never says anything.
+fn silent() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    thread::spawn(move || listener.incoming().collect::<Vec<_>>());
+    address
+}
+
+/// Holds what it is asked until the gateway gives up, however long that takes.
+fn holding() -> ScriptedUpstream {
+    ScriptedUpstream::start(|exchange| {
+        loop {
+            match exchange.read_bytes() {
+                Ok(_) | Err(Stopped::TimedOut) => {}
+                Err(stopped) => return Err(stopped),
+            }
+        }
+    })
+}
+
+/// For as long as a check may take.
+fn patient() -> Value {
+    json!({ "interval": "60s", "timeout": "60s", "path": "/up" })
+}
+
+fn service(url: &str, check: &Value) -> Value {
+    json!({ "slug": "api", "url": url, "health_check": check })
+}
+
+fn status(gateway: &Gateway, tenant: &Tenant) -> Value {
+    let list = gateway.admin().get(&tenant.path("health/services")).expect(200);
+    list["items"][0]["status"].clone()
+}
+
+#[test]
+fn a_tenant_with_many_silent_targets_keeps_nobody_elses_from_being_checked() {
+    let gateway = Gateway::start();
+    let (address, upstream) = (silent(), ScriptedUpstream::responding("up"));
+    let (greedy, acme) = (gateway.tenant("greedy"), gateway.tenant("acme"));
+    for number in 0..2 {
+        let targets: Vec<_> =
+            (0..256).map(|target| json!({ "url": format!("http://{address}/{target}") })).collect();
+        greedy.service_with(&json!({ "slug": format!("silent-{number}"), "targets": targets,
+            "health_check": patient() }));
+    }
+    // It comes when all that may be under way for the other is.
+    let watched = ScriptedUpstream::responding("up");
+    greedy.service_with(&json!({ "slug": "watched", "url": watched.url(), "health_check": patient() }));
+    eventually("another service of the same tenant to be checked", || !watched.requests().is_empty());
+    acme.service_with(&service(&upstream.url(), &patient()));
+    eventually("another tenant's target to be found well", || status(&gateway, &acme) == "healthy");
+}
+
+#[test]
+fn a_service_that_is_deleted_is_asked_nothing_any_more() {
+    let (gateway, upstream) = (Gateway::start(), holding());
+    let tenant = gateway.tenant("acme");
+    tenant.service_with(&service(&upstream.url(), &patient()));
+    upstream.await_open_connections(1);
+    gateway.admin().delete(&tenant.path("services/api")).expect(204);
+    upstream.await_open_connections(0);
+}
+
+#[test]
+fn a_check_that_is_edited_is_made_again_as_it_is_now() {
+    let (gateway, upstream) = (Gateway::start(), holding());
+    let tenant = gateway.tenant("acme");
+    tenant.service_with(&service(&upstream.url(), &patient()));
+    assert_eq!(upstream.await_request(0).target, "/up");
+    let mut edited = patient();
+    edited["path"] = json!("/well");
+    gateway.admin().put(&tenant.path("services/api"), &service(&upstream.url(), &edited)).expect(200);
+    assert_eq!(upstream.await_request(1).target, "/well");
+    upstream.await_open_connections(1);
+}
+
+#[test]
+fn an_edited_interval_holds_from_the_edit_on() {
+    let (gateway, upstream) = (Gateway::start(), ScriptedUpstream::responding("up"));
+    let tenant = gateway.tenant("acme");
+    tenant.service_with(&service(&upstream.url(), &json!({ "interval": "24h" })));
+    eventually("its first check to have ended", || status(&gateway, &tenant) == "healthy");
+    let edited = service(&upstream.url(), &json!({ "interval": "100ms" }));
+    gateway.admin().put(&tenant.path("services/api"), &edited).expect(200);
+    upstream.await_request(3);
+}
