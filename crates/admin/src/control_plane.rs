@@ -23,6 +23,7 @@ use crate::edit::{self, Edit, EditError};
 use crate::feed::Feed;
 use crate::jobs::{LastUsed, Unsaved};
 use crate::nodes::Nodes;
+use crate::on_demand::OnDemand;
 use crate::orders::Orders;
 use crate::password::Passwords;
 use crate::principal::Principal;
@@ -141,6 +142,7 @@ pub(crate) struct Inner {
     pub nodes: Arc<Nodes>,
     pub reports: Reports,
     pub orders: Orders,
+    pub on_demand: OnDemand,
 }
 
 impl ControlPlane {
@@ -183,6 +185,7 @@ impl ControlPlane {
             nodes: Arc::new(Nodes::new(node_tokens)),
             reports: Reports::default(),
             orders: Orders::default(),
+            on_demand: OnDemand::default(),
         };
         let plane = Self(Arc::new(inner));
         plane.rotate_signing_keys().await.map_err(OpenError::SigningKeys)?;

@@ -6,8 +6,11 @@ use std::pin::Pin;
 
 use tollgate_core::breaker::Reading;
 use tollgate_core::channel;
-use tollgate_core::health::TargetHealth;
+use tollgate_core::health::{NoTurn, TargetHealth};
 use tollgate_core::resource::{ServiceId, TargetId, TenantId};
+
+/// Done when what the checks have found is known.
+pub type Checking = Pin<Box<dyn Future<Output = Result<(), NoTurn>> + Send>>;
 
 /// The proxy of this process.
 pub trait LiveTraffic: Send + Sync {
@@ -26,6 +29,6 @@ pub trait LiveTraffic: Send + Sync {
     /// How many requests the service has and how many wait; `None` where it has as many as come.
     fn channel(&self, tenant: TenantId, service: ServiceId) -> Option<channel::Reading>;
 
-    /// Asks all of the service's targets now whether they are well.
-    fn check(&self, tenant: TenantId, service: ServiceId) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+    /// Has all of the service's targets asked whether they are well.
+    fn check(&self, tenant: TenantId, service: ServiceId) -> Checking;
 }

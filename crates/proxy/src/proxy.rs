@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tollgate_core::breaker::{Breaker, Reading};
 use tollgate_core::channel;
 use tollgate_core::event::LimitCrossed;
-use tollgate_core::health::TargetHealth;
+use tollgate_core::health::{NoTurn, TargetHealth};
 use tollgate_core::resource::{Counting, KeyId, ServiceId, TargetId, TenantId};
 use tollgate_core::sighting::Sighting;
 use tollgate_core::snapshot::Snapshot;
@@ -221,10 +221,14 @@ impl Proxy {
         self.gateway.room.read()
     }
 
-    /// Asks all of a service's targets now whether they are well. What comes of it is in [`Proxy::health`] then.
-    pub fn check(&self, tenant: TenantId, service: ServiceId) -> impl Future<Output = ()> + Send + use<> {
-        let gateway = Arc::clone(&self.gateway);
-        async move { health::check_service(&gateway, tenant, service).await }
+    /// Has all of a service's targets asked whether they are well, from the call on. What comes of it is in
+    /// [`Proxy::health`] then.
+    pub fn check(
+        &self,
+        tenant: TenantId,
+        service: ServiceId,
+    ) -> impl Future<Output = Result<(), NoTurn>> + Send + use<> {
+        health::check_service(&self.gateway, tenant, service)
     }
 
     /// Ends the workers, whatever they are doing, and writes the access log out.

@@ -4,9 +4,10 @@
 mod harness;
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc;
 use std::thread;
 
-use harness::{Gateway, ScriptedUpstream, Stopped, Tenant, eventually};
+use harness::{Gateway, PATIENCE, ScriptedUpstream, Stopped, Tenant, eventually};
 use serde_json::{Value, json};
 
 /// Takes connections, and never says anything.
@@ -94,4 +95,41 @@ fn an_edited_interval_holds_from_the_edit_on() {
     let edited = service(&upstream.url(), &json!({ "interval": "100ms" }));
     gateway.admin().put(&tenant.path("services/api"), &edited).expect(200);
     upstream.await_request(3);
+}
+
+#[test]
+fn checks_on_demand_join_the_one_under_way_and_are_bounded() {
+    let (gateway, upstream) = (Gateway::start(), holding());
+    let (tenant, other) = (gateway.tenant("acme"), gateway.tenant("other"));
+    tenant.service_with(&service(&upstream.url(), &patient()));
+    upstream.await_request(0);
+    let (answers, answered) = mpsc::channel();
+    for _ in 0..17 {
+        let (admin, path, answers) =
+            (gateway.admin(), tenant.path("services/api/health-check"), answers.clone());
+        thread::spawn(move || drop(answers.send(admin.post(&path, &json!({})))));
+    }
+    let refused = answered.recv_timeout(PATIENCE).expect("one of them is one too many");
+    assert_eq!((refused.status(), refused.header("Retry-After")), (503, Some("1")));
+    assert_eq!(upstream.connections(), 1);
+    let up = ScriptedUpstream::responding("up");
+    other.service("api", &up.url());
+    let checked = gateway.admin().post(&other.path("services/api/health-check"), &json!({})).expect(200);
+    assert_eq!(checked["status"], "healthy", "nobody else waits for them");
+    gateway.admin().delete(&tenant.path("services/api")).expect(204);
+    for _ in 0..16 {
+        answered.recv_timeout(PATIENCE).expect("there is nothing to wait for").expect(200);
+    }
+}
+
+#[test]
+fn a_check_on_demand_that_has_no_turn_in_time_is_503() {
+    let (gateway, upstream) = (Gateway::start(), holding());
+    let tenant = gateway.tenant("acme");
+    let targets: Vec<_> =
+        (0..256).map(|target| json!({ "url": format!("{}/{target}", upstream.url()) })).collect();
+    tenant.service_with(&json!({ "slug": "api", "targets": targets, "health_check": patient() }));
+    let refused = gateway.admin().post(&tenant.path("services/api/health-check"), &json!({}));
+    assert_eq!((refused.status(), refused.header("Retry-After")), (503, Some("1")));
+    assert!(upstream.connections() < 128, "{} at once", upstream.connections());
 }

@@ -4,7 +4,7 @@
 
 mod harness;
 
-use harness::{Control, Gate, Gateway, Node, ScriptedUpstream, Tenant, eventually, eventually_some};
+use harness::{Control, Gate, Gateway, Node, ScriptedUpstream, Step, Tenant, eventually, eventually_some};
 use serde_json::{Value, json};
 
 /// A control plane with two nodes, and the service `api` with these fields besides its target.
@@ -180,6 +180,17 @@ fn a_check_on_demand_is_made_by_every_node() {
     // It decides nothing where there is no `health_check`.
     works.open();
     assert_eq!(nodes.map(|node| node.get("/acme/api/", &key)), [200, 200]);
+}
+
+#[test]
+fn a_node_that_is_asked_to_check_what_it_checks_makes_no_other_check() {
+    let upstream = ScriptedUpstream::script(vec![Step::Await(Gate::new())]);
+    let check = json!({ "health_check": { "interval": "60s", "timeout": "60s" } });
+    let (control, tenant, _, _nodes) = fleet(&upstream, &check);
+    upstream.await_open_connections(2);
+    let answer = control.admin().post(&tenant.path("services/api/health-check"), &json!({})).expect(200);
+    assert_eq!(told(&answer), each([("edge-1", "told"), ("edge-2", "told")]));
+    assert_eq!(upstream.connections(), 2);
 }
 
 #[test]

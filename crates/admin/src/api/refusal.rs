@@ -3,10 +3,12 @@
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use tollgate_core::health::NoTurn;
 use tollgate_core::{Problem, Problems};
 use tollgate_store::{Dependent, StoreError, Unique};
 
 use crate::edit::EditError;
+use crate::on_demand::TooManyDemands;
 use crate::password::HashingFailed;
 use crate::throttle::TooManyFailures;
 use crate::token::NoRandomness;
@@ -40,6 +42,8 @@ pub enum Refusal {
         most_bytes: usize,
     },
     Invalid(Problems),
+    /// No more checks on demand may be under way.
+    TooManyChecks,
     Taken(Unique),
     InUse(Dependent),
     /// `If-Match` names another version than the present one.
@@ -113,6 +117,18 @@ impl From<NoRandomness> for Refusal {
     }
 }
 
+impl From<NoTurn> for Refusal {
+    fn from(NoTurn: NoTurn) -> Self {
+        Self::TooManyChecks
+    }
+}
+
+impl From<TooManyDemands> for Refusal {
+    fn from(TooManyDemands: TooManyDemands) -> Self {
+        Self::TooManyChecks
+    }
+}
+
 impl From<HashingFailed> for Refusal {
     fn from(error: HashingFailed) -> Self {
         Self::Failed(EditError::Hashing(error))
@@ -134,6 +150,7 @@ impl Refusal {
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Taken(_) | Self::InUse(_) => StatusCode::CONFLICT,
             Self::VersionMismatch | Self::Present => StatusCode::PRECONDITION_FAILED,
+            Self::TooManyChecks => StatusCode::SERVICE_UNAVAILABLE,
             Self::Failed(error) => status_of_failure(error),
         }
     }
@@ -160,6 +177,7 @@ impl Refusal {
                 1 => "1 field is wrong".into(),
                 count => format!("{count} fields are wrong"),
             },
+            Self::TooManyChecks => "too many checks are under way: try again in a second".into(),
             Self::Taken(unique) => format!("{unique} is taken already"),
             Self::InUse(by) => format!("is still in use by {by}"),
             Self::VersionMismatch => "it was changed meanwhile: read it again".into(),
@@ -189,6 +207,7 @@ impl Refusal {
             | Self::BadHost
             | Self::UnsupportedMediaType
             | Self::BodyTooLarge { .. }
+            | Self::TooManyChecks
             | Self::InUse(_)
             | Self::VersionMismatch
             | Self::Present
@@ -224,6 +243,7 @@ impl Refusal {
             | Self::InUse(_)
             | Self::VersionMismatch
             | Self::Present => None,
+            Self::TooManyChecks => Some((header::RETRY_AFTER, HeaderValue::from_static("1"))),
             Self::Failed(_) => (self.status() == StatusCode::SERVICE_UNAVAILABLE)
                 .then_some((header::RETRY_AFTER, HeaderValue::from_static("1"))),
         }

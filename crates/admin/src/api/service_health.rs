@@ -1,11 +1,11 @@
 //! `/api/health/services`, and checks on demand.
 
 use axum::extract::State;
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 use tollgate_core::channel::Reading;
 use tollgate_core::feed::Ordered;
-use tollgate_core::health::{CheckOutcome, CheckResult, TargetHealth, Verdict};
+use tollgate_core::health::{CheckOutcome, CheckResult, NoTurn, TargetHealth, Verdict};
 use tollgate_core::resource::{Service, ServiceId, Target, TenantId};
 use tollgate_store::Page;
 use utoipa::ToSchema;
@@ -230,7 +230,8 @@ async fn list(
 /// Check a service's targets
 ///
 /// Asks all of them now, here and on every node that listens, as the service's `health_check` says, or with a GET of `/`. Where the service has no
-/// `health_check`, the result decides nothing.
+/// `health_check`, the result decides nothing. Targets that are being asked already are not asked twice. 503 where too many
+/// checks are under way.
 #[utoipa::path(
     post, path = "/api/services/{id}/health-check", tag = "traffic", operation_id = "check_service",
     params(("id" = String, Path, description = "Id or slug"), TenantQuery),
@@ -242,16 +243,18 @@ async fn check(
     Named(name): Named,
 ) -> Result<axum::Json<CheckedView>, Refusal> {
     let service = services::find(&mut plane.0.store.read().await?, &scope, &name).await?.value;
+    let _demand = plane.0.on_demand.begin(scope.tenant)?;
     let order = Ordered::Check(vec![(service.tenant, service.id)]);
-    let ((), told) =
+    let (here, told) =
         tokio::join!(check_here(&plane, service.tenant, service.id), NodeToldView::give(&plane, order));
+    here?;
     let health = ServiceHealthView::of(&plane, &service, &plane.0.nodes.sighted());
     Ok(axum::Json(CheckedView { health, told }))
 }
 
 /// Check the targets of all services
 ///
-/// Of the tenant's services, the first 500; here and on every node that listens.
+/// Of the tenant's services, the first 500; here and on every node that listens. 503 where too many checks are under way.
 #[utoipa::path(
     post, path = "/api/health/check-all", tag = "traffic", operation_id = "check_all_services",
     params(TenantQuery),
@@ -265,20 +268,23 @@ async fn check_all(
     let services = plane.0.store.read().await?.services(scope.tenant, all).await?;
     let next_cursor = services.next.map(|id| id.simple().to_string());
     let services: Vec<Service> = services.items.into_iter().map(|stored| stored.value).collect();
+    let _demand = plane.0.on_demand.begin(scope.tenant)?;
     let ids: Vec<_> = services.iter().map(|service| (service.tenant, service.id)).collect();
     let order = Ordered::Check(ids.clone());
     let checks = stream::iter(ids)
         .map(|(tenant, service)| check_here(&plane, tenant, service))
         .buffer_unordered(CHECKED_AT_ONCE)
-        .collect::<()>();
-    let ((), told) = tokio::join!(checks, NodeToldView::give(&plane, order));
+        .try_collect::<()>();
+    let (here, told) = tokio::join!(checks, NodeToldView::give(&plane, order));
+    here?;
     let nodes = plane.0.nodes.sighted();
     let items = services.iter().map(|service| ServiceHealthView::of(&plane, service, &nodes)).collect();
     Ok(axum::Json(AllCheckedView { services: Listing { items, next_cursor }, told }))
 }
 
-async fn check_here(plane: &ControlPlane, tenant: TenantId, service: ServiceId) {
-    if let Some(traffic) = &plane.0.traffic {
-        traffic.check(tenant, service).await;
+async fn check_here(plane: &ControlPlane, tenant: TenantId, service: ServiceId) -> Result<(), NoTurn> {
+    match &plane.0.traffic {
+        Some(traffic) => traffic.check(tenant, service).await,
+        None => Ok(()),
     }
 }

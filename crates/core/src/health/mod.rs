@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::schedule::{Schedule, Subject};
+pub use self::schedule::{Asked, Schedule, Subject};
 use crate::resource::TargetId;
 use crate::time::UnixMicros;
 
@@ -52,6 +52,10 @@ impl CheckOutcome {
         matches!(self, Self::Passed(_))
     }
 }
+
+/// Too many checks were under way for as long as one that was asked for waits for its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoTurn;
 
 /// What is known of a target, for people.
 #[derive(Debug, Clone)]

@@ -28,13 +28,21 @@ pub struct Schedule {
 
 #[derive(Debug)]
 struct Entry {
-    /// `None` where it is not to be checked any more, and its last check has not ended.
+    /// `None` where it is checked only because somebody has asked for it, or no longer, and its last check has not ended.
     check: Option<Arc<HealthCheck>>,
     stage: Stage,
     /// When its next check is due; of one that waits for its turn, since when.
     due: Uptime,
     /// When its last check began, and the random number that the time to the next is made with.
     last: Option<(Uptime, u64)>,
+}
+
+/// What becomes of a check that somebody asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    WaitsForTurn,
+    /// One is under way already, and its result will do.
+    UnderWay,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +79,9 @@ impl Schedule {
         }
         for (subject, entry) in before {
             match entry.stage {
+                Stage::WaitsForTurn | Stage::UnderWay if entry.check.is_none() => {
+                    self.entries.insert(subject, entry);
+                }
                 Stage::Upcoming => drop(self.upcoming.remove(&(entry.due, subject))),
                 Stage::WaitsForTurn => self.turns.leave(subject, entry.due),
                 Stage::UnderWay => {
@@ -104,6 +115,26 @@ impl Schedule {
             }
         }
         entry
+    }
+
+    /// It is checked as soon as its service has a turn, whenever it was due, and whether or not it is checked else.
+    pub fn ask(&mut self, subject: Subject) -> Asked {
+        let entry = self.entries.entry(subject).or_insert(Entry {
+            check: None,
+            stage: Stage::Upcoming,
+            due: Uptime::default(),
+            last: None,
+        });
+        match entry.stage {
+            Stage::UnderWay => return Asked::UnderWay,
+            Stage::Upcoming => drop(self.upcoming.remove(&(entry.due, subject))),
+            Stage::WaitsForTurn => self.turns.leave(subject, entry.due),
+        }
+        // Before all that are overdue.
+        entry.due = Uptime::default();
+        entry.stage = Stage::WaitsForTurn;
+        self.turns.wait(subject, entry.due);
+        Asked::WaitsForTurn
     }
 
     /// One whose check begins now, if any does.
@@ -219,6 +250,47 @@ mod tests {
         schedule.end(subject(1));
         assert_eq!((schedule.begin(at(999), 0), schedule.next_due()), (None, None));
         assert!(schedule.entries.is_empty());
+    }
+
+    #[test]
+    fn who_asks_for_a_check_that_is_under_way_has_its_result() {
+        let mut schedule = checked_every(10);
+        assert_eq!(schedule.ask(subject(1)), Asked::UnderWay);
+        assert_eq!(schedule.begin(at(2), 0), None);
+        schedule.end(subject(1));
+        assert_eq!(
+            (schedule.ask(subject(1)), schedule.ask(subject(1))),
+            (Asked::WaitsForTurn, Asked::WaitsForTurn)
+        );
+        assert_eq!((schedule.begin(at(3), 0), schedule.begin(at(3), 0)), (Some(subject(1)), None));
+        schedule.end(subject(1));
+        assert_eq!(schedule.next_due(), Some(at(13)), "the next is as long after this one");
+    }
+
+    #[test]
+    fn a_target_that_is_not_checked_else_is_checked_once_where_somebody_asks() {
+        let mut schedule = Schedule::new(1);
+        assert_eq!(
+            (schedule.ask(subject(1)), schedule.ask(subject(2))),
+            (Asked::WaitsForTurn, Asked::WaitsForTurn)
+        );
+        let first = schedule.begin(at(1), 0).unwrap();
+        assert!(schedule.follow([], at(1)).is_empty(), "an edit of something else ends it not");
+        assert_eq!(schedule.begin(at(1), 0), None);
+        schedule.end(first);
+        let second = schedule.begin(at(1), 0).unwrap();
+        assert_ne!(first, second);
+        schedule.end(second);
+        assert!(schedule.entries.is_empty() && schedule.next_due().is_none());
+    }
+
+    #[test]
+    fn who_is_asked_for_goes_before_those_that_are_overdue() {
+        let mut schedule = Schedule::new(1);
+        let check = every(10);
+        schedule.follow((1..=9).map(|target| (subject(target), &check)), at(1));
+        schedule.ask(subject(7));
+        assert_eq!(schedule.begin(at(9), 0), Some(subject(7)));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use ahash::RandomState;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, oneshot};
-use tollgate_core::health::{Schedule, Subject};
+use tokio::sync::{Notify, oneshot, watch};
+use tollgate_core::health::{Asked, Schedule, Subject};
 use tollgate_core::resource::HealthCheck;
 use tollgate_core::snapshot::Snapshot;
 use tollgate_core::uptime::Uptime;
@@ -30,6 +30,16 @@ struct State {
     schedule: Schedule,
     /// Dropped to end a check that is for nothing.
     under_way: HashMap<Subject, oneshot::Sender<Infallible>, RandomState>,
+    /// Those that somebody waits for.
+    asked: HashMap<Subject, watch::Sender<Progress>, RandomState>,
+}
+
+/// How far a check is that somebody waits for. Where nothing more comes and it is not done, it was for nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    WaitsForTurn,
+    UnderWay,
+    Done,
 }
 
 /// One of the checks that there may be at once, until it is dropped.
@@ -42,7 +52,8 @@ pub(super) struct UnderWay {
 impl Default for Checks {
     fn default() -> Self {
         let schedule = Schedule::new(MOST_AT_ONCE);
-        let state = State { revision: None, schedule, under_way: HashMap::default() };
+        let (under_way, asked) = (HashMap::default(), HashMap::default());
+        let state = State { revision: None, schedule, under_way, asked };
         Self { state: Mutex::new(state), woken: Arc::default() }
     }
 }
@@ -50,6 +61,21 @@ impl Default for Checks {
 impl Checks {
     pub(super) fn woken(&self) -> Arc<Notify> {
         Arc::clone(&self.woken)
+    }
+
+    /// Has a target checked as soon as may be. One that is being checked is not checked beside that.
+    pub(super) fn ask(&self, gateway: &Gateway, subject: Subject) -> watch::Receiver<Progress> {
+        let mut state = self.state.lock();
+        // By what is written by now.
+        state.follow(gateway, gateway.live.uptime(Instant::now()));
+        let progress = match state.schedule.ask(subject) {
+            Asked::WaitsForTurn => Progress::WaitsForTurn,
+            Asked::UnderWay => Progress::UnderWay,
+        };
+        let asked = state.asked.entry(subject).or_insert_with(|| watch::Sender::new(progress)).subscribe();
+        drop(state);
+        self.woken.notify_one();
+        asked
     }
 
     /// Those that begin now, and when the next is due.
@@ -80,13 +106,25 @@ impl State {
     fn under_way(&mut self, gateway: &Arc<Gateway>, subject: Subject) -> UnderWay {
         let (holds, for_nothing) = oneshot::channel();
         self.under_way.insert(subject, holds);
+        self.tell(subject, Progress::UnderWay);
         UnderWay { gateway: Arc::clone(gateway), subject, for_nothing }
+    }
+
+    fn tell(&self, subject: Subject, progress: Progress) {
+        if let Some(asked) = self.asked.get(&subject) {
+            asked.send_replace(progress);
+        }
     }
 }
 
 impl UnderWay {
     pub fn gateway(&self) -> Arc<Gateway> {
         Arc::clone(&self.gateway)
+    }
+
+    /// What it has found is known.
+    pub fn done(self) {
+        self.gateway.checks.state.lock().tell(self.subject, Progress::Done);
     }
 
     /// `None` where it was for nothing: its target is gone, or asked otherwise by now.
@@ -104,6 +142,7 @@ impl Drop for UnderWay {
         let checks = &self.gateway.checks;
         let mut state = checks.state.lock();
         state.under_way.remove(&self.subject);
+        state.asked.remove(&self.subject);
         state.schedule.end(self.subject);
         drop(state);
         // Another may have waited for the place.

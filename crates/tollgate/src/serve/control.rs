@@ -1,15 +1,13 @@
 //! The control plane of this process, on its data directory; with or without a proxy beside it.
 
-use std::future::Future;
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::{Arc, OnceLock, Weak};
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use rustls::ClientConfig;
 use tokio_rustls::TlsConnector;
-use tollgate_admin::{ConnectionLimits, ControlPlane, FirstStart, LiveTraffic, Settings};
+use tollgate_admin::{Checking, ConnectionLimits, ControlPlane, FirstStart, LiveTraffic, Settings};
 use tollgate_core::breaker::Reading;
 use tollgate_core::channel;
 use tollgate_core::health::TargetHealth;
@@ -145,11 +143,11 @@ impl LiveTraffic for OfProxy {
         self.proxy()?.channel(tenant, service)
     }
 
-    fn check(&self, tenant: TenantId, service: ServiceId) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    fn check(&self, tenant: TenantId, service: ServiceId) -> Checking {
         match self.proxy() {
             // The check holds no proxy: one that ends meanwhile is not kept from it.
             Some(proxy) => Box::pin(proxy.check(tenant, service)),
-            None => Box::pin(std::future::ready(())),
+            None => Box::pin(std::future::ready(Ok(()))),
         }
     }
 }

@@ -2,14 +2,10 @@
 
 use std::sync::Weak;
 
-use futures_util::future::OptionFuture;
-use futures_util::stream::{self, StreamExt};
+use futures_util::future::{FutureExt, join_all};
 use tollgate_core::feed::Ordered;
 use tollgate_node::CarryingOut;
 use tollgate_proxy::Proxy;
-
-/// Services whose targets are asked at the same time.
-const CHECKED_AT_ONCE: usize = 16;
 
 /// Done when this is. A proxy that ends meanwhile is not kept from it.
 pub fn carry_out(proxy: &Weak<Proxy>, what: Ordered) -> CarryingOut {
@@ -21,11 +17,10 @@ pub fn carry_out(proxy: &Weak<Proxy>, what: Ordered) -> CarryingOut {
             Box::pin(std::future::ready(()))
         }
         Ordered::Check(services) => {
-            let proxy = Weak::clone(proxy);
-            let check = move |(tenant, service)| {
-                OptionFuture::from(proxy.upgrade().map(|proxy| proxy.check(tenant, service)))
-            };
-            Box::pin(stream::iter(services).map(check).buffer_unordered(CHECKED_AT_ONCE).map(drop).collect())
+            let Some(proxy) = proxy.upgrade() else { return Box::pin(std::future::ready(())) };
+            // All are asked for now; how many are under way at once is the proxy's to say.
+            let checks = services.into_iter().map(|(tenant, service)| proxy.check(tenant, service));
+            Box::pin(join_all(checks.collect::<Vec<_>>()).map(drop))
         }
     }
 }
