@@ -46,6 +46,15 @@ impl CausePattern {
         }
     }
 
+    /// Whether an attempt that it matches can have failed: a response below 400 is none that did.
+    pub const fn may_be_failure(self) -> bool {
+        match self {
+            Self::Connect | Self::Reset | Self::Timeout => true,
+            Self::Status(status) => status >= 400,
+            Self::Class(class) => class >= 4,
+        }
+    }
+
     fn matches(self, cause: Cause) -> bool {
         match (self, cause) {
             (Self::Connect, Cause::Connect)

@@ -278,8 +278,9 @@ mod tests {
 
     #[test]
     fn what_an_earlier_build_has_kept_loads_within_the_bounds_of_today() {
-        let kept = r#"{"health_check":{"interval":"2h","timeout":"1h"}}"#;
+        let kept = r#"{"health_check":{"interval":"2h","timeout":"1h"},"failure_on":["2xx","503"]}"#;
         let read = TrafficDraft::from(&*parse_traffic(kept).unwrap());
+        assert_eq!(read.failure_on.unwrap(), ["503"]);
         let check = read.health_check.unwrap();
         assert_eq!((check.interval.unwrap().0.as_secs(), check.timeout.unwrap().0.as_secs()), (7_200, 60));
     }

@@ -343,6 +343,7 @@ fn what_cannot_be_is_refused_with_its_field() {
         (json!({ "breaker": { "failures": 0 } }), "breaker.failures"),
         (json!({ "outlier": { "ejection": "1h", "longest_ejection": "1m" } }), "outlier.longest_ejection"),
         (json!({ "retries": { "on": ["sometimes"] } }), "retries.on[0]"),
+        (json!({ "failure_on": ["timeout", "2xx"] }), "failure_on[1]"),
         (json!({ "health_check": { "interval": "24h", "timeout": "61s" } }), "health_check.timeout"),
         (json!({ "channel": { "concurrency": 0 } }), "channel.concurrency"),
         (json!({ "channel": { "concurrency": 2, "adaptive": {} } }), "channel.concurrency"),

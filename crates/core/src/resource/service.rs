@@ -94,8 +94,8 @@ pub struct ServiceDraft {
     /// Which target a request goes to; round robin where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub balancer: Option<BalancerDraft>,
-    /// What counts as a failure of a target and of the service: `connect`, `reset`, `timeout`, statuses such as `503`,
-    /// classes such as `5xx`; `connect`, `reset`, `timeout` and `5xx` where left out.
+    /// What counts as a failure of a target and of the service: `connect`, `reset`, `timeout`, statuses from 400 on
+    /// such as `503`, the classes `4xx` and `5xx`; `connect`, `reset`, `timeout` and `5xx` where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure_on: Option<Vec<String>>,
     /// The circuit breaker; the usual one where left out.

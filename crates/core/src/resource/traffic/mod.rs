@@ -91,7 +91,12 @@ impl TrafficDraft {
     /// that it loads.
     #[must_use]
     pub fn within_bounds(self) -> Self {
-        Self { health_check: self.health_check.map(HealthCheckDraft::within_bounds), ..self }
+        let counts = |text: &String| CausePattern::parse(text).ok().is_none_or(CausePattern::may_be_failure);
+        Self {
+            failure_on: self.failure_on.map(|list| list.into_iter().filter(counts).collect()),
+            health_check: self.health_check.map(HealthCheckDraft::within_bounds),
+            ..self
+        }
     }
 
     pub fn parse(&self) -> Result<Traffic, Problems> {
@@ -100,7 +105,7 @@ impl TrafficDraft {
         let balancer = problems.check_nested("balancer", balancer);
         let failures = match &self.failure_on {
             None => Some(Causes::FAILURES),
-            Some(list) => problems.check_nested("failure_on", parse_causes(list)),
+            Some(list) => problems.check_nested("failure_on", parse_failures(list)),
         };
         let breaker = self.breaker.as_ref().map_or_else(|| Ok(Setting::Usual), BreakerDraft::parse);
         let breaker = problems.check_nested("breaker", breaker);
@@ -175,6 +180,18 @@ fn parse_causes(list: &[String]) -> Result<Causes, Problems> {
         }
     }
     problems.finish(Some(Causes::new(patterns)))
+}
+
+fn parse_failures(list: &[String]) -> Result<Causes, Problems> {
+    let failures = parse_causes(list)?;
+    let mut problems = Problems::default();
+    for (index, pattern) in failures.patterns().enumerate() {
+        if !pattern.may_be_failure() {
+            problems
+                .add(format!("[{index}]"), "is no failure: a status must be from 400 on, a class 4xx or 5xx");
+        }
+    }
+    problems.finish(Some(failures))
 }
 
 fn causes_as_written(causes: &Causes) -> Vec<String> {

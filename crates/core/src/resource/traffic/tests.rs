@@ -118,6 +118,16 @@ fn what_contradicts_itself_is_named() {
 }
 
 #[test]
+fn a_response_that_is_no_failure_is_not_listed_as_one() {
+    let list = r#"{"failure_on":["304","connect","4xx","2xx","429"]}"#;
+    assert_eq!(fields(list), ["failure_on[0]", "failure_on[3]"]);
+    // Another attempt may be worth it for any.
+    assert!(draft(r#"{"retries":{"on":["202","3xx"]}}"#).parse().is_ok());
+    let kept = draft(list).within_bounds().parse().unwrap().failures;
+    assert_eq!(causes_as_written(&kept), ["connect", "4xx", "429"]);
+}
+
+#[test]
 fn no_check_takes_longer_than_a_minute() {
     let check = |timeout: &str| format!(r#"{{"health_check":{{"interval":"24h","timeout":"{timeout}"}}}}"#);
     assert!(draft(&check("60s")).parse().is_ok());
