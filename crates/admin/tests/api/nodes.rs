@@ -294,7 +294,15 @@ fn operators_see_where_the_nodes_stand() {
     node.post("/api/node/status", &json!({ "node": "" })).refused(422);
     gateway.admin().delete(&format!("/api/node-tokens/{}", made["id"].as_str().unwrap())).expect(204);
     node.post("/api/node/status", &report(1)).refused(401);
-    assert_eq!(gateway.admin().get("/api/nodes").expect(200)["items"], json!([]));
+    let listed = gateway.admin().get("/api/nodes").expect(200)["items"][0].clone();
+    assert_eq!((&listed["connected"], &listed["revoked"]), (&json!(false), &json!(true)), "it serves on");
+    // With another token it is back.
+    let (token, _) = gateway.node_token("edge again");
+    let mut feed = gateway.feed(&token, None);
+    feed.next();
+    let listed = gateway.admin().get("/api/nodes").expect(200)["items"].clone();
+    assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
+    assert_eq!((&listed[0]["token"], &listed[0]["revoked"]), (&json!("edge again"), &json!(false)));
 }
 
 #[test]
