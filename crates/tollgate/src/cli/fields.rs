@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::{Map, Value};
 
-/// Fields by their names in the admin API. `Null` takes a field away.
+/// Fields by their names in the admin API. In an update, `Null` and an empty text take a field away.
 pub type Fields = Map<String, Value>;
 
 /// The whole resource, in place of flags.
@@ -53,10 +53,15 @@ pub fn read(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))
 }
 
-/// A number as a flag; an empty text takes the field away.
+/// Whether it is the value of a flag that was given without one.
+pub fn is_empty(value: &Value) -> bool {
+    value.as_str() == Some("")
+}
+
+/// A number as a flag, or an empty text.
 pub fn number(text: &str) -> Result<Value, String> {
     if text.is_empty() {
-        return Ok(Value::Null);
+        return Ok(Value::String(String::new()));
     }
     text.parse::<u64>().map(Value::from).map_err(|_| "it is not a whole number".to_owned())
 }
@@ -66,14 +71,9 @@ pub fn number(text: &str) -> Result<Value, String> {
 pub struct FieldsBuilder(Fields);
 
 impl FieldsBuilder {
-    /// An empty text takes the field away.
     #[must_use]
-    pub fn text(mut self, name: &str, text: Option<String>) -> Self {
-        if let Some(text) = text {
-            let value = if text.is_empty() { Value::Null } else { Value::String(text) };
-            self.0.insert(name.to_owned(), value);
-        }
-        self
+    pub fn text(self, name: &str, text: Option<String>) -> Self {
+        self.value(name, text)
     }
 
     #[must_use]

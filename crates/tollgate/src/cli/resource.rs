@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 use ureq::http::Method;
 
-use super::fields::{Fields, Source};
+use super::fields::{self, Fields, Source};
 use crate::output;
 use crate::remote::{self, AdminApi, Answer, Call};
 
@@ -47,19 +47,14 @@ pub struct Session<'a> {
 
 impl Session<'_> {
     pub fn create(&self, source: Source) -> Result<()> {
-        let fields = match source {
-            // `--plan "$PLAN"` of a variable that is not set is not meant as a key without a plan.
-            Source::Flags(fields) => match fields.iter().find(|(_, value)| value.is_null()) {
-                Some((name, _)) => {
-                    bail!("--{} is empty: leave it out where there is to be none", name.replace('_', "-"))
-                }
-                None => fields,
-            },
-            Source::File(mut fields) => {
-                fields.retain(|_, value| !value.is_null());
-                fields
-            }
-        };
+        // `--plan "$PLAN"` of a variable that is not set is not meant as a key without a plan.
+        if let Source::Flags(fields) = &source
+            && let Some((name, _)) = fields.iter().find(|(_, value)| fields::is_empty(value))
+        {
+            bail!("--{} is empty: leave it out where there is to be none", name.replace('_', "-"));
+        }
+        let (Source::Flags(mut fields) | Source::File(mut fields)) = source;
+        fields.retain(|_, value| !value.is_null());
         let mut call = self.call(Method::POST, self.resource.path.to_owned());
         call.body = Some(serde_json::to_vec(&fields)?);
         self.show(&self.api.call(call)?);
@@ -157,8 +152,13 @@ impl Session<'_> {
                 target.remove("id");
             }
         }
-        fields.extend(changes);
-        fields.retain(|_, value| !value.is_null());
+        for (name, value) in changes {
+            if value.is_null() || fields::is_empty(&value) {
+                fields.remove(&name);
+            } else {
+                fields.insert(name, value);
+            }
+        }
         Ok(fields)
     }
 }

@@ -100,11 +100,11 @@ impl Flags {
                 .value("service", Some(only["service"].clone()))
                 .value("services", Some(Value::Null)),
             [..] => {
-                FieldsBuilder::default().list("services", self.service).text("service", Some(String::new()))
+                FieldsBuilder::default().list("services", self.service).value("service", Some(Value::Null))
             }
         };
         let strip_prefix = self.strip_prefix.map(|text| match text.as_str() {
-            "" | "false" => Value::Null,
+            "false" => Value::Null,
             "true" => Value::Bool(true),
             _ => Value::String(text),
         });
