@@ -64,6 +64,30 @@ fn a_target_that_drains_gets_no_second_attempts_either() {
 }
 
 #[test]
+fn a_target_that_begins_to_drain_gets_no_attempt_that_waits_for_its_time() {
+    let bad = ScriptedUpstream::script(Step::respond("503 Service Unavailable", ""));
+    let well = ScriptedUpstream::responding("well");
+    let service = |drain: bool| {
+        let targets = json!([{ "url": bad.url() }, { "url": well.url(), "drain": drain }]);
+        let backoff = json!({ "base": "2s", "longest": "2s" });
+        let retries = json!({ "on": ["503"], "attempts": 1, "backoff": backoff, "budget_percent": 100 });
+        json!({ "slug": "api", "targets": targets, "retries": retries, "breaker": { "enabled": false } })
+    };
+    let (gateway, key) = expose(&service(false), &[]);
+    let mut clients: Vec<_> = (0..8).map(|_| gateway.client()).collect();
+    for client in &mut clients {
+        client.send(format!("GET /acme/api HTTP/1.1\r\nHost: g\r\nX-API-Key: {key}\r\n\r\n"));
+    }
+    eventually("half of them at each", || bad.requests().len() == 4 && well.requests().len() >= 4);
+    gateway.admin().put("/api/services/api?tenant=acme", &service(true)).expect(200);
+    let by_then = well.requests().len();
+    let statuses: Vec<_> = clients.iter_mut().map(|client| client.read_response().status).collect();
+    assert_eq!(well.requests().len(), by_then);
+    // Some may have been sent again before the edit; hardly all.
+    assert!(statuses.contains(&503), "{statuses:?}");
+}
+
+#[test]
 fn a_single_target_is_asked_once_where_no_route_says_otherwise() {
     let upstream = breaking();
     let (gateway, key) = expose(&json!({ "slug": "api", "url": upstream.url() }), &[0, 1]);

@@ -116,14 +116,22 @@ pub(super) enum Paused {
     ClientGone,
 }
 
-/// Between two attempts.
-pub(super) async fn pause(forward: &Forward<'_, '_>, sides: &mut Sides<'_>, wait: Duration) -> Paused {
+/// Between two attempts; the next goes to where it may go by then.
+pub(super) async fn pause(
+    forward: &Forward<'_, '_>,
+    sides: &mut Sides<'_>,
+    journey: &mut Journey<'_>,
+    wait: Duration,
+) -> Result<Paused, Rejection> {
     let deadline = Instant::now() + wait;
-    poll_fn(|cx| {
+    let paused = poll_fn(|cx| {
         if sides.poll_gone(cx, forward.request).is_ready() {
             return Poll::Ready(Paused::ClientGone);
         }
         sides.client.watchdog.poll_past(cx, deadline).map(|()| Paused::Over)
-    })
-    .await
+    });
+    match paused.await {
+        Paused::ClientGone => Ok(Paused::ClientGone),
+        Paused::Over => journey.go_on(Instant::now()).map(|()| Paused::Over),
+    }
 }

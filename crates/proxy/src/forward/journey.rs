@@ -184,6 +184,12 @@ impl<'j> Journey<'j> {
         Some(wait)
     }
 
+    /// The wait for the next attempt is over, in which its target may have been removed or begun to drain.
+    pub fn go_on(&mut self, now: Instant) -> Result<(), Rejection> {
+        let Stage::Picked(choice) = &mut self.stage else { return Ok(()) };
+        choice.go_on(self.worker, self.service, self.worker.gateway.live.uptime(now))
+    }
+
     fn note_at_target(&self, outcome: Outcome, now: Instant) {
         let Stage::Picked(choice) = &self.stage else { return };
         self.note_at(&choice.picked, self.began, outcome, now);

@@ -167,7 +167,7 @@ pub(crate) async fn send(
                 }
             }
         };
-        if pause(forward, sides, wait).await == Paused::ClientGone {
+        if pause(forward, sides, &mut journey, wait).await? == Paused::ClientGone {
             return Ok(Forwarded::Abandoned);
         }
         if let Some(body) = kept_body {

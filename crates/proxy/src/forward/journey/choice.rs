@@ -144,6 +144,15 @@ impl<'j> Choice<'j> {
         pick(worker, service, self.live, self.traffic, &asked).ok()
     }
 
+    /// To another target, where an edit has taken this one away while the attempt was waited for.
+    pub fn go_on(&mut self, worker: &Worker, service: &'j Service, now: Uptime) -> Result<(), Rejection> {
+        if self.withdrawn(worker, service).contains(self.picked.place) {
+            let next = self.another(worker, service, now).ok_or(Rejection::NoTarget)?;
+            self.go_on_at(next);
+        }
+        Ok(())
+    }
+
     /// The targets that an edit has taken away or drains since the request began: they get no new attempts.
     fn withdrawn(&self, worker: &Worker, service: &Service) -> TargetSet {
         let snapshot = worker.snapshot();
