@@ -215,3 +215,21 @@ fn what_an_upstream_sends_beyond_its_response_answers_no_other_request() {
     assert_eq!(client.get("/acme/api", &[("X-API-Key", &key)]).text(), "two");
     assert_eq!(upstream.connections(), 2, "one that says more than it was asked is not trusted again");
 }
+
+#[test]
+fn a_body_behind_a_204_answers_no_other_request() {
+    for announced in ["Content-Length: 42", "Transfer-Encoding: chunked"] {
+        let head = format!("HTTP/1.1 204 No Content\r\n{announced}\r\n\r\n");
+        let (gateway, upstream, key) = started(vec![Step::write(head), Step::AwaitClose]);
+        gateway.client().get("/acme/api", &[("X-API-Key", &key)]).expect(204);
+        // Whatever comes behind it comes over a connection that nobody uses.
+        upstream.await_open_connections(0);
+    }
+    let head = "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n";
+    let (gateway, upstream, key) = started(vec![Step::write(head)]);
+    let mut client = gateway.client();
+    for _ in 0..2 {
+        client.get("/acme/api", &[("X-API-Key", &key)]).expect(204);
+    }
+    assert_eq!(upstream.connections(), 1);
+}

@@ -2,7 +2,7 @@
 
 use tollgate_core::resource::HeaderName;
 use tollgate_core::snapshot::{Service, Target};
-use tollgate_http1::{BodyLength, Version, keep_alive};
+use tollgate_http1::{BodyLength, FieldId, ResponseHead, Version, keep_alive};
 
 use super::announced::Announced;
 use super::attempt::{Attempt, Deadlines, Upload};
@@ -43,8 +43,9 @@ pub(super) async fn respond(
     let body_bytes = &mut record.body_bytes;
     let (relayed, ended) = attempt.relay(&mut download, held, deadlines, began.instant, body_bytes).await;
     record.ended = Some(forward.worker.clock.note(ended));
-    let reusable =
-        from != BodyLength::UntilClose && keep_alive(attempt.response.version, &attempt.response.fields);
+    let reusable = from != BodyLength::UntilClose
+        && keep_alive(attempt.response.version, &attempt.response.fields)
+        && !announces_what_it_may_not_have(attempt.response);
     match relayed {
         Relayed::Complete => {
             if reusable && attempt.upstream_buffers.input.is_empty() {
@@ -84,6 +85,13 @@ fn write_client_head(
         times: &forward.worker.times,
     };
     write_response(attempt.client_buffers.output(), &head);
+}
+
+/// Whether a 204 says that a body follows, which none may have (RFC 9110 sections 6.4.1 and 8.6): one that does would be
+/// read as the answer to the next request.
+fn announces_what_it_may_not_have(response: &ResponseHead) -> bool {
+    let has_length = || response.fields.first(FieldId::ContentLength).is_some_and(|length| length != b"0");
+    response.status == 204 && (response.fields.contains(FieldId::TransferEncoding) || has_length())
 }
 
 /// In which a target tells the gateway alone what a request has cost.
