@@ -1,9 +1,9 @@
 //! The access log's way from the workers to its file: whole blocks through a bounded channel to one thread,
 //! so that a slow disk slows no request. What does not fit is dropped, counted and reported.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -229,6 +229,11 @@ fn write_lines(out: &mut impl Write, is_cut: &mut bool, lines: &[u8]) -> io::Res
 }
 
 fn open(path: &PathBuf) -> io::Result<File> {
+    let is_pipe = fs::metadata(path).is_ok_and(|file| file.file_type().is_fifo());
+    if is_pipe {
+        // To write alone would wait until somebody reads.
+        return OpenOptions::new().read(true).write(true).open(path);
+    }
     // Who called what is not for every user of the machine.
     OpenOptions::new().create(true).append(true).mode(0o640).open(path)
 }

@@ -109,22 +109,25 @@ fn a_response_that_the_end_cuts_off_is_no_whole_one_and_its_bytes_are_known() {
 
 #[test]
 fn a_log_that_nobody_reads_does_not_hold_the_end_up() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let pipe = directory.path().join("log");
-    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
-    // Opened for both, so that the gateway finds a reader, who reads nothing.
-    let _unread = File::options().read(true).write(true).open(&pipe).expect("the pipe");
-    let mut gateway = Gateway::builder().config(&format!("access_log = {pipe:?}\n")).start();
-    let mut client = gateway.client();
-    // More than a pipe holds.
-    for _ in 0..500 {
-        client.get(&format!("/nowhere/{}", "x".repeat(200)), &[]).expect(404);
+    for has_reader in [true, false] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let pipe = directory.path().join("log");
+        assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+        // Opened for both, so that there is a reader, who reads nothing.
+        let _unread =
+            has_reader.then(|| File::options().read(true).write(true).open(&pipe).expect("the pipe"));
+        let mut gateway = Gateway::builder().config(&format!("access_log = {pipe:?}\n")).start();
+        let mut client = gateway.client();
+        // More than a pipe holds.
+        for _ in 0..500 {
+            client.get(&format!("/nowhere/{}", "x".repeat(200)), &[]).expect(404);
+        }
+        gateway.signal("HUP");
+        gateway.signal("TERM");
+        assert_eq!(gateway.await_end().code(), Some(0));
+        let told = gateway.stderr();
+        assert!(told.iter().any(|line| line.contains("the end of the access log is lost")), "{told:?}");
     }
-    gateway.signal("HUP");
-    gateway.signal("TERM");
-    assert_eq!(gateway.await_end().code(), Some(0));
-    let told = gateway.stderr();
-    assert!(told.iter().any(|line| line.contains("the end of the access log is lost")), "{told:?}");
 }
 
 /// Calls until no connection is accepted any more; gives the number of answers.
