@@ -15,6 +15,8 @@ pub(crate) enum Arrival {
     /// `request` holds the head; what follows it is in the client's input.
     Head,
     Refused(Rejection),
+    /// Nothing but empty lines have come, which begin no request (RFC 9112 section 2.2).
+    Blank,
     /// The connection ended between two requests or within a head, or nothing came at all.
     Gone,
 }
@@ -43,13 +45,17 @@ pub(crate) async fn read_head(
             match buffers.poll_read(cx, &mut client.stream, READ_BYTES) {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Arrival::Gone),
                 Poll::Ready(Ok(_)) => {}
+                Poll::Pending if !buffers.input.is_empty() && is_blank(&buffers.input) => {
+                    return Poll::Ready(Arrival::Blank);
+                }
                 Poll::Pending => {
                     let deadline = *deadline.get_or_insert_with(|| Instant::now() + within);
                     return client.watchdog.poll_past(cx, deadline).map(|()| {
-                        // Who has begun nothing waits for no answer; an empty line begins nothing (RFC 9112 section 2.2).
-                        if is_blank(&buffers.input) {
+                        // Who has begun nothing waits for no answer.
+                        if buffers.input.is_empty() {
                             Arrival::Gone
                         } else {
+                            parser.salvage(&buffers.input, limits, request);
                             Arrival::Refused(Rejection::TooSlow)
                         }
                     });

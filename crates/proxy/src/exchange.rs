@@ -96,7 +96,8 @@ pub(crate) async fn serve(
     let unreadable = match arrival.await {
         Arrival::Head => None,
         Arrival::Refused(rejection) => Some(rejection),
-        Arrival::Gone => return Next::Abandon,
+        Arrival::Blank if client.standing == Standing::Within => return Next::KeepAlive,
+        Arrival::Blank | Arrival::Gone => return Next::Abandon,
     };
     let head: &RequestHead = request;
     let received = worker.clock.now();

@@ -25,6 +25,12 @@ fn a_head_that_does_not_arrive_in_time_is_answered_with_408() {
         assert_eq!(response.header("Connection"), Some("close"));
         assert!(client.is_closed());
     }
+    let mut client = gateway.client();
+    client.send("HEAD /acme/half?token=x HTTP/1.1\r\nHost: g\r\nX-Slow");
+    client.try_read_response("HEAD").expect("a response").expect(408);
+    assert!(client.is_closed(), "nothing follows the head");
+    let line = gateway.await_logged(|line| line["path"] == "/acme/half");
+    assert_eq!((&line["method"], &line["status"]), (&"HEAD".into(), &408.into()));
 }
 
 #[test]
@@ -81,6 +87,8 @@ fn an_empty_line_behind_a_body_begins_no_request() {
     client.send(format!("{post}\r\n"));
     assert_eq!(Echoed::of(&client.read_response()).body, "body");
     // The time itself is what is tested: the next head is not waited for yet.
+    thread::sleep(Duration::from_millis(900));
+    client.send("\r\n");
     thread::sleep(Duration::from_millis(900));
     client.send(post);
     assert_eq!(Echoed::of(&client.read_response()).body, "body");

@@ -41,9 +41,15 @@ impl RequestParser {
     ) -> Result<Option<usize>, HeadError> {
         let parsed = self.parse_valid(input, limits, head);
         if parsed.is_err() {
-            salvage::request_line(&input[self.scan.start..], limits, head);
+            self.salvage(input, limits, head);
         }
         parsed
+    }
+
+    /// Leaves in `head` no fields, and method and target as far as they can be read: of a head that is refused, or no longer
+    /// waited for.
+    pub fn salvage(&self, input: &[u8], limits: &HeadLimits, head: &mut RequestHead) {
+        salvage::request_line(input.get(self.scan.start..).unwrap_or_default(), limits, head);
     }
 
     fn parse_valid(
