@@ -1,27 +1,18 @@
 //! What is held against a target and its service when a request fails, and what is not their fault.
-#![allow(clippy::expect_used, reason = "clippy's leave for tests covers test functions alone")]
 
 mod harness;
 
 use std::time::Duration;
 
-use harness::{Gate, Gateway, RawClient, ScriptedUpstream, Step};
+use harness::{Gate, Gateway, RawClient, ScriptedUpstream, Step, overlaid};
 use serde_json::{Value, json};
-
-/// The members of both objects.
-fn with(mut object: Value, others: &Value) -> Value {
-    for (name, value) in others.as_object().expect("an object") {
-        object[name] = value.clone();
-    }
-    object
-}
 
 /// The service `api` of `acme` on these upstreams, with these fields besides; and a key.
 fn expose(upstreams: &[&ScriptedUpstream], fields: &Value) -> (Gateway, String) {
     let gateway = Gateway::builder().arg("--workers").arg("1").start();
     let tenant = gateway.tenant("acme");
     let targets: Vec<_> = upstreams.iter().map(|upstream| json!({ "url": upstream.url() })).collect();
-    tenant.service_with(&with(json!({ "slug": "api", "targets": targets }), fields));
+    tenant.service_with(&overlaid(json!({ "slug": "api", "targets": targets }), fields));
     let key = tenant.unlimited_key();
     (gateway, key)
 }
@@ -83,7 +74,7 @@ fn a_response_that_cannot_be_passed_on_is_asked_of_another_target() {
 
 /// A service that opens its circuit at the first failure, and whose requests may take two seconds.
 fn strict(fields: &Value) -> Value {
-    with(json!({ "timeouts": { "total": "2s" }, "breaker": { "failures": 1 } }), fields)
+    overlaid(json!({ "timeouts": { "total": "2s" }, "breaker": { "failures": 1 } }), fields)
 }
 
 fn sending(gateway: &Gateway, key: &str) -> RawClient {

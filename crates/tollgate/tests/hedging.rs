@@ -3,7 +3,7 @@
 
 mod harness;
 
-use harness::{BlackHole, Gate, Gateway, RawClient, ScriptedUpstream, Step, Tenant, eventually};
+use harness::{BlackHole, Gate, Gateway, RawClient, ScriptedUpstream, Step, Tenant, eventually, overlaid};
 use serde_json::{Value, json};
 
 /// Answers at once, but for paths that begin with `/held`: those when the gate opens.
@@ -21,11 +21,7 @@ fn expose(upstreams: [&ScriptedUpstream; 2], fields: &Value) -> (Gateway, Tenant
     let gateway = Gateway::builder().arg("--workers").arg("1").start();
     let tenant = gateway.tenant("acme");
     let targets = upstreams.map(|upstream| json!({ "url": upstream.url() }));
-    let mut service = json!({ "slug": "api", "targets": targets });
-    for (name, value) in fields.as_object().expect("fields") {
-        service[name] = value.clone();
-    }
-    tenant.service_with(&service);
+    tenant.service_with(&overlaid(json!({ "slug": "api", "targets": targets }), fields));
     (gateway, tenant)
 }
 
@@ -170,10 +166,8 @@ fn a_first_copy_that_fails_leaves_the_second_to_answer() {
 fn held_in_vain(fields: &Value) -> (Gateway, [ScriptedUpstream; 2], String) {
     let gate = Gate::new();
     let upstreams = ["first", "second"].map(|name| holding(&gate, name));
-    let mut all = json!({ "hedging": { "delay": "10ms" }, "timeouts": { "total": "400ms" } });
-    for (name, value) in fields.as_object().expect("fields") {
-        all[name] = value.clone();
-    }
+    let usual = json!({ "hedging": { "delay": "10ms" }, "timeouts": { "total": "400ms" } });
+    let all = overlaid(usual, fields);
     let (gateway, tenant) = expose([&upstreams[0], &upstreams[1]], &all);
     let key = tenant.unlimited_key();
     get(&gateway, "/acme/api/held", &key).expect(504);

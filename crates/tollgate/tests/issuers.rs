@@ -9,7 +9,7 @@
 mod harness;
 
 use harness::{
-    AUDIENCE, EchoUpstream, Gateway, ISSUER, Issuer, Response, Tenant, eventually, exactly, python,
+    AUDIENCE, EchoUpstream, Gateway, ISSUER, Issuer, Response, Tenant, eventually, exactly, overlaid, python,
 };
 use serde_json::{Value, json};
 
@@ -20,10 +20,8 @@ fn started(issuer: &Issuer, over: &Value) -> (Gateway, EchoUpstream, Tenant) {
     tenant.plan_with(&json!({ "slug": "basic", "limits": [exactly(1_000)] }));
     tenant.plan_with(&json!({ "slug": "tiny", "limits": [exactly(2)] }));
     tenant.consumer("ann@example.com", "basic").consumer("bob", "basic");
-    let mut entry = json!({ "issuer": ISSUER, "audience": AUDIENCE, "jwks_url": issuer.jwks_url() });
-    for (name, value) in over.as_object().expect("an object") {
-        entry[name] = value.clone();
-    }
+    let entry = json!({ "issuer": ISSUER, "audience": AUDIENCE, "jwks_url": issuer.jwks_url() });
+    let entry = overlaid(entry, over);
     tenant.service_with(&json!({ "slug": "api", "url": upstream.url(), "jwt": [entry] }));
     (gateway, upstream, tenant)
 }
@@ -169,10 +167,7 @@ fn claims_choose_consumer_and_plan() {
     });
     let (gateway, _upstream, _tenant) = started(&issuer, &over);
     let token = |over: Value| {
-        let mut claims = Issuer::claims(&json!({ "https://acme.example/client": "bob" }));
-        for (name, value) in over.as_object().expect("an object") {
-            claims[name] = value.clone();
-        }
+        let claims = overlaid(Issuer::claims(&json!({ "https://acme.example/client": "bob" })), &over);
         issuer.token("d", "EdDSA", &claims)
     };
     let free = token(json!({ "tier": "Free" }));

@@ -4,7 +4,7 @@
 
 mod harness;
 
-use harness::{EchoUpstream, Echoed, Gateway, Response, Tenant, exactly};
+use harness::{EchoUpstream, Echoed, Gateway, Response, Tenant, exactly, overlaid};
 use serde_json::{Value, json};
 
 /// A tenant `acme` with the service `api` before an upstream that echoes.
@@ -15,11 +15,7 @@ fn started(service: &Value) -> (Gateway, EchoUpstream, Tenant) {
 fn started_with(config: &str, service: &Value) -> (Gateway, EchoUpstream, Tenant) {
     let (gateway, upstream) = (Gateway::builder().config(config).start(), EchoUpstream::start());
     let tenant = gateway.tenant("acme");
-    let mut whole = json!({ "slug": "api", "url": upstream.url() });
-    for (name, value) in service.as_object().expect("fields of a service") {
-        whole[name] = value.clone();
-    }
-    tenant.service_with(&whole);
+    tenant.service_with(&overlaid(json!({ "slug": "api", "url": upstream.url() }), service));
     (gateway, upstream, tenant)
 }
 

@@ -3,7 +3,7 @@
 
 mod harness;
 
-use harness::{Gate, Gateway, ScriptedUpstream, Step, Tenant, eventually};
+use harness::{Gate, Gateway, ScriptedUpstream, Step, Tenant, eventually, overlaid};
 use serde_json::{Value, json};
 
 fn broken() -> ScriptedUpstream {
@@ -19,15 +19,9 @@ fn expose(upstreams: &[&ScriptedUpstream], breaker: &Value, fields: &Value) -> (
     let gateway = Gateway::builder().arg("--workers").arg("1").start();
     let tenant = gateway.tenant("acme");
     let targets: Vec<_> = upstreams.iter().map(|upstream| json!({ "url": upstream.url() })).collect();
-    let mut service = json!({ "slug": "api", "targets": targets, "outlier": { "enabled": false },
-        "breaker": { "per": "target" } });
-    for (name, value) in breaker.as_object().expect("fields") {
-        service["breaker"][name] = value.clone();
-    }
-    for (name, value) in fields.as_object().expect("fields") {
-        service[name] = value.clone();
-    }
-    tenant.service_with(&service);
+    let service = json!({ "slug": "api", "targets": targets, "outlier": { "enabled": false },
+        "breaker": overlaid(json!({ "per": "target" }), breaker) });
+    tenant.service_with(&overlaid(service, fields));
     let key = tenant.unlimited_key();
     (gateway, tenant, key)
 }

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use harness::{EchoUpstream, Echoed, Gate, Gateway, Load, Nginx, ScriptedUpstream, Step, Tenant, eventually};
+use harness::{
+    EchoUpstream, Echoed, Gate, Gateway, Load, Nginx, ScriptedUpstream, Step, Tenant, eventually, overlaid,
+};
 use serde_json::{Value, json};
 
 fn with_one_worker() -> Gateway {
@@ -25,11 +27,7 @@ fn refusing() -> String {
 fn expose(gateway: &Gateway, targets: &[String], fields: &Value) -> (Tenant, String) {
     let tenant = gateway.tenant("acme");
     let targets: Vec<_> = targets.iter().map(|url| json!({ "url": url })).collect();
-    let mut service = json!({ "slug": "api", "targets": targets });
-    for (name, value) in fields.as_object().expect("fields") {
-        service[name] = value.clone();
-    }
-    tenant.service_with(&service);
+    tenant.service_with(&overlaid(json!({ "slug": "api", "targets": targets }), fields));
     let key = tenant.unlimited_key();
     (tenant, key)
 }

@@ -3,7 +3,7 @@
 
 mod harness;
 
-use harness::{Gate, Gateway, ScriptedUpstream, Step, Tenant, eventually};
+use harness::{Gate, Gateway, ScriptedUpstream, Step, Tenant, eventually, overlaid};
 use serde_json::{Value, json};
 
 fn metrics(gateway: &Gateway) -> String {
@@ -36,11 +36,7 @@ fn checks(gateway: &Gateway) -> [u64; 2] {
 fn expose(gateway: &Gateway, upstreams: &[&ScriptedUpstream], fields: &Value) -> (Tenant, String) {
     let tenant = gateway.tenant("acme");
     let targets: Vec<_> = upstreams.iter().map(|upstream| json!({ "url": upstream.url() })).collect();
-    let mut service = json!({ "slug": "payments", "targets": targets });
-    for (name, value) in fields.as_object().expect("fields") {
-        service[name] = value.clone();
-    }
-    tenant.service_with(&service);
+    tenant.service_with(&overlaid(json!({ "slug": "payments", "targets": targets }), fields));
     let key = tenant.unlimited_key();
     (tenant, key)
 }

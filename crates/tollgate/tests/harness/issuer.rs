@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::programs::{PythonServer, python};
+use super::scenes::overlaid;
 
 /// Where it says that it is.
 pub const ISSUER: &str = "https://id.example";
@@ -119,13 +120,10 @@ impl Issuer {
     /// Claims that are good for an hour, with these put over them.
     pub fn claims(over: &Value) -> Value {
         let now = jiff::Timestamp::now().as_second();
-        let mut claims = json!({
+        let claims = json!({
             "iss": ISSUER, "aud": [AUDIENCE, "else"], "sub": "ann@example.com", "iat": now, "exp": now + 3_600,
         });
-        for (name, value) in over.as_object().expect("an object") {
-            claims[name] = value.clone();
-        }
-        claims
+        overlaid(claims, over)
     }
 
     fn directory(&self) -> &Path {

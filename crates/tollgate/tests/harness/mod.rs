@@ -57,7 +57,7 @@ pub use nodes::{Control, Node};
 pub use patience::{PATIENCE, eventually, eventually_some};
 pub use programs::{PythonServer, Ran, curl, python};
 pub use relay::Relay;
-pub use scenes::{exactly, post, started, started_limited, started_with};
+pub use scenes::{exactly, overlaid, post, started, started_limited, started_with};
 pub use seed::Tenant;
 pub use steps::{Gate, Step};
 pub use store::{Security, Sentinels, StoreCluster, StoreProgram, StoreServer};

@@ -39,3 +39,12 @@ pub fn exactly(requests: u64) -> Value {
 pub fn post(fields: &str, key: &str) -> String {
     format!("POST /acme/api HTTP/1.1\r\nHost: gateway.test\r\nX-API-Key: {key}\r\n{fields}\r\n")
 }
+
+/// An object with the members of another put over its own.
+#[track_caller]
+pub fn overlaid(mut object: Value, over: &Value) -> Value {
+    for (name, value) in over.as_object().expect("an object") {
+        object[name] = value.clone();
+    }
+    object
+}
