@@ -98,6 +98,16 @@ impl Causes {
         Self(Cow::Owned(patterns))
     }
 
+    /// Those that an attempt can have failed by.
+    #[must_use]
+    pub fn failures(&self) -> Self {
+        // The usual ones are shared, not copied.
+        if self.patterns().all(CausePattern::may_be_failure) {
+            return self.clone();
+        }
+        Self::new(self.patterns().filter(|pattern| pattern.may_be_failure()).collect())
+    }
+
     pub fn contain(&self, cause: Cause) -> bool {
         self.0.iter().any(|pattern| pattern.matches(cause))
     }

@@ -67,7 +67,8 @@ impl Traffic {
         Some(Box::new(Self {
             picking: Picking::compile(service),
             slow_start: written.balancer.slow_start,
-            failures: written.failures.clone(),
+            // A control plane of an earlier build may say more.
+            failures: written.failures.failures(),
             circuits: Circuits::compile(&written.breaker),
             outlier: outlier.filter(|_| has_several_targets),
             retries: match &written.retries {

@@ -164,8 +164,7 @@ impl<'j> Journey<'j> {
 
     /// Whether it is a failure of the service's.
     fn counts(&self, cause: Cause) -> bool {
-        let may_be = !matches!(cause, Cause::Status(..400));
-        may_be && self.service.failures().contain(cause)
+        self.service.failures().contain(cause)
     }
 
     /// Whether it goes out again; if so, the next target is picked already.
