@@ -44,8 +44,12 @@ impl Deadlines {
         self.total.is_some_and(|total| Instant::now() >= total)
     }
 
-    /// Of a request whose total time is over, and that has waited for nothing but its target since then.
-    pub fn total_timeout(&self, waiting_since: Instant) -> UpstreamFailure {
+    /// Of a request that has waited for nothing but its target since then, for longer than it may: `own` is what that is called
+    /// where its total time is not over.
+    pub fn timeout(&self, waiting_since: Instant, own: UpstreamFailure) -> UpstreamFailure {
+        if !self.is_total_past() {
+            return own;
+        }
         let elsewhere = waiting_since.saturating_duration_since(self.received);
         let at_target = waiting_since.elapsed();
         UpstreamFailure::TotalTimeout(if at_target < elsewhere { Spent::Elsewhere } else { Spent::AtTarget })
@@ -143,13 +147,18 @@ impl Attempt<'_> {
         let awaits_client = self.upload_state == Upload::Flowing
             && self.upload.waiting_for() == Side::Source
             && !self.awaits_consent();
-        AttemptFailure::Upstream(match (deadlines.is_total_past(), self.upload_state) {
-            (true, _) if awaits_client => UpstreamFailure::TotalTimeout(Spent::Elsewhere),
-            (true, _) => deadlines.total_timeout(waiting_since),
-            (false, _) if awaits_client => return AttemptFailure::ClientTooSlow,
-            (false, Upload::Flowing) if !self.awaits_consent() => UpstreamFailure::WriteTimeout,
-            (false, Upload::Flowing | Upload::Sent | Upload::Broken) => UpstreamFailure::FirstByteTimeout,
-        })
+        if awaits_client {
+            return if deadlines.is_total_past() {
+                AttemptFailure::Upstream(UpstreamFailure::TotalTimeout(Spent::Elsewhere))
+            } else {
+                AttemptFailure::ClientTooSlow
+            };
+        }
+        let own = match self.upload_state {
+            Upload::Flowing if !self.awaits_consent() => UpstreamFailure::WriteTimeout,
+            Upload::Flowing | Upload::Sent | Upload::Broken => UpstreamFailure::FirstByteTimeout,
+        };
+        AttemptFailure::Upstream(deadlines.timeout(waiting_since, own))
     }
 
     fn poll_response_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Announced, AttemptFailure>> {

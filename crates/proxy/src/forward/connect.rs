@@ -88,11 +88,8 @@ async fn dial_in_time(
         if sides.poll_gone(cx, forward.request).is_ready() {
             return Poll::Ready(Ok(None));
         }
-        let timed_out = || {
-            let is_total_past = deadlines.is_total_past();
-            Err(if is_total_past { deadlines.total_timeout(began) } else { UpstreamFailure::ConnectTimeout })
-        };
-        sides.client.watchdog.poll_past(cx, deadline).map(|()| timed_out())
+        let timed_out = || deadlines.timeout(began, UpstreamFailure::ConnectTimeout);
+        sides.client.watchdog.poll_past(cx, deadline).map(|()| Err(timed_out()))
     })
     .await
 }

@@ -218,10 +218,7 @@ async fn ask(
     let began = Instant::now();
     let until = deadlines.nearer(began + deadlines.connect + deadlines.first_byte);
     let answered = timeout_at(until.into(), ask_in_time(forward, target, deadlines)).await;
-    answered.unwrap_or_else(|_| {
-        let is_total_past = deadlines.is_total_past();
-        Err(if is_total_past { deadlines.total_timeout(began) } else { UpstreamFailure::FirstByteTimeout })
-    })
+    answered.unwrap_or_else(|_| Err(deadlines.timeout(began, UpstreamFailure::FirstByteTimeout)))
 }
 
 async fn ask_in_time(
