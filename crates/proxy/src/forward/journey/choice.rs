@@ -109,9 +109,10 @@ impl<'j> Choice<'j> {
             return None;
         }
         let uptime = worker.gateway.live.uptime(now);
-        let next = self.another(worker, service, uptime);
+        let withdrawn = self.withdrawn(worker, service);
+        let next = self.another(worker, service, withdrawn, uptime);
         if next.is_none() {
-            if self.withdrawn(worker, service).contains(self.picked.place) {
+            if withdrawn.contains(self.picked.place) {
                 return None;
             }
             self.ask_again(worker, service, uptime)?;
@@ -133,12 +134,18 @@ impl<'j> Choice<'j> {
     }
 
     /// Another target, where there is one that was not tried.
-    pub fn another(&self, worker: &Worker, service: &'j Service, now: Uptime) -> Option<Picked<'j>> {
+    pub fn another(
+        &self,
+        worker: &Worker,
+        service: &'j Service,
+        withdrawn: TargetSet,
+        now: Uptime,
+    ) -> Option<Picked<'j>> {
         let asked = Asked {
             revision: self.revision,
             now,
             random: worker.random(),
-            tried: self.tried.with(self.picked.place).union(self.withdrawn(worker, service)),
+            tried: self.tried.with(self.picked.place).union(withdrawn),
             key: self.key,
         };
         pick(worker, service, self.live, self.traffic, &asked).ok()
@@ -146,15 +153,16 @@ impl<'j> Choice<'j> {
 
     /// To another target, where an edit has taken this one away while the attempt was waited for.
     pub fn go_on(&mut self, worker: &Worker, service: &'j Service, now: Uptime) -> Result<(), Rejection> {
-        if self.withdrawn(worker, service).contains(self.picked.place) {
-            let next = self.another(worker, service, now).ok_or(Rejection::NoTarget)?;
+        let withdrawn = self.withdrawn(worker, service);
+        if withdrawn.contains(self.picked.place) {
+            let next = self.another(worker, service, withdrawn, now).ok_or(Rejection::NoTarget)?;
             self.go_on_at(next);
         }
         Ok(())
     }
 
     /// The targets that an edit has taken away or drains since the request began: they get no new attempts.
-    fn withdrawn(&self, worker: &Worker, service: &Service) -> TargetSet {
+    pub fn withdrawn(&self, worker: &Worker, service: &Service) -> TargetSet {
         let snapshot = worker.snapshot();
         if snapshot.revision() == self.revision {
             return TargetSet::NONE;

@@ -58,7 +58,8 @@ impl<'j> Journey<'j> {
             None => None,
             Some(rules) => Some(choice.live.shared.queue.spare(rules)?),
         };
-        let next = choice.another(self.worker, self.service, uptime);
+        let withdrawn = choice.withdrawn(self.worker, self.service);
+        let next = choice.another(self.worker, self.service, withdrawn, uptime);
         let own_circuit = next.as_ref().and_then(Picked::circuit).map(|(state, _)| state);
         let late = Late {
             circuit: self.circuit.state().or(own_circuit),
