@@ -11,7 +11,7 @@ mod saver;
 use std::path::{Path, PathBuf};
 
 pub use read::{Saved, load};
-pub use saver::Saver;
+pub use saver::{Saver, create};
 
 use tollgate_core::feed::FORMAT;
 

@@ -2,13 +2,13 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use tollgate_core::event::LimitCrossed;
 use uuid::Uuid;
 
+use crate::saved;
 use crate::uses::KeptUses;
 
 const FILE: &str = "node.untold";
@@ -44,8 +44,7 @@ impl Untold {
     /// Whole or not at all.
     pub fn keep(&self, directory: &Path) -> io::Result<()> {
         let (file, coming) = (directory.join(FILE), directory.join("node.untold.coming"));
-        let opened = File::options().create(true).write(true).truncate(true).mode(0o600).open(&coming)?;
-        let mut writer = BufWriter::new(opened);
+        let mut writer = BufWriter::new(saved::create(&coming)?);
         serde_json::to_writer(&mut writer, self)?;
         writer.flush()?;
         writer.get_ref().sync_all()?;

@@ -31,7 +31,8 @@ type Spares = Arc<Mutex<Vec<Vec<u8>>>>;
 
 enum Message {
     Lines(Vec<u8>),
-    Reopen,
+    /// There may be something else to do than to write.
+    Wake,
     Stop,
 }
 
@@ -92,7 +93,7 @@ impl AccessLogger {
     pub fn reopen(&self) {
         self.is_stale.store(true, Ordering::Release);
         // Where the queue is full, the thread is at work and needs no waking.
-        drop(self.sender.as_ref().map(|sender| sender.try_send(Message::Reopen)));
+        drop(self.sender.as_ref().map(|sender| sender.try_send(Message::Wake)));
     }
 
     /// Ends the thread after what was handed over before, if that is written in time.
@@ -142,7 +143,7 @@ impl Writer {
                     self.write(&lines);
                     self.spare(lines);
                 }
-                Message::Reopen => {}
+                Message::Wake => {}
                 Message::Stop => {
                     self.reported = None;
                     return self.report_dropped();

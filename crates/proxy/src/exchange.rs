@@ -279,11 +279,11 @@ impl<'x> Context<'x> {
     fn refusal(&self, rejection: &Rejection, now: UnixMicros) -> Reply {
         let appearance = rejection.appearance();
         if let Rejection::TokenNotValid(error) = rejection {
-            let request_id = std::str::from_utf8(self.request_id.as_bytes()).unwrap_or_default();
+            let request_id = self.request_id.as_str();
             tracing::info!(request_id, reason = %error, "a token was refused");
         }
         if let Rejection::Upstream(failure) = rejection {
-            let request_id = std::str::from_utf8(self.request_id.as_bytes()).unwrap_or_default();
+            let request_id = self.request_id.as_str();
             let detail = failure.detail();
             tracing::warn!(request_id, detail, origin = ?appearance.origin, status = appearance.status, "a request failed upstream");
         }

@@ -70,6 +70,11 @@ impl RequestId {
         }
     }
 
+    /// The same for the log; it is ASCII, whoever gave it.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
     pub const fn traceparent(&self) -> &[u8; TRACEPARENT_BYTES] {
         &self.traceparent
     }

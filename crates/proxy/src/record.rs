@@ -195,7 +195,7 @@ impl<'r> Record<'r> {
 impl Drop for Record<'_> {
     fn drop(&mut self) {
         if self.worker.has_ended.get() && self.status.is_some() {
-            let request_id = std::str::from_utf8(self.request_id.as_bytes()).unwrap_or_default();
+            let request_id = self.request_id.as_str();
             tracing::warn!(request_id, "the gateway has ended, and a response was cut");
         }
         self.worker.gateway.request_ended(self.worker.index);

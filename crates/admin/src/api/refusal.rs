@@ -243,8 +243,7 @@ impl Refusal {
             | Self::InUse(_)
             | Self::VersionMismatch
             | Self::Present => None,
-            Self::TooManyChecks => Some((header::RETRY_AFTER, HeaderValue::from_static("1"))),
-            Self::Failed(_) => (self.status() == StatusCode::SERVICE_UNAVAILABLE)
+            Self::TooManyChecks | Self::Failed(_) => (self.status() == StatusCode::SERVICE_UNAVAILABLE)
                 .then_some((header::RETRY_AFTER, HeaderValue::from_static("1"))),
         }
     }

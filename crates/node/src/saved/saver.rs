@@ -260,6 +260,7 @@ impl Writer {
     }
 }
 
-fn create(path: &Path) -> io::Result<File> {
+/// Empty, and for its owner alone.
+pub fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)
 }

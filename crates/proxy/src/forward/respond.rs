@@ -133,7 +133,7 @@ async fn switch_protocols(
 }
 
 fn note_cut(forward: &Forward<'_, '_>, cut: Cut) {
-    let request_id = std::str::from_utf8(forward.request_id.as_bytes()).unwrap_or_default();
+    let request_id = forward.request_id.as_str();
     match cut {
         Cut::ClientGone => {}
         Cut::Upstream => tracing::warn!(request_id, "the upstream cut its response short"),
