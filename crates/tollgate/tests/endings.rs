@@ -1,9 +1,13 @@
 //! How a gateway ends: what it waits for, and what becomes of what it does not.
 
+#![allow(clippy::expect_used, reason = "clippy's leave for tests covers test functions alone")]
+
 mod harness;
 
 use std::fs::File;
+use std::io::Write;
 use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
@@ -107,15 +111,20 @@ fn a_response_that_the_end_cuts_off_is_no_whole_one_and_its_bytes_are_known() {
     }
 }
 
+/// A named pipe, opened for both, so that there is a reader, who reads nothing.
+fn pipe_in(directory: &Path) -> (PathBuf, File) {
+    let path = directory.join("log");
+    assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo").success());
+    let unread = File::options().read(true).write(true).open(&path).expect("the pipe");
+    (path, unread)
+}
+
 #[test]
 fn a_log_that_nobody_reads_does_not_hold_the_end_up() {
     for has_reader in [true, false] {
         let directory = tempfile::tempdir().expect("a directory");
-        let pipe = directory.path().join("log");
-        assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
-        // Opened for both, so that there is a reader, who reads nothing.
-        let _unread =
-            has_reader.then(|| File::options().read(true).write(true).open(&pipe).expect("the pipe"));
+        let (pipe, unread) = pipe_in(directory.path());
+        let _unread = has_reader.then_some(unread);
         let mut gateway = Gateway::builder().config(&format!("access_log = {pipe:?}\n")).start();
         let mut client = gateway.client();
         // More than a pipe holds.
@@ -128,6 +137,23 @@ fn a_log_that_nobody_reads_does_not_hold_the_end_up() {
         let told = gateway.stderr();
         assert!(told.iter().any(|line| line.contains("the end of the access log is lost")), "{told:?}");
     }
+}
+
+#[test]
+fn what_is_said_on_stderr_holds_up_nobody_where_nobody_reads_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (path, mut unread) = pipe_in(directory.path());
+    // All that a pipe holds.
+    unread.write_all(&vec![b'\n'; 64 << 10]).expect("room");
+    let mut gateway = Gateway::builder().stderr(&path).start();
+    for _ in 0..3 {
+        gateway.signal("HUP");
+    }
+    for _ in 0..3 {
+        gateway.client().get("/nowhere", &[]).expect(404);
+    }
+    gateway.signal("TERM");
+    assert_eq!(gateway.await_end().code(), Some(0));
 }
 
 /// Calls until no connection is accepted any more; gives the number of answers.

@@ -35,7 +35,7 @@ pub fn run(config: &Config, format: LogFormat) -> Result<()> {
             .clone()
             .unwrap_or_else(|| AccessLog::File(control.data_dir.path().join(ACCESS_LOG_FILE)));
         let data_dir = control.data_dir.path().to_owned();
-        let renewals = Renewals::new(config, log);
+        let renewals = Renewals::new(config, log.level());
         let running = Running::start(renewals, control, ports, access_log.clone()).await?;
         let admin = running.admin_url();
         output::text(&banner::text(&Places {

@@ -28,7 +28,7 @@ use tokio::runtime;
 pub use control::Control;
 pub use data_dir::{DataDir, DataDirError, DatabaseFile};
 pub use listener::bind;
-pub use logging::{LogFormat, LogLevel};
+pub use logging::{Log, LogFormat};
 pub use node::run as run_node;
 pub use renewal::Renewals;
 use running::RunningControl;
@@ -49,7 +49,7 @@ pub fn run(config: &Config, format: LogFormat) -> Result<()> {
         let ports = Ports::take(config).await?;
         let control = Control::open(config, output::line).await?;
         let access_log = config.access_log.clone().unwrap_or(AccessLog::Stdout);
-        let renewals = Renewals::new(config, log);
+        let renewals = Renewals::new(config, log.level());
         Running::start(renewals, control, ports, access_log).await?.until_ended(signals).await;
         Ok(())
     })
@@ -62,14 +62,14 @@ pub fn run_control(config: &Config, format: LogFormat) -> Result<()> {
         let signals = Signals::listen().context("signals cannot be listened for")?;
         let port = AdminPort::take(config).await?;
         let control = Control::open(config, output::line).await?;
-        let mut renewals = Renewals::new(config, log);
+        let mut renewals = Renewals::new(config, log.level());
         let running = RunningControl::start(control, port, &mut renewals)?;
         running.until_ended(signals, renewals).await;
         Ok(())
     })
 }
 
-pub fn start_logging(config: &Config, format: LogFormat) -> LogLevel {
+pub fn start_logging(config: &Config, format: LogFormat) -> Log {
     logging::start(config.log_level, format)
 }
 

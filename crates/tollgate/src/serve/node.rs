@@ -60,7 +60,7 @@ pub fn run(config: &Config, token: Option<&str>, format: LogFormat) -> Result<()
         let node = Part::start(|stopped| node.run(facts, stopped));
         entropy::gather();
 
-        let mut renewals = Renewals::new(config, log);
+        let mut renewals = Renewals::new(config, log.level());
         renewals.add(Renewal::of_proxy(&proxy));
         renewals.add(Renewal::of_link(tls));
         while signals.next().await == Asked::Renew {

@@ -106,6 +106,12 @@ impl Builder {
         self
     }
 
+    /// Where its standard error goes, instead of to the test.
+    pub fn stderr(mut self, file: &Path) -> Self {
+        self.before = Some(format!("exec 2>'{}'", file.display()));
+        self
+    }
+
     /// What the test itself shows to an admin listener that asks for certificates.
     pub fn showing(mut self, certificate: Certificate) -> Self {
         self.shown = Some(Arc::new(certificate));
