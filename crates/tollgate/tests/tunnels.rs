@@ -117,6 +117,21 @@ fn a_client_that_breaks_off_ends_the_tunnel() {
     gateway.await_logged(|line| line["status"] == 101 && line["path"] == "/acme/api/tunnel");
 }
 
+#[test]
+fn a_protocol_that_was_not_offered_is_not_switched_to() {
+    let (gateway, upstream) = (Gateway::start(), echoing_tunnel());
+    let key = gateway.expose(&upstream.url());
+    let mut client = gateway.client();
+    client.send(upgrade("other/1", &key));
+    let refused = client.read_response();
+    assert_eq!(refused.status, 502);
+    assert_eq!(refused.header("Proxy-Status"), Some("tollgate; error=http_protocol_error"));
+    // One of several, in another case.
+    let mut client = gateway.client();
+    client.send(upgrade("other/1, ECHO", &key));
+    assert_eq!(client.read_response().status, 101);
+}
+
 /// A text frame of a client: masked with zeros, which is a mask like any other (RFC 6455 section 5.2).
 fn text_frame(text: &str) -> Vec<u8> {
     let length = u8::try_from(text.len()).expect("a short text");

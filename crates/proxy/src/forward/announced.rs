@@ -1,6 +1,6 @@
 //! What a target's final head says of what follows it.
 
-use tollgate_http1::{BodyLength, ResponseHead, response_body};
+use tollgate_http1::{BodyLength, FieldId, ResponseHead, list_tokens, response_body};
 
 use super::UpstreamFailure;
 use super::attempt::Upload;
@@ -21,7 +21,8 @@ impl Announced {
         upload: Upload,
     ) -> Result<Self, UpstreamFailure> {
         if response.status == 101 {
-            return if request.upgrade.is_some() && upload == Upload::Sent {
+            let is_asked_for = request.upgrade.is_some_and(|offer| is_offered(response, offer));
+            return if is_asked_for && upload == Upload::Sent {
                 Ok(Self::Upgrade)
             } else {
                 Err(UpstreamFailure::Protocol("an upgrade that nobody asked for"))
@@ -31,4 +32,14 @@ impl Announced {
             .map(Self::Body)
             .map_err(|_| UpstreamFailure::Protocol("the response's length is ambiguous"))
     }
+}
+
+/// Whether every protocol that is switched to was offered (RFC 9110 section 7.8). Names and versions are compared without
+/// regard to case, as WebSocket has it (RFC 6455 section 4.1).
+fn is_offered(response: &ResponseHead, offer: &[u8]) -> bool {
+    response
+        .fields
+        .all(FieldId::Upgrade)
+        .flat_map(list_tokens)
+        .all(|protocol| list_tokens(offer).any(|offered| offered.eq_ignore_ascii_case(protocol)))
 }
