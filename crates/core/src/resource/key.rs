@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::instant::{parse_instant, parse_subscription};
-use super::plan::{Subscribed, parse_limits};
+use super::limit::{Subscribed, parse_limits};
 use super::{
     ClientId, ConsumerId, DisplayName, KeyId, KeyRouteDraft, KeyScope, Limit, LimitDraft, PlanId, PlanSlug,
     ServiceId, ServiceSlug, TenantId,

@@ -1,15 +1,18 @@
 //! A route as it is written.
 
+mod written;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use super::{
-    DisplayName, DurationText, GivenServices, RouteRules, RouteSpec, RouteState, ServiceSlug, UpstreamHost,
+    DisplayName, DurationText, GivenServices, RouteRules, RouteSpec, RouteState, ServiceSlug, TextOrBool,
+    UpstreamHost,
 };
 use crate::problem::Problems;
 use crate::routing::{
@@ -102,15 +105,6 @@ pub struct ShareDraft {
     /// Its share of the requests relative to the others: 1 to 65535; 1 where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
-}
-
-/// A text, or `true` for what goes without one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(untagged)]
-pub enum TextOrBool {
-    Text(String),
-    Bool(bool),
 }
 
 impl RouteDraft {
@@ -346,73 +340,6 @@ fn parse_authority(text: &str) -> Result<SmolStr, &'static str> {
         None => HostPattern::parse(host).is_ok_and(|host| host.wildcard().is_none()),
     };
     if is_host && port.is_none_or(is_port) { Ok(text.into()) } else { Err(EXPECTED) }
-}
-
-impl<'de> Deserialize<'de> for TextOrBool {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-        impl de::Visitor<'_> for Either {
-            type Value = TextOrBool;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text or a boolean")
-            }
-            fn visit_bool<E: de::Error>(self, value: bool) -> Result<TextOrBool, E> {
-                Ok(TextOrBool::Bool(value))
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<TextOrBool, E> {
-                Ok(TextOrBool::Text(text.to_owned()))
-            }
-            // What looks like a number in YAML is meant as it stands.
-            fn visit_u64<E: de::Error>(self, number: u64) -> Result<TextOrBool, E> {
-                Ok(TextOrBool::Text(number.to_string()))
-            }
-            fn visit_i64<E: de::Error>(self, number: i64) -> Result<TextOrBool, E> {
-                Ok(TextOrBool::Text(number.to_string()))
-            }
-        }
-        deserializer.deserialize_any(Either)
-    }
-}
-
-impl From<&RouteRules> for RouteDraft {
-    /// Without a name and services.
-    fn from(rules: &RouteRules) -> Self {
-        let texts = |texts: &[PathTemplate]| texts.iter().map(ToString::to_string).collect();
-        let wanted = |wanted: &Wanted| match wanted {
-            Wanted::Present => TextOrBool::Bool(true),
-            Wanted::Exactly(value) => TextOrBool::Text(value.to_string()),
-        };
-        let (strip_prefix, rewrite_path) = match &rules.path_change {
-            PathChange::Kept => (None, None),
-            PathChange::StripMatched => (Some(TextOrBool::Bool(true)), None),
-            PathChange::Strip(beginning) => (Some(TextOrBool::Text(beginning.to_string())), None),
-            PathChange::Rewrite(rewrite) => (None, Some(rewrite.to_string())),
-        };
-        let (rewrite_host, preserve_host) = match &rules.upstream_host {
-            UpstreamHost::Target => (None, None),
-            UpstreamHost::Preserved => (None, Some(true)),
-            UpstreamHost::Rewritten(host) => (Some(host.to_string()), None),
-        };
-        let headers = rules.headers.iter();
-        let query = rules.query.iter();
-        Self {
-            hosts: rules.hosts.iter().map(ToString::to_string).collect(),
-            paths: texts(&rules.paths),
-            methods: rules.methods.iter().map(ToOwned::to_owned).collect(),
-            headers: headers.map(|header| (header.name.to_string(), wanted(&header.wanted))).collect(),
-            query: query.map(|query| (query.name.to_string(), wanted(&query.wanted))).collect(),
-            priority: (rules.priority != 0).then_some(rules.priority),
-            strip_prefix,
-            rewrite_path,
-            rewrite_host,
-            preserve_host,
-            timeout: rules.timeout.map(DurationText),
-            retries: rules.retries,
-            max_body_bytes: rules.max_body_bytes,
-            enabled: (rules.state == RouteState::Disabled).then_some(false),
-            ..Self::default()
-        }
-    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smol_str::SmolStr;
 
-use super::plan::{Subscribed, parse_limits};
+use super::limit::{Subscribed, parse_limits};
 use super::text::parsed;
 use super::{Limit, LimitDraft, RuleName};
 use crate::problem::Problems;

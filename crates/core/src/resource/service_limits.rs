@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::{Subscribed, parse_limits};
+use super::limit::{Subscribed, parse_limits};
 use super::{HeaderName, Limit, LimitDraft, Rule, RuleDraft};
 use crate::problem::Problems;
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::{Subscribed, parse_limits};
+use super::limit::{Subscribed, parse_limits};
 use super::{DisplayName, Limit, LimitDraft, TenantId, TenantSlug, TimeZone};
 use crate::problem::Problems;
 
