@@ -4,18 +4,24 @@
 //! One with several takes the locks of all of them, in ascending order and none twice, so that two such requests
 //! never wait for each other. There are many more shards than workers, so two workers seldom meet in one.
 
+mod decision;
+mod locked;
+
 use std::num::NonZeroU32;
 
 use ahash::RandomState;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use smallvec::{SmallVec, smallvec};
 use tollgate_core::limit::{
-    self, Calendar, Charge, Counted, CounterRecord, Crossed, Demand, LimitRule, Outcome, Refusal, Settled,
-    Settlement, Standings, Subject, SubjectWindows,
+    self, Calendar, Charge, Counted, CounterRecord, Crossed, Demand, LimitRule, Outcome, Settled, Settlement,
+    Standings, Subject, SubjectWindows,
 };
 use tollgate_core::time::UnixMicros;
 
-use crate::entries::{Entries, Entry, Hashed, SHARDS};
+pub use decision::{Decision, Permits, Verdict};
+
+use crate::entries::{Entries, SHARDS};
+use decision::busy;
 
 pub struct LocalCounters {
     shards: Box<[Shard]>,
@@ -27,80 +33,6 @@ pub struct LocalCounters {
 #[repr(align(64))]
 #[derive(Default)]
 struct Shard(Mutex<Entries>);
-
-/// A subject's shard, locked.
-struct Held<'c> {
-    entries: MutexGuard<'c, Entries>,
-    subject: Hashed,
-    hasher: &'c RandomState,
-}
-
-impl Held<'_> {
-    fn get(&self) -> Option<&Entry> {
-        self.entries.get(self.subject)
-    }
-
-    fn get_mut(&mut self) -> Option<&mut Entry> {
-        self.entries.get_mut(self.subject)
-    }
-
-    fn entry(&mut self) -> &mut Entry {
-        self.entries.entry(self.subject, self.hasher)
-    }
-}
-
-/// What was decided on a request.
-#[must_use]
-pub struct Decision<'c> {
-    /// One standing a limit, in the order of the demands and of their rules.
-    pub standings: Standings,
-    pub verdict: Verdict<'c>,
-    /// The thresholds that the charge has reached, their rules counted through all demands.
-    pub crossed: Crossed,
-}
-
-#[must_use]
-pub enum Verdict<'c> {
-    /// The request is let through, and charged to every limit.
-    Admitted(Permits<'c>),
-    /// A limit refused it; nothing was charged.
-    Limited(Refusal),
-    /// As many requests as this demand allows at once are under way; nothing was charged.
-    Busy { demand: usize },
-    /// The store that counts cannot be reached, and the plan lets nothing through then; nothing was charged.
-    Unavailable,
-}
-
-impl Verdict<'_> {
-    pub const fn is_admitted(&self) -> bool {
-        matches!(self, Self::Admitted(_))
-    }
-}
-
-/// Places among the requests that are under way; given back when this is dropped, however the request ended. Most
-/// requests need none.
-#[must_use = "the places are given back when this is dropped"]
-pub struct Permits<'c> {
-    counters: &'c LocalCounters,
-    subjects: SmallVec<[Subject; 1]>,
-}
-
-impl Permits<'_> {
-    /// Takes these places over as well.
-    pub(crate) fn join(&mut self, mut other: Self) {
-        self.subjects.append(&mut other.subjects);
-    }
-}
-
-impl Drop for Permits<'_> {
-    fn drop(&mut self) {
-        for &subject in &self.subjects {
-            if let Some(entry) = self.counters.hold(subject).get_mut() {
-                entry.in_flight = entry.in_flight.saturating_sub(1);
-            }
-        }
-    }
-}
 
 impl LocalCounters {
     pub fn new() -> Self {
@@ -338,70 +270,6 @@ impl LocalCounters {
     fn permits(&self) -> Permits<'_> {
         Permits { counters: self, subjects: SmallVec::new() }
     }
-
-    fn hold(&self, subject: Subject) -> Held<'_> {
-        let subject = self.hashed(subject);
-        let entries = self.shards[usize::from(subject.shard())].0.lock();
-        Held { entries, subject, hasher: &self.hasher }
-    }
-
-    fn hashed(&self, subject: Subject) -> Hashed {
-        Hashed::new(subject, &self.hasher)
-    }
-
-    /// In ascending order and none twice: whoever holds one waits only for later ones.
-    fn lock_all(&self, demands: &[Demand<'_>]) -> Locked<'_> {
-        let subjects: SmallVec<[Hashed; 8]> =
-            demands.iter().map(|demand| self.hashed(demand.subject)).collect();
-        let mut indices: SmallVec<[u8; 8]> = subjects.iter().map(|subject| subject.shard()).collect();
-        indices.sort_unstable();
-        indices.dedup();
-        let guards = indices.iter().map(|&index| self.shards[usize::from(index)].0.lock()).collect();
-        let place = |subject: Hashed| indices.partition_point(|&held| held < subject.shard());
-        let places = subjects.iter().map(|&subject| (place(subject), subject)).collect();
-        Locked { guards, places, hasher: &self.hasher }
-    }
-}
-
-/// The shards of all subjects of one request.
-struct Locked<'c> {
-    guards: SmallVec<[MutexGuard<'c, Entries>; 8]>,
-    /// Of each demand which guard is its subject's, and the subject.
-    places: SmallVec<[(usize, Hashed); 8]>,
-    hasher: &'c RandomState,
-}
-
-impl Locked<'_> {
-    fn entry(&self, demand: usize) -> Option<&Entry> {
-        let (guard, subject) = self.places[demand];
-        self.guards[guard].get(subject)
-    }
-
-    fn entry_mut(&mut self, demand: usize) -> &mut Entry {
-        let (guard, subject) = self.places[demand];
-        self.guards[guard].entry(subject, self.hasher)
-    }
-
-    fn inspect(&self, demands: &[Demand<'_>], cost: u64, now: UnixMicros) -> Outcome {
-        let mut whole = Outcome { standings: Standings::new(), refusal: None, crossed: Crossed::new() };
-        for (index, &Demand { limits, calendar, .. }) in demands.iter().enumerate() {
-            let outcome = match self.entry(index) {
-                Some(entry) => limit::inspect(&limits.rules, &entry.windows, calendar, cost, now),
-                None => limit::inspect(&limits.rules, &SubjectWindows::default(), calendar, cost, now),
-            };
-            let before = whole.standings.len();
-            let refusal = outcome.refusal.map(|refusal| Refusal { rule: before + refusal.rule, ..refusal });
-            whole.refusal =
-                whole.refusal.into_iter().chain(refusal).max_by_key(|refusal| refusal.retry_after_micros);
-            whole.standings.extend(outcome.standings);
-        }
-        whole
-    }
-}
-
-/// A limit that refuses as well lasts longer, and is what the caller is told.
-fn busy<'c>(demand: usize, Outcome { standings, refusal, crossed }: Outcome) -> Decision<'c> {
-    Decision { standings, verdict: refusal.map_or(Verdict::Busy { demand }, Verdict::Limited), crossed }
 }
 
 const fn is_full(concurrency: Option<NonZeroU32>, in_flight: u32) -> bool {
