@@ -71,7 +71,15 @@ fn extensions_are_bounded_by_line_and_by_body() {
     assert_eq!(read(chunk(1024)), None);
     assert_eq!(read(chunk(1025)).unwrap(), "chunk extensions are too long");
     assert_eq!(read(chunk(1024).repeat(16)), None);
-    assert_eq!(read(chunk(1024).repeat(16) + "1;\r\na\r\n").unwrap(), "chunk extensions are too long");
+    assert_eq!(read(chunk(1024).repeat(17)).unwrap(), "chunk extensions are too long");
+}
+
+#[test]
+fn payload_makes_up_for_extensions() {
+    let signed = format!("200;chunk-signature={}\r\n{}\r\n", "a".repeat(64), "x".repeat(0x200));
+    let transcript = read_chunked((signed.repeat(2_000) + "0\r\n\r\n").as_bytes());
+    assert_eq!(transcript.error, None);
+    assert_eq!(transcript.messages[0].body.len(), 2_000 * 0x200);
 }
 
 #[test]

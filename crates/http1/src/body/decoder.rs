@@ -11,8 +11,9 @@ use crate::head::fields::Fields;
 #[derive(Debug)]
 pub struct BodyDecoder {
     state: State,
-    /// Bytes of chunk extensions so far, so that many small chunks can't carry much of them.
-    extension_bytes: usize,
+    /// Bytes of chunk extensions beyond what payload has made up for, so that small chunks can't carry much of them, and a
+    /// long body may have a short one in every chunk.
+    excess_bytes: u64,
     trailers: Option<Fields>,
 }
 
@@ -60,8 +61,11 @@ enum LineEnd {
     LineFeed,
 }
 
-/// Of extensions, in a whole body.
-const MAX_EXTENSION_BYTES: usize = 16 * 1024;
+/// Of extensions without payload worth them.
+const MAX_EXCESS_BYTES: u64 = 16 * 1024;
+/// What every chunk, and every byte of payload, makes up for: as Go's `net/http` has it.
+const MADE_UP_BY_CHUNK: u64 = 16;
+const MADE_UP_BY_BYTE: u64 = 2;
 
 impl BodyDecoder {
     pub fn new(length: BodyLength) -> Self {
@@ -71,7 +75,7 @@ impl BodyDecoder {
             BodyLength::Chunked => State::ChunkLine(ChunkLine::default()),
             BodyLength::UntilClose => State::UntilClose,
         };
-        Self { state, extension_bytes: 0, trailers: None }
+        Self { state, excess_bytes: 0, trailers: None }
     }
 
     /// Reads from the start of `input`, which has to begin where the previous call's result said to
@@ -182,8 +186,9 @@ impl BodyDecoder {
     }
 
     fn start_chunk(&mut self, size: &ChunkSize) -> Result<(), BodyError> {
-        self.extension_bytes += size.extension_bytes;
-        if self.extension_bytes > MAX_EXTENSION_BYTES {
+        let made_up = size.payload_bytes.saturating_mul(MADE_UP_BY_BYTE).saturating_add(MADE_UP_BY_CHUNK);
+        self.excess_bytes = (self.excess_bytes + size.extension_bytes as u64).saturating_sub(made_up);
+        if self.excess_bytes > MAX_EXCESS_BYTES {
             return Err(BodyError::ExtensionsTooLong);
         }
         self.state = match size.payload_bytes {
