@@ -1,12 +1,13 @@
 //! What a request is called, and where it came from.
 
+mod forwarding;
+
 use std::borrow::Cow;
-use std::iter;
 use std::net::IpAddr;
 use std::ops::Range;
 
 use tollgate_core::address::Network;
-use tollgate_http1::{FieldId, Fields, HeadWriter};
+use tollgate_http1::{FieldId, Fields};
 
 use crate::forwarded;
 use crate::worker::Worker;
@@ -189,71 +190,6 @@ impl<'r> Origin<'r> {
     /// Whether a field goes on that only a proxy can know the value of.
     pub fn may_say(&self, name: &[u8]) -> bool {
         self.peer.trust == Trust::Trusted || !forwarded::is_a_proxys(name)
-    }
-
-    /// Writes `X-Forwarded-*` and `Forwarded` (RFC 7239): begun here, or carried on from a trusted proxy.
-    pub fn write_forwarding(&self, writer: &mut HeadWriter<'_>, authority: Option<&[u8]>) {
-        match self.peer.trust {
-            Trust::Untrusted => self.begin_forwarding(writer, authority),
-            Trust::Trusted => self.carry_on_forwarding(writer, authority),
-        }
-    }
-
-    fn begin_forwarding(&self, writer: &mut HeadWriter<'_>, authority: Option<&[u8]>) {
-        writer.lines(&self.peer.lines);
-        if let Some(host) = authority {
-            writer.field(b"X-Forwarded-Host", host);
-        }
-        self.push_forwarded(writer.out(), iter::empty(), authority);
-    }
-
-    /// What one of the two ways of saying it lacks, the other may have.
-    fn carry_on_forwarding(&self, writer: &mut HeadWriter<'_>, authority: Option<&[u8]>) {
-        let before = |id| self.fields.first(id);
-        let nearest = |name: &[u8]| forwarded::nearest(self.fields, name);
-        let out = writer.out();
-        push_list(out, b"X-Forwarded-For: ", self.fields.all(FieldId::XForwardedFor));
-        out.extend_from_slice(self.peer.text.as_bytes());
-        out.extend_from_slice(b"\r\n");
-        writer.field(
-            b"X-Forwarded-Proto",
-            before(FieldId::XForwardedProto).or_else(|| nearest(b"proto")).unwrap_or(b"http"),
-        );
-        if let Some(host) = before(FieldId::XForwardedHost).or_else(|| nearest(b"host")).or(authority) {
-            writer.field(b"X-Forwarded-Host", host);
-        }
-        match before(FieldId::XForwardedPort) {
-            Some(port) => writer.field(b"X-Forwarded-Port", port),
-            None => writer.field_number(b"X-Forwarded-Port", u64::from(self.peer.port)),
-        };
-        let whole = self.fields.all(FieldId::Forwarded).filter(|line| forwarded::is_balanced(line));
-        self.push_forwarded(writer.out(), whole, authority);
-    }
-
-    /// The line of `Forwarded`: the elements that there are, and `for=…;host="…";proto=http`.
-    fn push_forwarded<'f>(
-        &self,
-        out: &mut Vec<u8>,
-        before: impl Iterator<Item = &'f [u8]>,
-        authority: Option<&[u8]>,
-    ) {
-        push_list(out, b"Forwarded: ", before);
-        out.extend_from_slice(&self.peer.element);
-        if let Some(host) = authority {
-            out.extend_from_slice(b";host=\"");
-            out.extend_from_slice(host);
-            out.push(b'"');
-        }
-        out.extend_from_slice(b";proto=http\r\n");
-    }
-}
-
-/// The start of a list field with the members that it has; one more is to follow.
-fn push_list<'f>(out: &mut Vec<u8>, name: &[u8], members: impl Iterator<Item = &'f [u8]>) {
-    out.extend_from_slice(name);
-    for member in members {
-        out.extend_from_slice(member);
-        out.extend_from_slice(b", ");
     }
 }
 
