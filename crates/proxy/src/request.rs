@@ -1,5 +1,7 @@
 //! A request whose head has been read and means one thing only: the proof that stages behind it start from.
 
+use std::borrow::Cow;
+
 use tollgate_core::routing::{BadPath, CanonicalPath};
 use tollgate_http1::{
     BodyLength, FieldId, FramingError, Method, RequestHead, TargetForm, Version, list_tokens, request_body,
@@ -16,13 +18,15 @@ pub(crate) struct Request<'r> {
     pub authority: Option<&'r [u8]>,
     pub body: BodyLength,
     /// The protocols that the client offers to switch to.
-    pub upgrade: Option<&'r [u8]>,
+    pub upgrade: Option<Cow<'r, [u8]>>,
     /// How many hops behind this one may still be taken; only `TRACE` and `OPTIONS` are limited (RFC 9110
     /// section 7.6.2).
     pub max_forwards: Option<u32>,
 }
 
 pub(crate) const MAX_FORWARDS: &[u8] = b"Max-Forwards";
+
+const ALLOWED_BUT_TRACE: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH";
 
 /// What a well-formed head asks for.
 pub(crate) enum Examined<'r> {
@@ -53,7 +57,7 @@ impl<'r> Request<'r> {
         let max_forwards = match hops_left(head)? {
             Some(0) if head.method == Method::Options => return Ok(Examined::AboutGateway),
             // The gateway is the last recipient then, and echoes nothing: the request holds credentials.
-            Some(0) => return Err(Rejection::ReadOnly),
+            Some(0) => return Err(Rejection::MethodNotAllowed(ALLOWED_BUT_TRACE.into())),
             Some(hops) => Some(hops - 1),
             None => None,
         };
@@ -88,21 +92,29 @@ fn has_looped(head: &RequestHead, via: &[u8]) -> bool {
     head.fields.contains(FieldId::Via) && head.fields.all(FieldId::Via).flat_map(list_tokens).any(received_by)
 }
 
-/// RFC 9110 section 10.1.1: `100-continue` is the one expectation there is.
+/// RFC 9110 section 10.1.1: `100-continue` is the one expectation there is, and HTTP/1.0 has none.
 fn expects_only_continue(head: &RequestHead) -> bool {
-    head.fields.all(FieldId::Expect).all(|value| value.eq_ignore_ascii_case(b"100-continue"))
+    let mut expectations = head.fields.all(FieldId::Expect).flat_map(list_tokens);
+    head.version == Version::Http10 || expectations.all(|token| token.eq_ignore_ascii_case(b"100-continue"))
 }
 
 /// `Upgrade` counts where `Connection` names it. HTTP/2 in clear is not offered on: a tunnel to it would
 /// carry requests past every check (RFC 9113 section 3.1 has given it up).
-fn offered_upgrade(head: &RequestHead) -> Option<&[u8]> {
-    let offer = head.fields.first(FieldId::Upgrade)?;
+fn offered_upgrade(head: &RequestHead) -> Option<Cow<'_, [u8]>> {
+    let first = head.fields.first(FieldId::Upgrade)?;
     let asks_for_it = |option: &[u8]| option.eq_ignore_ascii_case(b"upgrade");
+    if head.version != Version::Http11
+        || !head.fields.all(FieldId::Connection).flat_map(list_tokens).any(asks_for_it)
+    {
+        return None;
+    }
     let is_http2 = |token: &[u8]| token.len() >= 3 && token[..3].eq_ignore_ascii_case(b"h2c");
-    let counts = head.version == Version::Http11
-        && head.fields.all(FieldId::Connection).flat_map(list_tokens).any(asks_for_it)
-        && !head.fields.all(FieldId::Upgrade).flat_map(list_tokens).any(is_http2);
-    counts.then_some(offer)
+    let offers = || head.fields.all(FieldId::Upgrade).flat_map(list_tokens);
+    if head.fields.all(FieldId::Upgrade).count() == 1 && !offers().any(is_http2) {
+        return Some(Cow::Borrowed(first));
+    }
+    let kept: Vec<&[u8]> = offers().filter(|&token| !is_http2(token)).collect();
+    (!kept.is_empty()).then(|| Cow::Owned(kept.join(&b", "[..])))
 }
 
 /// `Max-Forwards`, where it means something. A larger number than can be counted is as good as the largest.

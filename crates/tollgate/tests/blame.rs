@@ -115,6 +115,19 @@ fn time_that_a_client_takes_to_send_its_body_is_not_held_against_the_service() {
 }
 
 #[test]
+fn a_client_that_hides_what_it_waits_for_is_not_held_against_the_service() {
+    let upstream = ScriptedUpstream::script(vec![Step::ReadWholeBody, Step::AwaitClose]);
+    let (gateway, key) = expose(&[&upstream], &strict(&json!({})));
+    let mut client = gateway.client();
+    client.send(format!(
+        "POST /acme/api HTTP/1.1\r\nHost: g\r\nX-API-Key: {key}\r\nContent-Length: 4\r\n\
+         Expect: 100-continue\r\nConnection: Expect\r\n\r\n"
+    ));
+    client.read_response();
+    assert_eq!(upstream.requests()[0].header("Expect"), Some("100-continue"), "it may ask for the body");
+}
+
+#[test]
 fn a_request_that_had_failed_before_its_time_was_over_is_held_against_the_service() {
     let silent = || ScriptedUpstream::script(vec![Step::AwaitClose]);
     let (first, second) = (silent(), silent());

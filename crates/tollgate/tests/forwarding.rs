@@ -89,6 +89,39 @@ fn a_trusted_proxy_may_say_it_all_in_forwarded() {
 }
 
 #[test]
+fn what_a_trusted_proxy_says_in_one_way_is_said_in_both() {
+    let (gateway, _upstream, key) =
+        started_with("[proxy]\ntrusted_proxies = [\"127.0.0.0/8\", \"10.0.0.0/8\"]\n");
+    let own = "for=127.0.0.1;host=\"gateway.test\";proto=http";
+    let port = gateway.proxy_address().port().to_string();
+    let with_x = |claims: &[(&'static str, &'static str)], forwarded: &str, port: &str| {
+        let echoed = Echoed::of(&gateway.client().get("/acme/api", &with_key(&key, claims)));
+        assert_eq!(all(&echoed, "Forwarded"), [format!("{forwarded}{own}")], "{claims:?}");
+        assert_eq!(all(&echoed, "X-Forwarded-Port"), [port], "{claims:?}");
+    };
+    let [by, proto, host] = [
+        ("X-Forwarded-For", "2001:db8::7, _hidden, 10.1.1.1:80"),
+        ("X-Forwarded-Proto", "https"),
+        ("X-Forwarded-Host", "shop.example"),
+    ];
+    let elements = |said: &str| format!("for=\"[2001:db8::7]\"{said}, for=unknown, for=10.1.1.1, ");
+    with_x(&[by], &elements(""), &port);
+    with_x(&[by, proto, host], &elements(";host=\"shop.example\";proto=https"), "443");
+    with_x(&[proto], "proto=https, ", "443");
+    with_x(
+        &[("X-Forwarded-Host", "shop.example:8443"), proto],
+        "host=\"shop.example:8443\";proto=https, ",
+        "8443",
+    );
+    with_x(&[("X-Forwarded-Host", "a\"b"), ("X-Forwarded-Proto", "a b")], "", &port);
+
+    let said =
+        [("Forwarded", "for=\"[2001:db8::7]:4711\";host=shop.example;proto=http, for=_hidden, for=10.1.1.1")];
+    let echoed = Echoed::of(&gateway.client().get("/acme/api", &with_key(&key, &said)));
+    assert_eq!(all(&echoed, "X-Forwarded-For"), ["2001:db8::7, unknown, 10.1.1.1, 127.0.0.1"]);
+}
+
+#[test]
 fn what_only_a_proxy_can_know_is_taken_from_no_client() {
     let (gateway, _upstream, key) = started();
     let names =
@@ -156,6 +189,11 @@ fn a_trace_is_carried_on_or_begun() {
     };
     let (carried_on, state) = trace(&[("traceparent", GIVEN), ("tracestate", "a=1")]);
     assert_eq!((carried_on, state.as_deref()), (vec![GIVEN.to_owned()], Some("a=1")));
+
+    // Half of it is for the next hop alone: what is left would belong to another trace.
+    let half = [("Connection", "traceparent"), ("traceparent", GIVEN), ("tracestate", "a=1")];
+    let (begun, state) = trace(&half);
+    assert_eq!((begun.len(), begun.contains(&GIVEN.to_owned()), state), (1, false, None));
 
     let invalid = [
         "nonsense",

@@ -207,6 +207,11 @@ fn an_expectation_that_nobody_knows_is_refused_with_417() {
         answer(&gateway, &head).expect(417);
     }
     assert_eq!(upstream.requests().len(), 0);
+    // HTTP/1.0 knows none, and one may be said twice.
+    let old = format!("GET /acme/api HTTP/1.0\r\nHost: g\r\nX-API-Key: {key}\r\nExpect: 200-ok\r\n\r\n");
+    answer(&gateway, &old).expect(200);
+    let twice = post_to("api", "Expect: 100-continue, 100-Continue\r\nContent-Length: 0\r\n", &key);
+    answer(&gateway, &twice).expect(200);
 }
 
 #[test]

@@ -21,7 +21,7 @@ impl Announced {
         upload: Upload,
     ) -> Result<Self, UpstreamFailure> {
         if response.status == 101 {
-            let is_asked_for = request.upgrade.is_some_and(|offer| is_offered(response, offer));
+            let is_asked_for = request.upgrade.as_deref().is_some_and(|offer| is_offered(response, offer));
             return if is_asked_for && upload == Upload::Sent {
                 Ok(Self::Upgrade)
             } else {

@@ -21,10 +21,10 @@ impl Nominations {
         )
     }
 
-    /// Not what frames the message, whoever names it.
+    /// Neither what frames the message, whoever names it, nor what its sender waits for the answer to.
     pub fn contain(&self, id: FieldId, name: &[u8]) -> bool {
         let Some(names) = &self.0 else { return false };
-        id != FieldId::ContentLength && names.contains(&in_small_letters(name))
+        !matches!(id, FieldId::ContentLength | FieldId::Expect) && names.contains(&in_small_letters(name))
     }
 }
 
@@ -63,11 +63,12 @@ mod tests {
     }
 
     #[test]
-    fn neither_the_usual_options_nor_the_length_of_the_body_name_a_field() {
+    fn neither_the_usual_options_nor_what_the_exchange_depends_on_name_a_field() {
         for connection in ["", "Connection: Keep-Alive\r\n", "Connection: close, keep-alive\r\n"] {
             assert!(nominated_by(connection).0.is_none(), "{connection}");
         }
-        let nominated = nominated_by("Connection: Content-Length\r\n");
+        let nominated = nominated_by("Connection: Content-Length, Expect\r\n");
         assert!(!nominated.contain(FieldId::ContentLength, b"Content-Length"));
+        assert!(!nominated.contain(FieldId::Expect, b"Expect"));
     }
 }

@@ -29,8 +29,12 @@ pub(crate) fn write_request(out: &mut Vec<u8>, head: &UpstreamHead<'_>) {
     writer.field(b"Host", host(head));
     let header = selected.service.auth_header();
     let nominated = Nominations::of(fields);
+    // One means nothing without the other.
+    let is_traced = fields.first(FieldId::Traceparent).is_some_and(is_traceparent)
+        && !nominated.contain(FieldId::Traceparent, b"traceparent");
     writer.fields(fields, |field| {
         let is_dropped = nominated.contain(field.id, field.name)
+            || matches!(field.id, FieldId::Traceparent | FieldId::Tracestate) && !is_traced
             || carries_credential(head, header, field.id, field.name, field.value)
             || field.id == FieldId::Other
                 && (imitates_guarded(head, header, field.name) || !origin.may_say(field.name))
@@ -40,7 +44,7 @@ pub(crate) fn write_request(out: &mut Vec<u8>, head: &UpstreamHead<'_>) {
     if let Some(hops) = request.max_forwards {
         writer.field_number(MAX_FORWARDS, u64::from(hops));
     }
-    if let Some(upgrade) = request.upgrade {
+    if let Some(upgrade) = &request.upgrade {
         writer.field(b"Connection", b"Upgrade").field(b"Upgrade", upgrade);
     }
     if request.body == BodyLength::Chunked {
@@ -49,8 +53,6 @@ pub(crate) fn write_request(out: &mut Vec<u8>, head: &UpstreamHead<'_>) {
     origin.write_forwarding(&mut writer, request.authority);
     writer.lines(head.gateway.via.line(request.head.version));
     writer.field(b"X-Request-ID", head.request_id.as_bytes());
-    let is_traced = fields.first(FieldId::Traceparent).is_some_and(is_traceparent)
-        && !nominated.contain(FieldId::Traceparent, b"traceparent");
     if !is_traced {
         writer.field(b"traceparent", head.request_id.traceparent());
     }
@@ -104,9 +106,6 @@ fn keeps(head: &UpstreamHead<'_>, id: FieldId) -> bool {
         | FieldId::XForwardedHost
         | FieldId::XForwardedPort
         | FieldId::Forwarded => false,
-        FieldId::Traceparent | FieldId::Tracestate => {
-            head.request.head.fields.first(FieldId::Traceparent).is_some_and(is_traceparent)
-        }
         // An HTTP/1.0 client cannot be sent an interim response (RFC 9110 section 10.1.1).
         FieldId::Expect => head.request.head.version == Version::Http11,
         FieldId::Trailer => head.request.body == BodyLength::Chunked,
