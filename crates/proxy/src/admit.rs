@@ -24,7 +24,8 @@ pub(crate) struct Admitted<'s> {
     limits: Limits<'s>,
     counters: &'s Counters,
     crossings: &'s Crossings,
-    cost: u64,
+    /// What it was charged, corrections included.
+    charged: Cell<u64>,
     charged_at: UnixMicros,
     /// Of the service, where it has any: what a request costs in the end.
     costs: Option<&'s ServiceLimits>,
@@ -115,10 +116,11 @@ impl<'s> Admitted<'s> {
     }
 
     fn settle_at(&self, actual: u64, now: Moment) -> Option<Limits<'s>> {
-        if actual == self.cost {
+        let charged = self.charged.replace(actual);
+        if actual == charged {
             return None;
         }
-        let settlement = Settlement { charged: self.cost, charged_at: self.charged_at, actual };
+        let settlement = Settlement { charged, charged_at: self.charged_at, actual };
         let demands = self.limits.demands.clone();
         let Settled { standings, crossed } = self.counters.settle(&demands, settlement, now.into());
         let limits = Limits { demands, standings };
@@ -190,7 +192,7 @@ impl<'s> Check<'_, 's> {
                 limits,
                 counters,
                 crossings,
-                cost,
+                charged: Cell::new(cost),
                 charged_at: now,
                 costs: asked.selected.service.limits(),
                 permits: Cell::new(Some(permits)),

@@ -22,6 +22,7 @@ fn started(service: &Value) -> (Gateway, ScriptedUpstream, String) {
             "/trailed" => {
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Cost: 9\r\nX-Sum: 1\r\n\r\n"
             }
+            "/broken" => "HTTP/1.1 200 OK\r\nX-Cost: 5\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
             "/500" => "HTTP/1.1 500 Oops\r\nX-Cost: 4\r\nContent-Length: 0\r\n\r\n",
             "/404" => "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
             "/gone" => return Err(Stopped::Closed),
@@ -117,4 +118,15 @@ fn what_fails_is_charged_where_the_service_says_nothing() {
     let (gateway, _upstream, key) = started(&json!({}));
     assert_eq!(remaining(&get(&gateway, "/acme/api/500", &key).expect(500)), "9");
     assert_eq!(remaining(&get(&gateway, "/acme/api/gone", &key).expect(502)), "8");
+}
+
+#[test]
+fn a_response_that_is_taken_back_costs_what_a_failure_does() {
+    for (refund, left) in [(true, "10"), (false, "5")] {
+        let (gateway, _upstream, key) =
+            started(&json!({ "cost_header": "X-Cost", "refund_on_failure": refund }));
+        get(&gateway, "/acme/api/broken", &key).expect(502);
+        let usage = gateway.client().get("/-/usage", &[("X-API-Key", &key)]).expect(200);
+        assert_eq!(remaining(&usage), left, "{refund}");
+    }
 }

@@ -121,7 +121,6 @@ fn a_response_that_is_cut_short_is_never_taken_for_a_whole_one() {
         "Transfer-Encoding: chunked\r\n\r\n5\r\nabc",
         "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
         "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n",
-        "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0x3\r\nabc\r\n0\r\n\r\n",
     ]
     .map(|rest| vec![Step::write(format!("{head}{rest}")), Step::Close]);
     // A body that ends with the connection has ended only where the connection has.
@@ -142,6 +141,44 @@ fn a_response_that_is_cut_short_is_never_taken_for_a_whole_one() {
             }
         }
     }
+}
+
+#[test]
+fn a_response_that_is_framed_wrongly_further_on_is_cut() {
+    let gate = Gate::new();
+    let (gateway, _upstream, key) = started(vec![
+        Step::write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"),
+        Step::Await(gate.clone()),
+        Step::write("zz\r\n"),
+        Step::AwaitClose,
+    ]);
+    let mut client = gateway.client();
+    client.send(format!("GET /acme/api HTTP/1.1\r\nHost: g\r\nX-API-Key: {key}\r\n\r\n"));
+    let mut received = client.read_bytes(1_024).expect("the beginning of the response");
+    gate.open();
+    let stopped = loop {
+        match client.read_bytes(1_024) {
+            Ok(bytes) => received.extend(bytes),
+            Err(stopped) => break stopped,
+        }
+    };
+    assert_eq!(stopped, Stopped::Reset);
+    assert!(received.starts_with(b"HTTP/1.1 200 OK\r\n") && !received.ends_with(b"0\r\n\r\n"));
+    eventually("the reason in the log", || {
+        gateway.stderr().iter().any(|line| line.contains("framed its response wrongly"))
+    });
+}
+
+#[test]
+fn an_upstream_that_insists_on_another_protocol_says_which() {
+    let (gateway, _upstream, key) = started(vec![Step::write(
+        "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nContent-Length: 0\r\n\r\n",
+    )]);
+    let response = gateway.client().get("/acme/api", &[("X-API-Key", &key)]).expect(426);
+    assert_eq!(
+        (response.header("Upgrade"), response.header("Connection")),
+        (Some("websocket"), Some("Upgrade"))
+    );
 }
 
 #[test]
@@ -183,6 +220,9 @@ fn a_malformed_response_becomes_502_with_its_reason() {
         "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: unasked\r\n\r\n",
         "HTTP/1.1 103 Early Hints\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "HTTP/1.1 200 OK\r\nX-Cut: sho",
+        // Nothing was sent on before that was seen.
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0x3\r\nabc\r\n0\r\n\r\n",
     ];
     let scripts = responses.iter().map(|response| vec![Step::write(response), Step::Close]).collect();
     let upstream = ScriptedUpstream::scripts(scripts);

@@ -135,6 +135,26 @@ fn an_upstream_that_does_not_say_whether_it_wants_the_body_is_504() {
 }
 
 #[test]
+fn a_response_to_half_a_request_is_not_waited_for_for_long() {
+    let gateway = Gateway::start();
+    let begun = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc";
+    let upstream = ScriptedUpstream::script(vec![Step::write(begun), Step::AwaitClose]);
+    let key = gateway.expose(&upstream.url());
+    let mut client = gateway.client();
+    client.send(format!(
+        "POST /acme/api HTTP/1.1\r\nHost: g\r\nX-API-Key: {key}\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n"
+    ));
+    let mut received = Vec::new();
+    while !received.ends_with(b"abc") {
+        received.extend(client.read_bytes(1_024).expect("the beginning of the response"));
+    }
+    client.send("zz\r\n");
+    // Sooner than after a body's time without a byte, a minute.
+    upstream.await_open_connections(0);
+    assert_eq!(client.read_bytes(1), Err(Stopped::Reset));
+}
+
+#[test]
 fn a_body_that_is_slow_but_steady_is_taken() {
     let gateway = gateway_with("body_idle = \"2s\"");
     let upstream = EchoUpstream::start();

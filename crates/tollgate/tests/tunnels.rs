@@ -177,7 +177,7 @@ fn an_upgrade_that_the_upstream_declines_is_an_ordinary_exchange() {
 fn an_upgrade_to_http_2_is_not_offered_on() {
     let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
     let key = gateway.expose(&upstream.url());
-    for protocol in ["h2c", "H2C", "websocket, h2c", "h2c-14"] {
+    for protocol in ["h2c", "H2C", "h2c-14", "h2c, h2c-14"] {
         let fields = [
             ("X-API-Key", key.as_str()),
             ("Connection", "Upgrade, HTTP2-Settings"),
@@ -189,6 +189,49 @@ fn an_upgrade_to_http_2_is_not_offered_on() {
             assert_eq!(echoed.header(name), None, "{protocol}: {name}");
         }
     }
+}
+
+#[test]
+fn all_that_a_client_offers_is_offered_on_but_http_2() {
+    let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
+    let key = gateway.expose(&upstream.url());
+    for (offers, on) in [
+        (&["foo", "websocket"][..], "foo, websocket"),
+        (&["websocket, h2c"], "websocket"),
+        (&["h2c", "foo/1, bar"], "foo/1, bar"),
+    ] {
+        let offers = offers.iter().map(|offer| ("Upgrade", *offer));
+        let fields: Vec<_> =
+            [("X-API-Key", key.as_str()), ("Connection", "Upgrade")].into_iter().chain(offers).collect();
+        let echoed = Echoed::of(&gateway.client().get("/acme/api", &fields));
+        assert_eq!((echoed.header("Upgrade"), echoed.header("Connection")), (Some(on), Some("Upgrade")));
+    }
+}
+
+#[test]
+fn a_tunnel_that_breaks_on_one_side_breaks_on_the_other() {
+    let upstream = ScriptedUpstream::script(vec![Step::write(SWITCHING), Step::Reset]);
+    let gateway = Gateway::start();
+    let key = gateway.expose(&upstream.url());
+    let mut client = gateway.client();
+    client.send(upgrade("echo", &key));
+    assert_eq!(client.read_response().status, 101);
+    assert_eq!(client.read_bytes(1), Err(Stopped::Reset));
+
+    let (tell, told) = mpsc::channel();
+    let upstream = ScriptedUpstream::start(move |exchange| {
+        exchange.write(SWITCHING)?;
+        let end = exchange.read_bytes().expect_err("an end");
+        tell.send(end.clone()).expect("the test");
+        Err(end)
+    });
+    let gateway = Gateway::start();
+    let key = gateway.expose(&upstream.url());
+    let mut client = gateway.client();
+    client.send(upgrade("echo", &key));
+    assert_eq!(client.read_response().status, 101);
+    client.reset();
+    assert_eq!(told.recv_timeout(PATIENCE).expect("the end of the tunnel"), Stopped::Reset);
 }
 
 #[test]

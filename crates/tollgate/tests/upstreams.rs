@@ -64,6 +64,24 @@ fn a_connection_that_the_upstream_closes_after_its_response_is_not_used_again() 
 }
 
 #[test]
+fn a_connection_that_somebody_has_signed_in_over_is_nobody_else_s() {
+    for (asked, answered) in [
+        (&[("Authorization", "NTLM TlRMTVNTUAAD")][..], "200 OK"),
+        (&[("authorization", "negotiate YII=")], "200 OK"),
+        (&[], "401 Unauthorized\r\nWWW-Authenticate: Basic\r\nWWW-Authenticate: NTLM"),
+    ] {
+        let upstream = ScriptedUpstream::script(Step::respond(answered, ""));
+        let gateway = with_one_worker();
+        let key = gateway.expose(&upstream.url());
+        let fields = [&[("X-API-Key", key.as_str())], asked].concat();
+        for _ in 0..2 {
+            gateway.client().get("/acme/api", &fields);
+        }
+        assert_eq!(upstream.connections(), 2, "{asked:?} {answered}");
+    }
+}
+
+#[test]
 fn a_pooled_connection_that_has_died_is_not_used() {
     let (gateway, upstream) = (with_one_worker(), EchoUpstream::start());
     let key = gateway.expose(&upstream.url());

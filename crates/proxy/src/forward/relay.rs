@@ -12,6 +12,9 @@ use crate::client::Progress;
 use crate::live::{Picked, Place};
 use crate::wire::Pump;
 
+/// How long a response may stand still whose request will never be whole: its target may be waiting for the rest.
+const WITHOUT_THE_REQUEST: Duration = Duration::from_secs(5);
+
 /// How a response whose head was sent ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Relayed {
@@ -27,6 +30,8 @@ pub(crate) enum Relayed {
 pub(crate) enum Cut {
     ClientGone,
     Upstream,
+    /// The upstream broke the framing of its body.
+    Framing,
     /// Nothing moved for too long.
     Timeout,
     /// It took too long as a whole.
@@ -96,7 +101,11 @@ impl Attempt<'_> {
                 moved = now;
                 moved_at = Instant::now();
             }
-            let deadline = deadlines.nearer(moved_at + deadlines.idle);
+            let idle = match self.upload_state {
+                Upload::Broken => deadlines.idle.min(WITHOUT_THE_REQUEST),
+                Upload::Flowing | Upload::Sent => deadlines.idle,
+            };
+            let deadline = deadlines.nearer(moved_at + idle);
             self.client.watchdog.poll_past(cx, deadline).map(|()| {
                 let cut = if deadlines.is_total_past() { Cut::TotalTimeout } else { Cut::Timeout };
                 (Relayed::Cut(cut), deadline)
@@ -126,9 +135,10 @@ impl Attempt<'_> {
                 Poll::Ready(if is_sent { Relayed::Complete } else { Relayed::Early })
             }
             Poll::Ready(Err(PumpError::Sink)) => Poll::Ready(Relayed::Cut(Cut::ClientGone)),
-            Poll::Ready(Err(
-                PumpError::SourceCut | PumpError::SourceBroken(_) | PumpError::TooLarge | PumpError::Misfit,
-            )) => Poll::Ready(Relayed::Cut(Cut::Upstream)),
+            Poll::Ready(Err(PumpError::SourceBroken(_) | PumpError::TooLarge | PumpError::Misfit)) => {
+                Poll::Ready(Relayed::Cut(Cut::Framing))
+            }
+            Poll::Ready(Err(PumpError::SourceCut)) => Poll::Ready(Relayed::Cut(Cut::Upstream)),
             // While the request flows, its pump sees whether the client is there.
             Poll::Pending if self.upload_state == Upload::Flowing => Poll::Pending,
             Poll::Pending => {

@@ -2,8 +2,9 @@
 
 use tollgate_core::resource::HeaderName;
 use tollgate_core::snapshot::{Service, Target};
-use tollgate_http1::{BodyLength, FieldId, ResponseHead, Version, keep_alive};
+use tollgate_http1::{BodyLength, FieldId, RequestHead, ResponseHead, Version, keep_alive};
 
+use super::UpstreamFailure;
 use super::announced::Announced;
 use super::attempt::{Attempt, Deadlines, Upload};
 use super::relay::{Cut, Held, Relayed};
@@ -12,7 +13,8 @@ use crate::client::Progress;
 use crate::clock::Moment;
 use crate::message::{ClientHead, Persistence, write_response};
 use crate::record::Record;
-use crate::wire::{Pump, tunnel};
+use crate::rejection::Rejection;
+use crate::wire::{Buffers, Pump, TunnelEnd, tunnel};
 
 pub(super) async fn respond(
     forward: &Forward<'_, '_>,
@@ -22,10 +24,10 @@ pub(super) async fn respond(
     held: &Held<'_, '_, '_>,
     deadlines: &Deadlines,
     record: &mut Record<'_>,
-) -> Forwarded {
+) -> Result<Forwarded, Rejection> {
     let from = match announced {
         Announced::Body(length) => length,
-        Announced::Upgrade => return switch_protocols(forward, attempt, record, began).await,
+        Announced::Upgrade => return Ok(switch_protocols(forward, attempt, record, began).await),
     };
     let to = framing_for(forward.request.head.version, from);
     let persistence = match (to, attempt.upload_state) {
@@ -36,6 +38,7 @@ pub(super) async fn respond(
             forward.persistence.unless(forward.worker.gateway.is_draining())
         }
     };
+    let sent_before = attempt.client_buffers.sent_bytes();
     write_client_head(forward, &mut attempt, to, persistence, began);
     record.status = Some(attempt.response.status);
     attempt.client.progress = Progress::Answering;
@@ -45,24 +48,35 @@ pub(super) async fn respond(
     record.ended = Some(forward.worker.clock.note(ended));
     let reusable = from != BodyLength::UntilClose
         && keep_alive(attempt.response.version, &attempt.response.fields)
-        && !announces_what_it_may_not_have(attempt.response);
+        && !announces_what_it_may_not_have(attempt.response)
+        && !authenticates_connection(forward.request.head, attempt.response);
     match relayed {
         Relayed::Complete => {
             if reusable && attempt.upstream_buffers.input.is_empty() {
                 let pools = &forward.worker.gateway.pools;
                 pools.check_in(forward.worker.index, &target.endpoint, attempt.upstream, ended);
             }
-            match persistence {
+            Ok(match persistence {
                 Persistence::KeepAlive => Forwarded::KeepAlive,
                 Persistence::Close => Forwarded::Close,
-            }
+            })
         }
-        Relayed::Early => Forwarded::Close,
+        Relayed::Early => Ok(Forwarded::Close),
+        Relayed::Cut(Cut::Framing) if can_be_taken_back(attempt.client_buffers, sent_before) => {
+            attempt.client_buffers.clear_output();
+            attempt.client.progress = Progress::Unanswered;
+            Err(Rejection::Upstream(UpstreamFailure::Protocol("the response's body is framed wrongly")))
+        }
         Relayed::Cut(cut) => {
             note_cut(forward, cut);
-            Forwarded::Abandoned
+            Ok(Forwarded::Abandoned)
         }
     }
+}
+
+/// Whether the client has nothing of the response yet, nor a part of an interim one.
+const fn can_be_taken_back(client: &Buffers, sent_before: u64) -> bool {
+    client.sent_bytes() == sent_before && !client.is_partly_sent()
 }
 
 fn write_client_head(
@@ -94,6 +108,22 @@ fn announces_what_it_may_not_have(response: &ResponseHead) -> bool {
     response.status == 204 && (response.fields.contains(FieldId::TransferEncoding) || has_length())
 }
 
+/// Whether a target may know this connection by who has signed in over it (RFC 4559 section 6; NTLM): nobody else may have
+/// it then.
+fn authenticates_connection(request: &RequestHead, response: &ResponseHead) -> bool {
+    let signs_in = |value: &[u8]| {
+        [&b"ntlm"[..], b"negotiate"]
+            .iter()
+            .any(|scheme| value.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
+    };
+    let asks_to = || {
+        let mut asks =
+            response.fields.iter().filter(|field| field.name.eq_ignore_ascii_case(b"WWW-Authenticate"));
+        asks.any(|field| signs_in(field.value))
+    };
+    request.fields.all(FieldId::Authorization).any(signs_in) || response.status == 401 && asks_to()
+}
+
 /// In which a target tells the gateway alone what a request has cost.
 pub(super) fn hidden_field(service: &Service) -> Option<&HeaderName> {
     service.limits()?.cost_header.as_ref()
@@ -120,7 +150,7 @@ async fn switch_protocols(
     attempt.client.progress = Progress::Answering;
     attempt.upstream_buffers.clear_output();
     let Attempt { client, client_buffers, mut upstream, upstream_buffers, .. } = attempt;
-    tunnel(
+    let end = tunnel(
         (&mut client.stream, client_buffers),
         (&mut upstream.stream, upstream_buffers),
         &mut client.watchdog,
@@ -128,7 +158,11 @@ async fn switch_protocols(
         &mut record.body_bytes,
     )
     .await;
-    client.progress = Progress::Answered;
+    match end {
+        TunnelEnd::Closed => client.progress = Progress::Answered,
+        // As a response that is cut, the client's side resets itself.
+        TunnelEnd::Broken => upstream.stream.reset_on_close(),
+    }
     Forwarded::Abandoned
 }
 
@@ -137,6 +171,9 @@ fn note_cut(forward: &Forward<'_, '_>, cut: Cut) {
     match cut {
         Cut::ClientGone => {}
         Cut::Upstream => tracing::warn!(request_id, "the upstream cut its response short"),
+        Cut::Framing => {
+            tracing::warn!(request_id, "the upstream framed its response wrongly, and it was cut");
+        }
         Cut::Timeout => tracing::warn!(request_id, "a response stood still for too long and was cut"),
         Cut::TotalTimeout => {
             tracing::warn!(request_id, "a request took longer than it may, and its response was cut");

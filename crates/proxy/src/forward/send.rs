@@ -141,7 +141,7 @@ pub(crate) async fn send(
                                 let answer = (announced, now);
                                 let sent =
                                     respond(forward, attempt, answer, target, &held, &deadlines, record);
-                                return Ok(sent.await);
+                                return sent.await;
                             }
                             Some(wait) => wait,
                         }

@@ -64,12 +64,16 @@ pub(crate) fn write_response(out: &mut Vec<u8>, head: &ClientHead<'_, '_>) {
         };
         kept && !is_hidden(head.hidden, field.name) && !nominated.contain(field.id, field.name)
     });
-    if response.status == 101 {
+    // What is switched to, and what the upstream insists on (RFC 9110 section 15.5.22).
+    if response.status == 101 || response.status == 426 && fields.contains(FieldId::Upgrade) {
         writer.field(b"Connection", b"Upgrade");
-        if let Some(upgrade) = fields.first(FieldId::Upgrade) {
+        for upgrade in fields.all(FieldId::Upgrade) {
             writer.field(b"Upgrade", upgrade);
         }
-    } else if let Some(option) = head.persistence.connection_option(head.version) {
+    }
+    if response.status != 101
+        && let Some(option) = head.persistence.connection_option(head.version)
+    {
         writer.field(b"Connection", option);
     }
     // RFC 9110 section 6.6.1: who forwards a response without one adds it.

@@ -8,4 +8,4 @@ mod tunnel;
 pub(crate) use buffers::{Buffers, READ_BYTES, SpareBuffers};
 pub(crate) use pump::{Pump, PumpError, Side};
 pub(crate) use stream::Stream;
-pub(crate) use tunnel::tunnel;
+pub(crate) use tunnel::{TunnelEnd, tunnel};

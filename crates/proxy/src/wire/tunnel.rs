@@ -10,6 +10,15 @@ use crate::watchdog::Watchdog;
 
 const READ_BYTES: usize = 16 * 1_024;
 
+/// How a tunnel ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TunnelEnd {
+    /// Both sides ended it, or nobody used it.
+    Closed,
+    /// One side's connection failed, which the other is to know.
+    Broken,
+}
+
 /// Relays until both sides have ended, one fails, or nothing moved for `idle`. What has gone to the client is in
 /// `to_client_bytes` at any time: the end of the gateway may cut the tunnel.
 pub(crate) async fn tunnel(
@@ -18,7 +27,7 @@ pub(crate) async fn tunnel(
     watchdog: &mut Watchdog,
     idle: Duration,
     to_client_bytes: &mut u64,
-) {
+) -> TunnelEnd {
     let (client_stream, client_buffers) = client;
     let (upstream_stream, upstream_buffers) = upstream;
     let mut up = Direction::default();
@@ -30,17 +39,16 @@ pub(crate) async fn tunnel(
         let down_poll = down.poll(cx, (upstream_stream, upstream_buffers), (client_stream, client_buffers));
         *to_client_bytes = down.moved_bytes;
         match (up_poll, down_poll) {
-            (Poll::Ready(Err(_)), _)
-            | (_, Poll::Ready(Err(_)))
-            | (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(()),
+            (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => return Poll::Ready(TunnelEnd::Broken),
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(TunnelEnd::Closed),
             (Poll::Pending, _) | (_, Poll::Pending) => {}
         }
         if before != (up.moved_bytes, down.moved_bytes) {
             deadline = Instant::now() + idle;
         }
-        watchdog.poll_past(cx, deadline)
+        watchdog.poll_past(cx, deadline).map(|()| TunnelEnd::Closed)
     })
-    .await;
+    .await
 }
 
 /// One direction. What was read before the tunnel began is in the source's input; what has still to be
@@ -97,7 +105,7 @@ mod tests {
         client.shutdown().await.unwrap();
         drop(upstream);
         let mut to_client_bytes = 0;
-        tunnel(
+        let end = tunnel(
             (&mut Stream::Plain(to_client), &mut client_buffers),
             (&mut Stream::Plain(to_upstream), &mut upstream_buffers),
             &mut Watchdog::default(),
@@ -105,6 +113,7 @@ mod tests {
             &mut to_client_bytes,
         )
         .await;
+        assert_eq!(end, TunnelEnd::Closed);
         assert_eq!(to_client_bytes, b"early;".len() as u64);
         let mut received = String::new();
         client.read_to_string(&mut received).await.unwrap();
