@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tollgate_core::limit::{Demand, Settled, Settlement, Standings};
+use tollgate_core::resource::Counting;
 use tollgate_core::time::UnixMicros;
 
 use crate::shared::{Shared, StoreStatus, Undecided, asking, here};
@@ -92,6 +93,15 @@ impl Counters {
             });
         }
         whole
+    }
+
+    /// By how many microseconds the clock that these demands are counted by is ahead of this node's, as far as is known.
+    pub fn clock_ahead_micros(&self, demands: &[Demand<'_>]) -> i64 {
+        let counts_there = |demand: &Demand<'_>| demand.limits.counting != Counting::Local;
+        match &self.shared {
+            Some(shared) if demands.iter().any(counts_there) => shared.ahead_micros(),
+            Some(_) | None => 0,
+        }
     }
 
     /// How the shared store is, where there is one.

@@ -45,11 +45,23 @@ pub(crate) struct Asked<'a, 's> {
 pub(crate) struct Limits<'s> {
     demands: Demands<'s>,
     standings: Standings,
+    /// By how many microseconds the clock of the standings is ahead of this node's.
+    ahead_micros: i64,
 }
 
 pub(crate) type Demands<'s> = SmallVec<[Demand<'s>; 4]>;
 
 impl<'s> Limits<'s> {
+    fn new(demands: Demands<'s>, standings: Standings, counters: &Counters) -> Self {
+        let ahead_micros = counters.clock_ahead_micros(&demands);
+        Self { demands, standings, ahead_micros }
+    }
+
+    /// What the clock of the standings says at this moment.
+    pub const fn clock(&self, now: UnixMicros) -> UnixMicros {
+        UnixMicros(now.0.saturating_add_signed(self.ahead_micros))
+    }
+
     pub fn is_empty(&self) -> bool {
         self.standings.is_empty()
     }
@@ -123,7 +135,7 @@ impl<'s> Admitted<'s> {
         let settlement = Settlement { charged, charged_at: self.charged_at, actual };
         let demands = self.limits.demands.clone();
         let Settled { standings, crossed } = self.counters.settle(&demands, settlement, now.into());
-        let limits = Limits { demands, standings };
+        let limits = Limits::new(demands, standings, self.counters);
         if let Some(costs) = self.costs {
             self.crossings.note(&crossed, &limits, &self.caller, costs.service(), now.wall);
         }
@@ -184,7 +196,7 @@ impl<'s> Check<'_, 's> {
     fn decided(self, decision: Decision<'s>) -> Result<Admitted<'s>, Rejection> {
         let Self { asked, demands, cost, counters, crossings, now: Moment { wall: now, .. }, times } = self;
         let Decision { standings, verdict, crossed } = decision;
-        let limits = Limits { demands, standings };
+        let limits = Limits::new(demands, standings, counters);
         crossings.note(&crossed, &limits, &asked.caller, asked.selected.service.id, now);
         match verdict {
             Verdict::Admitted(permits) => Ok(Admitted {
@@ -241,7 +253,7 @@ pub(crate) fn demands_everywhere<'s>(caller: &Caller<'s>) -> Demands<'s> {
 pub(crate) fn inspect<'s>(demands: Demands<'s>, counters: &Counters, now: Moment) -> (Limits<'s>, Vec<u64>) {
     let standings = counters.inspect(&demands, now.into());
     let used = counters.used(&demands, now.into());
-    (Limits { demands, standings }, used)
+    (Limits::new(demands, standings, counters), used)
 }
 
 #[cfg(test)]

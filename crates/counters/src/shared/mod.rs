@@ -149,11 +149,15 @@ impl Shared {
     /// The server's time, as far as it is known here.
     #[inline]
     fn server_time(&self, now: UnixMicros) -> UnixMicros {
+        UnixMicros(now.0.saturating_add_signed(self.ahead_micros()))
+    }
+
+    /// By how much that is ahead of this node's.
+    #[inline]
+    pub(crate) fn ahead_micros(&self) -> i64 {
         match self.time {
-            TimeSource::Server => {
-                UnixMicros(now.0.saturating_add_signed(self.ahead_micros.load(Ordering::Relaxed)))
-            }
-            TimeSource::Caller => now,
+            TimeSource::Server => self.ahead_micros.load(Ordering::Relaxed),
+            TimeSource::Caller => 0,
         }
     }
 

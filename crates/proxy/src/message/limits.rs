@@ -15,6 +15,7 @@ pub(crate) fn push_limit_lines(out: &mut Vec<u8>, limits: &Limits<'_>, now: Unix
     if limits.is_empty() {
         return;
     }
+    let clock_secs = limits.clock(now).secs();
     // Where the numbers stand that are said twice: copying one costs less than making it again.
     let mut said: SmallVec<[Range<usize>; 4]> = SmallVec::new();
     for (slot, (rule, standing)) in limits.callers_own().enumerate() {
@@ -39,7 +40,7 @@ pub(crate) fn push_limit_lines(out: &mut Vec<u8>, limits: &Limits<'_>, now: Unix
         }
         out.extend_from_slice(b";t=");
         // Whoever waits for so long does not come too early.
-        push_number(out, standing.reset_secs.saturating_sub(now.secs()).max(1));
+        push_number(out, standing.reset_secs.saturating_sub(clock_secs).max(1));
     }
     out.extend_from_slice(b"\r\n");
 }
