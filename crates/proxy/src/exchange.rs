@@ -185,7 +185,12 @@ impl<'x> Context<'x> {
         };
         let (fields, client) = (&self.head.fields, self.origin.client);
         let usual = authenticate::Usual::find(self.snapshot, fields);
-        let selecting = Selecting { worker: self.worker, snapshot: self.snapshot, request: &request, client };
+        let selecting = Selecting {
+            worker: self.worker,
+            snapshot: self.snapshot,
+            request: &request,
+            origin: self.origin,
+        };
         let selected = selecting.select(rewritten).map_err(untouched)?;
         record.selected(selected);
         let found =

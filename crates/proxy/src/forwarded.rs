@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use tollgate_http1::{FieldId, Fields, is_same_variable, list_tokens};
 
 /// Fields that are not in every proxy's vocabulary, and say of the client or of its request what only a proxy can know.
-const OTHERS: [&[u8]; 7] = [
+const OTHERS: [&[u8]; 8] = [
+    b"forwarded",
     b"true-client-ip",
     b"x-client-ip",
     b"x-cluster-client-ip",

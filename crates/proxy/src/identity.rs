@@ -187,7 +187,7 @@ impl<'r> Origin<'r> {
         Self { peer, fields, client, client_ip }
     }
 
-    /// Whether a field goes on that only a proxy can know the value of.
+    /// Whether this field is believed: some only a proxy can know the value of.
     pub fn may_say(&self, name: &[u8]) -> bool {
         self.peer.trust == Trust::Trusted || !forwarded::is_a_proxys(name)
     }

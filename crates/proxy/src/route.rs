@@ -11,6 +11,7 @@ use tollgate_core::snapshot::{Service, Snapshot, Tenant};
 use tollgate_http1::{FieldId, Fields};
 
 use crate::authenticate;
+use crate::identity::Origin;
 use crate::rejection::Rejection;
 use crate::request::Request;
 use crate::worker::Worker;
@@ -44,20 +45,22 @@ pub(crate) struct Selecting<'a, 's, 'r> {
     pub worker: &'a Worker,
     pub snapshot: &'s Snapshot,
     pub request: &'a Request<'r>,
-    pub client: IpAddr,
+    pub origin: &'a Origin<'a>,
 }
 
-impl Asked for Request<'_> {
+impl Asked for Selecting<'_, '_, '_> {
     fn method(&self) -> &[u8] {
-        self.head.method_name()
+        self.request.head.method_name()
     }
 
+    /// As the upstream may get it: what only a proxy can know is a trusted one's to say.
     fn header(&self, name: &str) -> Option<&[u8]> {
-        self.head.fields.find(name.as_bytes())
+        let name = name.as_bytes();
+        self.request.head.fields.find(name).filter(|_| self.origin.may_say(name))
     }
 
     fn query(&self) -> &[u8] {
-        self.query
+        self.request.query
     }
 }
 
@@ -65,30 +68,41 @@ impl<'s, 'r> Selecting<'_, 's, 'r> {
     /// `rewritten` holds the path where a route makes another of it.
     pub fn select(&self, rewritten: &'r mut String) -> Result<Selected<'s, 'r>, Rejection> {
         let (snapshot, path) = (self.snapshot, self.request.path);
-        if let Some(hosts) = snapshot.hosts()
-            && let Some(matched) = self.by_host(hosts)?
-        {
+        let by_host = snapshot.hosts().map_or(Selection::Nothing, |hosts| self.by_host(hosts));
+        if let Selection::Route(matched) = &by_host {
             let tenant = snapshot.tenant_by_id(matched.route.tenant).ok_or(Rejection::NoSuchService)?;
-            return self.routed(tenant, &matched, path.as_str(), rewritten);
+            return self.routed(tenant, matched, path.as_str(), rewritten);
         }
-        let (first, within) = first_segment(path.as_str()).ok_or(Rejection::NoSuchService)?;
-        let tenant = snapshot.tenant(first).ok_or_else(|| absent(snapshot))?;
-        if let Some(routes) = tenant.routes_within()
-            && let Some(matched) = taken(routes.select(within, self.request))?
-        {
-            return self.routed(tenant, &matched, within, rewritten);
+        let named = self.named_tenant();
+        let within_tenant = match &named {
+            Ok((tenant, within)) => {
+                tenant.routes_within().map_or(Selection::Nothing, |routes| routes.select(within, self))
+            }
+            Err(_) => Selection::Nothing,
+        };
+        if let (Ok((tenant, within)), Selection::Route(matched)) = (&named, &within_tenant) {
+            return self.routed(tenant, matched, within, rewritten);
         }
+        refuse_other_methods(by_host)?;
+        refuse_other_methods(within_tenant)?;
+        let (tenant, within) = named?;
         let (second, rest) = first_segment(within).ok_or(Rejection::NoSuchService)?;
         let service = tenant.service(second).ok_or(Rejection::NoSuchService)?;
         service.fetch_ahead();
         Ok(Selected { tenant, service, route: None, rest })
     }
 
-    fn by_host(&self, hosts: &'s Hosts) -> Result<Option<Matched<'s>>, Rejection> {
+    fn by_host(&self, hosts: &'s Hosts) -> Selection<'s> {
         let mut buffer: HostBuffer = [0; _];
         let host = self.request.authority.and_then(|authority| read_host(authority, &mut buffer));
-        let Some(host) = host else { return Ok(None) };
-        taken(hosts.select(host, self.request.path.as_str(), self.request))
+        host.map_or(Selection::Nothing, |host| hosts.select(host, self.request.path.as_str(), self))
+    }
+
+    /// The tenant that the path names, and what follows it.
+    fn named_tenant(&self) -> Result<(&'s Tenant, &'r str), Rejection> {
+        let (first, within) = first_segment(self.request.path.as_str()).ok_or(Rejection::NoSuchService)?;
+        let tenant = self.snapshot.tenant(first).ok_or_else(|| absent(self.snapshot))?;
+        Ok((tenant, within))
     }
 
     fn routed(
@@ -114,7 +128,7 @@ impl<'s, 'r> Selecting<'_, 's, 'r> {
         let common = match &route.split.sticky {
             None => None,
             Some(Sticky::Key) => self.credential(tenant, route),
-            Some(Sticky::ClientIp) => Some(of_address(self.client)),
+            Some(Sticky::ClientIp) => Some(of_address(self.origin.client)),
             Some(Sticky::Header(name)) => fields.find(name.as_str().as_bytes()).map(stable_hash),
             Some(Sticky::Cookie(name)) => cookie(fields, name.as_bytes()).map(stable_hash),
         };
@@ -135,11 +149,11 @@ impl<'s, 'r> Selecting<'_, 's, 'r> {
     }
 }
 
-fn taken(selection: Selection<'_>) -> Result<Option<Matched<'_>>, Rejection> {
+/// Where all that is missing is the method.
+fn refuse_other_methods(selection: Selection<'_>) -> Result<(), Rejection> {
     match selection {
-        Selection::Route(matched) => Ok(Some(matched)),
         Selection::OtherMethods(allowed) => Err(Rejection::MethodNotAllowed(allowed.into())),
-        Selection::Nothing => Ok(None),
+        Selection::Route(_) | Selection::Nothing => Ok(()),
     }
 }
 

@@ -118,6 +118,54 @@ fn a_method_that_no_route_has_is_405_with_those_that_there_are() {
 }
 
 #[test]
+fn a_host_s_route_for_other_methods_hides_no_route_of_the_tenant() {
+    let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
+    let (tenant, key) = with_services(&gateway, &upstream);
+    let paths = ["/acme/{x}/{y}"];
+    route(
+        &tenant,
+        &json!({ "name": "a", "service": "one", "hosts": ["a.example"], "paths": paths, "methods": ["POST"] }),
+    );
+    route(&tenant, &json!({ "name": "b", "service": "two", "paths": ["/v2/*"], "methods": ["GET", "PUT"] }));
+    let call = |method: &str, path: &str| {
+        let fields = [("Host", "a.example"), ("X-API-Key", key.as_str())];
+        gateway.client().request(method, path, &fields, b"")
+    };
+    assert_eq!(asked(&call("GET", "/acme/v2/7")), "/two/v2/7");
+    assert_eq!(asked(&call("POST", "/acme/v2/7")), "/one/acme/v2/7");
+    for (method, path) in [("DELETE", "/acme/v2/7"), ("GET", "/acme/one/7"), ("GET", "/acme/none/7")] {
+        assert_eq!(call(method, path).expect(405).header("Allow"), Some("POST"), "{method} {path}");
+    }
+}
+
+#[test]
+fn a_route_by_what_only_a_proxy_can_know_is_taken_for_nobody_else() {
+    let route_by = |gateway: &Gateway, upstream: &EchoUpstream| {
+        let (tenant, key) = with_services(gateway, upstream);
+        for (name, value) in
+            [("X-Forwarded-Proto", "https"), ("X-Real-IP", "10.0.0.1"), ("Forwarded", "proto=https")]
+        {
+            route(
+                &tenant,
+                &json!({ "name": name, "service": "two", "headers": { name: value },
+                "paths": [format!("/{name}")] }),
+            );
+        }
+        key
+    };
+    for (config, expected) in [("", "404"), ("proxy.trusted_proxies = [\"127.0.0.1\"]\n", "/two/")] {
+        let (gateway, upstream) = (Gateway::builder().config(config).start(), EchoUpstream::start());
+        let key = route_by(&gateway, &upstream);
+        for (name, value) in
+            [("X-Forwarded-Proto", "https"), ("X-Real-IP", "10.0.0.1"), ("Forwarded", "proto=https")]
+        {
+            let asked = get(&gateway, &format!("/acme/{name}"), &[("X-API-Key", &key), (name, value)]);
+            assert!(asked.starts_with(expected), "{config} {name}: {asked}");
+        }
+    }
+}
+
+#[test]
 fn headers_query_and_priority_tell_routes_of_one_path_apart() {
     let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
     let (tenant, key) = with_services(&gateway, &upstream);

@@ -12,6 +12,9 @@ const LONGEST: usize = 512;
 /// Fields whose values are credentials, which are not kept in clear.
 const CREDENTIALS: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "x-api-key"];
 
+/// Fields that the gateway writes, and takes out of what clients send.
+const GATEWAYS: [&str; 4] = ["x-consumer-id", "x-organization-id", "x-plan-tier", "x-tenant-id"];
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeaderCondition {
     pub name: FieldName,
@@ -43,6 +46,8 @@ pub enum BadValue {
     Name,
     #[error("can be matched by `hosts` alone")]
     Host,
+    #[error("can't match: the gateway writes it itself, and takes it out of requests")]
+    Gateways,
     #[error("holds credentials: it can be wanted (true), but not by its value")]
     Credential,
     #[error(
@@ -69,6 +74,9 @@ impl FieldName {
 impl HeaderCondition {
     pub fn parse(name: &str, wanted: Wanted) -> Result<Self, BadValue> {
         let name = FieldName::parse(name)?;
+        if GATEWAYS.contains(&name.as_str()) {
+            return Err(BadValue::Gateways);
+        }
         if let Wanted::Exactly(value) = &wanted {
             if CREDENTIALS.contains(&name.as_str()) {
                 return Err(BadValue::Credential);
@@ -199,6 +207,7 @@ mod tests {
         for (name, wanted, expected) in [
             ("X A", Wanted::Present, BadValue::Name),
             ("Host", exactly("a"), BadValue::Host),
+            ("X-Plan-Tier", Wanted::Present, BadValue::Gateways),
             ("authorization", exactly("Bearer x"), BadValue::Credential),
             ("X-A", exactly(" a"), BadValue::Value),
             ("X-A", exactly("a\r\nb"), BadValue::Value),
