@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc;
 use std::thread;
 
-use harness::{Gateway, PATIENCE, ScriptedUpstream, Stopped, Tenant, eventually};
+use harness::{Gate, Gateway, PATIENCE, ScriptedUpstream, Step, Stopped, Tenant, eventually, overlaid};
 use serde_json::{Value, json};
 
 /// Takes connections, and never says anything.
@@ -132,4 +132,66 @@ fn a_check_on_demand_that_has_no_turn_in_time_is_503() {
     let refused = gateway.admin().post(&tenant.path("services/api/health-check"), &json!({}));
     assert_eq!((refused.status(), refused.header("Retry-After")), (503, Some("1")));
     assert!(upstream.connections() < 128, "{} at once", upstream.connections());
+}
+
+#[test]
+fn what_was_switched_off_keeps_nobody_out_in_the_view_either() {
+    let gateway = Gateway::start();
+    let tenant = gateway.tenant("acme");
+    let works = Gate::new();
+    let (failing, well) = (ScriptedUpstream::failing_until(&works), ScriptedUpstream::responding("up"));
+    let targets = json!([{ "url": failing.url() }, { "url": well.url() }]);
+    let write = |extra: &Value| {
+        let fields = json!({ "slug": "api", "targets": targets, "breaker": { "enabled": false }, "retries": { "enabled": false } });
+        overlaid(fields, extra)
+    };
+    let checked = json!({ "health_check": { "interval": "100ms", "healthy": 1, "unhealthy": 1 },
+        "outlier": { "consecutive": 1, "ejection": "1h", "longest_ejection": "1h" } });
+    tenant.service_with(&write(&checked));
+    let key = tenant.unlimited_key();
+    let health = || gateway.admin().get(&tenant.path("health/services")).expect(200)["items"][0].clone();
+    for _ in 0..4 {
+        gateway.client().get("/acme/api", &[("X-API-Key", &key)]);
+    }
+    eventually("it to be ejected and unhealthy", || health()["targets"][0]["ejected_seconds"].is_u64());
+    eventually("its checks to have failed", || health()["targets"][0]["last_check"]["passed"] == false);
+
+    let path = tenant.path("services/api");
+    gateway.admin().put(&path, &write(&json!({ "outlier": { "enabled": false } }))).expect(200);
+    let target = health()["targets"][0].clone();
+    assert_eq!((&target["ejected_seconds"], &target["status"]), (&Value::Null, &json!("unhealthy")));
+
+    // The last check says how it was; one on demand says how it is.
+    gateway
+        .admin()
+        .put(&path, &write(&json!({ "outlier": { "enabled": false }, "health_check": { "enabled": false } })))
+        .expect(200);
+    works.open();
+    let checked = gateway.admin().post(&tenant.path("services/api/health-check"), &json!({})).expect(200);
+    assert_eq!(
+        (&checked["targets"][0]["status"], &checked["status"]),
+        (&json!("healthy"), &json!("healthy"))
+    );
+}
+
+#[test]
+fn a_check_that_fails_says_how() {
+    let gateway = Gateway::start();
+    let tenant = gateway.tenant("acme");
+    for (number, (answer, expected)) in [
+        ("", "the connection was closed before an answer was whole"),
+        ("HTTP/1.1 20", "the connection was closed before an answer was whole"),
+        ("hello\r\n\r\n", "the answer is not valid HTTP: status line"),
+        ("HTTP/1.1 101 Switching Protocols\r\n\r\n", "status 101"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let upstream = ScriptedUpstream::script(vec![Step::write(answer), Step::Close]);
+        let slug = format!("api-{number}");
+        tenant.service(&slug, &upstream.url());
+        let path = tenant.path(&format!("services/{slug}/health-check"));
+        let checked = gateway.admin().post(&path, &json!({})).expect(200);
+        assert_eq!(checked["targets"][0]["last_check"]["error"], expected, "{answer:?}");
+    }
 }

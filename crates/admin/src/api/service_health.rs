@@ -6,7 +6,7 @@ use serde::Serialize;
 use tollgate_core::channel::Reading;
 use tollgate_core::feed::Ordered;
 use tollgate_core::health::{CheckOutcome, CheckResult, NoTurn, TargetHealth, Verdict};
-use tollgate_core::resource::{Service, ServiceId, Target, TenantId};
+use tollgate_core::resource::{Service, ServiceId, Setting, Target, TenantId};
 use tollgate_store::Page;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -166,15 +166,22 @@ impl TargetHealthView {
     /// In the service's order.
     pub fn all(service: &Service, known: &[TargetHealth]) -> Vec<Self> {
         let of = |target: &Target| known.iter().find(|known| known.target == target.id);
-        service.targets.iter().map(|target| Self::new(target, of(target))).collect()
+        service.targets.iter().map(|target| Self::new(service, target, of(target))).collect()
     }
 
-    fn new(target: &Target, known: Option<&TargetHealth>) -> Self {
-        let ejected_for = known.and_then(|known| known.ejected_for);
-        let status = match (ejected_for, known.map(|known| known.verdict)) {
-            (Some(_), _) | (None, Some(Verdict::Unhealthy)) => HealthStatus::Unhealthy,
-            (None, Some(Verdict::Healthy)) => HealthStatus::Healthy,
-            (None, Some(Verdict::Unknown) | None) => HealthStatus::Unknown,
+    /// As the service is now: what was found under rules that were switched off keeps nobody out.
+    fn new(service: &Service, target: &Target, known: Option<&TargetHealth>) -> Self {
+        let ejected_for =
+            known.and_then(|known| known.ejected_for).filter(|_| service.outlier_rules().is_some());
+        let verdict = known.map_or(Verdict::Unknown, |known| match service.traffic.health_check {
+            Setting::On(_) => known.verdict,
+            // Checks on demand decide nothing: the last of them says how it was.
+            Setting::Usual | Setting::Off => known.history.last().map_or(Verdict::Unknown, Verdict::of),
+        });
+        let status = match (ejected_for, verdict) {
+            (Some(_), _) | (None, Verdict::Unhealthy) => HealthStatus::Unhealthy,
+            (None, Verdict::Healthy) => HealthStatus::Healthy,
+            (None, Verdict::Unknown) => HealthStatus::Unknown,
         };
         let history: Vec<_> = known.iter().flat_map(|known| &known.history).map(CheckView::from).collect();
         Self {

@@ -25,6 +25,13 @@ pub enum Verdict {
     Unhealthy,
 }
 
+impl Verdict {
+    /// What one check says by itself.
+    pub const fn of(result: &CheckResult) -> Self {
+        if result.outcome.is_passed() { Self::Healthy } else { Self::Unhealthy }
+    }
+}
+
 /// How many results in a row change the verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Thresholds {

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::address::Reach;
 use crate::balance::Duty;
+use crate::outlier::OutlierRules;
 use crate::problem::Problems;
 
 /// Of one service.
@@ -46,6 +47,13 @@ pub struct Target {
     pub weight: u32,
     pub duty: Duty,
     pub reach: Reach,
+}
+
+impl Service {
+    /// How targets that fail are left out; not at all where there is nobody else.
+    pub fn outlier_rules(&self) -> Option<OutlierRules> {
+        self.traffic.outlier.or_usual(OutlierRules::DEFAULT).filter(|_| self.targets.len() > 1)
+    }
 }
 
 /// A service as it is written.

@@ -62,7 +62,6 @@ impl Traffic {
         if !has_several_targets && takes_requests && *written == resource::Traffic::default() {
             return None;
         }
-        let outlier = rules(&written.outlier, OutlierRules::DEFAULT);
         let usual_retries = if has_several_targets { Some(RetryRules::DEFAULT) } else { None };
         Some(Box::new(Self {
             picking: Picking::compile(service),
@@ -70,7 +69,7 @@ impl Traffic {
             // A control plane of an earlier build may say more.
             failures: written.failures.failures(),
             circuits: Circuits::compile(&written.breaker),
-            outlier: outlier.filter(|_| has_several_targets),
+            outlier: service.outlier_rules(),
             retries: match &written.retries {
                 Setting::Usual => usual_retries,
                 Setting::Off => None,
@@ -92,17 +91,9 @@ impl Traffic {
     }
 }
 
-fn rules<T: Copy>(setting: &Setting<T>, usual: T) -> Option<T> {
-    match setting {
-        Setting::Usual => Some(usual),
-        Setting::Off => None,
-        Setting::On(rules) => Some(*rules),
-    }
-}
-
 impl Circuits {
     fn compile(breaker: &Setting<BreakerRules>) -> Self {
-        match rules(breaker, BreakerRules::DEFAULT) {
+        match breaker.or_usual(BreakerRules::DEFAULT) {
             None => Self::Nobody,
             Some(rules @ BreakerRules { per: Per::Service, .. }) => Self::Service(rules),
             Some(rules @ BreakerRules { per: Per::Target, .. }) => Self::EachTarget(rules),

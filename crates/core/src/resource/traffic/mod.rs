@@ -49,6 +49,17 @@ pub enum Setting<T> {
     On(T),
 }
 
+impl<T: Copy> Setting<T> {
+    /// What is in force, where `usual` is what is usual.
+    pub fn or_usual(&self, usual: T) -> Option<T> {
+        match self {
+            Self::Usual => Some(usual),
+            Self::Off => None,
+            Self::On(rules) => Some(*rules),
+        }
+    }
+}
+
 impl Default for Traffic {
     fn default() -> Self {
         Self {
