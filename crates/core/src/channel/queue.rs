@@ -59,8 +59,8 @@ pub struct Channel {
     /// The flows that wait, each once: the first has its turn.
     round: VecDeque<Flow>,
     gradient: Option<Gradient>,
-    /// Mean of how long a request holds its place, in microseconds.
-    mean_micros: f64,
+    /// Mean of how long a request holds its place, in microseconds; nothing before the first has ended.
+    mean_micros: Option<f64>,
 }
 
 #[derive(Debug, Default)]
@@ -132,6 +132,11 @@ impl Channel {
         is_spare
     }
 
+    /// A place comes back unused.
+    pub const fn decline(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+
     /// A request has ended. `latency` is that of a success: it is what an adaptive limit learns from.
     pub fn leave(&mut self, held: Duration, latency: Option<Duration>, rules: &ChannelRules) {
         if let Concurrency::Adaptive(adaptive) = &rules.concurrency
@@ -142,7 +147,8 @@ impl Channel {
         }
         self.in_flight = self.in_flight.saturating_sub(1);
         let held_micros = f64::from(u32::try_from(micros(held)).unwrap_or(u32::MAX));
-        self.mean_micros += (held_micros - self.mean_micros) * NEWEST;
+        let mean = self.mean_micros.unwrap_or(held_micros);
+        self.mean_micros = Some(mean + (held_micros - mean) * NEWEST);
     }
 
     /// Who goes next, if there is a place: to be asked until it says nobody, after anything has changed. The request has
@@ -206,7 +212,7 @@ impl Channel {
     /// How long a request that comes now would have to wait, from how long places are held.
     fn retry_after(&self, rules: &ChannelRules) -> Duration {
         let ahead = f64::from(self.queued + 1) / f64::from(self.limit(rules).max(1));
-        Duration::from_secs_f64(ahead * self.mean_micros / 1e6).min(LONGEST_RETRY_AFTER)
+        Duration::from_secs_f64(ahead * self.mean_micros.unwrap_or(0.0) / 1e6).min(LONGEST_RETRY_AFTER)
     }
 
     /// Takes the newest request out of the flow that has most waiting, if that is more than `own`.

@@ -95,6 +95,26 @@ fn who_is_refused_is_told_when_those_that_wait_will_be_gone() {
 }
 
 #[test]
+fn the_first_request_that_ends_says_how_long_they_take() {
+    let (mut channel, rules) = (Channel::default(), rules(1, 5));
+    for _ in 0..6 {
+        channel.arrive(Flow(1), 1, &rules, NOW);
+    }
+    channel.leave(Duration::from_secs(1), None, &rules);
+    // A place that nobody took says nothing of that.
+    channel.call(&rules).unwrap();
+    channel.decline();
+    channel.call(&rules).unwrap();
+    for _ in 0..2 {
+        channel.arrive(Flow(1), 1, &rules, NOW);
+    }
+    match channel.arrive(Flow(1), 1, &rules, NOW) {
+        Arrived::Full(Full { retry_after }) => assert_eq!(retry_after.as_secs(), 6),
+        other => panic!("let in: {other:?}"),
+    }
+}
+
+#[test]
 fn costly_requests_have_their_turn_less_often() {
     let (mut channel, rules) = (Channel::default(), rules(1, 100));
     channel.arrive(Flow(9), 1, &rules, NOW);

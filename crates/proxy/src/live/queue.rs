@@ -108,7 +108,7 @@ impl State {
         while let Some(ticket) = self.channel.call(rules) {
             let is_told = self.waiting.remove(&ticket).is_some_and(|called| called.send(Called::Go).is_ok());
             if !is_told {
-                self.channel.leave(Duration::ZERO, None, rules);
+                self.channel.decline();
             }
         }
     }
@@ -166,7 +166,8 @@ impl Drop for Waiter<'_> {
             state.channel.give_up(self.flow, self.ticket);
         } else if matches!(self.called.try_recv(), Ok(Called::Go)) {
             // It was called and did not hear of it.
-            state.leave(Duration::ZERO, None);
+            state.channel.decline();
+            state.call();
         }
     }
 }
