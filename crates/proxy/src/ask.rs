@@ -7,7 +7,7 @@ use std::io;
 
 use bytes::{Buf, BytesMut};
 use tollgate_core::snapshot::Endpoint;
-use tollgate_http1::{HeadLimits, ResponseHead, ResponseParser};
+use tollgate_http1::{HeadError, HeadLimits, ResponseHead, ResponseParser};
 
 use crate::forward::{DialError, dial};
 use crate::gateway::Gateway;
@@ -19,8 +19,23 @@ pub(crate) enum AskError {
     Dial(DialError),
     #[error("the connection failed: {0}")]
     Connection(#[from] io::Error),
-    #[error("the answer is not valid HTTP")]
-    Protocol,
+    #[error("the connection was closed before an answer was whole")]
+    Closed,
+    #[error("the answer's head is too large")]
+    TooLarge,
+    #[error("the answer is not valid HTTP: {0}")]
+    Malformed(&'static str),
+}
+
+impl From<HeadError> for AskError {
+    fn from(error: HeadError) -> Self {
+        match error {
+            HeadError::RequestLineTooLong | HeadError::HeadTooLarge | HeadError::TooManyFields => {
+                Self::TooLarge
+            }
+            HeadError::Malformed(what) => Self::Malformed(what),
+        }
+    }
 }
 
 /// A response whose head is there, and whose body may follow.
@@ -58,17 +73,17 @@ async fn read_head(stream: &mut Stream, input: &mut BytesMut) -> Result<Response
     let (mut parser, limits, mut head) =
         (ResponseParser::new(), HeadLimits::default(), ResponseHead::default());
     loop {
-        match parser.parse(input, &limits, &mut head).map_err(|_| AskError::Protocol)? {
+        match parser.parse(input, &limits, &mut head)? {
             Some(bytes) => {
                 input.advance(bytes);
-                if head.status >= 200 {
+                if head.status >= 200 || head.status == 101 {
                     return Ok(head);
                 }
                 head.clear();
             }
             None => {
                 if read(stream, input).await? == 0 {
-                    return Err(AskError::Protocol);
+                    return Err(AskError::Closed);
                 }
             }
         }

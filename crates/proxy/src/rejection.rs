@@ -221,7 +221,7 @@ impl Rejection {
             Self::KeyNotFromHere => plain(403, Client, "The API key is not valid from this address"),
             Self::UnknownConsumer => plain(403, Client, "X-Client-ID names no consumer"),
             Self::ConsumerNotAllowed => {
-                plain(403, Client, "The API key cannot speak for the consumer that X-Client-ID names")
+                plain(403, Client, "This credential cannot speak for the consumer that X-Client-ID names")
             }
             Self::RateLimited(limited) => Appearance {
                 message: format!("Rate limit exceeded: {} limit reached", limited.limit_type).into(),

@@ -113,12 +113,18 @@ impl PathRewrite {
         let (mut pieces, mut sample, mut rest) = (Vec::new(), String::new(), text);
         while let Some((literal, behind)) = rest.split_once('{') {
             let (name, behind) = behind.split_once('}').ok_or(BadRewrite::Name)?;
+            if literal.contains('}') {
+                return Err(BadRewrite::Name);
+            }
             if !literal.is_empty() {
                 pieces.push(Piece::Literal(literal.into()));
             }
             pieces.push(Piece::Captured(parse_name(name).map_err(|_| BadRewrite::Name)?));
             sample.extend([literal, "x"]);
             rest = behind;
+        }
+        if rest.contains('}') {
+            return Err(BadRewrite::Name);
         }
         if !rest.is_empty() {
             pieces.push(Piece::Literal(rest.into()));

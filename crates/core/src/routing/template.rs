@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smol_str::SmolStr;
 
 use super::key::{End, Key, PARAMETER};
-use super::{CanonicalPath, plain};
+use super::{BadPath, CanonicalPath, plain};
 use crate::resource::parsed;
 
 const LONGEST: usize = 1_024;
@@ -28,8 +28,8 @@ pub struct PathTemplate {
 pub enum BadTemplate {
     #[error("must be a path of at most {LONGEST} bytes that starts with a slash")]
     Path,
-    #[error("can't match: a path with dot segments, or with an encoded slash or backslash, is refused")]
-    NotCanonical,
+    #[error("can't match: {0}, and such are refused")]
+    NotCanonical(BadPath),
     #[error("can't match: several slashes count as one")]
     EmptySegment,
     #[error("must have parameters that are whole segments, such as /users/{{id}}")]
@@ -153,7 +153,7 @@ pub(super) fn parse_name(text: &str) -> Result<SmolStr, BadTemplate> {
 /// What a segment stands for, where a path may have it.
 fn literal_bytes(segment: &str) -> Result<Vec<u8>, BadTemplate> {
     let path = format!("/{segment}");
-    CanonicalPath::parse(path.as_bytes()).map_err(|_| BadTemplate::NotCanonical)?;
+    CanonicalPath::parse(path.as_bytes()).map_err(BadTemplate::NotCanonical)?;
     Ok(plain(&path).skip(1).collect())
 }
 
@@ -185,11 +185,11 @@ mod tests {
             ("", BadTemplate::Path),
             ("orders", BadTemplate::Path),
             ("*", BadTemplate::Path),
-            ("/a/../b", BadTemplate::NotCanonical),
-            ("/a/%2e", BadTemplate::NotCanonical),
-            ("/a%2fb", BadTemplate::NotCanonical),
-            ("/a?b=1", BadTemplate::NotCanonical),
-            ("/caf\u{e9}", BadTemplate::NotCanonical),
+            ("/a/../b", BadTemplate::NotCanonical(BadPath::DotSegment)),
+            ("/a/%2e", BadTemplate::NotCanonical(BadPath::EncodedDelimiter)),
+            ("/a%2fb", BadTemplate::NotCanonical(BadPath::EncodedDelimiter)),
+            ("/a?b=1", BadTemplate::NotCanonical(BadPath::BadByte)),
+            ("/caf\u{e9}", BadTemplate::NotCanonical(BadPath::BadByte)),
             ("//a", BadTemplate::EmptySegment),
             ("/a//b", BadTemplate::EmptySegment),
             ("/a{id}", BadTemplate::Parameter),

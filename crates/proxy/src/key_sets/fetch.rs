@@ -49,11 +49,12 @@ async fn download(gateway: &Gateway, source: &KeySource) -> Result<Vec<u8>, Fetc
 }
 
 async fn read_body(mut answer: Answer) -> Result<Vec<u8>, FetchError> {
-    let length = response_body(Method::Get, &answer.head).map_err(|_| AskError::Protocol)?;
+    let length =
+        response_body(Method::Get, &answer.head).map_err(|_| AskError::Malformed("length of the body"))?;
     let mut decoder = BodyDecoder::new(length);
     let mut body = Vec::new();
     loop {
-        match decoder.decode(&answer.input).map_err(|_| AskError::Protocol)? {
+        match decoder.decode(&answer.input).map_err(|_| AskError::Malformed("body"))? {
             Decoded::Data { skip, len } => {
                 if body.len() + len > LONGEST_KEY_SET {
                     return Err(FetchError::TooLarge);
@@ -64,7 +65,7 @@ async fn read_body(mut answer: Answer) -> Result<Vec<u8>, FetchError> {
             Decoded::NeedMore { consumed } => {
                 answer.input.advance(consumed);
                 if answer.read().await.map_err(AskError::from)? == 0 {
-                    decoder.end_of_input().map_err(|_| AskError::Protocol)?;
+                    decoder.end_of_input().map_err(|_| AskError::Closed)?;
                     return Ok(body);
                 }
             }

@@ -73,6 +73,8 @@ fn what_contradicts_itself_is_refused() {
         (r#"{"name":"a","service":"s","paths":["/{id}","/a"],"rewrite_path":"/{id}"}"#, "rewrite_path"),
         (r#"{"name":"a","service":"s","rewrite_path":"/a?b=1"}"#, "rewrite_path"),
         (r#"{"name":"a","service":"s","rewrite_path":"a"}"#, "rewrite_path"),
+        (r#"{"name":"a","service":"s","rewrite_path":"/a}"}"#, "rewrite_path"),
+        (r#"{"name":"a","service":"s","paths":["/{id}"],"rewrite_path":"/}{id}"}"#, "rewrite_path"),
     ] {
         assert_eq!(parse(json).unwrap_err(), [field], "{json}");
     }

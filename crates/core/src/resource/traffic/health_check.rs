@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::parts::{count, duration, within};
-use super::{Setting, causes_as_written, parse_causes};
+use super::{Setting, causes_as_written};
 use crate::cause::{CausePattern, Causes};
 use crate::health::Thresholds;
 use crate::problem::Problems;
@@ -140,24 +140,23 @@ impl HealthCheckDraft {
 
     fn parse_expected(&self, problems: &mut Problems) -> Causes {
         let Some(list) = &self.expect else { return usual_statuses() };
-        let Some(expected) = problems.check_nested("expect", parse_causes(list)) else {
-            return usual_statuses();
-        };
         if list.is_empty() {
             problems.add("expect", "must name at least one status");
         }
-        for (index, pattern) in expected.patterns().enumerate() {
-            match pattern {
-                CausePattern::Status(_) | CausePattern::Class(_) => {}
-                CausePattern::Connect | CausePattern::Reset | CausePattern::Timeout => {
-                    problems.add(
-                        format!("expect[{index}]"),
-                        "must be a status such as 204, or a class such as 2xx",
-                    );
+        let mut patterns = Vec::with_capacity(list.len());
+        let is_answer =
+            |pattern: &CausePattern| matches!(pattern, CausePattern::Status(_) | CausePattern::Class(_));
+        for (index, text) in list.iter().enumerate() {
+            let field = format!("expect[{index}]");
+            match CausePattern::parse(text).ok().filter(is_answer) {
+                Some(pattern) if patterns.contains(&pattern) => problems.add(field, "is there already"),
+                Some(pattern) => patterns.push(pattern),
+                None => {
+                    problems.add(field, "must be a status from 200 on such as 204, or a class such as 2xx");
                 }
             }
         }
-        expected
+        Causes::new(patterns)
     }
 }
 

@@ -56,14 +56,15 @@ impl OutlierDraft {
     pub(super) fn parse(&self) -> Result<Setting<OutlierRules>, Problems> {
         let mut problems = Problems::default();
         let usual = OutlierRules::DEFAULT;
+        let ejection = duration("ejection", self.ejection, usual.ejection, &mut problems);
         let rules = OutlierRules {
             consecutive: Some(count("consecutive", self.consecutive, USUAL_CONSECUTIVE, &mut problems)),
             ratio: self.parse_ratio(&mut problems),
-            ejection: duration("ejection", self.ejection, usual.ejection, &mut problems),
+            ejection,
             longest_ejection: duration(
                 "longest_ejection",
                 self.longest_ejection,
-                usual.longest_ejection,
+                usual.longest_ejection.max(ejection),
                 &mut problems,
             ),
             most_ejected_percent: percent(

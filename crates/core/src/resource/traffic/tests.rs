@@ -59,7 +59,7 @@ fn every_problem_is_named() {
             r#"{"balancer":{"algorithm":"random","slow_start":{"window":"0s","aggression_percent":5}},
             "failure_on":["connect","6xx","connect"],
             "breaker":{"per":"worker","failures":0,"recovery":"48h","probes":0,"minimum_requests":3},
-            "outlier":{"consecutive":0,"window":"1s","ejection":"10m","most_ejected_percent":101},
+            "outlier":{"consecutive":0,"window":"1s","ejection":"10m","longest_ejection":"1m","most_ejected_percent":101},
             "retries":{"attempts":0,"on":["never"],"backoff":{"base":"1s","longest":"1ms"},"budget_percent":101,
                 "replay_bytes":9999999},
             "health_check":{"path":"up","interval":"1ms","timeout":"1m","expect":["connect"],"healthy":0,
@@ -99,6 +99,15 @@ fn every_problem_is_named() {
             "hedging.percentile",
             "hedging.minimum_samples",
         ]
+    );
+}
+
+#[test]
+fn what_was_not_written_follows_what_was() {
+    draft(r#"{"outlier":{"ejection":"10m"}}"#).parse().unwrap();
+    assert_eq!(
+        fields(r#"{"health_check":{"expect":["101","204","204"]}}"#),
+        ["health_check.expect[0]", "health_check.expect[2]"]
     );
 }
 
