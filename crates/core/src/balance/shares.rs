@@ -28,6 +28,10 @@ impl Shares {
         self.heaviest
     }
 
+    pub fn total(&self) -> u64 {
+        self.shares.iter().copied().map(u64::from).sum()
+    }
+
     /// One for each target, in the order of their places; those left out get none.
     pub fn without(&self, left_out: TargetSet) -> impl ExactSizeIterator<Item = u32> + '_ {
         self.shares

@@ -155,11 +155,16 @@ impl View {
             && !self.ids.iter().eq(service.targets.iter().map(|target| &target.id))
         {
             let before = |target: &Target| self.ids.iter().position(|&id| id == target.id);
-            let cursor = self.cursor.moved(service.targets.iter().map(before));
-            *self = Self { cursor, ..Self::new(shared, service, traffic, asked, epoch) };
+            let new = Self::new(shared, service, traffic, asked, epoch);
+            let (old_shares, shares) = (&self.serving.shares, &new.serving.shares);
+            let cursor = self.cursor.moved(old_shares, shares, service.targets.iter().map(before));
+            *self = Self { cursor, ..new };
             return;
         }
-        self.serving = derive(&self.targets, service, traffic, asked.now);
+        let serving = derive(&self.targets, service, traffic, asked.now);
+        let places = (0..self.ids.len()).map(Some);
+        self.cursor = self.cursor.moved(&self.serving.shares, &serving.shares, places);
+        self.serving = serving;
         (self.revision, self.epoch) = (asked.revision, epoch);
     }
 }
