@@ -14,10 +14,12 @@ use crate::uptime::{Uptime, micros};
 /// In this time the weight of what was observed falls to 1/e: Finagle's default.
 const DECAY_MILLIS: f64 = 10_000.0;
 /// What a failure counts as at least. One that comes at once, such as a refused connection, would otherwise draw all
-/// requests to where they fail.
-const FAILURE: Duration = Duration::from_secs(1);
-/// Cost of one request more, in microseconds, at a target that has not yet answered its first: others go first.
-const UNKNOWN_MICROS: f64 = 1e9;
+/// requests to where they fail. It is slow beside all that answer within a second.
+const FAILURE: Duration = Duration::from_secs(3);
+/// One that takes so many times as long as another is not merely unlucky, or busy, but slow.
+pub const SLOW: f64 = 3.0;
+/// At least so much longer: what a scheduler adds to a request now and then says nothing of a target.
+const JITTER_MICROS: f64 = 2_000.0;
 
 #[derive(Debug, Default)]
 pub struct PeakEwma(Average);
@@ -31,15 +33,27 @@ impl PeakEwma {
         self.observe(latency.max(FAILURE), now);
     }
 
-    /// Of one request more, in microseconds, where `in_flight` are under way. A target that is not known yet is tried
-    /// with one request at a time.
-    pub fn cost(&self, in_flight: f64, now: Uptime) -> f64 {
-        self.0.micros(now).map_or(UNKNOWN_MICROS * in_flight, |average| average * (in_flight + 1.0))
-    }
-
     /// `None` before the first observation.
-    pub fn average(&self, now: Uptime) -> Option<Duration> {
-        self.0.micros(now).map(|average| Duration::from_secs_f64(average / 1e6))
+    pub fn expected(&self, now: Uptime) -> Option<Expected> {
+        let (observed, weight) = self.0.observed(now)?;
+        Some(Expected { observed, forgiven: observed * weight })
+    }
+}
+
+/// How long a target will take, in microseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected {
+    /// When it was last observed.
+    pub observed: f64,
+    /// The same, less what time has made of it.
+    pub forgiven: f64,
+}
+
+impl Expected {
+    /// Time forgives who was slow, and makes nobody fast: a target that hardly gets requests would otherwise look like
+    /// the fastest of all.
+    pub fn is_slow_beside(self, other: Self) -> bool {
+        self.forgiven > other.observed * SLOW + JITTER_MICROS
     }
 }
 
@@ -73,10 +87,10 @@ impl Average {
     fn observe(&self, latency: Duration, now: Uptime, replaces: impl Fn(f64, f64) -> bool) {
         let sample = sample(latency);
         let observed = |word: u64| {
-            let average = match Self::decayed(word, now) {
+            let average = match Self::read(word, now) {
                 None => sample,
-                Some((average, _)) if replaces(sample, average) => sample,
-                Some((average, weight)) => average + sample * (1.0 - weight),
+                Some((average, weight)) if replaces(sample, average * weight) => sample,
+                Some((average, weight)) => average * weight + sample * (1.0 - weight),
             };
             Self::word(average, now)
         };
@@ -84,8 +98,13 @@ impl Average {
     }
 
     fn micros(&self, now: Uptime) -> Option<f64> {
-        let (average, _) = Self::decayed(self.0.load(Ordering::Relaxed), now)?;
-        Some(average)
+        let (average, weight) = self.observed(now)?;
+        Some(average * weight)
+    }
+
+    /// As of the last observation, and the weight that it still has.
+    fn observed(&self, now: Uptime) -> Option<(f64, f64)> {
+        Self::read(self.0.load(Ordering::Relaxed), now)
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "an average needs no more than 24 bits")]
@@ -93,8 +112,7 @@ impl Average {
         (u64::from((average as f32).to_bits()) << 32) | u64::from(Self::stamp(now))
     }
 
-    /// The average as it is now, and the weight that what was observed still has.
-    fn decayed(word: u64, now: Uptime) -> Option<(f64, f64)> {
+    fn read(word: u64, now: Uptime) -> Option<(f64, f64)> {
         if word == 0 {
             return None;
         }
@@ -104,7 +122,7 @@ impl Average {
         // More than half of the circle ahead: another worker's clock was read a moment later.
         let elapsed_millis = if elapsed_millis > u32::MAX / 2 { 0 } else { elapsed_millis };
         let weight = (-f64::from(elapsed_millis) / DECAY_MILLIS).exp();
-        Some((average * weight, weight))
+        Some((average, weight))
     }
 
     fn stamp(now: Uptime) -> u32 {
@@ -121,8 +139,12 @@ fn sample(latency: Duration) -> f64 {
 mod tests {
     use super::*;
 
-    fn millis(latency: &PeakEwma, now: Uptime) -> u128 {
-        latency.average(now).unwrap().as_millis()
+    fn millis(latency: &PeakEwma, now: Uptime) -> u64 {
+        micros(Duration::from_secs_f64(latency.expected(now).unwrap().forgiven / 1e6)) / 1_000
+    }
+
+    fn is_slow_beside(one: &PeakEwma, other: &PeakEwma, now: Uptime) -> bool {
+        one.expected(now).unwrap().is_slow_beside(other.expected(now).unwrap())
     }
 
     #[test]
@@ -137,19 +159,22 @@ mod tests {
     }
 
     #[test]
-    fn who_is_unknown_is_tried_with_one_request_at_a_time() {
-        let (known, unknown) = (PeakEwma::default(), PeakEwma::default());
-        known.observe(Duration::from_millis(1), Uptime(0));
-        assert!(unknown.cost(0.0, Uptime(0)) < known.cost(0.0, Uptime(0)));
-        assert!(unknown.cost(1.0, Uptime(0)) > known.cost(100.0, Uptime(0)));
-    }
-
-    #[test]
     fn failing_fast_looks_slow() {
         let (failing, working) = (PeakEwma::default(), PeakEwma::default());
         failing.observe_failure(Duration::from_micros(50), Uptime(0));
-        working.observe(Duration::from_millis(300), Uptime(0));
-        assert!(failing.cost(0.0, Uptime(0)) > working.cost(1.0, Uptime(0)));
+        working.observe(Duration::from_millis(900), Uptime(0));
+        assert!(is_slow_beside(&failing, &working, Uptime(0)));
+    }
+
+    #[test]
+    fn silence_forgives_and_makes_nobody_fast() {
+        let (slow, usual) = (PeakEwma::default(), PeakEwma::default());
+        slow.observe(Duration::from_millis(100), Uptime(0));
+        usual.observe(Duration::from_millis(10), Uptime(0));
+        assert!(is_slow_beside(&slow, &usual, Uptime::from_secs(10)));
+        assert!(!is_slow_beside(&slow, &usual, Uptime::from_secs(20)));
+        usual.observe(Duration::from_millis(10), Uptime::from_secs(1_000));
+        assert!(!is_slow_beside(&usual, &slow, Uptime::from_secs(1_000)), "it was not seen for long");
     }
 
     #[test]

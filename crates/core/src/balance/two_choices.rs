@@ -4,12 +4,10 @@
 //! Both are drawn in proportion to their shares, and a tie goes to the first: where there is nothing to choose by,
 //! requests are spread as the weights say.
 
+use super::latency::SLOW;
 use super::{Load, Shares, TargetSet};
 use crate::draws::Draws;
 use crate::uptime::Uptime;
-
-/// From here on the one that takes so many times as long as the other is not merely busy, but slow.
-const SLOW: f64 = 3.0;
 
 /// The one with fewer requests under way, each counted against its share.
 ///
@@ -33,7 +31,12 @@ pub fn least_requests<'l>(
     })
 }
 
-/// The one that is expected to answer sooner: its latency, times what it has to do already.
+/// The one that is expected to answer sooner: its latency, times what it has to do.
+///
+/// Unless one of them is slow, latencies alone decide nothing: those of targets that are alike differ by chance, and by
+/// how often each was looked at, so the weights decide. The first is then left only where the second has less to do for
+/// its share both before and after it takes the request. Before it alone, a light target that does nothing would go
+/// before a heavy one that does hardly anything; after it alone, light ones would never have their turn.
 pub fn lowest_latency<'l>(
     shares: &Shares,
     left_out: TargetSet,
@@ -41,10 +44,26 @@ pub fn lowest_latency<'l>(
     now: Uptime,
     draws: &mut Draws,
 ) -> Option<usize> {
-    let cost = |place| {
-        load(place).map_or(f64::MAX, |load| load.latency.cost(relative(load.in_flight(), place, shares), now))
-    };
-    two_choices(shares, left_out, draws, |first, second| cost(second) < cost(first))
+    let expected = |place| load(place)?.latency.expected(now);
+    let in_flight = |place| load(place).map_or(u32::MAX, Load::in_flight);
+    let busy = |place| relative(in_flight(place), place, shares);
+    let busy_with_it = |place| relative(in_flight(place).saturating_add(1), place, shares);
+    two_choices(shares, left_out, draws, |first, second| match (expected(first), expected(second)) {
+        (Some(one), Some(other)) if one.is_slow_beside(other) => {
+            other.observed * (busy(second) + 1.0) < one.forgiven * (busy(first) + 1.0)
+        }
+        (Some(one), Some(other)) if other.is_slow_beside(one) => {
+            other.forgiven * (busy(second) + 1.0) < one.observed * (busy(first) + 1.0)
+        }
+        (Some(one), Some(other)) => {
+            other.observed * busy(second) < one.observed * busy(first)
+                && other.observed * busy_with_it(second) < one.observed * busy_with_it(first)
+        }
+        // Who has not answered yet goes first, but with one request at a time.
+        (None, Some(_)) => in_flight(first) > 0,
+        (Some(_), None) => in_flight(second) == 0,
+        (None, None) => busy(second) < busy(first),
+    })
 }
 
 /// What a target has to do, as if its share were the heaviest.

@@ -28,6 +28,10 @@ enum Work {
     Alike,
     /// One in fifty takes fifty times as long as the others.
     Unlike,
+    /// All take the same.
+    Equal,
+    /// A thirtieth of the usual, but one in a hundred waits for a processor.
+    Hiccups,
 }
 
 impl Work {
@@ -36,6 +40,9 @@ impl Work {
             Self::Alike => MEAN_MICROS / 2.0 + exponential(MEAN_MICROS / 2.0, draws),
             Self::Unlike if draws.below(50) == 0 => MEAN_MICROS * 50.0 / 1.98,
             Self::Unlike => MEAN_MICROS / 1.98,
+            Self::Equal => MEAN_MICROS,
+            Self::Hiccups if draws.below(100) == 0 => MEAN_MICROS / 5.0,
+            Self::Hiccups => MEAN_MICROS / 30.0,
         }
     }
 }
@@ -52,6 +59,8 @@ fn whole(micros: f64) -> u64 {
 }
 
 struct Run {
+    /// How many requests each got.
+    counts: Vec<u32>,
     /// The latency that one in a hundred requests exceeds, in microseconds.
     p99: u32,
     /// How many requests were under way where the next one went, on average.
@@ -60,8 +69,19 @@ struct Run {
 
 fn run(picking: Picking, work: Work, targets: u32, under_way_each: f64, slow: Option<usize>) -> Run {
     let weights: Vec<_> = (0..targets).map(|_| 1).collect();
-    let (shares, loads, mut cursor) = (shares_of(&weights), loads(weights.len()), SmoothWeighted::default());
-    let between_arrivals = MEAN_MICROS / (f64::from(targets) * under_way_each);
+    run_weighted(picking, work, &weights, f64::from(targets) * under_way_each, slow)
+}
+
+fn run_weighted(
+    picking: Picking,
+    work: Work,
+    weights: &[u32],
+    under_way_mean: f64,
+    slow: Option<usize>,
+) -> Run {
+    let (shares, loads, mut cursor) = (shares_of(weights), loads(weights.len()), SmoothWeighted::default());
+    let mut counts = vec![0; weights.len()];
+    let between_arrivals = MEAN_MICROS / under_way_mean;
     let mut draws = Draws::new(20_260_125);
     let mut ends: BinaryHeap<Reverse<(u64, usize, usize)>> = BinaryHeap::new();
     let mut under_way: Vec<Option<(Underway<&Load>, u64)>> = Vec::new();
@@ -94,6 +114,7 @@ fn run(picking: Picking, work: Work, targets: u32, under_way_each: f64, slow: Op
             }
         }
         .unwrap();
+        counts[place] += 1;
         let slowness = if slow == Some(place) { 10.0 } else { 1.0 };
         let took = whole(slowness * work.micros(&mut draws));
         met += f64::from(loads[place].in_flight());
@@ -102,7 +123,7 @@ fn run(picking: Picking, work: Work, targets: u32, under_way_each: f64, slow: Op
     }
     latencies.sort_unstable();
     let p99 = u32::try_from(latencies[latencies.len() * 99 / 100]).unwrap();
-    Run { p99, met: met / f64::from(REQUESTS) }
+    Run { counts, p99, met: met / f64::from(REQUESTS) }
 }
 
 /// How many times longer the slowest percent takes with one target of these ten times slower.
@@ -149,4 +170,28 @@ fn requests_that_take_unlike_times_go_where_there_are_fewest() {
 fn round_robin_would_have_doubled_it() {
     let growth = growth(Picking::RoundRobin, 20, UNDER_WAY);
     assert!(growth > 2.0, "{growth}");
+}
+
+/// With hardly anything under way there is little to choose by but latencies that differ by chance, and that time has
+/// made less of where nobody has looked for long.
+#[test]
+fn lowest_latency_honours_weights_where_little_is_under_way_and_targets_are_alike() {
+    for work in [Work::Equal, Work::Alike, Work::Hiccups] {
+        for weights in [[9, 1], [1, 9]] {
+            // Two requests a minute, twenty a second, and forty.
+            for under_way in [0.000_3, 0.2, 0.4] {
+                let run = run_weighted(Picking::LowestLatency, work, &weights, under_way, None);
+                assert_within_a_percent(&run.counts, &weights);
+            }
+        }
+    }
+}
+
+#[test]
+fn lowest_latency_leaves_a_slow_target_alone_however_heavy_it_is() {
+    for (weights, slow) in [([1, 1], 0), ([9, 1], 0), ([9, 1], 1)] {
+        let run = run_weighted(Picking::LowestLatency, Work::Alike, &weights, 0.2, Some(slow));
+        // A heavy one still helps a light one that is busy: a request there counts as many times as it weighs less.
+        assert!(run.counts[slow] * 5 < REQUESTS, "{:?} for {weights:?}, {slow} slow", run.counts);
+    }
 }
