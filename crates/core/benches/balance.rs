@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use tollgate_core::balance::{
-    Load, Ring, Shares, SmoothWeighted, TargetSet, Underway, hash_key, least_requests, lowest_latency,
+    Load, Rendezvous, Shares, SmoothWeighted, TargetSet, Underway, hash_key, least_requests, lowest_latency,
 };
 use tollgate_core::draws::Draws;
 use tollgate_core::resource::TargetId;
@@ -37,10 +37,10 @@ fn picks(criterion: &mut Criterion) {
             bench.iter(|| lowest_latency(&shares, NONE, load, Uptime(1_000), &mut random));
         });
         let ids: Vec<_> = (0..targets).map(|number| (TargetId(Uuid::from_u128(number.into())), 1)).collect();
-        let ring = Ring::new(&ids);
-        group.bench_function(BenchmarkId::new("ring", targets), |bench| {
+        let rendezvous = Rendezvous::new(&ids);
+        group.bench_function(BenchmarkId::new("hash", targets), |bench| {
             let in_flight = |place: usize| loads[place].in_flight();
-            bench.iter(|| ring.pick(hash_key(black_box(b"client-42")), &shares, NONE, in_flight, 125));
+            bench.iter(|| rendezvous.pick(hash_key(black_box(b"client-42")), &shares, NONE, in_flight, 125));
         });
     }
     group.finish();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::balance::{Duty, Ring, SlowStart};
+use crate::balance::{Duty, Rendezvous, SlowStart};
 use crate::breaker::{BreakerRules, Per};
 use crate::cause::Causes;
 use crate::channel::ChannelRules;
@@ -38,7 +38,7 @@ pub enum Picking {
     RoundRobin,
     LeastRequests,
     LowestLatency,
-    Ring { ring: Ring, on: HashOn, most_load_percent: u32 },
+    Hash { rendezvous: Rendezvous, on: HashOn, most_load_percent: u32 },
 }
 
 impl Traffic {
@@ -110,8 +110,8 @@ impl Picking {
             BalancerAlgorithm::Hash { on, most_load_percent } => {
                 let targets: Vec<_> =
                     service.targets.iter().map(|target| (target.id, target.weight)).collect();
-                let ring = Ring::new(&targets);
-                Self::Ring { ring, on: on.clone(), most_load_percent: *most_load_percent }
+                let rendezvous = Rendezvous::new(&targets);
+                Self::Hash { rendezvous, on: on.clone(), most_load_percent: *most_load_percent }
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What requests have in common that go to the same target of a ring.
+//! What requests have in common that go to the same target.
 
 use std::net::IpAddr;
 

@@ -209,7 +209,7 @@ impl<'j> Journey<'j> {
             (Picking::LowestLatency, Outcome::Failure) => load.latency.observe_failure(took, now),
             (Picking::LeastRequests, Outcome::Success) => load.mean_latency.observe(took, now),
             (Picking::LeastRequests, Outcome::Failure) => load.mean_latency.observe_failure(took, now),
-            (Picking::RoundRobin | Picking::Ring { .. }, _) => {}
+            (Picking::RoundRobin | Picking::Hash { .. }, _) => {}
         }
         let Some(rules) = &choice.traffic.outlier else { return };
         if let Some(ejection) = target.note(outcome, rules, now) {

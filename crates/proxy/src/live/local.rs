@@ -136,9 +136,9 @@ impl View {
             Picking::RoundRobin => cursor.pick(shares.without(left_out)),
             Picking::LeastRequests => least_requests(shares, left_out, load, asked.now, &mut draws),
             Picking::LowestLatency => lowest_latency(shares, left_out, load, asked.now, &mut draws),
-            Picking::Ring { ring, most_load_percent, .. } => {
+            Picking::Hash { rendezvous, most_load_percent, .. } => {
                 let in_flight = |place| load(place).map_or(0, Load::in_flight);
-                ring.pick(asked.key, shares, left_out, in_flight, *most_load_percent)
+                rendezvous.pick(asked.key, shares, left_out, in_flight, *most_load_percent)
             }
         }
     }

@@ -45,7 +45,7 @@ impl<'j> Choice<'j> {
     ) -> Result<Self, Rejection> {
         let service = forward.selected.service;
         let key = match &traffic.picking {
-            Picking::Ring { on, .. } => key_of(forward, on),
+            Picking::Hash { on, .. } => key_of(forward, on),
             Picking::RoundRobin | Picking::LeastRequests | Picking::LowestLatency => 0,
         };
         let asked = Asked {

@@ -1,0 +1,116 @@
+//! Rendezvous hashing (Thaler, Ravishankar 1998) with weights (Schindelhauer, Schomaker 2005) and bounded loads
+//! (Mirrokni, Thorup, Zadimoghaddam 2016, <https://arxiv.org/abs/1608.01350>): every target has a distance to a key, and
+//! the key goes to the nearest, or to the next one where that has more than its share under way.
+//!
+//! A ring (Karger et al. 1997) gives a target a number of points for its weight. That they fit into memory, weights
+//! from 1 to 65535 would have to be scaled by those of the others, and then a target more moves keys among the old ones.
+//! A distance depends on nobody else, so that *a key moves only to a target that is new or heavier, or from one that is
+//! gone, lighter or full*. All targets are looked at, as for the bound anyway: they are 256 at most.
+
+use super::{Shares, TargetSet};
+use crate::draws::mix;
+use crate::resource::TargetId;
+
+/// Immutable: made when the service is compiled.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rendezvous {
+    targets: Box<[Candidate]>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Candidate {
+    /// From its id.
+    seed: u64,
+    weight: u32,
+}
+
+impl Rendezvous {
+    /// Targets with their weights, in the order of their places.
+    pub fn new(targets: &[(TargetId, u32)]) -> Self {
+        Self { targets: targets.iter().map(|&(id, weight)| Candidate { seed: seed(id), weight }).collect() }
+    }
+
+    /// The target for a key. A target is full where it has more under way than `most_load_percent` of its share of
+    /// all requests under way, this one included.
+    pub fn pick(
+        &self,
+        key: u64,
+        shares: &Shares,
+        left_out: TargetSet,
+        in_flight: impl Fn(usize) -> u32,
+        most_load_percent: u32,
+    ) -> Option<usize> {
+        let (mut total_share, mut total_in_flight) = (0, 1);
+        for (place, share) in shares.without(left_out).enumerate() {
+            if share > 0 {
+                total_share += u64::from(share);
+                total_in_flight += u64::from(in_flight(place));
+            }
+        }
+        let is_full = |place: usize, share: u32| {
+            let fair = u128::from(total_in_flight) * u128::from(share) * u128::from(most_load_percent);
+            u128::from(in_flight(place)) * u128::from(total_share) * 100 >= fair
+        };
+        let (mut nearest, mut nearest_with_room) = (Nearest::NONE, Nearest::NONE);
+        for ((place, share), candidate) in shares.without(left_out).enumerate().zip(&self.targets) {
+            if share == 0 {
+                continue;
+            }
+            let Some(distance) = candidate.distance_below(nearest_with_room.distance, key) else { continue };
+            nearest.meet(place, distance);
+            if !is_full(place, share) {
+                nearest_with_room.meet(place, distance);
+            }
+        }
+        // Together the targets have room for more than is under way; only counts that change meanwhile lead to a full one.
+        nearest_with_room.place.or(nearest.place)
+    }
+}
+
+impl Candidate {
+    /// Exponentially distributed over all keys, with the weight as its rate: the nearest of several is each in
+    /// proportion to its weight. `None` where it is no less than `limit`.
+    ///
+    /// A logarithm may differ in its last bit from one platform to another, and then one key in some 2^50 does.
+    fn distance_below(self, limit: f64, key: u64) -> Option<f64> {
+        let (uniform, weight) = (fraction(mix(key ^ self.seed)), f64::from(self.weight));
+        // `-ln(1 - u)` is at least `u`: all but a few need no logarithm.
+        if uniform >= limit * weight {
+            return None;
+        }
+        Some(-(-uniform).ln_1p() / weight).filter(|&distance| distance < limit)
+    }
+}
+
+struct Nearest {
+    place: Option<usize>,
+    distance: f64,
+}
+
+impl Nearest {
+    const NONE: Self = Self { place: None, distance: f64::INFINITY };
+
+    fn meet(&mut self, place: usize, distance: f64) {
+        if distance < self.distance {
+            *self = Self { place: Some(place), distance };
+        }
+    }
+}
+
+/// From zero to below one: the first 52 bits, as those of a number from one to below two.
+fn fraction(bits: u64) -> f64 {
+    f64::from_bits(1.0_f64.to_bits() | (bits >> 12)) - 1.0
+}
+
+fn seed(id: TargetId) -> u64 {
+    let (high, low) = id.0.as_u64_pair();
+    mix(high ^ mix(low))
+}
+
+/// What a key is to targets: the same in every process. FNV-1a (Fowler, Noll, Vo), finished so that all bits count.
+pub fn hash_key(key: &[u8]) -> u64 {
+    let hash = key.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    mix(hash)
+}
