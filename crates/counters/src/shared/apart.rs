@@ -13,6 +13,7 @@ use tollgate_core::time::UnixMicros;
 use super::call::{Amount, Periods};
 use super::here::Decided;
 use super::keeper::wall;
+use super::ledger::Kept;
 use super::{About, Shared, Then};
 use crate::Moment;
 
@@ -105,7 +106,12 @@ impl Shared {
     pub(super) fn take_owed(&self, subject: Subject, rules: &Arc<[LimitRule]>, now: UnixMicros) -> Owed {
         let windows = self.local.take_windows(subject, rules);
         let mut shard = self.ledgers.shard(subject).lock();
-        let known = shard.find_mut(subject).and_then(|ledger| ledger.home.take());
+        let known = shard.find_mut(subject).and_then(|ledger| {
+            if ledger.is_under(rules) {
+                ledger.kept = Kept::Told;
+            }
+            ledger.home.take()
+        });
         drop(shard);
         let of_known = limit::used(rules, known.as_deref().unwrap_or(&SubjectWindows::default()), now);
         let used = limit::used(rules, &windows, now).into_iter().zip(of_known);
@@ -126,19 +132,24 @@ impl Shared {
     pub(super) fn tell_kept(&self, subject: Subject, rules: &Arc<[LimitRule]>) {
         let now = self.server_time(wall());
         let owed = self.take_owed(subject, rules, now);
-        if owed.windows.is_empty() {
+        // What was told before is over, and still there.
+        if owed.amounts.iter().all(|amount| matches!(amount, Amount::More(0))) {
             return;
         }
         let cmd = self.caller(subject, rules, now).adjust(Periods::Of(&owed.windows), &owed.amounts);
         self.send(subject, rules, Instant::now(), cmd, Then::Told(owed.amounts.into()));
     }
 
-    /// What was to be charged, and was not.
-    pub(super) fn owe_again(&self, about: &About, units: u64) {
+    /// What was to be charged to each limit, and was not.
+    pub(super) fn owe_again(&self, about: &About, amounts: &[Amount]) {
         let now = self.server_time(wall());
-        let settlement = Settlement { charged: 0, charged_at: now, actual: units };
-        // Where a day or month runs already, it is that one.
-        self.local.owe(about.subject, &about.rules, Calendar::utc(), settlement, now);
+        for (rule, amount) in about.rules.iter().zip(amounts) {
+            let Amount::More(units @ 1..) = *amount else { continue };
+            let settlement = Settlement { charged: 0, charged_at: now, actual: units };
+            // Where a day or month runs already, it is that one.
+            let rule = std::slice::from_ref(rule);
+            self.local.owe(about.subject, rule, Calendar::utc(), settlement, now);
+        }
         self.note_owing(about.subject, &about.rules, Instant::now());
     }
 }

@@ -170,8 +170,8 @@ impl Shared {
             Then::Passed(waiter) => passed(waiter),
             Then::Told(amounts) => {
                 // What was given back, and perhaps was not heard, counts as used. What was to be charged is owed.
-                if let Some(Amount::More(units)) = amounts.first() {
-                    self.owe_again(about, *units);
+                if let Some(Amount::More(_)) = amounts.first() {
+                    self.owe_again(about, &amounts);
                 }
             }
         }

@@ -10,7 +10,7 @@ use tollgate_core::resource::Counting;
 use tollgate_core::time::UnixMicros;
 
 use super::call::Take;
-use super::ledger::{Ledger, Stale};
+use super::ledger::{Due, Kept, Stale};
 use super::slices::{Spent, Unused, life};
 use super::{LONGEST_WAIT, Reply, Shared, Then};
 use crate::{Decision, LocalCounters, Moment, Verdict};
@@ -61,10 +61,8 @@ impl Shared {
         }
         let rules = &demand.limits.rules;
         let mut shard = self.ledgers.shard(demand.subject).lock();
-        let is_as_before = |ledger: &Ledger| Arc::ptr_eq(&ledger.rules, rules) && ledger.home.is_none();
-        let is_new = !shard.find(demand.subject).is_some_and(is_as_before);
         let ledger = shard.ledger(demand.subject, rules, now.instant);
-        let stale = ledger.adopt(rules);
+        let due = ledger.adopt(rules);
         let spent = match demand.limits.counting {
             Counting::Leased => ledger.slices.spend(cost, now.instant),
             Counting::Exact | Counting::Local => Spent::Ask { extra: 0 },
@@ -78,16 +76,22 @@ impl Shared {
             Spent::Ask { extra } => Decided::Ask { extra },
         };
         drop(shard);
-        if is_new {
-            self.tell_kept(demand.subject, rules);
-        }
-        if let Some(Stale { rules: before, slices }) = stale {
-            self.give_back(demand.subject, &before, slices);
-        }
+        self.tell_due(demand, due);
         if let Spent::FromSlice { refill: Some(extra), .. } = spent {
             self.refill(demand, extra, now);
         }
         decided
+    }
+
+    /// Tells the store what it has to hear of a subject before it is asked.
+    #[inline]
+    fn tell_due(&self, demand: &Demand<'_>, Due { kept, stale }: Due) {
+        if kept == Kept::Untold {
+            self.tell_kept(demand.subject, &demand.limits.rules);
+        }
+        if let Some(Stale { rules, slices }) = stale {
+            self.give_back(demand.subject, &rules, slices);
+        }
     }
 
     /// A request's part of a slice in hand, where the subject stands then, and the thresholds that are to be told of it.
@@ -212,6 +216,10 @@ pub(crate) async fn look(shared: &Arc<Shared>, demands: &[Demand<'_>], now: Mome
     }
     let ask = |demand: &Demand<'_>| {
         let rules = &demand.limits.rules;
+        let mut shard = shared.ledgers.shard(demand.subject).lock();
+        let due = shard.ledger(demand.subject, rules, now.instant).adopt(rules);
+        drop(shard);
+        shared.tell_due(demand, due);
         let (calendar, server_now) = shared.calendar_now(demand, now.wall);
         let take = Take { cost: 1, times: 0, extra: 0, life_micros: 0, divisor: 1 };
         let cmd = shared.caller(demand.subject, rules, server_now).take(calendar, server_now, take);

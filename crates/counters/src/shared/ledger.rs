@@ -29,8 +29,25 @@ pub struct Ledger {
     pub apart: Option<Box<SubjectWindows>>,
     /// Whether something was let through that the store does not know of.
     pub owes: bool,
+    /// What this process counted under these limits before the store did, over restarts too.
+    pub kept: Kept,
     /// While this node counts the subject alone: what the store knows of that.
     pub home: Option<Box<SubjectWindows>>,
+}
+
+/// Whether the store has heard of what was kept here. That a ledger exists says nothing of it: whoever is refused while the
+/// store is away, or settles, has one as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    Untold,
+    Told,
+}
+
+/// What the store has to hear before it is asked.
+#[must_use = "the store counts without what it was not told"]
+pub(super) struct Due {
+    pub kept: Kept,
+    pub stale: Option<Stale>,
 }
 
 /// Slices, and the limits under which they were granted: they go back under those, which charged them.
@@ -51,22 +68,24 @@ impl Ledger {
             slices: Slices::new(now),
             apart: None,
             owes: false,
+            kept: Kept::Untold,
             home: None,
         }
     }
 
     /// Takes over the limits that are in force now; gives what was granted under those before, where the limits differ. They
     /// may come back with the next request: a consumer's keys can be on several plans.
-    pub fn adopt(&mut self, rules: &Arc<[LimitRule]>) -> Option<Stale> {
-        if Arc::ptr_eq(&self.rules, rules) {
-            return None;
+    pub fn adopt(&mut self, rules: &Arc<[LimitRule]>) -> Due {
+        let mut stale = None;
+        if !Arc::ptr_eq(&self.rules, rules) {
+            let before = std::mem::replace(&mut self.rules, Arc::clone(rules));
+            if before != *rules {
+                self.kept = Kept::Untold;
+                self.crossed = self.crossed.under(&before, rules);
+                stale = Some(Stale { slices: self.slices.end(), rules: before });
+            }
         }
-        let before = std::mem::replace(&mut self.rules, Arc::clone(rules));
-        if before == *rules {
-            return None;
-        }
-        self.crossed = self.crossed.under(&before, rules);
-        Some(Stale { slices: self.slices.end(), rules: before })
+        Due { kept: self.kept, stale }
     }
 
     /// Whether slices in hand were granted under these limits.
@@ -158,6 +177,7 @@ impl Ledger {
             limit::settle(&self.rules, &mut known, calendar, back, now);
         }
         self.home = Some(Box::new(known.clone()));
+        self.kept = Kept::Untold;
         // What is owed is a part of what is counted here, and is told with that.
         self.owes = false;
         self.apart = None;
