@@ -7,7 +7,7 @@ use tollgate_core::limit::{Demand, Settled, Settlement, Standings};
 use tollgate_core::resource::Counting;
 use tollgate_core::time::UnixMicros;
 
-use crate::shared::{Shared, StoreStatus, Undecided, asking, here};
+use crate::shared::{Shared, StoreStatus, Undecided, asking, here, looking};
 use crate::{Decision, LocalCounters};
 
 /// One instant on both clocks.
@@ -69,7 +69,7 @@ impl Counters {
     /// Asks the store, where there is one, so that [`Self::inspect`] knows what it says.
     pub async fn look(&self, demands: &[Demand<'_>], now: Moment) {
         if let Some(shared) = &self.shared {
-            here::look(shared, demands, now).await;
+            looking::look(shared, demands, now).await;
         }
     }
 

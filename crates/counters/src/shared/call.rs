@@ -1,6 +1,7 @@
 //! The server-side scripts: what they are asked, and what they answer.
 
 use redis::{Cmd, Value};
+use smallvec::SmallVec;
 use tollgate_core::limit::{
     Calendar, Counted, LimitRule, Log, RequestMicros, Subject, SubjectWindows, Window,
 };
@@ -51,13 +52,14 @@ pub struct Answer {
     pub now: UnixMicros,
     /// Which of the answers it is.
     pub number: u64,
-    /// The store's incarnation in which the counts were said before; 0 where one was not there.
-    pub was_said_in: u64,
-    /// That in which they are said now.
+    /// The store's incarnation in which the counts are said.
     pub said_in: u64,
+    /// That in which each limit's count was said before; 0 where it was not there.
+    pub was_said_in: SmallVec<[u64; 4]>,
     pub windows: SubjectWindows,
 }
 
+#[expect(clippy::large_enum_variant, reason = "it is taken apart where it is made, for every request")]
 #[derive(Debug)]
 pub enum Answered {
     Done(Answer),
@@ -224,7 +226,7 @@ impl Answered {
     pub fn parse(value: &Value, rules: &[LimitRule], number: u64) -> Result<Self, BadAnswer> {
         let Value::BulkString(bytes) = value else { return Err(BadAnswer) };
         let mut unpacked = Unpacked(bytes);
-        let [code, admitted, slice, now, was_said_in, said_in] = unpacked.numbers().ok_or(BadAnswer)?;
+        let [code, admitted, slice, now, said_in] = unpacked.numbers().ok_or(BadAnswer)?;
         let now = UnixMicros(now);
         if code != 0 {
             return Ok(Self::Elsewhen(now));
@@ -235,7 +237,12 @@ impl Answered {
                 windows.put(rule.window, counted);
             }
         }
-        Ok(Self::Done(Answer { admitted, slice, now, number, was_said_in, said_in, windows }))
+        let mut was_said_in = SmallVec::new();
+        for _rule in rules {
+            let [its] = unpacked.numbers().ok_or(BadAnswer)?;
+            was_said_in.push(its);
+        }
+        Ok(Self::Done(Answer { admitted, slice, now, number, said_in, was_said_in, windows }))
     }
 }
 

@@ -97,7 +97,7 @@ impl Shared {
     fn answered(self: &Arc<Self>, link: &Link, about: About, then: Then, value: &Value) {
         let then = match then {
             Then::Passed(waiter) => return passed(waiter),
-            other @ (Then::Decide { .. } | Then::Refill | Then::Told(_)) => other,
+            other @ (Then::Decide { .. } | Then::Refill | Then::Told(_) | Then::PutBack) => other,
         };
         let number = self.status.count_answer();
         let answered = match Answered::parse(value, &about.rules, number) {
@@ -111,7 +111,7 @@ impl Shared {
         match (then, answered) {
             (Then::Decide { cost, waiter }, Answered::Done(answer)) => {
                 let units = answer.admitted * cost + answer.slice;
-                let charged = Charged { shared: Arc::clone(self), about, units, at: answer.now };
+                let charged = Charged { shared: Arc::clone(self), about, units, at: answer.now, number };
                 // Where nobody waits any more, it is given back.
                 drop(waiter.send(Ok(Reply::Done(Box::new((answer, charged))))));
             }
@@ -122,21 +122,49 @@ impl Shared {
                 let now = Instant::now();
                 let mut shard = self.ledgers.shard(about.subject).lock();
                 let ledger = shard.ledger(about.subject, &about.rules, now);
-                ledger.note(&answer);
-                if ledger.takes_slices_under(&about.rules) {
-                    ledger.slices.add(&answer, &about.rules, about.sent, now);
-                    shard.holds(about.subject);
+                let is_doubted = ledger.doubts(&about.rules, &answer);
+                let charged =
+                    Charged { shared: Arc::clone(self), about, units: answer.slice, at: answer.now, number };
+                if is_doubted {
+                    ledger.slices.none_came(now);
+                    charged.take_back(ledger);
+                    self.incarnation.doubt();
+                    return;
+                }
+                let About { subject, ref rules, sent } = charged.about;
+                ledger.note(rules, &answer);
+                if ledger.takes_slices_under(rules) {
+                    ledger.slices.add(&answer, rules, sent, now);
+                    shard.holds(subject);
+                    charged.keep();
                 } else {
                     ledger.slices.none_came(now);
+                    // It is given back.
                     drop(shard);
-                    drop(Charged { shared: Arc::clone(self), about, units: answer.slice, at: answer.now });
                 }
             }
             (Then::Refill, Answered::Elsewhen(_)) => self.no_slice(&about),
             (Then::Told(_), Answered::Done(answer)) => {
                 let mut shard = self.ledgers.shard(about.subject).lock();
                 if let Some(ledger) = shard.find_mut(about.subject) {
-                    ledger.note(&answer);
+                    if ledger.doubts(&about.rules, &answer) {
+                        self.incarnation.doubt();
+                    } else {
+                        ledger.note(&about.rules, &answer);
+                    }
+                }
+            }
+            (Then::PutBack, answered) => {
+                let mut shard = self.ledgers.shard(about.subject).lock();
+                if let Some(ledger) = shard.find_mut(about.subject) {
+                    ledger.is_put_back(number);
+                    if let Answered::Done(answer) = answered {
+                        // Where nothing was counted, all that is in hand was granted before, and is put back.
+                        if answer.was_said_in.iter().any(|was_said_in| *was_said_in > 0) {
+                            ledger.end_granted_since(self.incarnation.sound_until());
+                        }
+                        ledger.note(&about.rules, &answer);
+                    }
                 }
             }
             (Then::Told(_), Answered::Elsewhen(_)) | (Then::Passed(_), _) => {}
@@ -168,6 +196,12 @@ impl Shared {
             }
             Then::Refill => self.no_slice(about),
             Then::Passed(waiter) => passed(waiter),
+            Then::PutBack => {
+                if let Some(ledger) = self.ledgers.shard(about.subject).lock().find_mut(about.subject) {
+                    ledger.is_not_put_back(&about.rules);
+                }
+                self.incarnation.lose();
+            }
             Then::Told(amounts) => {
                 // What was given back, and perhaps was not heard, counts as used. What was to be charged is owed.
                 if let Some(Amount::More(_)) = amounts.first() {

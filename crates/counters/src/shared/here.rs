@@ -3,8 +3,6 @@
 use std::sync::Arc;
 
 use smallvec::SmallVec;
-use tokio::sync::oneshot;
-use tokio::time::timeout_at;
 use tollgate_core::limit::{self, Crossed, Demand, LimitRule, Outcome, Standings, SubjectWindows};
 use tollgate_core::resource::Counting;
 use tollgate_core::time::UnixMicros;
@@ -12,7 +10,7 @@ use tollgate_core::time::UnixMicros;
 use super::call::Take;
 use super::ledger::{Due, Kept, Stale};
 use super::slices::{Spent, Unused, life};
-use super::{LONGEST_WAIT, Reply, Shared, Then};
+use super::{Shared, Then};
 use crate::{Decision, LocalCounters, Moment, Verdict};
 
 /// What was decided without asking the store.
@@ -85,7 +83,7 @@ impl Shared {
 
     /// Tells the store what it has to hear of a subject before it is asked.
     #[inline]
-    fn tell_due(&self, demand: &Demand<'_>, Due { kept, stale }: Due) {
+    pub(super) fn tell_due(&self, demand: &Demand<'_>, Due { kept, stale }: Due) {
         if kept == Kept::Untold {
             self.tell_kept(demand.subject, &demand.limits.rules);
         }
@@ -206,35 +204,5 @@ impl Shared {
         let life_micros = u64::try_from(life(rules).as_micros()).unwrap_or(u64::MAX);
         let nodes = u64::from(self.share.lock().nodes().get());
         Take { cost, times, extra, life_micros, divisor: 2 * nodes }
-    }
-}
-
-/// Brings up to date what this node knows of where subjects stand; charges nothing.
-pub(crate) async fn look(shared: &Arc<Shared>, demands: &[Demand<'_>], now: Moment) {
-    if !shared.is_up() {
-        return;
-    }
-    let ask = |demand: &Demand<'_>| {
-        let rules = &demand.limits.rules;
-        let mut shard = shared.ledgers.shard(demand.subject).lock();
-        let due = shard.ledger(demand.subject, rules, now.instant).adopt(rules);
-        drop(shard);
-        shared.tell_due(demand, due);
-        let (calendar, server_now) = shared.calendar_now(demand, now.wall);
-        let take = Take { cost: 1, times: 0, extra: 0, life_micros: 0, divisor: 1 };
-        let cmd = shared.caller(demand.subject, rules, server_now).take(calendar, server_now, take);
-        let (waiter, receiver) = oneshot::channel();
-        shared.send(demand.subject, rules, now.instant, cmd, Then::Decide { cost: 1, waiter });
-        (demand.subject, receiver)
-    };
-    let asked: Vec<_> = demands.iter().filter(|demand| !is_local(demand)).map(ask).collect();
-    let deadline = (now.instant + LONGEST_WAIT).into();
-    for ((subject, receiver), demand) in
-        asked.into_iter().zip(demands.iter().filter(|demand| !is_local(demand)))
-    {
-        if let Ok(Ok(Ok(Reply::Done(done)))) = timeout_at(deadline, receiver).await {
-            let mut shard = shared.ledgers.shard(subject).lock();
-            shard.ledger(subject, &demand.limits.rules, now.instant).note(&done.0);
-        }
     }
 }

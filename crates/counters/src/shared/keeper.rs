@@ -94,7 +94,7 @@ impl Keeper {
             remembered,
             name: members::node_name(),
             seen: None,
-            known: None,
+            was_up: false,
             swept: Instant::now(),
         };
         let task = tokio::spawn(keeping.run(phase, tried));
@@ -132,8 +132,8 @@ struct Keeping {
     /// This process among the nodes.
     name: String,
     seen: Option<Seen>,
-    /// The incarnation of the store that knows everything that this node knows.
-    known: Option<u64>,
+    /// Whether the store was up before.
+    was_up: bool,
     swept: Instant,
 }
 
@@ -181,17 +181,20 @@ impl Keeping {
     /// Connects, and tells the store what it does not know; then it is up.
     async fn attempt(&mut self) -> Result<Arc<Link>, StoreError> {
         let connection = timeout(ATTEMPT, self.connect()).await??;
-        if self.known.is_none() {
+        if !self.was_up {
             // The others are to know of this node before it takes a share.
             tokio::time::sleep(JOINING).await;
             timeout(BEAT_TAKES, self.beat(&connection)).await??;
         }
-        self.look_for_losses(&connection).await?;
+        if self.shared.incarnation.is_lost() {
+            self.told_again(self.shared.put_back(&connection).await?);
+        }
         self.shared.forget_apart();
         self.shared.tell_owed(&connection).await?;
         let link = Arc::new(Link { connection, losses_before: self.shared.status.losses() });
         self.shared.link.store(Some(Arc::clone(&link)));
         self.shared.status.is_back();
+        self.was_up = true;
         self.shared.give_back_late();
         tracing::info!(nodes = self.shared.share.lock().nodes(), "the counter store is up");
         Ok(link)
@@ -223,11 +226,8 @@ impl Keeping {
                     }
                     return Kept::Ended;
                 }
-                _ = beats.tick() => match timeout(BEAT_TAKES, self.beat(&link.connection)).await {
-                    Ok(Ok(())) => self.look_for_losses(&link.connection).await,
-                    Ok(Err(error)) => Err(error),
-                    Err(_late) => Err(StoreError::Late),
-                },
+                _ = beats.tick() => self.look(&link.connection).await,
+                () = shared.incarnation.doubted() => self.look(&link.connection).await,
                 _ = ticks.tick() => {
                     self.shared.give_back_idle();
                     self.shared.tell_owed(&link.connection).await
@@ -243,8 +243,18 @@ impl Keeping {
         }
     }
 
+    /// A store that is not the one that it was is told what this node knows.
+    async fn look(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        timeout(BEAT_TAKES, self.beat(connection)).await??;
+        if self.shared.incarnation.is_lost() {
+            self.told_again(self.shared.put_back_meanwhile().await);
+        }
+        Ok(())
+    }
+
     /// Says that this node is alive, hears which others are, and which store in which life of it this is.
     async fn beat(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        let look = self.shared.incarnation.begin_to_look();
         let lives = connection.call_all(redis::cmd("INFO").arg("server").take()).await?;
         let servers = members::run_ids(&lives);
         let since = self.seen.as_ref().filter(|seen| seen.servers != servers).map(|seen| seen.at);
@@ -257,21 +267,21 @@ impl Keeping {
             *self.shared.share.lock() = share;
             self.remembered.note(share);
         }
-        self.shared.incarnation.store(beat.incarnation, Ordering::Relaxed);
+        match &self.seen {
+            None => self.shared.incarnation.meet(beat.incarnation),
+            Some(seen) if seen.incarnation != beat.incarnation => {
+                self.shared.incarnation.follow(beat.incarnation, seen.at);
+            }
+            Some(_same) => {}
+        }
         self.seen = Some(Seen { servers, at: beat.now, incarnation: beat.incarnation });
+        self.shared.incarnation.has_looked(look);
         Ok(())
     }
 
-    /// A store that is not the one that it was is told what this node knows.
-    async fn look_for_losses(&mut self, connection: &Connection) -> Result<(), StoreError> {
-        let seen = self.seen.as_ref().map(|seen| seen.incarnation);
-        if self.known.is_some() && self.known != seen {
-            let subjects = self.shared.put_back(connection).await?;
-            self.shared.status.count_put_back();
-            tracing::warn!(subjects, "the counter store has changed: what it may have lost was put back");
-        }
-        self.known = seen;
-        Ok(())
+    fn told_again(&self, subjects: usize) {
+        self.shared.status.count_put_back();
+        tracing::warn!(subjects, "the counter store has changed: what it may have lost was put back");
     }
 }
 

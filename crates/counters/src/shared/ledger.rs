@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use smallvec::SmallVec;
 use tollgate_core::limit::{
-    self, Calendar, Crossed, LimitRule, Outcome, Settlement, SubjectWindows, crossed_between,
+    self, Calendar, Crossed, LimitRule, Outcome, Settlement, SubjectWindows, Window, crossed_between,
 };
 use tollgate_core::resource::Overage;
 use tollgate_core::time::UnixMicros;
@@ -19,9 +19,14 @@ pub struct Ledger {
     mirror: SubjectWindows,
     /// The answer that the mirror is from.
     mirror_number: u64,
-    mirror_said_in: u64,
-    /// What the store said before it lost something, where it was asked again before this node had noticed.
-    before_loss: Option<Box<SubjectWindows>>,
+    /// Of each window the last incarnation of the store that said it, or was told it.
+    known_in: SmallVec<[(Window, u64); 3]>,
+    /// Whether an answer was in doubt, and it is not known yet whether the store has lost something.
+    is_in_doubt: bool,
+    /// What was answered before this one does not count what was put back.
+    put_back_number: u64,
+    /// When the store was first seen to count one of these limits.
+    began_at: UnixMicros,
     /// Thresholds that the store's count was seen to reach, and that were not told yet.
     crossed: Crossed,
     pub slices: Slices,
@@ -62,8 +67,10 @@ impl Ledger {
             rules,
             mirror: SubjectWindows::default(),
             mirror_number: 0,
-            mirror_said_in: 0,
-            before_loss: None,
+            known_in: SmallVec::new(),
+            is_in_doubt: false,
+            put_back_number: 0,
+            began_at: UnixMicros(0),
             crossed: Crossed::new(),
             slices: Slices::new(now),
             apart: None,
@@ -99,27 +106,67 @@ impl Ledger {
         Arc::ptr_eq(&self.rules, rules) && self.home.is_none()
     }
 
-    /// Takes over what the store says, unless it said so before what is known already.
-    pub fn note(&mut self, answer: &Answer) {
-        if answer.number > self.mirror_number {
-            if answer.was_said_in == 0 || answer.was_said_in > self.mirror_said_in {
-                self.keep_before_loss(answer.now);
+    /// Takes over what the store says of these limits, unless it said so before what is known already.
+    pub fn note(&mut self, rules: &[LimitRule], answer: &Answer) {
+        if answer.number <= self.mirror_number {
+            return;
+        }
+        // What it says of these limits' windows says nothing of those that others count.
+        let mut mirror = answer.windows.clone();
+        for (window, counted) in self.mirror.iter() {
+            let is_others = rules.iter().all(|rule| rule.window != window);
+            if is_others && mirror.find(window).is_none() {
+                mirror.put(window, counted.clone());
             }
-            // Not what this one charge has crossed, but what was crossed since this node heard last: whoever did it may
-            // be gone before it has told. What several nodes tell is kept once.
-            let crossed = crossed_between(&self.rules, &self.mirror, &answer.windows, answer.now);
-            self.crossed.append(0, &crossed);
-            // What it says of these limits' windows says nothing of those that others count.
-            let mut mirror = answer.windows.clone();
-            for (window, counted) in self.mirror.iter() {
-                let is_others = self.rules.iter().all(|rule| rule.window != window);
-                if is_others && mirror.find(window).is_none() {
-                    mirror.put(window, counted.clone());
-                }
+        }
+        // Not what this one charge has crossed, but what was crossed since this node heard last: whoever did it may
+        // be gone before it has told. What several nodes tell is kept once.
+        let crossed = crossed_between(&self.rules, &self.mirror, &mirror, answer.now);
+        self.crossed.append(0, &crossed);
+        self.mirror = mirror;
+        self.mirror_number = answer.number;
+        self.is_in_doubt = false;
+        self.is_known_in(rules, answer.said_in);
+        if answer.was_said_in.contains(&0) && answer.number != self.put_back_number {
+            self.began_at = answer.now;
+        }
+    }
+
+    /// Whether the store answers as if it had not said what this node knows. It has lost something then, or all that was used
+    /// was given back elsewhere. Until it is known which, what is answered after that is in doubt as well: it goes on from the
+    /// count that has begun anew.
+    pub fn doubts(&mut self, rules: &[LimitRule], answer: &Answer) -> bool {
+        let is_unheard = |(rule, &was_said_in): (&LimitRule, &u64)| {
+            (self.is_in_doubt || was_said_in == 0 || was_said_in > self.known_in(rule.window))
+                && limit::used(std::slice::from_ref(rule), &self.mirror, answer.now)[0] > 0
+        };
+        let is_next = self.mirror_number > 0 && answer.number > self.mirror_number;
+        if is_next && rules.iter().zip(&answer.was_said_in).any(is_unheard) {
+            if !self.is_in_doubt && answer.was_said_in.contains(&0) {
+                // It has seen the count that is gone: what is in hand was a part of that.
+                self.began_at = UnixMicros(0);
             }
-            self.mirror = mirror;
-            self.mirror_number = answer.number;
-            self.mirror_said_in = answer.said_in;
+            self.is_in_doubt = true;
+            return true;
+        }
+        self.was_before_put_back(answer.number)
+    }
+
+    /// Whether what was charged with this answer is a part of what was put back after it: the larger of both counts.
+    pub const fn was_before_put_back(&self, answer_number: u64) -> bool {
+        answer_number < self.put_back_number
+    }
+
+    fn known_in(&self, window: Window) -> u64 {
+        self.known_in.iter().find(|(known, _)| *known == window).map_or(0, |(_, incarnation)| *incarnation)
+    }
+
+    fn is_known_in(&mut self, rules: &[LimitRule], incarnation: u64) {
+        for rule in rules {
+            match self.known_in.iter_mut().find(|(window, _)| *window == rule.window) {
+                Some((_, known_in)) => *known_in = incarnation,
+                None => self.known_in.push((rule.window, incarnation)),
+            }
         }
     }
 
@@ -171,11 +218,8 @@ impl Ledger {
     /// This node counts the subject alone from now on, and goes on from what the store knows, without what of the slices was
     /// not used.
     pub fn go_home(&mut self, unused: &[Unused], calendar: Calendar<'_>, now: UnixMicros) -> SubjectWindows {
-        let mut known = self.mirror.clone();
-        for &Unused { units, granted_at } in unused {
-            let back = Settlement { charged: units, charged_at: granted_at, actual: 0 };
-            limit::settle(&self.rules, &mut known, calendar, back, now);
-        }
+        self.not_used(unused, calendar, now);
+        let known = self.mirror.clone();
         self.home = Some(Box::new(known.clone()));
         self.kept = Kept::Untold;
         // What is owed is a part of what is counted here, and is told with that.
@@ -184,31 +228,56 @@ impl Ledger {
         known
     }
 
-    /// What the store may have lost: of each limit, the larger of what is kept already and of what the mirror says. Mostly
-    /// something was only over.
-    fn keep_before_loss(&mut self, now: UnixMicros) {
-        let Self { rules, mirror, before_loss, .. } = self;
-        if mirror.is_empty() {
-            return;
-        }
-        let before = before_loss.get_or_insert_default();
-        let kept = limit::used(rules, before, now);
-        let used = limit::used(rules, mirror, now);
-        for ((rule, used), kept) in rules.iter().zip(used).zip(kept) {
-            if let Some(counted) = mirror.find(rule.window).filter(|_| used > kept) {
-                before.put(rule.window, counted.clone());
-            }
-        }
-        if before.forget_past(now) {
-            *before_loss = None;
+    /// What of the slices is not used, nor will be, and goes back. It is put back no more, should the store lose something before
+    /// it hears of that.
+    pub fn take_unused(&mut self, now: Instant, server_now: UnixMicros) -> SmallVec<[Unused; 2]> {
+        let unused = self.slices.take_unused(now);
+        self.not_used(&unused, Calendar::utc(), server_now);
+        unused
+    }
+
+    fn not_used(&mut self, unused: &[Unused], calendar: Calendar<'_>, now: UnixMicros) {
+        for &Unused { units, granted_at } in unused {
+            let back = Settlement { charged: units, charged_at: granted_at, actual: 0 };
+            limit::settle(&self.rules, &mut self.mirror, calendar, back, now);
         }
     }
 
-    /// What a store of this incarnation may not know any more; of several words on a limit, the largest counts.
-    pub fn take_known(&mut self, incarnation: u64) -> SmallVec<[SubjectWindows; 2]> {
-        let before = self.before_loss.take().map(|before| *before);
-        let is_from_before = self.mirror_said_in < incarnation && !self.mirror.is_empty();
-        before.into_iter().chain(is_from_before.then(|| self.mirror.clone())).collect()
+    /// What a store of this incarnation may not know any more of these limits; it counts as told from here on.
+    pub fn take_lost(&mut self, since: u64) -> Option<SubjectWindows> {
+        let mut lost = SubjectWindows::default();
+        for rule in self.rules.iter().filter(|rule| self.known_in(rule.window) < since) {
+            if let Some(counted) = self.mirror.find(rule.window) {
+                lost.put(rule.window, counted.clone());
+            }
+        }
+        if lost.is_empty() {
+            return None;
+        }
+        let rules = Arc::clone(&self.rules);
+        self.is_known_in(&rules, since);
+        self.is_in_doubt = false;
+        self.put_back_number = u64::MAX;
+        Some(lost)
+    }
+
+    /// Which answers come after what was put back.
+    pub const fn is_put_back(&mut self, number: u64) {
+        self.put_back_number = number;
+    }
+
+    /// Ends slices that perhaps an emptied store has granted, of limits that it was not seen to count before: another node may put
+    /// back more than it counted then, and what would be given back would be taken off that.
+    pub fn end_granted_since(&mut self, sound_until: UnixMicros) {
+        if self.began_at > sound_until {
+            let _not_given_back = self.slices.end();
+        }
+    }
+
+    /// What was taken to be put back was not heard.
+    pub fn is_not_put_back(&mut self, rules: &[LimitRule]) {
+        self.is_known_in(rules, 0);
+        self.put_back_number = 0;
     }
 
     pub const fn mirror_mut(&mut self) -> &mut SubjectWindows {

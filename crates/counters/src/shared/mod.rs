@@ -13,9 +13,11 @@ mod dispatch;
 mod doubles;
 pub(crate) mod here;
 mod home;
+mod incarnation;
 mod keeper;
 mod ledger;
 mod ledgers;
+pub(crate) mod looking;
 mod members;
 mod pace;
 mod remembered;
@@ -26,7 +28,7 @@ mod status;
 mod telling;
 mod waiting;
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -40,6 +42,7 @@ use uuid::Uuid;
 use self::call::{Amount, Answer, Caller, ServerTime};
 use self::charged::Charged;
 use self::connection::Link;
+use self::incarnation::Incarnation;
 use self::ledgers::Ledgers;
 use self::scripts::Scripts;
 use self::slices::Unused;
@@ -74,8 +77,7 @@ pub struct Shared {
     failed: Notify,
     /// How often the store was lost.
     losses: watch::Sender<u64>,
-    /// Since when, in microseconds, the store has lost nothing.
-    incarnation: AtomicU64,
+    incarnation: Incarnation,
     /// Whether any ledger owes.
     is_owing: AtomicBool,
     /// What the store could not be told that was not used.
@@ -103,6 +105,8 @@ enum Then {
     Refill,
     /// Nobody waits. What was to be charged is owed where it could not be.
     Told(Box<[Amount]>),
+    /// Nobody waits. It may be lost again.
+    PutBack,
     /// All that was asked before is answered.
     Passed(oneshot::Sender<()>),
 }
@@ -132,7 +136,7 @@ impl Shared {
             link: ArcSwapOption::empty(),
             failed: Notify::new(),
             losses: watch::Sender::new(0),
-            incarnation: AtomicU64::new(0),
+            incarnation: Incarnation::default(),
             is_owing: AtomicBool::new(false),
             not_given_back: Mutex::default(),
         }
@@ -166,11 +170,27 @@ impl Shared {
             TimeSource::Server => ServerTime::Own,
             TimeSource::Caller => ServerTime::Given(now),
         };
-        let incarnation = self.incarnation.load(Ordering::Relaxed);
+        let incarnation = self.incarnation.since();
         Caller { scripts: self.scripts.get(), time, incarnation, subject, rules }
     }
 
+    /// What the store may have lost of the subject is put back first.
     fn send(&self, subject: Subject, rules: &Arc<[LimitRule]>, sent: Instant, cmd: redis::Cmd, then: Then) {
+        if self.incarnation.is_lost() && self.is_up() {
+            self.put_back_of(subject);
+        }
+        self.send_within(subject, rules, sent, cmd, then);
+    }
+
+    /// The same for who has the subject's ledger locked.
+    fn send_within(
+        &self,
+        subject: Subject,
+        rules: &Arc<[LimitRule]>,
+        sent: Instant,
+        cmd: redis::Cmd,
+        then: Then,
+    ) {
         let about = About { subject, rules: Arc::clone(rules), sent };
         let [.., last] = *subject.0.as_bytes();
         // The other end lives as long as the process, but for its end: what is asked then is not answered.

@@ -6,38 +6,85 @@ use std::time::{Duration, Instant};
 
 use redis::{Cmd, Pipeline};
 use tokio::time::timeout;
-use tollgate_core::limit::SubjectWindows;
+use tollgate_core::limit::{Subject, SubjectWindows};
 
-use super::Shared;
 use super::apart::Owed;
 use super::call::{Amount, Periods};
 use super::connection::Connection;
 use super::keeper::{StoreError, wall};
+use super::ledger::Ledger;
 use super::members;
+use super::{Shared, Then};
 
 /// Most subjects that are told of at once, and how long that may take.
 const CHUNK: usize = 500;
 const TAKES: Duration = Duration::from_secs(2);
 
 impl Shared {
-    /// Tells the store everything that it said in an earlier incarnation.
+    /// Tells the store, which nobody asks yet, everything that it said in an earlier incarnation.
     pub(super) async fn put_back(&self, connection: &Connection) -> Result<usize, StoreError> {
-        let incarnation = self.incarnation.load(Ordering::Relaxed);
-        let mut known = Vec::new();
+        let mut lost = Vec::new();
         for shard in self.ledgers.shards() {
             for (subject, ledger) in shard.lock().all_mut() {
-                for windows in ledger.take_known(incarnation) {
-                    known.push((subject, Arc::clone(&ledger.rules), windows));
+                if let Some(known) = ledger.take_lost(self.incarnation.since()) {
+                    ledger.is_put_back(self.status.answers() + 1);
+                    ledger.end_granted_since(self.incarnation.sound_until());
+                    lost.push((subject, Arc::clone(&ledger.rules), known));
                 }
             }
         }
         let now = self.server_time(wall());
-        for chunk in known.chunks(CHUNK) {
+        for (index, chunk) in lost.chunks(CHUNK).enumerate() {
             let puts =
-                chunk.iter().map(|(subject, rules, mirror)| self.caller(*subject, rules, now).put(mirror));
-            call_all_ok(connection, puts).await?;
+                chunk.iter().map(|(subject, rules, known)| self.caller(*subject, rules, now).put(known));
+            if let Err(error) = call_all_ok(connection, puts).await {
+                for (subject, rules, _) in lost.iter().skip(index * CHUNK) {
+                    if let Some(ledger) = self.ledgers.shard(*subject).lock().find_mut(*subject) {
+                        ledger.is_not_put_back(rules);
+                    }
+                }
+                return Err(error);
+            }
         }
-        Ok(known.len())
+        self.incarnation.is_put_back();
+        Ok(lost.len())
+    }
+
+    /// The same while it is asked.
+    pub(super) async fn put_back_meanwhile(&self) -> usize {
+        let losses_before = self.status.losses();
+        let mut subjects = 0;
+        for shard in self.ledgers.shards() {
+            let mut told = 0;
+            for (subject, ledger) in shard.lock().all_mut() {
+                told += usize::from(self.put_back_within(subject, ledger));
+            }
+            // A few at a time, as requests wait behind them.
+            if told > 0 {
+                self.until_all_passed().await;
+            }
+            subjects += told;
+        }
+        if self.status.losses() == losses_before {
+            self.incarnation.is_put_back();
+        }
+        subjects
+    }
+
+    /// The same of one subject.
+    pub(super) fn put_back_of(&self, subject: Subject) {
+        let mut shard = self.ledgers.shard(subject).lock();
+        if let Some(ledger) = shard.find_mut(subject).filter(|_| self.is_up()) {
+            self.put_back_within(subject, ledger);
+        }
+    }
+
+    /// Whether there was anything to put back. Within the lock of the ledger, so that nothing is asked in between.
+    fn put_back_within(&self, subject: Subject, ledger: &mut Ledger) -> bool {
+        let Some(known) = ledger.take_lost(self.incarnation.since()) else { return false };
+        let put = self.caller(subject, &ledger.rules, self.server_time(wall())).put(&known);
+        self.send_within(subject, &ledger.rules, Instant::now(), put, Then::PutBack);
+        true
     }
 
     /// Tells the store what was let through while it could not be asked.
@@ -76,11 +123,11 @@ impl Shared {
     }
 
     pub(super) fn give_back_idle(&self) {
-        let now = Instant::now();
+        let (now, server_now) = (Instant::now(), self.server_time(wall()));
         let mut unused = Vec::new();
         for shard in self.ledgers.shards() {
             shard.lock().each_holding(|subject, ledger| {
-                let slices = ledger.slices.take_unused(now);
+                let slices = ledger.take_unused(now, server_now);
                 if !slices.is_empty() {
                     unused.push((subject, Arc::clone(&ledger.rules), slices));
                 }

@@ -11,54 +11,108 @@ use tollgate_core::resource::Counting;
 use super::asking::{By, NEARLY, Part, Undecided};
 use super::call::Answer;
 use super::charged::Charged;
+use super::incarnation::Looked;
 use super::{LONGEST_WAIT, Replied, Reply, Then, Unavailable, longer};
 use crate::Decision;
+
+/// Again where the store was in another day or month than this node thought, and where it has lost something.
+const ROUNDS: usize = 3;
+
+/// What is made of an answer that knows less than the store has said before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    Doubted,
+    /// The store has lost nothing: others have given back what they used.
+    Believed,
+}
+
+enum Round<'c> {
+    Over(Decision<'c>),
+    Again,
+    InDoubt,
+}
 
 impl<'c> Undecided<'c, '_> {
     /// Waits for the store, but no longer than a request may.
     pub async fn wait(mut self) -> Decision<'c> {
-        // A second time where the store was in another day or month than this node thought.
-        for _ in 0..2 {
-            let replies = self.ask().await;
-            let mut refused = None;
-            let mut is_asked_again = false;
-            for (index, reply) in replies {
-                match reply {
-                    Ok(Reply::Done(done)) => {
-                        let (answer, charged) = *done;
-                        let outcome = self.take_over(index, &answer, charged);
-                        if outcome.refusal.is_some() {
-                            let longest = |(_, earlier): &(usize, Outcome)| {
-                                longer(earlier.refusal, outcome.refusal) == earlier.refusal
-                            };
-                            if !refused.as_ref().is_some_and(longest) {
-                                refused = Some((index, outcome));
-                            }
-                        }
-                    }
-                    Ok(Reply::Elsewhen(server_now)) => {
-                        self.shared.note_time(server_now, self.now.wall);
-                        is_asked_again = true;
-                    }
-                    Err(Unavailable) => {
-                        let decided = self.shared.decide_apart(&self.demands[index], self.cost, self.now);
-                        if let Some(refusal) = self.note(index, decided) {
-                            return refusal;
+        let deadline = (self.now.instant + LONGEST_WAIT).into();
+        let mut trust = Trust::Doubted;
+        for _ in 0..ROUNDS {
+            match self.round(trust).await {
+                Round::Over(decision) => return decision,
+                Round::Again => {}
+                Round::InDoubt => match self.shared.incarnation.look_again(deadline).await {
+                    Looked::Sound => trust = Trust::Believed,
+                    Looked::Lost => {}
+                    Looked::Late => break,
+                },
+            }
+            if !self.is_open() {
+                break;
+            }
+            self.put_back_open();
+        }
+        for index in 0..self.parts.len() {
+            if let Part::Open { .. } = self.parts[index]
+                && let Some(refusal) = self.decide_apart(index)
+            {
+                return refusal;
+            }
+        }
+        self.admitted()
+    }
+
+    /// Asks for all that is not decided yet.
+    async fn round(&mut self, trust: Trust) -> Round<'c> {
+        let mut refused = None;
+        let mut round = None;
+        for (index, reply) in self.ask().await {
+            match reply {
+                Ok(Reply::Done(done)) => {
+                    let (answer, charged) = *done;
+                    let Some(outcome) = self.take_over(index, &answer, charged, trust) else {
+                        round = Some(Round::InDoubt);
+                        continue;
+                    };
+                    if outcome.refusal.is_some() {
+                        let longest = |(_, earlier): &(usize, Outcome)| {
+                            longer(earlier.refusal, outcome.refusal) == earlier.refusal
+                        };
+                        if !refused.as_ref().is_some_and(longest) {
+                            refused = Some((index, outcome));
                         }
                     }
                 }
-            }
-            if let Some((index, outcome)) = refused {
-                return self.refused(index, outcome);
-            }
-            if !is_asked_again || !self.is_open() {
-                break;
+                Ok(Reply::Elsewhen(server_now)) => {
+                    self.shared.note_time(server_now, self.now.wall);
+                    round.get_or_insert(Round::Again);
+                }
+                Err(Unavailable) => {
+                    if let Some(refusal) = self.decide_apart(index) {
+                        return Round::Over(refusal);
+                    }
+                }
             }
         }
-        if self.is_open() {
-            return self.unavailable();
+        match (refused, round) {
+            (Some((index, outcome)), _) => Round::Over(self.refused(index, outcome)),
+            (None, Some(round)) => round,
+            (None, None) => Round::Again,
         }
-        self.admitted()
+    }
+
+    fn decide_apart(&mut self, index: usize) -> Option<Decision<'c>> {
+        let decided = self.shared.decide_apart(&self.demands[index], self.cost, self.now);
+        self.note(index, decided)
+    }
+
+    /// What was doubted may be another plan's, which nobody has put back for.
+    fn put_back_open(&self) {
+        for (demand, part) in self.demands.iter().zip(&self.parts) {
+            if let Part::Open { .. } = part {
+                self.shared.put_back_of(demand.subject);
+            }
+        }
     }
 
     async fn ask(&self) -> SmallVec<[(usize, Replied); 4]> {
@@ -102,15 +156,29 @@ impl<'c> Undecided<'c, '_> {
         receiver
     }
 
-    /// Takes over an answer for one of the demands.
-    fn take_over(&mut self, index: usize, answer: &Answer, mut charged: Charged) -> Outcome {
+    /// Takes over an answer for one of the demands; not one that is in doubt.
+    fn take_over(
+        &mut self,
+        index: usize,
+        answer: &Answer,
+        mut charged: Charged,
+        trust: Trust,
+    ) -> Option<Outcome> {
         let demand = self.demands[index];
         let rules = &demand.limits.rules;
         let mut outcome = limit::inspect(rules, &answer.windows, demand.calendar, self.cost, answer.now);
         let mut stale = None;
         let mut shard = self.shared.ledgers.shard(demand.subject).lock();
         let ledger = shard.ledger(demand.subject, rules, self.now.instant);
-        ledger.note(answer);
+        if ledger.was_before_put_back(answer.number)
+            || trust == Trust::Doubted && ledger.doubts(rules, answer)
+        {
+            charged.take_back(ledger);
+            ledger.slices.none_came(self.now.instant);
+            return None;
+        }
+        ledger.note(rules, answer);
+        charged.is_noted();
         if let Part::Open { extra: 1.. } = self.parts[index] {
             if ledger.takes_slices_under(rules) {
                 ledger.slices.add(answer, rules, charged.about.sent, self.now.instant);
@@ -141,6 +209,6 @@ impl<'c> Undecided<'c, '_> {
         }
         drop(shard);
         drop(stale);
-        outcome
+        Some(outcome)
     }
 }

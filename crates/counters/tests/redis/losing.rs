@@ -1,5 +1,7 @@
 //! A store that is frozen, gone, emptied: requests go on as their plans say, and what was counted is counted after all.
 
+use std::time::Duration;
+
 use tollgate_core::limit::Settlement;
 use tollgate_core::resource::{Counting, OnUnavailable};
 use tollgate_counters::{StoreSettings, StoreState, Verdict};
@@ -84,7 +86,7 @@ async fn each_of_two_nodes_keeps_to_its_half_while_the_store_is_away() {
     let demand = demand(subject(1), &limits);
     // Both have to know of each other.
     eventually(|| redis.members() == 2).await;
-    tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
     redis.kill();
     node.until(StoreState::Down).await;
     other.until(StoreState::Down).await;
@@ -112,7 +114,7 @@ async fn what_an_emptied_store_admits_twice_is_what_passed_until_all_had_put_bac
         let is_admitted = knows_not.admits(std::slice::from_ref(&demand)).await;
         again += u64::from(is_admitted);
         refused = if is_admitted { 0 } else { refused + 1 };
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let twice = (700 + again).saturating_sub(1_000);
     println!("{again} were let through after the loss, {twice} of them twice");

@@ -5,6 +5,7 @@
 mod agreement;
 mod clock;
 mod edits;
+mod emptied;
 mod kept;
 mod leased_buckets;
 mod losing;

@@ -16,7 +16,7 @@ if type(state) ~= 'string' or #state % RECORD_SIZE ~= 0 then
 end
 local gauges = {}
 -- Over all of them.
-local was_said_in, said_in = EXACT_BELOW, incarnation
+local said_in = incarnation
 
 local function log_key(name)
   return KEYS[1] .. string.format(':%.0f:log', name)
@@ -82,7 +82,7 @@ local function read(index, algorithm_of)
   -- As many fields as a table has room for without growing.
   local gauge = {
     name = name, kind = kind, requests = requests, window = window, burst = burst, starts = starts, ends = ends,
-    found = found, earlier = 0, said_in = incarnation, left = 0, used = 0, rest = 0, at = now, is_changed = false,
+    found = found, earlier = 0, was_said_in = 0, said_in = incarnation, left = 0, used = 0, rest = 0, at = now, is_changed = false,
   }
   -- What is over of a count takes of what is from earlier first.
   local counted = x
@@ -146,7 +146,7 @@ local function read(index, algorithm_of)
       gauge.earlier = max(0, earlier - max(0, counted - gauge.used))
     end
   end
-  was_said_in = min(was_said_in, its_said_in or 0)
+  gauge.was_said_in = its_said_in or 0
   said_in = max(said_in, gauge.said_in)
   gauges[index] = gauge
 end
@@ -235,7 +235,8 @@ local function save()
 end
 
 local function answer(admitted, slice, records)
-  return pack('<dddddd', 0, admitted, slice, now, was_said_in, said_in) .. table.concat(records)
+  for index = 1, #gauges do records[#gauges + index] = pack('<d', gauges[index].was_said_in) end
+  return pack('<ddddd', 0, admitted, slice, now, said_in) .. table.concat(records)
 end
 
 local function read_all(algorithm_of)

@@ -8,8 +8,8 @@
 --       fixed window, S sliding window, L sliding log), requests, window in microseconds, burst, and of days and months
 --       the period's start and end in seconds (0 0: aligned to the epoch); then what the operation has of its own.
 -- Answer  0 (or 1: this clock is in another period than those sent, and nothing was done), requests let through, slice, now,
---         the incarnation in which the counts were said before (0 where one was not there) and that in which they are said
---         now; then a record for each limit.
+--         the incarnation in which the counts are said now; then a record for each limit, and behind them for each that in
+--         which it was said before (0 where it was not there).
 --
 -- A record is a window's name, the letter of the algorithm that counted (W: a bucket that stands still until it is as of then,
 -- as slices are out) and three numbers of its own; how much of what is

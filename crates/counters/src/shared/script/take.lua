@@ -46,7 +46,7 @@ for index = 1, #gauges do
 end
 if is_elsewhen then
   save()
-  return pack('<dddddd', 1, 0, 0, now, 0, 0)
+  return pack('<ddddd', 1, 0, 0, now, 0)
 end
 local admitted = 0
 if left > 0 then admitted = min(times, (left - left % cost) / cost) end
