@@ -172,7 +172,8 @@ impl LocalCounters {
         for (window, counted) in known.iter() {
             entry.windows.put(window, counted.clone());
         }
-        for (rule, here) in rules.iter().zip(here) {
+        let on_top = rules.iter().zip(here).filter(|(rule, _)| known.find(rule.window).is_some());
+        for (rule, here) in on_top {
             let more = Settlement { charged: 0, charged_at: now, actual: here };
             limit::settle(std::slice::from_ref(rule), &mut entry.windows, calendar, more, now);
         }

@@ -38,6 +38,7 @@ const RULE: u8 = 3;
 const IP: u8 = 4;
 const TENANT: u8 = 5;
 const ANONYMOUS: u8 = 6;
+const IN_STORE: u8 = 7;
 
 impl Subject {
     /// One key, besides whom its plan counts.
@@ -69,6 +70,13 @@ impl Subject {
     /// A caller without a credential, by its address as [`Subject::ip`].
     pub fn anonymous(service: ServiceId, address: IpAddr) -> Self {
         Self::of_address(ANONYMOUS, service, address)
+    }
+
+    /// What a shared store has counted of somebody whom a node counts alone: kept beside what the node counts, which goes on from
+    /// there.
+    #[must_use]
+    pub fn in_store(self) -> Self {
+        Self::derived(IN_STORE, &[self.0.as_bytes()])
     }
 
     fn of_address(level: u8, service: ServiceId, address: IpAddr) -> Self {
@@ -120,6 +128,7 @@ mod tests {
             Subject::anonymous(API, address),
             Subject::under_rule(API, &rule, Subject::from(KeyId(id))),
             Subject::under_rule(API, &rule, Subject::anonymous(API, address)),
+            Subject::from(KeyId(id)).in_store(),
         ];
         for (index, subject) in subjects.iter().enumerate() {
             assert!(!subjects[..index].contains(subject), "{index}");

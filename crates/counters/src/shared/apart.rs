@@ -23,7 +23,7 @@ pub struct Owed {
     pub rules: Arc<[LimitRule]>,
     pub windows: SubjectWindows,
     /// What of that the store knows, where this node counted alone.
-    known: Option<Box<SubjectWindows>>,
+    known: SubjectWindows,
     pub amounts: Vec<Amount>,
 }
 
@@ -105,15 +105,16 @@ impl Shared {
     /// What is owed for a subject under these limits, which counts as told from here on.
     pub(super) fn take_owed(&self, subject: Subject, rules: &Arc<[LimitRule]>, now: UnixMicros) -> Owed {
         let windows = self.local.take_windows(subject, rules);
+        let known = self.local.take_windows(subject.in_store(), rules);
         let mut shard = self.ledgers.shard(subject).lock();
-        let known = shard.find_mut(subject).and_then(|ledger| {
+        if let Some(ledger) = shard.find_mut(subject) {
             if ledger.is_under(rules) {
                 ledger.kept = Kept::Told;
             }
-            ledger.home.take()
-        });
+            ledger.is_at_home = false;
+        }
         drop(shard);
-        let of_known = limit::used(rules, known.as_deref().unwrap_or(&SubjectWindows::default()), now);
+        let of_known = limit::used(rules, &known, now);
         let used = limit::used(rules, &windows, now).into_iter().zip(of_known);
         let amounts = used.map(|(used, known)| Amount::More(used.saturating_sub(known))).collect();
         Owed { subject, rules: Arc::clone(rules), windows, known, amounts }
@@ -122,9 +123,11 @@ impl Shared {
     pub(super) fn still_owes(&self, owed: Owed) {
         let Owed { subject, rules, windows, known, .. } = owed;
         self.local.put_windows_back(subject, &windows);
-        let mut shard = self.ledgers.shard(subject).lock();
-        shard.ledger(subject, &rules, Instant::now()).home = known;
-        drop(shard);
+        self.local.put_windows_back(subject.in_store(), &known);
+        if !known.is_empty() {
+            let mut shard = self.ledgers.shard(subject).lock();
+            shard.ledger(subject, &rules, Instant::now()).is_at_home = true;
+        }
         self.note_owing(subject, &rules, Instant::now());
     }
 

@@ -1,7 +1,7 @@
 //! A plan that counted in the store, and counts in each node alone from now on: here its periods go on from where they
 //! stood in the store, and should it come back, the store hears of what was counted here meanwhile.
 
-use tollgate_core::limit::Demand;
+use tollgate_core::limit::{Demand, SubjectWindows};
 
 use super::Shared;
 use super::here::is_local;
@@ -21,14 +21,23 @@ impl Shared {
 
     fn take_home(&self, demand: &Demand<'_>, now: Moment) {
         let mut shard = self.ledgers.shard(demand.subject).lock();
-        let Some(ledger) = shard.find_mut(demand.subject).filter(|ledger| ledger.home.is_none()) else {
+        let Some(ledger) = shard.find_mut(demand.subject).filter(|ledger| !ledger.is_at_home) else {
             return;
         };
         let (rules, server_now) = (ledger.rules.clone(), self.server_time(now.wall));
         let unused = ledger.slices.take_all();
-        let known = ledger.go_home(&unused, demand.calendar, server_now);
-        // Within the lock: whoever finds the ledger at home finds its count here.
+        let of_store = ledger.go_home(&unused, demand.calendar, server_now);
+        // What is here already goes on here: the store knows less of it.
+        let mut is_here = self.local.windows(demand.subject.in_store());
+        is_here.forget_past(server_now);
+        let mut known = SubjectWindows::default();
+        for (window, counted) in of_store.iter().filter(|(window, _)| is_here.find(*window).is_none()) {
+            known.put(window, counted.clone());
+        }
+        // Within the lock: whoever finds the ledger at home finds its count here. What of that the store knows is kept too, for as
+        // long: it would be told of it a second time after a restart.
         self.local.go_on_from(demand.subject, &rules, demand.calendar, &known, server_now);
+        self.local.put_windows_back(demand.subject.in_store(), &known);
         drop(shard);
         self.give_back(demand.subject, &rules, unused);
     }

@@ -36,8 +36,8 @@ pub struct Ledger {
     pub owes: bool,
     /// What this process counted under these limits before the store did, over restarts too.
     pub kept: Kept,
-    /// While this node counts the subject alone: what the store knows of that.
-    pub home: Option<Box<SubjectWindows>>,
+    /// Whether this node counts the subject alone.
+    pub is_at_home: bool,
 }
 
 /// Whether the store has heard of what was kept here. That a ledger exists says nothing of it: whoever is refused while the
@@ -76,7 +76,7 @@ impl Ledger {
             apart: None,
             owes: false,
             kept: Kept::Untold,
-            home: None,
+            is_at_home: false,
         }
     }
 
@@ -103,7 +103,7 @@ impl Ledger {
     /// Whether a slice that comes in now is of use. It was asked for under these limits: others may be in force by now, or this
     /// node counts the subject alone, and the store has to hear of that before anything is spent of it.
     pub fn takes_slices_under(&self, rules: &Arc<[LimitRule]>) -> bool {
-        Arc::ptr_eq(&self.rules, rules) && self.home.is_none()
+        Arc::ptr_eq(&self.rules, rules) && !self.is_at_home
     }
 
     /// Takes over what the store says of these limits, unless it said so before what is known already.
@@ -210,8 +210,8 @@ impl Ledger {
     /// What is counted while the store cannot be reached: it goes on from what the store said last, or from what else is
     /// known where it said nothing yet, or this node counted alone since then.
     pub fn apart_or(&mut self, otherwise: impl FnOnce() -> SubjectWindows) -> &mut SubjectWindows {
-        let Self { mirror, home, apart, .. } = self;
-        let says_all = !mirror.is_empty() && home.is_none();
+        let Self { mirror, is_at_home, apart, .. } = self;
+        let says_all = !mirror.is_empty() && !*is_at_home;
         apart.get_or_insert_with(|| Box::new(if says_all { mirror.clone() } else { otherwise() }))
     }
 
@@ -219,13 +219,12 @@ impl Ledger {
     /// not used.
     pub fn go_home(&mut self, unused: &[Unused], calendar: Calendar<'_>, now: UnixMicros) -> SubjectWindows {
         self.not_used(unused, calendar, now);
-        let known = self.mirror.clone();
-        self.home = Some(Box::new(known.clone()));
+        self.is_at_home = true;
         self.kept = Kept::Untold;
         // What is owed is a part of what is counted here, and is told with that.
         self.owes = false;
         self.apart = None;
-        known
+        self.mirror.clone()
     }
 
     /// What of the slices is not used, nor will be, and goes back. It is put back no more, should the store lose something before
@@ -290,6 +289,5 @@ impl Ledger {
             && !self.owes
             && self.mirror.forget_past(now)
             && self.apart.as_mut().is_none_or(|apart| apart.forget_past(now))
-            && self.home.as_mut().is_none_or(|home| home.forget_past(now))
     }
 }

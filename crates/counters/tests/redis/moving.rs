@@ -58,3 +58,43 @@ async fn what_was_counted_here_counts_while_the_store_is_away() {
     assert_eq!(node.admitted(&shared, 30).await, 10);
     assert_eq!(node.admitted(&local, 30).await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_a_restart_the_store_is_told_no_more_than_what_was_counted_here() {
+    let redis = Redis::start();
+    for (number, counting) in (1..).zip([Counting::Exact, Counting::Leased]) {
+        for (place, algorithm) in (1..).zip(["fixed_window", "token_bucket", "sliding_window", "sliding_log"])
+        {
+            let (shared, local) = both(&[limit(300, "720h", algorithm)], counting);
+            let subject = subject(number * 10 + place);
+            let (shared, local) = (demand(subject, &shared), demand(subject, &local));
+            let before = Node::start(redis.settings()).await;
+            assert_eq!(before.admitted(&shared, 100).await, 100);
+            assert_eq!(before.admitted(&local, 50).await, 50);
+            let mut kept = before.local.take_changed();
+            before.keeper.close().await;
+            kept.extend(before.local.take_changed());
+            let after = Node::start(redis.settings()).await;
+            after.local.restore(kept);
+            assert_eq!(used(&after, local), 150, "{algorithm} {counting:?}");
+            assert_eq!(after.admitted(&local, 10).await, 10);
+            eventually_async(async || (160..=161).contains(&used_in_store(&after, shared).await)).await;
+            assert!((139..=140).contains(&after.admitted(&shared, 200).await), "{algorithm} {counting:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_counted_here_goes_on_when_another_plan_of_the_subject_was_seen() {
+    let redis = Redis::start();
+    let node = Node::start(redis.settings()).await;
+    let (shared, local) = (monthly(30, Counting::Exact), monthly(30, Counting::Local));
+    let other = plan(&[limit(30, "hour", "fixed_window")], Counting::Exact, OnUnavailable::Local);
+    let [shared, local, other] = [&shared, &local, &other].map(|limits| demand(subject(1), limits));
+    assert_eq!(node.admitted(&shared, 10).await, 10);
+    assert_eq!(node.admitted(&local, 5).await, 5);
+    assert_eq!(node.admitted(&other, 1).await, 1);
+    assert_eq!(node.admitted(&local, 1).await, 1);
+    assert_eq!(used(&node, local), 16);
+    eventually_async(async || used_in_store(&node, shared).await == 16).await;
+}
