@@ -35,6 +35,9 @@ impl Shared {
             OnUnavailable::Deny => Decided::Unavailable,
             OnUnavailable::Allow => {
                 self.owe(demand, cost, server_now, now.instant);
+                // Should the plan come to say `local`, its share is what is left then. Thresholds are told once the store is back.
+                let charge = Settlement { charged: 0, charged_at: server_now, actual: cost };
+                let _told_later = self.settle_apart(demand, charge, server_now);
                 Decided::Apart(self.inspect(demand, 1, now.wall).standings, Crossed::new())
             }
             OnUnavailable::Local => self.decide_share(demand, cost, now),
@@ -53,8 +56,8 @@ impl Shared {
         {
             return Decided::FromSlice(granted_at);
         }
-        // What was owed before a restart is all that is known then.
-        let windows = ledger.apart_or(|| self.local.windows(demand.subject));
+        let owed = || self.local.windows(demand.subject);
+        let windows = ledger.apart_after(owed, rules, demand.calendar, share.nodes(), server_now);
         let charge = Charge { rules, windows, calendar: demand.calendar };
         let outcome = limit::decide_share(&mut [charge], cost, share, server_now);
         drop(shard);
@@ -80,6 +83,11 @@ impl Shared {
         server_now: UnixMicros,
     ) -> Crossed {
         self.local.owe(demand.subject, &demand.limits.rules, demand.calendar, settlement, server_now);
+        self.settle_apart(demand, settlement, server_now)
+    }
+
+    /// The same of what was counted apart so far, where it was.
+    fn settle_apart(&self, demand: &Demand<'_>, settlement: Settlement, server_now: UnixMicros) -> Crossed {
         let nodes = u64::from(self.share.lock().nodes().get());
         let of_all = Settlement {
             charged: settlement.charged.saturating_mul(nodes),

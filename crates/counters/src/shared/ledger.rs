@@ -1,5 +1,6 @@
 //! What this node knows of one subject: what the store said last, and what it was granted.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -207,12 +208,31 @@ impl Ledger {
         used
     }
 
-    /// What is counted while the store cannot be reached: it goes on from what the store said last, or from what else is
-    /// known where it said nothing yet, or this node counted alone since then.
-    pub fn apart_or(&mut self, otherwise: impl FnOnce() -> SubjectWindows) -> &mut SubjectWindows {
+    /// What is counted while the store cannot be reached: it goes on from what the store said last, and what is owed already, as
+    /// for all nodes. Where the store said nothing yet, or this node counted alone since then, what is owed is all that is
+    /// known, as after a restart.
+    pub fn apart_after(
+        &mut self,
+        owed: impl FnOnce() -> SubjectWindows,
+        rules: &[LimitRule],
+        calendar: Calendar<'_>,
+        nodes: NonZeroU32,
+        now: UnixMicros,
+    ) -> &mut SubjectWindows {
         let Self { mirror, is_at_home, apart, .. } = self;
-        let says_all = !mirror.is_empty() && !*is_at_home;
-        apart.get_or_insert_with(|| Box::new(if says_all { mirror.clone() } else { otherwise() }))
+        apart.get_or_insert_with(|| {
+            let owed = owed();
+            if mirror.is_empty() || *is_at_home {
+                return Box::new(owed);
+            }
+            let mut apart = mirror.clone();
+            for (rule, used) in rules.iter().zip(limit::used(rules, &owed, now)) {
+                let actual = used.saturating_mul(nodes.get().into());
+                let charge = Settlement { charged: 0, charged_at: now, actual };
+                limit::settle(std::slice::from_ref(rule), &mut apart, calendar, charge, now);
+            }
+            Box::new(apart)
+        })
     }
 
     /// This node counts the subject alone from now on, and goes on from what the store knows, without what of the slices was

@@ -41,6 +41,29 @@ async fn while_the_store_is_frozen_each_plan_has_its_way_and_afterwards_all_is_c
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_let_through_under_allow_is_a_part_of_the_share_after_an_edit() {
+    let redis = Redis::start();
+    let node = Node::start(redis.settings()).await;
+    let (allow, local) = (monthly_or(50, OnUnavailable::Allow), monthly_or(50, OnUnavailable::Local));
+    let (allow, local) = (demand(subject(1), &allow), demand(subject(1), &local));
+    assert_eq!(node.admitted(&allow, 10).await, 10);
+    redis.freeze();
+    assert_eq!(node.admitted(&allow, 20).await, 20);
+    assert_eq!(node.state(), StoreState::Down);
+    assert_eq!(node.admitted(&local, 5).await, 5);
+    assert_eq!(node.admitted(&allow, 10).await, 10);
+    assert_eq!(node.admitted(&local, 20).await, 5);
+    assert_eq!(node.admitted(&allow, 2).await, 2);
+    redis.thaw();
+    node.until(StoreState::Up).await;
+    eventually_async(async || {
+        node.counters.look(&[local], now()).await;
+        node.counters.used(&[local], now()) == [52]
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_turns_out_to_cost_less_meanwhile_is_given_back_once_it_is_back() {
     let redis = Redis::start();
     let node = Node::start(redis.settings()).await;
