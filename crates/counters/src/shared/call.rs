@@ -14,6 +14,9 @@ use super::scripts::Scripts;
 /// The scripts' own: no count is larger.
 const COUNT_MOST: u64 = 1 << 50;
 
+/// In place of an incarnation.
+pub const WHICHEVER: u64 = 0;
+
 /// Whose clock the scripts go by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerTime {
@@ -96,7 +99,12 @@ impl Caller<'_> {
 
     /// Each rule has its amount. Days and months that are not begun yet are those of `periods`.
     pub fn adjust(self, periods: Periods<'_>, amounts: &[Amount]) -> Cmd {
-        let mut cmd = self.begin(|scripts| &scripts.adjust, &[]);
+        self.adjust_said_in(WHICHEVER, periods, amounts)
+    }
+
+    /// The same of counts that are still said in this incarnation.
+    pub fn adjust_said_in(self, said_in: u64, periods: Periods<'_>, amounts: &[Amount]) -> Cmd {
+        let mut cmd = self.begin(|scripts| &scripts.adjust, &[said_in]);
         for (rule, amount) in self.rules.iter().zip(amounts) {
             let mut packed = packed(rule, periods.of(rule));
             match *amount {

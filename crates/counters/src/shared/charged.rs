@@ -6,8 +6,7 @@ use std::time::Instant;
 use tollgate_core::limit::{self, Demand, LimitRule, Settled, Settlement, Subject, SubjectWindows};
 use tollgate_core::time::UnixMicros;
 
-use super::call::{Amount, Periods};
-use super::ledger::Ledger;
+use super::call::{Amount, Periods, WHICHEVER};
 use super::slices::Unused;
 use super::{About, Shared, Then};
 use crate::Moment;
@@ -18,63 +17,53 @@ pub struct Charged {
     pub about: About,
     pub units: u64,
     pub at: UnixMicros,
-    /// The answer, as long as the ledger has not noted it.
-    pub number: u64,
+    /// The incarnation of the store in which that was said, as long as the ledger has not noted it: once more is put back, by
+    /// whichever node, it is a part of that, as the larger count counts.
+    pub said_in: u64,
 }
-
-/// Of an answer that the ledger has noted.
-const NOTED: u64 = u64::MAX;
 
 impl Charged {
     /// So many of the units, to go another way.
     pub fn split(&mut self, units: u64) -> Self {
         let units = units.min(self.units);
         self.units -= units;
-        Self {
-            shared: Arc::clone(&self.shared),
-            about: self.about.clone(),
-            units,
-            at: self.at,
-            number: self.number,
-        }
+        let (about, at, said_in) = (self.about.clone(), self.at, self.said_in);
+        Self { shared: Arc::clone(&self.shared), about, units, at, said_in }
     }
 
     pub const fn is_noted(&mut self) {
-        self.number = NOTED;
+        self.said_in = WHICHEVER;
     }
 
     pub fn keep(mut self) {
         self.units = 0;
     }
 
-    /// Of an answer that is in doubt: it is given back before anything is put back, as the larger count would count then. For
-    /// who has the ledger locked.
-    pub fn take_back(self, ledger: &Ledger) {
-        if self.units > 0 && !ledger.was_before_put_back(self.number) {
+    /// Gives it back before anything else is told or asked of the subject; for who has its ledger locked.
+    pub fn give_back_within(mut self) {
+        let units = std::mem::take(&mut self.units);
+        if units > 0 {
+            let (cmd, told) = self.giving_back(units);
             let About { subject, ref rules, .. } = self.about;
-            let amount = Amount::Less { units: self.units, charged_at: self.at };
-            let amounts = vec![amount; rules.len()].into_boxed_slice();
-            let nowhere = SubjectWindows::default();
-            let cmd = self.shared.caller(subject, rules, self.at).adjust(Periods::Of(&nowhere), &amounts);
-            self.shared.send_within(subject, rules, Instant::now(), cmd, Then::Told(amounts));
+            self.shared.send_within(subject, rules, Instant::now(), cmd, told);
         }
-        self.keep();
+    }
+
+    fn giving_back(&self, units: u64) -> (redis::Cmd, Then) {
+        let About { subject, ref rules, .. } = self.about;
+        let amounts = vec![Amount::Less { units, charged_at: self.at }; rules.len()].into_boxed_slice();
+        let nowhere = SubjectWindows::default();
+        let caller = self.shared.caller(subject, rules, self.at);
+        let cmd = caller.adjust_said_in(self.said_in, Periods::Of(&nowhere), &amounts);
+        (cmd, Then::Told(amounts))
     }
 }
 
 impl Drop for Charged {
     fn drop(&mut self) {
-        if self.units == 0 {
-            return;
-        }
-        let shard = self.shared.ledgers.shard(self.about.subject).lock();
-        let is_put_back =
-            shard.find(self.about.subject).is_some_and(|ledger| ledger.was_before_put_back(self.number));
-        drop(shard);
-        // What was put back after it is the larger count already.
-        if !is_put_back {
-            let unused = Unused { units: self.units, granted_at: self.at };
-            self.shared.give_back(self.about.subject, &self.about.rules, [unused]);
+        if self.units > 0 {
+            let (cmd, told) = self.giving_back(self.units);
+            self.shared.send(self.about.subject, &self.about.rules, Instant::now(), cmd, told);
         }
     }
 }

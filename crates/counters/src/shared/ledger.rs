@@ -138,8 +138,12 @@ impl Ledger {
     /// count that has begun anew.
     pub fn doubts(&mut self, rules: &[LimitRule], answer: &Answer) -> bool {
         let is_unheard = |(rule, &was_said_in): (&LimitRule, &u64)| {
-            (self.is_in_doubt || was_said_in == 0 || was_said_in > self.known_in(rule.window))
-                && limit::used(std::slice::from_ref(rule), &self.mirror, answer.now)[0] > 0
+            let used = |windows| limit::used(std::slice::from_ref(rule), windows, answer.now)[0];
+            let known = used(&self.mirror);
+            // Another node may have been there since, and made the count anew: others give back, but seldom as much.
+            let is_much_less = || used(&answer.windows) < known / 2;
+            let is_anew = was_said_in == 0 || was_said_in > self.known_in(rule.window);
+            known > 0 && (self.is_in_doubt || is_anew || is_much_less())
         };
         let is_next = self.mirror_number > 0 && answer.number > self.mirror_number;
         if is_next && rules.iter().zip(&answer.was_said_in).any(is_unheard) {

@@ -173,7 +173,7 @@ impl<'c> Undecided<'c, '_> {
         if ledger.was_before_put_back(answer.number)
             || trust == Trust::Doubted && ledger.doubts(rules, answer)
         {
-            charged.take_back(ledger);
+            charged.give_back_within();
             ledger.slices.none_came(self.now.instant);
             return None;
         }

@@ -127,3 +127,39 @@ async fn what_another_node_gave_back_is_not_taken_for_lost() {
     let (_, outcome) = undisturbed(&nodes, play).await;
     assert_eq!(outcome, (10, 30, 0));
 }
+
+/// What one is granted before it has noticed, and gives back, is not taken off what the other has put back.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_nodes_let_through_twice_only_what_passes_until_both_have_put_back_what_they_know() {
+    let redis = Redis::start();
+    let nodes = Arc::new([Node::start(redis.settings()).await, Node::start(redis.settings()).await]);
+    for (number, counting) in [(1, Counting::Exact), (2, Counting::Leased), (3, Counting::Leased)] {
+        let limits = Arc::new(monthly(600, counting));
+        let play = async |Subject(scene): Subject| {
+            let id = subject(scene.as_u128() << 8 | number);
+            let running: Vec<_> = (0..8)
+                .map(|task| {
+                    let (nodes, limits) = (Arc::clone(&nodes), Arc::clone(&limits));
+                    tokio::spawn(async move {
+                        let mut admitted = 0;
+                        for _ in 0..120 {
+                            admitted += nodes[task % 2].admitted(&demand(id, &limits), 1).await;
+                            tokio::time::sleep(Duration::from_millis(8)).await;
+                        }
+                        admitted
+                    })
+                })
+                .collect();
+            tokio::time::sleep(Duration::from_millis(430)).await;
+            redis.run(&["FLUSHALL"]);
+            let mut admitted = 0;
+            for task in running {
+                admitted += task.await.unwrap();
+            }
+            admitted + admitted_late(&nodes[0], &demand(id, &limits)).await
+        };
+        let (_, admitted) = undisturbed(&nodes[..], play).await;
+        println!("{counting:?}: {admitted}");
+        assert!((560..=630).contains(&admitted), "{counting:?}: {admitted}");
+    }
+}

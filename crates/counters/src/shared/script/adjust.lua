@@ -1,6 +1,7 @@
 -- Charges more than was charged, over the limits too, or gives back.
 --
--- ARGV  behind what each limit has for all operations: the amount, below 0 to give back; and when it was charged.
+-- ARGV  behind the numbers that all operations have: the incarnation that has to say a count for something to be given back there,
+--       or 0; behind what each limit has for all operations: the amount, below 0 to give back; and when it was charged.
 
 -- Takes requests of a log out again: of those charged at `at` or later the earliest, which would be past first. Where they
 -- are past themselves, all that is left are other requests.
@@ -50,11 +51,12 @@ end
 
 -- The limits may have been edited since the charge that is corrected, and then it is the edit that holds.
 read_all(by_count)
+local only_in = unpacked('<d', ARGV[1], own)
 for index, gauge in ipairs(gauges) do
   local amount, at = unpacked('<dd', ARGV[1 + index], OWN_OF_LIMIT)
   if amount > 0 and not gauge.is_elsewhen then
     charge(gauge, amount, now)
-  elseif amount < 0 and gauge.found and not gauge.is_foreign then
+  elseif amount < 0 and gauge.found and not gauge.is_foreign and (only_in == 0 or gauge.was_said_in == only_in) then
     give_back(gauge, -amount, at)
   end
 end
