@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::task::JoinSet;
 use tollgate_core::limit::{Demand, LevelLimits, Subject};
 use tollgate_core::resource::{Counting, OnUnavailable};
 
@@ -24,6 +25,35 @@ async fn admitted_late(node: &Node, demand: &Demand<'_>) -> u64 {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     admitted
+}
+
+/// How often a client asks, with how many requests each time.
+#[derive(Clone, Copy)]
+struct Pace {
+    times: usize,
+    requests: u64,
+    pause_millis: u64,
+}
+
+/// Eight clients that ask for one subject, at the nodes in turn; each gives how many of its requests were let through.
+fn clients<const N: usize>(
+    nodes: &Arc<[Node; N]>,
+    limits: &Arc<LevelLimits>,
+    id: Subject,
+    pace: Pace,
+) -> JoinSet<u64> {
+    let client = |number: usize| {
+        let (nodes, limits) = (Arc::clone(nodes), Arc::clone(limits));
+        async move {
+            let mut admitted = 0;
+            for _ in 0..pace.times {
+                admitted += nodes[number % N].admitted(&demand(id, &limits), pace.requests).await;
+                tokio::time::sleep(Duration::from_millis(pace.pause_millis)).await;
+            }
+            admitted
+        }
+    };
+    (0..8).map(client).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,31 +92,15 @@ async fn it_does_so_in_the_middle_of_traffic_and_again() {
         let limits = Arc::new(monthly(2_000, counting));
         let play = async |Subject(scene): Subject| {
             let id = subject(scene.as_u128() << 8 | u128::from(counting == Counting::Leased));
-            let running: Vec<_> = (0..8)
-                .map(|_| {
-                    let (nodes, limits) = (Arc::clone(&nodes), Arc::clone(&limits));
-                    tokio::spawn(async move {
-                        let mut admitted = 0;
-                        for _ in 0..60 {
-                            admitted += nodes[0].admitted(&demand(id, &limits), 10).await;
-                            tokio::time::sleep(Duration::from_millis(10)).await;
-                        }
-                        admitted
-                    })
-                })
-                .collect();
+            let running = clients(&nodes, &limits, id, Pace { times: 60, requests: 10, pause_millis: 10 });
             for _ in 0..3 {
                 tokio::time::sleep(Duration::from_millis(130)).await;
                 redis.run(&["FLUSHALL"]);
             }
-            let mut admitted = 0;
-            for task in running {
-                admitted += task.await.unwrap();
-            }
+            let admitted: u64 = running.join_all().await.into_iter().sum();
             admitted + admitted_late(&nodes[0], &demand(id, &limits)).await
         };
         let (_, admitted) = undisturbed(&nodes[..], play).await;
-        println!("{counting:?}: {admitted}");
         assert!((1_950..=2_000).contains(&admitted), "{counting:?}: {admitted}");
     }
 }
@@ -137,29 +151,13 @@ async fn two_nodes_let_through_twice_only_what_passes_until_both_have_put_back_w
         let limits = Arc::new(monthly(600, counting));
         let play = async |Subject(scene): Subject| {
             let id = subject(scene.as_u128() << 8 | number);
-            let running: Vec<_> = (0..8)
-                .map(|task| {
-                    let (nodes, limits) = (Arc::clone(&nodes), Arc::clone(&limits));
-                    tokio::spawn(async move {
-                        let mut admitted = 0;
-                        for _ in 0..120 {
-                            admitted += nodes[task % 2].admitted(&demand(id, &limits), 1).await;
-                            tokio::time::sleep(Duration::from_millis(8)).await;
-                        }
-                        admitted
-                    })
-                })
-                .collect();
+            let running = clients(&nodes, &limits, id, Pace { times: 120, requests: 1, pause_millis: 8 });
             tokio::time::sleep(Duration::from_millis(430)).await;
             redis.run(&["FLUSHALL"]);
-            let mut admitted = 0;
-            for task in running {
-                admitted += task.await.unwrap();
-            }
+            let admitted: u64 = running.join_all().await.into_iter().sum();
             admitted + admitted_late(&nodes[0], &demand(id, &limits)).await
         };
         let (_, admitted) = undisturbed(&nodes[..], play).await;
-        println!("{counting:?}: {admitted}");
         assert!((560..=630).contains(&admitted), "{counting:?}: {admitted}");
     }
 }
