@@ -103,7 +103,7 @@ impl Health {
     /// The new verdict, where the result changes it. The first result that passes makes a target healthy: there is
     /// nothing that speaks against it.
     pub fn note(&mut self, result: CheckResult, thresholds: Thresholds) -> Option<Verdict> {
-        let opposite = if result.outcome.is_passed() { Verdict::Healthy } else { Verdict::Unhealthy };
+        let opposite = Verdict::of(&result);
         if self.history.len() == KEPT {
             self.history.pop_front();
         }

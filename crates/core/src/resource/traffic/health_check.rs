@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::parts::{count, duration, within};
-use super::{Setting, causes_as_written};
+use super::{Setting, causes_as_written, parse_patterns};
 use crate::cause::{CausePattern, Causes};
 use crate::health::Thresholds;
 use crate::problem::Problems;
@@ -143,20 +143,13 @@ impl HealthCheckDraft {
         if list.is_empty() {
             problems.add("expect", "must name at least one status");
         }
-        let mut patterns = Vec::with_capacity(list.len());
-        let is_answer =
-            |pattern: &CausePattern| matches!(pattern, CausePattern::Status(_) | CausePattern::Class(_));
-        for (index, text) in list.iter().enumerate() {
-            let field = format!("expect[{index}]");
-            match CausePattern::parse(text).ok().filter(is_answer) {
-                Some(pattern) if patterns.contains(&pattern) => problems.add(field, "is there already"),
-                Some(pattern) => patterns.push(pattern),
-                None => {
-                    problems.add(field, "must be a status from 200 on such as 204, or a class such as 2xx");
-                }
+        let parse = |text: &str| match CausePattern::parse(text) {
+            Ok(pattern @ (CausePattern::Status(_) | CausePattern::Class(_))) => Ok(pattern),
+            Ok(CausePattern::Connect | CausePattern::Reset | CausePattern::Timeout) | Err(_) => {
+                Err("must be a status from 200 on such as 204, or a class such as 2xx")
             }
-        }
-        Causes::new(patterns)
+        };
+        problems.check_nested("expect", parse_patterns(list, parse)).unwrap_or_else(usual_statuses)
     }
 }
 

@@ -9,6 +9,8 @@ mod outlier;
 mod parts;
 mod retries;
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 pub use balancer::{Algorithm, Balancer, BalancerDraft, HashOn, SlowStartDraft};
@@ -180,11 +182,19 @@ impl<T> Setting<T> {
 }
 
 fn parse_causes(list: &[String]) -> Result<Causes, Problems> {
+    parse_patterns(list, CausePattern::parse)
+}
+
+/// Each entry once.
+fn parse_patterns<E: fmt::Display>(
+    list: &[String],
+    parse: impl Fn(&str) -> Result<CausePattern, E>,
+) -> Result<Causes, Problems> {
     let mut problems = Problems::default();
     let mut patterns: Vec<CausePattern> = Vec::with_capacity(list.len());
     for (index, text) in list.iter().enumerate() {
         let field = format!("[{index}]");
-        match problems.check(&field, CausePattern::parse(text)) {
+        match problems.check(&field, parse(text)) {
             Some(pattern) if patterns.contains(&pattern) => problems.add(field, "is there already"),
             Some(pattern) => patterns.push(pattern),
             None => {}
