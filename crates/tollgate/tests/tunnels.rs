@@ -34,6 +34,17 @@ fn upgrade(protocol: &str, key: &str) -> String {
     )
 }
 
+/// A client whose tunnel to this upstream is open.
+#[track_caller]
+fn in_a_tunnel(upstream: &ScriptedUpstream) -> (Gateway, RawClient) {
+    let gateway = Gateway::start();
+    let key = gateway.expose(&upstream.url());
+    let mut client = gateway.client();
+    client.send(upgrade("echo", &key));
+    assert_eq!(client.read_response().status, 101);
+    (gateway, client)
+}
+
 #[track_caller]
 fn assert_reads(client: &mut RawClient, expected: impl AsRef<[u8]>) {
     let expected = expected.as_ref();
@@ -91,11 +102,7 @@ fn an_upstream_that_ends_first_still_hears_its_client() {
         tell.send((String::from_utf8_lossy(&heard).into_owned(), end.clone())).expect("the test");
         Err(end)
     });
-    let gateway = Gateway::start();
-    let key = gateway.expose(&upstream.url());
-    let mut client = gateway.client();
-    client.send(upgrade("echo", &key));
-    assert_eq!(client.read_response().status, 101);
+    let (_gateway, mut client) = in_a_tunnel(&upstream);
     assert_reads(&mut client, "that is all;");
     assert!(client.is_closed(), "the end of the upstream's direction is passed on");
     client.send("understood;");
@@ -107,11 +114,8 @@ fn an_upstream_that_ends_first_still_hears_its_client() {
 
 #[test]
 fn a_client_that_breaks_off_ends_the_tunnel() {
-    let (gateway, upstream) = (Gateway::start(), echoing_tunnel());
-    let key = gateway.expose(&upstream.url());
-    let mut client = gateway.client();
-    client.send(upgrade("echo", &key));
-    assert_eq!(client.read_response().status, 101);
+    let upstream = echoing_tunnel();
+    let (gateway, client) = in_a_tunnel(&upstream);
     client.reset();
     upstream.await_open_connections(0);
     gateway.await_logged(|line| line["status"] == 101 && line["path"] == "/acme/api/tunnel");
@@ -211,11 +215,7 @@ fn all_that_a_client_offers_is_offered_on_but_http_2() {
 #[test]
 fn a_tunnel_that_breaks_on_one_side_breaks_on_the_other() {
     let upstream = ScriptedUpstream::script(vec![Step::write(SWITCHING), Step::Reset]);
-    let gateway = Gateway::start();
-    let key = gateway.expose(&upstream.url());
-    let mut client = gateway.client();
-    client.send(upgrade("echo", &key));
-    assert_eq!(client.read_response().status, 101);
+    let (_gateway, mut client) = in_a_tunnel(&upstream);
     assert_eq!(client.read_bytes(1), Err(Stopped::Reset));
 
     let (tell, told) = mpsc::channel();
@@ -225,11 +225,7 @@ fn a_tunnel_that_breaks_on_one_side_breaks_on_the_other() {
         tell.send(end.clone()).expect("the test");
         Err(end)
     });
-    let gateway = Gateway::start();
-    let key = gateway.expose(&upstream.url());
-    let mut client = gateway.client();
-    client.send(upgrade("echo", &key));
-    assert_eq!(client.read_response().status, 101);
+    let (_gateway, client) = in_a_tunnel(&upstream);
     client.reset();
     assert_eq!(told.recv_timeout(PATIENCE).expect("the end of the tunnel"), Stopped::Reset);
 }
