@@ -173,10 +173,7 @@ impl LocalCounters {
             entry.windows.put(window, counted.clone());
         }
         let on_top = rules.iter().zip(here).filter(|(rule, _)| known.find(rule.window).is_some());
-        for (rule, here) in on_top {
-            let more = Settlement { charged: 0, charged_at: now, actual: here };
-            limit::settle(std::slice::from_ref(rule), &mut entry.windows, calendar, more, now);
-        }
+        limit::charge_each(on_top, &mut entry.windows, calendar, now);
         entry.changed = true;
     }
 

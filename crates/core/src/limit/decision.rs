@@ -62,6 +62,13 @@ pub struct Settlement {
     pub actual: u64,
 }
 
+impl Settlement {
+    /// What nothing was charged for yet.
+    pub const fn uncharged(actual: u64, at: UnixMicros) -> Self {
+        Self { charged: 0, charged_at: at, actual }
+    }
+}
+
 /// What a correction has led to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Settled {
@@ -153,6 +160,18 @@ pub fn settle(
         settled.standings.push(gauge.standing());
     }
     settled
+}
+
+/// Charges each of these limits what was used of it elsewhere, over the limit too.
+pub fn charge_each<'r>(
+    used: impl IntoIterator<Item = (&'r LimitRule, u64)>,
+    windows: &mut SubjectWindows,
+    calendar: Calendar<'_>,
+    now: UnixMicros,
+) {
+    for (rule, used) in used {
+        settle(std::slice::from_ref(rule), windows, calendar, Settlement::uncharged(used, now), now);
+    }
 }
 
 /// What a subject has used of each limit, as far as it counts now; beyond the limit too.

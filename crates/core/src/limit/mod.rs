@@ -20,7 +20,8 @@ mod windows;
 
 pub use calendar::Calendar;
 pub use decision::{
-    Charge, Outcome, Refusal, Settled, Settlement, Standing, Standings, decide, inspect, settle, used,
+    Charge, Outcome, Refusal, Settled, Settlement, Standing, Standings, charge_each, decide, inspect, settle,
+    used,
 };
 pub use level::{Demand, Level, LevelLimits, SubjectLimits};
 pub use rule::{LimitRule, RuleHeaders};

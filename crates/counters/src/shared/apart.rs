@@ -36,7 +36,7 @@ impl Shared {
             OnUnavailable::Allow => {
                 self.owe(demand, cost, server_now, now.instant);
                 // Should the plan come to say `local`, its share is what is left then. Thresholds are told once the store is back.
-                let charge = Settlement { charged: 0, charged_at: server_now, actual: cost };
+                let charge = Settlement::uncharged(cost, server_now);
                 let _told_later = self.settle_apart(demand, charge, server_now);
                 Decided::Apart(self.inspect(demand, 1, now.wall).standings, Crossed::new())
             }
@@ -70,7 +70,7 @@ impl Shared {
 
     /// Notes what the store is to be told of once it is back.
     pub(super) fn owe(&self, demand: &Demand<'_>, cost: u64, server_now: UnixMicros, now: Instant) {
-        let settlement = Settlement { charged: 0, charged_at: server_now, actual: cost };
+        let settlement = Settlement::uncharged(cost, server_now);
         self.local.owe(demand.subject, &demand.limits.rules, demand.calendar, settlement, server_now);
         self.note_owing(demand.subject, &demand.limits.rules, now);
     }
@@ -156,7 +156,7 @@ impl Shared {
         let now = self.server_time(wall());
         for (rule, amount) in about.rules.iter().zip(amounts) {
             let Amount::More(units @ 1..) = *amount else { continue };
-            let settlement = Settlement { charged: 0, charged_at: now, actual: units };
+            let settlement = Settlement::uncharged(units, now);
             // Where a day or month runs already, it is that one.
             let rule = std::slice::from_ref(rule);
             self.local.owe(about.subject, rule, Calendar::utc(), settlement, now);

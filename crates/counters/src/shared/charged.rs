@@ -6,7 +6,7 @@ use std::time::Instant;
 use tollgate_core::limit::{self, Demand, LimitRule, Settled, Settlement, Subject, SubjectWindows};
 use tollgate_core::time::UnixMicros;
 
-use super::call::{Amount, Periods, WHICHEVER};
+use super::call::{Amount, Answer, Periods, WHICHEVER};
 use super::slices::Unused;
 use super::{About, Shared, Then};
 use crate::Moment;
@@ -23,6 +23,10 @@ pub struct Charged {
 }
 
 impl Charged {
+    pub fn new(shared: &Arc<Shared>, about: About, units: u64, answer: &Answer) -> Self {
+        Self { shared: Arc::clone(shared), about, units, at: answer.now, said_in: answer.said_in }
+    }
+
     /// So many of the units, to go another way.
     pub fn split(&mut self, units: u64) -> Self {
         let units = units.min(self.units);

@@ -111,13 +111,7 @@ impl Shared {
         match (then, answered) {
             (Then::Decide { cost, waiter }, Answered::Done(answer)) => {
                 let units = answer.admitted * cost + answer.slice;
-                let charged = Charged {
-                    shared: Arc::clone(self),
-                    about,
-                    units,
-                    at: answer.now,
-                    said_in: answer.said_in,
-                };
+                let charged = Charged::new(self, about, units, &answer);
                 // Where nobody waits any more, it is given back.
                 drop(waiter.send(Ok(Reply::Done(Box::new((answer, charged))))));
             }
@@ -129,13 +123,7 @@ impl Shared {
                 let mut shard = self.ledgers.shard(about.subject).lock();
                 let ledger = shard.ledger(about.subject, &about.rules, now);
                 let is_doubted = ledger.doubts(&about.rules, &answer);
-                let charged = Charged {
-                    shared: Arc::clone(self),
-                    about,
-                    units: answer.slice,
-                    at: answer.now,
-                    said_in: answer.said_in,
-                };
+                let charged = Charged::new(self, about, answer.slice, &answer);
                 if is_doubted {
                     ledger.slices.none_came(now);
                     charged.give_back_within();

@@ -230,11 +230,10 @@ impl Ledger {
                 return Box::new(owed);
             }
             let mut apart = mirror.clone();
-            for (rule, used) in rules.iter().zip(limit::used(rules, &owed, now)) {
-                let actual = used.saturating_mul(nodes.get().into());
-                let charge = Settlement { charged: 0, charged_at: now, actual };
-                limit::settle(std::slice::from_ref(rule), &mut apart, calendar, charge, now);
-            }
+            let of_all = limit::used(rules, &owed, now)
+                .into_iter()
+                .map(|used| used.saturating_mul(nodes.get().into()));
+            limit::charge_each(rules.iter().zip(of_all), &mut apart, calendar, now);
             Box::new(apart)
         })
     }
