@@ -26,6 +26,7 @@ mod orders;
 mod page;
 mod path;
 mod plans;
+mod query;
 mod refusal;
 mod responses;
 mod routes;
@@ -46,10 +47,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::control_plane::ControlPlane;
+use query::QueryParameters;
 use refusal::Refusal;
 
 pub fn router(plane: ControlPlane) -> Router {
     let (routes, document) = routes().split_for_parts();
+    let parameters = QueryParameters::of(&document);
     let docs = SwaggerUi::new("/docs")
         .url("/api/openapi.json", document)
         .config(Config::default().validator_url("none"));
@@ -57,6 +60,7 @@ pub fn router(plane: ControlPlane) -> Router {
         .merge(docs)
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
+        .layer(axum::middleware::from_fn_with_state(parameters, query::refuse_unknown))
         .layer(axum::middleware::from_fn(body::read_small_first))
         .layer(axum::middleware::from_fn(host::require))
         .with_state(plane)

@@ -14,6 +14,7 @@ mod keys;
 mod lists;
 mod nodes;
 mod plans;
+mod queries;
 mod restart;
 mod routes;
 mod services;

@@ -1,0 +1,94 @@
+//! Query parameters that an operation does not have are refused. Passed over, a misspelt `dry_run` would apply, and
+//! `?tenant=` would seem to have been heard where there is none.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::extract::{MatchedPath, Query, Request, State};
+use axum::http::Method;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tollgate_core::Problems;
+use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
+use utoipa::openapi::{OpenApi, RefOr};
+
+use super::refusal::Refusal;
+
+/// Probes and scrapers may add to the paths beside it what they like.
+const API: &str = "/api/";
+/// A newer node may ask for more than this control plane knows of.
+const FOR_NODES: &str = "/api/node/";
+
+/// The query parameters of every operation of the API, as they are documented.
+#[derive(Clone)]
+pub struct QueryParameters(Arc<HashMap<String, Vec<Known>>>);
+
+/// What may stand in the query of one of a path's operations.
+struct Known {
+    method: Method,
+    names: Vec<String>,
+}
+
+impl QueryParameters {
+    pub fn of(document: &OpenApi) -> Self {
+        let checked = document.paths.paths.iter();
+        let checked = checked.filter(|(path, _)| path.starts_with(API) && !path.starts_with(FOR_NODES));
+        Self(Arc::new(checked.map(|(path, item)| (path.clone(), operations(item))).collect()))
+    }
+
+    fn check(&self, request: &Request) -> Result<(), Refusal> {
+        if request.uri().query().is_none() {
+            return Ok(());
+        }
+        let path = request.extensions().get::<MatchedPath>();
+        let operations = path.and_then(|path| self.0.get(path.as_str())).map_or(&[][..], Vec::as_slice);
+        let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+        let Some(known) = operations.iter().find(|known| known.method == method) else { return Ok(()) };
+        let Query(given) = Query::<Vec<(String, String)>>::try_from_uri(request.uri())
+            .map_err(|error| Problems::one("", error.body_text()))?;
+        let mut problems = Problems::default();
+        for (name, _) in given.iter().filter(|(name, _)| !known.names.contains(name)) {
+            problems.add(name.clone(), known.unknown());
+        }
+        Ok(problems.finish(Some(()))?)
+    }
+}
+
+pub async fn refuse_unknown(State(known): State<QueryParameters>, request: Request, next: Next) -> Response {
+    match known.check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+impl Known {
+    fn of(method: Method, operation: &Operation) -> Self {
+        let parameters = operation.parameters.iter().flatten().filter_map(|parameter| match parameter {
+            RefOr::T(parameter) => Some(parameter),
+            // Operations bring their parameters with them.
+            RefOr::Ref(_) => None,
+        });
+        let in_query = parameters.filter(|parameter| parameter.parameter_in == ParameterIn::Query);
+        Self { method, names: in_query.map(|parameter| parameter.name.clone()).collect() }
+    }
+
+    /// What is said of a name that is not among them.
+    fn unknown(&self) -> String {
+        if self.names.is_empty() {
+            "is not known: there are no query parameters here".to_owned()
+        } else {
+            format!("is not known: the query parameters here are {}", self.names.join(", "))
+        }
+    }
+}
+
+fn operations(item: &PathItem) -> Vec<Known> {
+    let all = [
+        (Method::GET, &item.get),
+        (Method::POST, &item.post),
+        (Method::PUT, &item.put),
+        (Method::PATCH, &item.patch),
+        (Method::DELETE, &item.delete),
+    ];
+    all.into_iter().filter_map(|(method, operation)| Some(Known::of(method, operation.as_ref()?))).collect()
+}
