@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::Bytes;
@@ -212,14 +213,16 @@ impl Nodes {
         sent.collect()
     }
 
-    /// In the order of their tokens, then of their names.
-    pub fn list(&self) -> Vec<NodeState> {
+    /// At most `limit` of those after `after`, in the order of their tokens, then of their names.
+    pub fn list(&self, after: Option<&NodeKey>, limit: usize) -> Vec<(NodeKey, NodeState)> {
         let now_secs = clock::now_secs();
         let mut state = self.state();
         state
             .nodes
             .retain(|_, node| node.is_connected() || now_secs < node.last_seen_secs + FORGOTTEN_AFTER_SECS);
-        state.nodes.values().cloned().collect()
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let page = state.nodes.range((from, Bound::Unbounded)).take(limit);
+        page.map(|(key, node)| (key.clone(), node.clone())).collect()
     }
 
     fn note(&self, lease: &Lease, name: &NodeName, note: impl FnOnce(&mut NodeState)) {

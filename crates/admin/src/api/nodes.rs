@@ -1,18 +1,22 @@
 //! `/api/nodes`: the nodes as operators see them.
 
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
 use serde::Serialize;
+use tollgate_core::feed::NodeName;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use uuid::Uuid;
 
 use super::authenticate::Administrator;
-use super::page::Listing;
+use super::page::{self, Listing, PageQuery};
 use super::refusal::Refusal;
-use super::responses::{Administered, Guarded};
+use super::responses::{Administered, Guarded, Listed};
 use crate::clock::timestamp;
 use crate::control_plane::ControlPlane;
 use crate::nodes::NodeState;
+use crate::orders::NodeKey;
 
 pub fn routes() -> OpenApiRouter<ControlPlane> {
     OpenApiRouter::new().routes(routes!(list))
@@ -61,18 +65,51 @@ impl NodeView {
     }
 }
 
+/// The page of nodes that a request asks for.
+struct Wanted {
+    limit: usize,
+    after: Option<NodeKey>,
+}
+
+impl<S: Sync> FromRequestParts<S> for Wanted {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let (limit, after) = page::wanted(&parts.uri, parse_cursor)?;
+        Ok(Self { limit: limit as usize, after })
+    }
+}
+
+/// A token's id, and a name beside it: what the nodes are in the order of.
+fn cursor((token, name): &NodeKey) -> String {
+    format!("{}{CURSOR_SEPARATOR}{name}", token.simple())
+}
+
+const CURSOR_SEPARATOR: char = '.';
+
+fn parse_cursor(text: &str) -> Option<NodeKey> {
+    let (token, name) = text.split_once(CURSOR_SEPARATOR)?;
+    Some((Uuid::try_parse(token).ok()?, NodeName::parse(name).ok()?))
+}
+
 /// List the nodes
 ///
-/// All of them, in one page: those that have connected since the control plane started.
+/// Those that have connected since the control plane started.
 #[utoipa::path(
     get, path = "/api/nodes", tag = "nodes", operation_id = "list_nodes",
-    responses((status = 200, description = "The nodes", body = Listing<NodeView>), Administered, Guarded),
+    params(PageQuery),
+    responses((status = 200, description = "A page", body = Listing<NodeView>), Listed, Administered, Guarded),
 )]
 async fn list(
     State(plane): State<ControlPlane>,
     _: Administrator,
+    Wanted { limit, after }: Wanted,
 ) -> Result<axum::Json<Listing<NodeView>>, Refusal> {
     let revision = plane.0.snapshot.load().revision();
-    let items = plane.0.nodes.list().iter().map(|node| NodeView::new(node, revision)).collect();
-    Ok(axum::Json(Listing { items, next_cursor: None }))
+    let mut nodes = plane.0.nodes.list(after.as_ref(), limit + 1);
+    let more = nodes.len() > limit;
+    nodes.truncate(limit);
+    let next_cursor = nodes.last().filter(|_| more).map(|(key, _)| cursor(key));
+    let items = nodes.iter().map(|(_, node)| NodeView::new(node, revision)).collect();
+    Ok(axum::Json(Listing { items, next_cursor }))
 }

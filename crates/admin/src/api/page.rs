@@ -1,6 +1,7 @@
 //! Lists, a page at a time.
 
 use axum::extract::{FromRequestParts, Query};
+use axum::http::Uri;
 use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
 use tollgate_core::Problems;
@@ -39,17 +40,22 @@ impl<S: Sync> FromRequestParts<S> for Wanted {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
-        let Query(query) = Query::<PageQuery>::try_from_uri(&parts.uri)
-            .map_err(|error| Problems::one("", error.body_text()))?;
-        let mut problems = Problems::default();
-        let limit = query.limit.map_or(Ok(USUAL), |text| parse_limit(&text));
-        let limit = problems.check("limit", limit);
-        let after = query.cursor.and_then(|cursor| {
-            problems.check("cursor", Uuid::try_parse(&cursor).map_err(|_| "is not one that this list gave"))
-        });
-        let page = limit.map(|limit| Page { after, limit });
-        Ok(Self(problems.finish(page)?))
+        let (limit, after) = wanted(&parts.uri, |cursor| Uuid::try_parse(cursor).ok())?;
+        Ok(Self(Page { after, limit }))
     }
+}
+
+/// How many items a request asks for, and after which: `parse` reads a cursor that the list gave.
+pub fn wanted<C>(uri: &Uri, parse: impl FnOnce(&str) -> Option<C>) -> Result<(u32, Option<C>), Problems> {
+    let Query(query) =
+        Query::<PageQuery>::try_from_uri(uri).map_err(|error| Problems::one("", error.body_text()))?;
+    let mut problems = Problems::default();
+    let limit = query.limit.map_or(Ok(USUAL), |text| parse_limit(&text));
+    let limit = problems.check("limit", limit);
+    let after = query
+        .cursor
+        .and_then(|cursor| problems.check("cursor", parse(&cursor).ok_or("is not one that this list gave")));
+    problems.finish(limit.map(|limit| (limit, after)))
 }
 
 fn parse_limit(text: &str) -> Result<u32, String> {

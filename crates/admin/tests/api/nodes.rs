@@ -306,6 +306,30 @@ fn operators_see_where_the_nodes_stand() {
 }
 
 #[test]
+fn the_nodes_are_listed_in_pages() {
+    let gateway = Gateway::start();
+    let (first, _) = gateway.node_token("first");
+    let (second, _) = gateway.node_token("second");
+    for (token, node) in [(&first, "b"), (&first, "a.1"), (&second, "a"), (&first, "c"), (&second, "b")] {
+        let mut status = report(0, SESSION, 1, &[]);
+        status["node"] = json!(node);
+        gateway.anyone().with_token(token).post("/api/node/status", &status).expect(204);
+    }
+    let (mut seen, mut path) = (Vec::new(), "/api/nodes?limit=2".to_owned());
+    loop {
+        let page = gateway.admin().get(&path).expect(200);
+        let items = page["items"].as_array().unwrap();
+        assert!(items.len() <= 2);
+        seen.extend(items.iter().map(|node| format!("{} {}", node["token"], node["name"]).replace('"', "")));
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        path = format!("/api/nodes?limit=2&cursor={cursor}");
+    }
+    assert_eq!(seen, ["first a.1", "first b", "first c", "second a", "second b"]);
+    let problems = gateway.admin().get("/api/nodes?limit=0&cursor=edge").refused(422);
+    assert_eq!(problems, ["limit", "cursor"]);
+}
+
+#[test]
 fn what_a_node_says_of_keys_is_added_once() {
     let gateway = Gateway::start();
     let acme = gateway.admin_in("acme");

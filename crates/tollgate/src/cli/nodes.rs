@@ -8,7 +8,7 @@ use super::resource::{PageFlags, Resource, ResourceVerb, Session};
 #[derive(Subcommand)]
 pub enum Verb {
     /// List the nodes that have connected since the control plane started.
-    List,
+    List(PageFlags),
 }
 
 impl ResourceVerb for Verb {
@@ -20,7 +20,7 @@ impl ResourceVerb for Verb {
 
     fn run(self, session: &Session<'_>) -> Result<()> {
         match self {
-            Self::List => session.list(PageFlags::default()),
+            Self::List(page) => session.list(page),
         }
     }
 }
