@@ -94,7 +94,8 @@ impl Settings {
 
 /// What the operator has to be told once.
 pub enum FirstStart {
-    /// There was no admin token: this one was made. It is stored hashed only, so it is shown now or never.
+    /// There was no admin token: this one was made. Only a hash of it is stored, so it is shown first, and then kept by
+    /// [`ControlPlane::keep_admin_token`]: one that nobody saw would be in force for good.
     GeneratedToken(String),
     /// The operator has a token: one was configured, or was generated at an earlier start.
     TokenKnown,
@@ -192,6 +193,13 @@ impl ControlPlane {
         Ok((plane, first_start))
     }
 
+    /// Keeps the admin token that this start made and has shown, for the starts to come.
+    pub async fn keep_admin_token(&self) -> Result<(), StoreError> {
+        let mut write = self.0.store.write(clock::now_secs()).await?;
+        write.set_admin_token_hash(&self.0.admin_token).await?;
+        write.commit().await
+    }
+
     /// Serves the API, its documentation and the health checks, until `shutdown` and the end of the requests of then.
     pub async fn serve<L>(&self, listener: L, shutdown: impl Future<Output = ()> + Send)
     where
@@ -238,15 +246,11 @@ async fn admin_token(store: &Store, configured: Option<String>) -> Result<(KeyHa
         }
         return Ok((KeyHash::of(token.as_bytes()), FirstStart::TokenKnown));
     }
-    let mut write = store.write(clock::now_secs()).await?;
-    if let Some(hash) = write.admin_token_hash().await? {
+    if let Some(hash) = store.read().await?.admin_token_hash().await? {
         return Ok((hash, FirstStart::TokenKnown));
     }
     let token = Token::generate(TokenKind::Admin)?;
-    let hash = token.hash();
-    write.set_admin_token_hash(&hash).await?;
-    write.commit().await?;
-    Ok((hash, FirstStart::GeneratedToken(token.reveal())))
+    Ok((token.hash(), FirstStart::GeneratedToken(token.reveal())))
 }
 
 async fn load(store: &Store, sealing: &SealingSecret) -> Result<(Snapshot, Position), OpenError> {

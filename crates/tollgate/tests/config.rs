@@ -3,8 +3,9 @@
 mod harness;
 
 use std::fs;
+use std::process::Stdio;
 
-use harness::{Gateway, Ran, Refused, tollgate};
+use harness::{ChildProcess, Gateway, Ran, Refused, eventually_some, tollgate};
 
 /// What `tollgate serve` says of this configuration instead of starting.
 #[track_caller]
@@ -127,6 +128,42 @@ fn the_generated_token_is_told_once_and_never_logged() {
     let gateway = gateway.again().start();
     assert_eq!(told(&gateway), None);
     gateway.admin_with(&token).get("/api/tenants").expect(200);
+}
+
+#[test]
+fn a_token_that_cannot_be_shown_is_not_in_force() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let data = directory.path().join("data");
+    let mut start = tollgate();
+    start.args(["serve", "--data-dir"]).arg(&data).args(["--proxy-listen", "127.0.0.1:0"]);
+    start.args(["--admin-listen", "127.0.0.1:0"]);
+    for unread in ["/dev/full", "pipe"] {
+        let stdout: Stdio = match unread {
+            "pipe" => {
+                let (reader, writer) = std::io::pipe().expect("a pipe");
+                drop(reader);
+                writer.into()
+            }
+            path => fs::OpenOptions::new().write(true).open(path).expect("a device").into(),
+        };
+        let ended =
+            start.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped()).output().expect("it runs");
+        let stderr = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{unread}: {stderr}");
+        assert!(
+            stderr.contains("error: the admin token that was made cannot be shown"),
+            "{unread}: {stderr}"
+        );
+    }
+    let mut server = ChildProcess::spawn("tollgate", &mut start);
+    let token = eventually_some("a token that is shown", || server.stdout.after("admin token: "));
+    let admin = eventually_some("the admin API", || server.stdout.after("admin listening on "));
+    let list = Ran::of(
+        tollgate().args(["tenants", "list", "--admin-url", &admin]).env("TOLLGATE_ADMIN_TOKEN", &token),
+    );
+    assert_eq!(list.code, Some(0), "{list:?}");
+    server.signal("TERM");
+    assert!(server.await_end().success());
 }
 
 #[test]

@@ -97,7 +97,14 @@ fn sessions_end_with_the_password_and_with_the_user() {
 fn without_a_configured_token_one_is_made_once() {
     let folder = tempfile::tempdir().unwrap();
     let (gateway, first_start) = Gateway::start_in(folder, unconfigured());
-    let FirstStart::GeneratedToken(token) = first_start else { panic!("no token was made") };
+    let FirstStart::GeneratedToken(unseen) = first_start else { panic!("no token was made") };
+    // It could not be shown: the next start makes another.
+    let (gateway, first_start) = Gateway::start_in(gateway.stop(), unconfigured());
+    let FirstStart::GeneratedToken(token) = first_start else {
+        panic!("a token that nobody saw is in force")
+    };
+    gateway.anyone().with_token(&unseen).get("/api/tenants").refused(401);
+    gateway.runtime.block_on(gateway.plane.keep_admin_token()).unwrap();
     assert!(token.starts_with("tga_") && token.len() == 4 + 64);
     gateway.anyone().with_token(&token).get("/api/tenants").expect(200);
     assert!(!gateway.bytes_on_disk().windows(token.len()).any(|window| window == token.as_bytes()));

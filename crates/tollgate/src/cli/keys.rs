@@ -111,7 +111,7 @@ impl ResourceVerb for Verb {
             Self::Rotate { id, grace } => {
                 let mut call = session.call(Method::POST, format!("{}/rotate", session.path_of(&id)));
                 call.body = grace.map(|grace| json!({ "grace": grace }).to_string().into_bytes());
-                session.show(&session.api.call(call)?);
+                session.show(&session.api.call(call)?)?;
                 say_shown_once(session);
                 Ok(())
             }

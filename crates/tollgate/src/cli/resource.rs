@@ -57,8 +57,7 @@ impl Session<'_> {
         fields.retain(|_, value| !value.is_null());
         let mut call = self.call(Method::POST, self.resource.path.to_owned());
         call.body = Some(serde_json::to_vec(&fields)?);
-        self.show(&self.api.call(call)?);
-        Ok(())
+        self.show(&self.api.call(call)?)
     }
 
     pub fn list(&self, page: PageFlags) -> Result<()> {
@@ -79,16 +78,15 @@ impl Session<'_> {
         call.query.extend(page.cursor.map(|cursor| ("cursor", cursor)));
         let answer = self.api.call(call)?;
         if self.json {
-            output::line(&answer.body.to_string());
+            output::line(&answer.body.to_string())?;
         } else {
-            output::text(&remote::page(&answer.body, columns));
+            output::text(&remote::page(&answer.body, columns))?;
         }
         Ok(())
     }
 
     pub fn get(&self, id: &str) -> Result<()> {
-        self.show(&self.api.call(self.call(Method::GET, self.path_of(id)))?);
-        Ok(())
+        self.show(&self.api.call(self.call(Method::GET, self.path_of(id)))?)
     }
 
     /// Flags change the fields that they name; a file replaces the whole. Where somebody else changed the
@@ -105,17 +103,16 @@ impl Session<'_> {
             }
         };
         call.body = Some(serde_json::to_vec(&fields)?);
-        self.show(&self.api.call(call)?);
-        Ok(())
+        self.show(&self.api.call(call)?)
     }
 
     /// `done` is what has happened to it: `deleted`, `revoked`.
     pub fn delete(&self, id: &str, done: &str) -> Result<()> {
         let answer = self.api.call(self.call(Method::DELETE, self.path_of(id)))?;
         if self.json {
-            output::line(&answer.body.to_string());
+            output::line(&answer.body.to_string())?;
         } else {
-            output::line(&format!("{id} {done}"));
+            output::line(&format!("{id} {done}"))?;
         }
         Ok(())
     }
@@ -130,14 +127,15 @@ impl Session<'_> {
         format!("{}/{}", self.resource.path, remote::path_segment(id))
     }
 
-    pub fn show(&self, answer: &Answer) {
+    pub fn show(&self, answer: &Answer) -> Result<()> {
         if self.json {
-            output::line(&answer.body.to_string());
+            output::line(&answer.body.to_string())?;
         } else {
             // A new key, token or secret is what its reader has come for.
             let columns = [&["key", "token", "secret"], self.resource.columns].concat();
-            output::text(&remote::record(&answer.body, &columns));
+            output::text(&remote::record(&answer.body, &columns))?;
         }
+        Ok(())
     }
 
     fn changed(&self, current: Value, changes: Fields) -> Result<Fields> {

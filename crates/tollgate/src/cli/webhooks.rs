@@ -104,9 +104,9 @@ impl ResourceVerb for Verb {
                 let call = session.call(Method::POST, format!("{}/test", session.path_of(&id)));
                 let answer = session.api.call(call)?;
                 if session.json {
-                    output::line(&answer.body.to_string());
+                    output::line(&answer.body.to_string())?;
                 } else {
-                    output::text(&remote::record(&answer.body, COLUMNS));
+                    output::text(&remote::record(&answer.body, COLUMNS))?;
                 }
                 Ok(())
             }

@@ -22,9 +22,9 @@ pub fn validate(path: &Path, as_json: bool) -> Result<()> {
     let document: Document = file::read(path)?;
     document.check().map_err(|problems| Invalid { file: path.display().to_string(), problems })?;
     if as_json {
-        output::line(&json!({ "valid": true }).to_string());
+        output::line(&json!({ "valid": true }).to_string())?;
     } else {
-        output::line(&format!("{} is valid", path.display()));
+        output::line(&format!("{} is valid", path.display()))?;
     }
     Ok(())
 }
@@ -34,9 +34,9 @@ pub fn apply(api: &AdminApi, path: &Path, dry_run: DryRun, as_json: bool) -> Res
     let document: Document = file::read(path)?;
     let applied = send(api, &document, dry_run)?;
     if as_json {
-        output::line(&applied.to_string());
+        output::line(&applied.to_string())?;
     } else {
-        output::text(&summary(&applied, dry_run));
+        output::text(&summary(&applied, dry_run))?;
     }
     Ok(())
 }

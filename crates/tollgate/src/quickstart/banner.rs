@@ -42,7 +42,6 @@ What the key has used
 
   curl -s -H 'X-API-Key: secret_key_12345' http://{proxy}/-/usage
 
-Ctrl-C ends it; the data stays for the next time.
-"
+Ctrl-C ends it; the data stays for the next time."
     )
 }

@@ -11,8 +11,9 @@ use tokio::sync::oneshot;
 pub use seed::run as seed;
 
 use crate::config::{self, AccessLog, Config};
+use crate::demo;
+use crate::output::{self, Stream};
 use crate::serve::{self, AdminUrl, Control, LogFormat, Ports, Renewals, Running, Signals};
-use crate::{demo, output};
 use banner::Places;
 
 const ACCESS_LOG_FILE: &str = "access.log";
@@ -24,11 +25,11 @@ pub fn run(config: &Config, format: LogFormat) -> Result<()> {
         let ports = Ports::take(config).await?;
         let demo_listener = serve::bind(&config::DEMO_LISTEN, config.demo_listen).await?;
         let demo_address = demo_listener.local_addr().context("the demo upstream's address is not known")?;
-        let control = Control::open(config, output::line).await?;
+        let control = Control::open(config, Stream::Output).await?;
         seed::apply(&control.plane, &seed::demo_upstream(demo_address)).await?;
         let (stop_demo, demo_stopped) = oneshot::channel::<()>();
         let demo = tokio::spawn(demo::serve(demo_listener, async { drop(demo_stopped.await) }));
-        output::line(&format!("demo upstream listening on http://{demo_address}"));
+        output::announce(&format!("demo upstream listening on http://{demo_address}"));
         // A terminal full of log lines would bury what there is to try.
         let access_log = config
             .access_log
@@ -38,7 +39,7 @@ pub fn run(config: &Config, format: LogFormat) -> Result<()> {
         let renewals = Renewals::new(config, log.level());
         let running = Running::start(renewals, control, ports, access_log.clone()).await?;
         let admin = running.admin_url();
-        output::text(&banner::text(&Places {
+        output::announce(&banner::text(&Places {
             proxy: reachable(running.proxy_address()),
             admin: AdminUrl { address: reachable(admin.address), ..admin },
             demo: reachable(demo_address),

@@ -10,7 +10,7 @@ use super::reachable;
 use crate::cli::SeedFlags;
 use crate::config::Config;
 use crate::declarative::{self, DryRun, summary};
-use crate::output;
+use crate::output::{self, Stream};
 use crate::remote::{AdminApi, ApiError};
 use crate::serve::{self, Control, DataDirError};
 
@@ -42,9 +42,9 @@ pub fn run(flags: &SeedFlags, config: &Config, as_json: bool) -> Result<()> {
         outcome => outcome?,
     };
     if as_json {
-        output::line(&applied.to_string());
+        output::line(&applied.to_string())?;
     } else {
-        output::text(&summary(&applied, DryRun::No));
+        output::text(&summary(&applied, DryRun::No))?;
     }
     Ok(())
 }
@@ -61,7 +61,7 @@ fn is_unreachable(error: &anyhow::Error) -> bool {
 fn into_data_dir(config: &Config, upstream: &str, api: &AdminApi) -> Result<Value> {
     serve::block_on(async {
         // Standard output is for what was done, which may be JSON.
-        let control = Control::open(config, output::error).await.map_err(|error| explain(error, api))?;
+        let control = Control::open(config, Stream::Error).await.map_err(|error| explain(error, api))?;
         let applied = apply(&control.plane, upstream).await;
         control.close().await;
         applied

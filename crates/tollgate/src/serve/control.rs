@@ -21,6 +21,7 @@ use super::data_dir::{DataDir, DatabaseFile};
 use super::open_files::admin_connections;
 use super::{load_metrics, metrics};
 use crate::config::{ADMIN_TOKEN, Config};
+use crate::output::Stream;
 
 pub struct Control {
     pub plane: ControlPlane,
@@ -38,9 +39,9 @@ pub struct Control {
 type ProxyCell = Arc<OnceLock<Weak<Proxy>>>;
 
 impl Control {
-    /// Locks the data directory, opens the database, and compiles what it holds. Says what the operator has
-    /// to be told once, a line at a time.
-    pub async fn open(config: &Config, say: fn(&str)) -> anyhow::Result<Self> {
+    /// Locks the data directory, opens the database, and compiles what it holds. An admin token that it makes is shown
+    /// on `told`.
+    pub async fn open(config: &Config, told: Stream) -> anyhow::Result<Self> {
         let data_dir = DataDir::open(config)?;
         let database = DatabaseFile::open(&data_dir, config)?;
         let store = Store::open(database.path()).await?;
@@ -74,10 +75,8 @@ impl Control {
         let (plane, first_start) =
             ControlPlane::open(store.clone(), Arc::clone(&snapshot), Arc::clone(&counters), settings).await?;
         if let FirstStart::GeneratedToken(token) = first_start {
-            say(&format!("admin token: {token}"));
-            say(&format!(
-                "  It is shown this once and stored as a hash. For the command line, put it into {ADMIN_TOKEN}."
-            ));
+            show(&token, told)?;
+            plane.keep_admin_token().await?;
         }
         Ok(Self { plane, data_dir, _database: database, store, snapshot, counters, counting, proxy })
     }
@@ -104,6 +103,15 @@ impl Control {
     pub async fn close(self) {
         self.store.close().await;
     }
+}
+
+fn show(token: &str, told: Stream) -> anyhow::Result<()> {
+    let text = format!(
+        "admin token: {token}\n  It is shown this once and stored as a hash. For the command line, put it into {ADMIN_TOKEN}.\n"
+    );
+    told.show(&text).with_context(|| {
+        format!("the admin token that was made cannot be shown, so it was not kept: start again, or set {ADMIN_TOKEN}")
+    })
 }
 
 /// What the proxy knows, once it runs.

@@ -36,7 +36,7 @@ pub use running::{AdminUrl, Running};
 pub use signals::Signals;
 
 use crate::config::{self, AccessLog, Config};
-use crate::output;
+use crate::output::Stream;
 use admin_listener::AdminTls;
 
 /// Threads of the control plane; traffic has threads of its own.
@@ -47,7 +47,7 @@ pub fn run(config: &Config, format: LogFormat) -> Result<()> {
     block_on(async {
         let signals = Signals::listen().context("signals cannot be listened for")?;
         let ports = Ports::take(config).await?;
-        let control = Control::open(config, output::line).await?;
+        let control = Control::open(config, Stream::Output).await?;
         let access_log = config.access_log.clone().unwrap_or(AccessLog::Stdout);
         let renewals = Renewals::new(config, log.level());
         Running::start(renewals, control, ports, access_log).await?.until_ended(signals).await;
@@ -61,7 +61,7 @@ pub fn run_control(config: &Config, format: LogFormat) -> Result<()> {
     block_on(async {
         let signals = Signals::listen().context("signals cannot be listened for")?;
         let port = AdminPort::take(config).await?;
-        let control = Control::open(config, output::line).await?;
+        let control = Control::open(config, Stream::Output).await?;
         let mut renewals = Renewals::new(config, log.level());
         let running = RunningControl::start(control, port, &mut renewals)?;
         running.until_ended(signals, renewals).await;

@@ -104,7 +104,7 @@ impl RunningControl {
         let url = AdminUrl { scheme: if tls.is_some() { Scheme::Https } else { Scheme::Http }, address };
         renewals.add(Renewal::of_admin(tls.clone()));
         let admin = serve_admin(AdminListener::new(listener, tls), &control.plane);
-        output::line(&format!("admin listening on {url}"));
+        output::announce(&format!("admin listening on {url}"));
         entropy::gather();
         let jobs = run_jobs(control.plane.clone());
         Ok(Self { admin, jobs, control, url })
@@ -151,7 +151,7 @@ impl fmt::Display for AdminUrl {
 pub fn start_proxy(config: &Config, shared: Shared, access_log: AccessLog) -> Result<Arc<Proxy>> {
     let settings = wiring::proxy_settings(config, access_log);
     let proxy = Proxy::start(settings, shared).map_err(|error| explain(error, config.proxy.listen))?;
-    output::line(&format!("proxy listening on http://{}", proxy.local_addr()));
+    output::announce(&format!("proxy listening on http://{}", proxy.local_addr()));
     Ok(Arc::new(proxy))
 }
 

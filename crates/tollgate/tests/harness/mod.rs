@@ -45,6 +45,7 @@ mod wire;
 pub use admin::{Admin, Answer};
 pub use black_hole::BlackHole;
 pub use certificate::Certificate;
+pub use child::ChildProcess;
 pub use client::{BodyEnd, RawClient, Response};
 pub use dns::DnsServer;
 pub use echo::{EchoUpstream, Echoed};
