@@ -3,7 +3,10 @@
 
 mod harness;
 
-use harness::{Gate, Gateway, ScriptedUpstream, Step, Tenant, eventually, overlaid};
+use std::collections::BTreeSet;
+
+use harness::{Gate, Gateway, ScriptedUpstream, Step, Tenant, eventually, eventually_some, overlaid};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Value, json};
 
 fn broken() -> ScriptedUpstream {
@@ -40,6 +43,31 @@ fn states(gateway: &Gateway) -> Vec<String> {
     targets.map(|target| target["state"].as_str().expect("a state").to_owned()).collect()
 }
 
+/// The names of an object's members, as often as they stand there.
+struct Members(Vec<String>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Names;
+        impl<'de> Visitor<'de> for Names {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut names = Vec::new();
+                while let Some((name, _)) = map.next_entry::<String, IgnoredAny>()? {
+                    names.push(name);
+                }
+                Ok(Members(names))
+            }
+        }
+        deserializer.deserialize_map(Names)
+    }
+}
+
 #[test]
 fn two_of_three_targets_that_fail_get_no_requests_and_the_third_gets_all() {
     let (first, second, third) = (broken(), broken(), well());
@@ -54,6 +82,12 @@ fn two_of_three_targets_that_fail_get_no_requests_and_the_third_gets_all() {
     let open = &shown["targets"][0];
     assert_eq!(open["url"], first.url());
     assert!((3_500..=3_600).contains(&open["retry_after_seconds"].as_u64().unwrap()), "{open}");
+    let logged = eventually_some("a line about the first target", || {
+        gateway.stderr().into_iter().find(|line| line.contains(first.url().trim_start_matches("http://")))
+    });
+    let Members(members) = serde_json::from_str(&logged).expect("a JSON object");
+    let named: BTreeSet<_> = members.iter().collect();
+    assert_eq!(named.len(), members.len(), "a member stands twice: {logged}");
     // Closed by hand, they get requests again.
     let reset = gateway.admin().post(&tenant.path("circuit-breakers/api/reset"), &json!({})).expect(200);
     assert_eq!(reset["targets"][1]["state"], "closed");

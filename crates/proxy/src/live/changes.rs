@@ -78,13 +78,13 @@ impl Changes {
     /// Of one of a service's targets.
     pub fn target_circuit(&self, service: &Service, target: &Target, transition: Transition) {
         self.count(transition);
-        let (service, target) = (service.slug.as_str(), target.authority.as_str());
+        let (service, address) = (service.slug.as_str(), target.authority.as_str());
         match transition {
-            Transition::Opened => tracing::warn!(service, target, "a circuit opens: the target fails"),
+            Transition::Opened => tracing::warn!(service, address, "a circuit opens: the target fails"),
             Transition::HalfOpened => {
-                tracing::info!(service, target, "a circuit is half open: some may try");
+                tracing::info!(service, address, "a circuit is half open: some may try");
             }
-            Transition::Closed => tracing::info!(service, target, "a circuit closes: the target works"),
+            Transition::Closed => tracing::info!(service, address, "a circuit closes: the target works"),
         }
     }
 
@@ -102,21 +102,21 @@ impl Changes {
             Reason::Consecutive => self.ejected_in_a_row.add(),
             Reason::Ratio => self.ejected_by_ratio.add(),
         }
-        let (service, target, seconds) =
+        let (service, address, seconds) =
             (service.slug.as_str(), target.authority.as_str(), until.since(now).as_secs());
-        tracing::warn!(service, target, ?reason, seconds, "a target is left out: it fails");
+        tracing::warn!(service, address, ?reason, seconds, "a target is left out: it fails");
     }
 
     pub fn verdict(&self, service: &Service, target: &Target, verdict: Verdict) {
-        let (service, target) = (service.slug.as_str(), target.authority.as_str());
+        let (service, address) = (service.slug.as_str(), target.authority.as_str());
         match verdict {
             Verdict::Healthy | Verdict::Unknown => {
                 self.healthy.add();
-                tracing::info!(service, target, "a target is well");
+                tracing::info!(service, address, "a target is well");
             }
             Verdict::Unhealthy => {
                 self.unhealthy.add();
-                tracing::warn!(service, target, "a target is left out: its checks fail");
+                tracing::warn!(service, address, "a target is left out: its checks fail");
             }
         }
     }
