@@ -15,16 +15,27 @@ use crate::row::Fields;
 use crate::store::{Read, Write};
 
 impl Read {
-    /// All that is not over yet.
+    /// All that is not over yet. A batch that is damaged is passed over, and said so in the log: a gateway that does not start
+    /// is worse than a limit that is had twice until its period ends.
     pub async fn counters(&mut self, now: UnixMicros) -> Result<Vec<CounterRecord>, StoreError> {
         let batches =
-            query("SELECT records FROM counter_batches ORDER BY id").fetch_all(self.connection()).await?;
+            query("SELECT id, records FROM counter_batches ORDER BY id").fetch_all(self.connection()).await?;
         let mut newest: HashMap<(Subject, Window), CounterRecord> = HashMap::new();
         for row in &batches {
             let fields = Fields { table: "counter_batches", row };
-            let packed: &[u8] = fields.value("records")?;
-            let records = packed::unpack(packed).map_err(|error| fields.corrupt(&error))?;
-            newest.extend(records.into_iter().map(|record| ((record.subject, record.window), record)));
+            match packed::unpack(fields.value("records")?) {
+                Ok(records) => {
+                    newest
+                        .extend(records.into_iter().map(|record| ((record.subject, record.window), record)));
+                }
+                Err(error) => {
+                    let id: i64 = fields.value("id")?;
+                    tracing::error!(
+                        id, %error,
+                        "a row of counter_batches does not parse: what only it says of limits that were used is lost"
+                    );
+                }
+            }
         }
         Ok(newest.into_values().filter(|record| now < record.over_at()).collect())
     }

@@ -92,6 +92,30 @@ async fn a_damaged_row_among_many_ends_the_loading() {
 }
 
 #[tokio::test]
+async fn a_damaged_batch_of_counts_takes_no_other_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tollgate.db");
+    let store = Store::open(&path).await.unwrap();
+    suite::counters_are_kept_until_they_are_over(&store).await;
+    let now = UnixMicros::from_secs(suite::NOW);
+    let before = store.read().await.unwrap().counters(now).await.unwrap();
+    assert!(!before.is_empty());
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+    let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    for damaged in ["x'00'", "x''", "(SELECT substr(records, 1, length(records) - 3) FROM counter_batches)"] {
+        let insert = format!("INSERT INTO counter_batches (records) VALUES ({damaged})");
+        sqlx::query(sqlx::AssertSqlSafe(insert)).execute(&mut connection).await.unwrap();
+    }
+    sqlx::Connection::close(connection).await.unwrap();
+    assert_eq!(store.read().await.unwrap().counters(now).await.unwrap(), before);
+    // Merging clears it away.
+    let mut write = suite::writing(&store).await;
+    write.merge_counters(now).await.unwrap();
+    write.commit().await.unwrap();
+    assert_eq!(store.read().await.unwrap().counters(now).await.unwrap(), before);
+}
+
+#[tokio::test]
 async fn merging_one_batch_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tollgate.db");
