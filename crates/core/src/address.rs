@@ -129,8 +129,8 @@ fn classify_v6(address: Ipv6Addr) -> AddressClass {
     }
 }
 
-/// The IPv4 address inside an IPv6 one, where it carries one: mapped and compatible (RFC 4291), 6to4
-/// (RFC 3056), NAT64 (RFC 6052). What the packet reaches in the end is what has to be judged.
+/// The IPv4 address inside an IPv6 one, where it carries one: mapped and compatible (RFC 4291), translated (RFC 2765),
+/// 6to4 (RFC 3056), NAT64 (RFC 6052), Teredo (RFC 4380), ISATAP (RFC 5214). What the packet reaches in the end is what has to be judged.
 fn unwrapped(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else { return address };
     let v4 = |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
@@ -138,7 +138,12 @@ fn unwrapped(address: IpAddr) -> IpAddr {
         [0, 0, 0, 0, 0, 0, high, low] if high != 0 || low > 1 => v4(high, low),
         [0, 0, 0, 0, 0, 0xffff, high, low]
         | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
         | [0x2002, high, low, ..] => v4(high, low),
+        // A link-local one is that first of all.
+        [first, _, _, _, 0 | 0x200, 0x5efe, high, low] if first & 0xffc0 != 0xfe80 => v4(high, low),
+        // Its bits are turned round, so that no translator on the way takes it for an address.
+        [0x2001, 0, _, _, _, _, high, low] => v4(!high, !low),
         _ => address,
     }
 }
@@ -235,6 +240,10 @@ mod tests {
             "::169.254.169.254",
             "64:ff9b::a9fe:a9fe",
             "2002:a9fe:a9fe::1",
+            "::ffff:0:169.254.169.254",
+            "2001:0:4136:e378:8000:63bf:5601:5601",
+            "2001:db8::5efe:169.254.169.254",
+            "fe80::200:5efe:10.0.0.1",
             "fe80::1",
             "fd00:ec2::254",
             "100.100.100.200",
@@ -259,6 +268,10 @@ mod tests {
             ("100.128.0.1", AddressClass::Public),
             ("fd12::1", AddressClass::Private),
             ("64:ff9b:1::a00:1", AddressClass::Private),
+            ("::ffff:0:10.0.0.1", AddressClass::Private),
+            ("2001:0:4136:e378:8000:63bf:f5ff:fffe", AddressClass::Private),
+            ("2001:db8::200:5efe:10.0.0.1", AddressClass::Private),
+            ("2001:0:4136:e378:8000:63bf:f7f7:f7f7", AddressClass::Public),
             ("0.0.0.0", AddressClass::Unusable),
             ("0.1.2.3", AddressClass::Unusable),
             ("255.255.255.255", AddressClass::Unusable),
