@@ -6,7 +6,7 @@ use tollgate_core::resource::{Referring, TenantId};
 
 use super::key_sets;
 use super::passwords::{self, Hashes};
-use super::tenancy::Tenancy;
+use super::tenancy::{Tenancy, UNTOLD};
 use super::validity::{Found, Outcome, Seen};
 use super::{Applied, Document, Tally};
 use crate::control_plane::ControlPlane;
@@ -249,10 +249,7 @@ impl Applying<'_> {
                 let own = self.edit.has_tenant(own).then_some(own);
                 return own.ok_or_else(|| Problems::one("tenant", "does not exist"));
             }
-            Tenancy::Untold => {
-                let message = "must name the tenant: the document does not list exactly one";
-                return Err(Problems::one("tenant", message));
-            }
+            Tenancy::Untold => return Err(Problems::one("tenant", UNTOLD)),
         };
         let tenant = self.edit.snapshot().tenant(slug).map(|tenant| tenant.id);
         // Another tenant's existence is not told to a tenant's user.

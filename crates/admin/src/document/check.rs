@@ -8,6 +8,7 @@ use tollgate_core::resource::{ClientId, DisplayName, PlanSlug, ServiceSlug, Tena
 
 use super::Document;
 use super::keys::GivenValue;
+use super::tenancy::UNTOLD;
 use super::validity::{Found, Seen};
 
 impl Document {
@@ -23,13 +24,13 @@ impl Document {
         section(
             (found, "plans", "slug"),
             &self.plans,
-            |entry| entry.draft.parse().map(drop),
+            |entry| self.placed(entry.beside.tenant.as_deref(), entry.draft.parse().map(drop)),
             |entry| self.in_tenant(entry.beside.tenant.as_deref(), PlanSlug::parse(&entry.draft.slug).ok()),
         )?;
         section(
             (found, "services", "slug"),
             &self.services,
-            |entry| entry.draft.parse().map(drop),
+            |entry| self.placed(entry.beside.tenant.as_deref(), entry.draft.parse().map(drop)),
             |entry| {
                 self.in_tenant(entry.beside.tenant.as_deref(), ServiceSlug::parse(&entry.draft.slug).ok())
             },
@@ -37,7 +38,7 @@ impl Document {
         section(
             (found, "consumers", "client_id"),
             &self.consumers,
-            |entry| entry.draft.parse().map(drop),
+            |entry| self.placed(entry.beside.tenant.as_deref(), entry.draft.parse().map(drop)),
             |entry| {
                 self.in_tenant(entry.beside.tenant.as_deref(), ClientId::parse(&entry.draft.client_id).ok())
             },
@@ -45,7 +46,7 @@ impl Document {
         section(
             (found, "routes", "name"),
             &self.routes,
-            |entry| entry.draft.parse().map(drop),
+            |entry| self.placed(entry.beside.tenant.as_deref(), entry.draft.parse().map(drop)),
             |entry| {
                 self.in_tenant(entry.beside.tenant.as_deref(), DisplayName::parse(&entry.draft.name).ok())
             },
@@ -64,7 +65,8 @@ impl Document {
         let (mut names, mut values) = (Seen::new("keys"), Seen::new("keys"));
         for (index, given) in self.keys.iter().enumerate() {
             let entry = format!("keys[{index}]");
-            found.check_parsed(&entry, given.draft.parse())?;
+            let parsed = given.draft.parse().map(drop);
+            found.check_parsed(&entry, self.placed(given.beside.tenant.as_deref(), parsed))?;
             let value = found.check_parsed(&entry, GivenValue::parse(&given.beside))?;
             let name = DisplayName::parse(&given.draft.name).ok();
             if let Some(name) = self.in_tenant(given.beside.tenant.as_deref(), name) {
@@ -75,6 +77,17 @@ impl Document {
             }
         }
         Ok(())
+    }
+
+    /// What is wrong with an entry, and whether it says where it belongs: no tenant's user lists several tenants, so that
+    /// none of them is its author's own.
+    fn placed(&self, given: Option<&str>, parsed: Result<(), Problems>) -> Result<(), Problems> {
+        if given.is_some() || self.tenants.len() < 2 {
+            return parsed;
+        }
+        let mut problems = parsed.err().unwrap_or_default();
+        problems.add("tenant", UNTOLD);
+        Err(problems)
     }
 
     /// A name and the tenant that it stands in, as far as the document tells.

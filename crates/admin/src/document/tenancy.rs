@@ -13,6 +13,9 @@ pub(super) enum Tenancy<'d> {
     Untold,
 }
 
+/// What is said of [`Tenancy::Untold`].
+pub(super) const UNTOLD: &str = "must name the tenant: the document does not list exactly one";
+
 impl Document {
     /// The tenant that an entry names, else the author's own, else the document's only one.
     pub(super) fn tenancy<'d>(&'d self, given: Option<&'d str>, author: Role) -> Tenancy<'d> {
