@@ -257,6 +257,12 @@ fn what_is_wrong_with_a_declarative_file_is_told_without_a_server() {
         ["plans[0].limits[0].requests", "plans[0].limits[0].per", "plans[1].slug"],
         "{problems}"
     );
+    let problems =
+        validate("g.yaml", "tenants: [{slug: a}, {slug: b}]\nplans: [{slug: p}, {slug: p, tenant: b}]\n");
+    assert_eq!(
+        problems,
+        "error: g.yaml: plans[0].tenant must name the tenant: the document does not list exactly one\n"
+    );
     for (name, text, expected) in [
         ("b.yaml", "plans:\n- slug: [a\n", "error: b.yaml:"),
         (
@@ -329,4 +335,39 @@ fn the_database_can_be_made_ahead_and_the_version_asked() {
     migrate();
     let version = Ran::of(tollgate().arg("version")).success().text();
     assert_eq!(version, concat!("tollgate ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_an_error_and_a_closed_pipe_is_none() {
+    let version = |stdout: std::process::Stdio| {
+        tollgate().arg("version").stdout(stdout).output().expect("tollgate runs")
+    };
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("a device");
+    let ran = version(full.into());
+    let stderr = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(1), "{stderr}");
+    assert!(stderr.starts_with("error: standard output cannot be written to: No space left"), "{stderr}");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    assert_eq!(version(writer.into()).status.code(), Some(0));
+}
+
+#[test]
+fn an_empty_password_is_told_by_the_flag_that_was_given() {
+    let create = |password: &[&str]| {
+        let user = ["users", "create", "--username", "ann", "--admin-url", "http://127.0.0.1:1"];
+        Ran::of(tollgate().args(user).args(password)).stderr
+    };
+    let told = create(&["--password-stdin"]);
+    assert!(told.contains("there is no password on standard input"), "{told}");
+    assert_eq!(create(&["--password", ""]), "error: --password is empty\n");
+}
+
+#[test]
+fn a_demo_upstream_whose_port_is_taken_names_its_own_flag() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let refused = Ran::of(tollgate().args(["demo-upstream", "--listen", &address]));
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.contains("TOLLGATE_DEMO__LISTEN, --listen)"), "{refused:?}");
 }

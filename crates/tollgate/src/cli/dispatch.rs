@@ -44,10 +44,7 @@ pub fn run(command: Command, options: &Options) -> Result<()> {
         Command::Seed(flags) => quickstart::seed(&flags, &options.load(options.flags())?, options.json),
         Command::DemoUpstream(flags) => run_demo(flags, options),
         Command::Migrate => migrate(&options.load(options.flags())?, options.json),
-        Command::Version => {
-            version(options.json);
-            Ok(())
-        }
+        Command::Version => version(options.json),
     }
 }
 
@@ -66,9 +63,10 @@ fn run_demo(flags: DemoFlags, options: &Options) -> Result<()> {
     let _log = serve::start_logging(&config, options.log_format());
     serve::block_on(async {
         let mut signals = Signals::listen().context("signals cannot be listened for")?;
-        let listener = serve::bind(&config::DEMO_LISTEN, config.demo_listen).await?;
+        let listener = serve::bind(&config::DEMO_LISTEN, config.demo_listen).await;
+        let listener = listener.map_err(|error| error.with_flag("--listen"))?;
         let address = listener.local_addr().context("the demo upstream's address is not known")?;
-        output::line(&format!("demo upstream listening on http://{address}"));
+        output::announce(&format!("demo upstream listening on http://{address}"));
         tokio::select! {
             outcome = demo::serve(listener, std::future::pending()) => {
                 outcome.context("the demo upstream failed")
@@ -86,19 +84,20 @@ fn migrate(config: &Config, as_json: bool) -> Result<()> {
         Store::open(database.path()).await?.close().await;
         let database = database.path().display().to_string();
         if as_json {
-            output::line(&json!({ "database": database }).to_string());
+            output::line(&json!({ "database": database }).to_string())?;
         } else {
-            output::line(&format!("{database} is up to date"));
+            output::line(&format!("{database} is up to date"))?;
         }
         Ok(())
     })
 }
 
-fn version(as_json: bool) {
+fn version(as_json: bool) -> Result<()> {
     let version = env!("CARGO_PKG_VERSION");
     if as_json {
-        output::line(&json!({ "version": version }).to_string());
+        output::line(&json!({ "version": version }).to_string())?;
     } else {
-        output::line(&format!("tollgate {version}"));
+        output::line(&format!("tollgate {version}"))?;
     }
+    Ok(())
 }

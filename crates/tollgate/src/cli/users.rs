@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::{Args, Subcommand};
 
 use super::fields::{self, Fields, FieldsBuilder, Whole};
@@ -55,10 +55,13 @@ pub struct Password {
 impl Password {
     fn read(self) -> Result<Option<String>> {
         if !self.password_stdin {
+            ensure!(self.password.as_deref() != Some(""), "--password is empty");
             return Ok(self.password);
         }
         let text = fields::read(Path::new("-"))?;
-        Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
+        let password = text.trim_end_matches(['\r', '\n']);
+        ensure!(!password.is_empty(), "there is no password on standard input, which --password-stdin reads");
+        Ok(Some(password.to_owned()))
     }
 }
 
