@@ -42,7 +42,23 @@ pub struct Take {
 #[derive(Debug, Clone, Copy)]
 pub enum Amount {
     More(u64),
-    Less { units: u64, charged_at: UnixMicros },
+    Less {
+        units: u64,
+        charged_at: UnixMicros,
+        /// Of the limit when that was charged; 0 where it is not known.
+        depth: u64,
+    },
+}
+
+/// For each limit that is a bucket what it misses right after an answer, on top of all that was given back to it before; 0 for
+/// others. What is charged with that answer and given back later would not have come back by itself as long as this much
+/// did not flow.
+pub type Depths = SmallVec<[u64; 3]>;
+
+/// The same amount for each of so many limits, to be given back.
+pub fn less(limits: usize, units: u64, charged_at: UnixMicros, depths: &Depths) -> Box<[Amount]> {
+    let depths = depths.iter().copied().chain(std::iter::repeat(0));
+    depths.take(limits).map(|depth| Amount::Less { units, charged_at, depth }).collect()
 }
 
 /// What a script says of one subject.
@@ -60,6 +76,7 @@ pub struct Answer {
     /// That in which each limit's count was said before; 0 where it was not there.
     pub was_said_in: SmallVec<[u64; 4]>,
     pub windows: SubjectWindows,
+    pub depths: Depths,
 }
 
 #[expect(clippy::large_enum_variant, reason = "it is taken apart where it is made, for every request")]
@@ -108,10 +125,10 @@ impl Caller<'_> {
         for (rule, amount) in self.rules.iter().zip(amounts) {
             let mut packed = packed(rule, periods.of(rule));
             match *amount {
-                Amount::More(units) => packed.numbers(&[units, 0]),
-                Amount::Less { units, charged_at } => {
+                Amount::More(units) => packed.numbers(&[units, 0, 0]),
+                Amount::Less { units, charged_at, depth } => {
                     packed.below_zero(units);
-                    packed.numbers(&[charged_at.0]);
+                    packed.numbers(&[charged_at.0, depth]);
                 }
             }
             cmd.arg(packed.bytes());
@@ -239,29 +256,37 @@ impl Answered {
         if code != 0 {
             return Ok(Self::Elsewhen(now));
         }
-        let mut windows = SubjectWindows::default();
+        let (mut windows, mut depths) = (SubjectWindows::default(), Depths::new());
         for rule in rules {
-            if let Some(counted) = parse_record(rule, &mut unpacked)? {
+            let Record { counted, depth } = parse_record(rule, &mut unpacked)?;
+            if let Some(counted) = counted {
                 windows.put(rule.window, counted);
             }
+            depths.push(depth);
         }
         let mut was_said_in = SmallVec::new();
         for _rule in rules {
             let [its] = unpacked.numbers().ok_or(BadAnswer)?;
             was_said_in.push(its);
         }
-        Ok(Self::Done(Answer { admitted, slice, now, number, said_in, was_said_in, windows }))
+        Ok(Self::Done(Answer { admitted, slice, now, number, said_in, was_said_in, windows, depths }))
     }
 }
 
-/// `None` where nothing is used.
-fn parse_record(rule: &LimitRule, unpacked: &mut Unpacked<'_>) -> Result<Option<Counted>, BadAnswer> {
+struct Record {
+    /// `None` where nothing is used.
+    counted: Option<Counted>,
+    depth: u64,
+}
+
+fn parse_record(rule: &LimitRule, unpacked: &mut Unpacked<'_>) -> Result<Record, BadAnswer> {
     let _window = unpacked.double().ok_or(BadAnswer)?;
     let letter = unpacked.letter().ok_or(BadAnswer)?;
-    // Behind the count's own: what is said in which incarnation, and until when. A log that refused somebody who waits says
-    // there when the first requests were let through that have to be past for that.
-    let [x, y, z, awaited_at, _said_in, _until] = unpacked.numbers().ok_or(BadAnswer)?;
-    Ok(Some(match letter {
+    // Behind the count's own: what is said in which incarnation, until when, and what a bucket was given back. A log that refused
+    // somebody who waits says there when the first requests were let through that have to be past for that.
+    let [x, y, z, awaited_at, _said_in, _until, returned] = unpacked.numbers().ok_or(BadAnswer)?;
+    let depth = if let b'B' | b'W' = letter { x.saturating_add(returned) } else { 0 };
+    let counted = match letter {
         b'B' | b'W' => {
             let (whole, rest, at) = (x, y, UnixMicros(z));
             let window = u128::from(window_micros(rule.window));
@@ -271,12 +296,13 @@ fn parse_record(rule: &LimitRule, unpacked: &mut Unpacked<'_>) -> Result<Option<
         }
         b'F' => Counted::Fixed { start_secs: x, end_secs: y, used: z },
         b'S' => Counted::Sliding { end_secs: x, previous: y, current: z },
-        b'L' | b'A' if x == 0 => return Ok(None),
+        b'L' | b'A' if x == 0 => return Ok(Record { counted: None, depth }),
         // The first of them, and all: nobody asks when those between were let through.
         b'A' if awaited_at < y && z < x => log_of([(UnixMicros(awaited_at), z), (UnixMicros(y), x - z)])?,
         b'L' | b'A' => log_of([(UnixMicros(y), x)])?,
         _ => return Err(BadAnswer),
-    }))
+    };
+    Ok(Record { counted: Some(counted), depth })
 }
 
 fn log_of(requests: impl IntoIterator<Item = (UnixMicros, u64)>) -> Result<Counted, BadAnswer> {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use tollgate_core::limit::{self, Demand, LimitRule, Settled, Settlement, Subject, SubjectWindows};
 use tollgate_core::time::UnixMicros;
 
-use super::call::{Amount, Answer, Periods, WHICHEVER};
+use super::call::{self, Amount, Answer, Depths, Periods, WHICHEVER};
 use super::slices::Unused;
 use super::{About, Shared, Then};
 use crate::Moment;
@@ -17,6 +17,7 @@ pub struct Charged {
     pub about: About,
     pub units: u64,
     pub at: UnixMicros,
+    depths: Depths,
     /// The incarnation of the store in which that was said, as long as the ledger has not noted it: once more is put back, by
     /// whichever node, it is a part of that, as the larger count counts.
     pub said_in: u64,
@@ -24,15 +25,24 @@ pub struct Charged {
 
 impl Charged {
     pub fn new(shared: &Arc<Shared>, about: About, units: u64, answer: &Answer) -> Self {
-        Self { shared: Arc::clone(shared), about, units, at: answer.now, said_in: answer.said_in }
+        let (at, depths, said_in) = (answer.now, answer.depths.clone(), answer.said_in);
+        Self { shared: Arc::clone(shared), about, units, at, depths, said_in }
     }
 
     /// So many of the units, to go another way.
     pub fn split(&mut self, units: u64) -> Self {
+        let (about, depths) = (self.about.clone(), self.depths.clone());
+        let units = self.leave(units);
+        Self { shared: Arc::clone(&self.shared), about, units, at: self.at, depths, said_in: self.said_in }
+    }
+
+    /// So many of the units are somebody else's from now on, who may give them back as well: what is left here is what was charged
+    /// before them.
+    pub fn leave(&mut self, units: u64) -> u64 {
         let units = units.min(self.units);
         self.units -= units;
-        let (about, at, said_in) = (self.about.clone(), self.at, self.said_in);
-        Self { shared: Arc::clone(&self.shared), about, units, at, said_in }
+        self.depths.iter_mut().for_each(|depth| *depth = depth.saturating_sub(units));
+        units
     }
 
     pub const fn is_noted(&mut self) {
@@ -55,7 +65,7 @@ impl Charged {
 
     fn giving_back(&self, units: u64) -> (redis::Cmd, Then) {
         let About { subject, ref rules, .. } = self.about;
-        let amounts = vec![Amount::Less { units, charged_at: self.at }; rules.len()].into_boxed_slice();
+        let amounts = call::less(rules.len(), units, self.at, &self.depths);
         let nowhere = SubjectWindows::default();
         let caller = self.shared.caller(subject, rules, self.at);
         let cmd = caller.adjust_said_in(self.said_in, Periods::Of(&nowhere), &amounts);
@@ -90,7 +100,7 @@ impl Shared {
         let rules = &demand.limits.rules;
         let amount = match settlement.actual.checked_sub(settlement.charged) {
             Some(more) => Amount::More(more),
-            None => Amount::Less { units: settlement.charged - settlement.actual, charged_at },
+            None => Amount::Less { units: settlement.charged - settlement.actual, charged_at, depth: 0 },
         };
         // Before the store is told: its answer takes the place of what is known here.
         let mut shard = self.ledgers.shard(demand.subject).lock();
@@ -98,7 +108,8 @@ impl Shared {
         let settled = limit::settle(rules, ledger.mirror_mut(), demand.calendar, settlement, server_now);
         let standings = ledger.inspect(rules, demand.calendar, 1, server_now).standings;
         drop(shard);
-        self.adjust(demand.subject, rules, Periods::Now(demand.calendar, server_now), amount, server_now);
+        let amounts = vec![amount; rules.len()].into_boxed_slice();
+        self.adjust(demand.subject, rules, Periods::Now(demand.calendar, server_now), amounts, server_now);
         Settled { standings, crossed: settled.crossed }
     }
 
@@ -117,7 +128,7 @@ impl Shared {
         let units = charged.saturating_sub(actual).saturating_sub(owed.into_iter().min().unwrap_or(0));
         if units > 0 {
             let about = About { subject: demand.subject, rules: Arc::clone(rules), sent };
-            self.not_given_back.lock().push((about, Unused { units, granted_at }));
+            self.not_given_back.lock().push((about, Unused { units, granted_at, depths: Depths::new() }));
         }
     }
 
@@ -128,10 +139,10 @@ impl Shared {
         rules: &Arc<[LimitRule]>,
         unused: impl IntoIterator<Item = Unused>,
     ) {
-        for Unused { units, granted_at } in unused {
-            let amount = Amount::Less { units, charged_at: granted_at };
+        for unused in unused {
             let nowhere = SubjectWindows::default();
-            self.adjust(subject, rules, Periods::Of(&nowhere), amount, granted_at);
+            let amounts = unused.amounts(rules.len());
+            self.adjust(subject, rules, Periods::Of(&nowhere), amounts, unused.granted_at);
         }
     }
 
@@ -140,10 +151,9 @@ impl Shared {
         subject: Subject,
         rules: &Arc<[LimitRule]>,
         periods: Periods<'_>,
-        amount: Amount,
+        amounts: Box<[Amount]>,
         server_now: UnixMicros,
     ) {
-        let amounts = vec![amount; rules.len()].into_boxed_slice();
         let cmd = self.caller(subject, rules, server_now).adjust(periods, &amounts);
         self.send(subject, rules, Instant::now(), cmd, Then::Told(amounts));
     }

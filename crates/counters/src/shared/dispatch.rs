@@ -178,9 +178,9 @@ impl Shared {
     /// The store is away: what was to be given back can be given back later.
     fn was_not_sent(&self, about: &About, then: Then) {
         if let Then::Told(amounts) = &then
-            && let Some(&Amount::Less { units, charged_at: granted_at }) = amounts.first()
+            && let Some(unused) = Unused::of(amounts)
         {
-            self.not_given_back.lock().push((about.clone(), Unused { units, granted_at }));
+            self.not_given_back.lock().push((about.clone(), unused));
             return;
         }
         self.could_not(about, then);

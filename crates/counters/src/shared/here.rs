@@ -7,7 +7,7 @@ use tollgate_core::limit::{self, Crossed, Demand, LimitRule, Outcome, Standings,
 use tollgate_core::resource::Counting;
 use tollgate_core::time::UnixMicros;
 
-use super::call::Take;
+use super::call::{Depths, Take};
 use super::ledger::{Due, Kept, Stale};
 use super::slices::{Spent, Unused, life};
 use super::{Shared, Then};
@@ -183,7 +183,7 @@ impl Shared {
             shard.find_mut(demand.subject).is_some_and(|ledger| ledger.slices.unspend(granted_at, cost));
         drop(shard);
         if !is_back {
-            let unused = Unused { units: cost, granted_at };
+            let unused = Unused { units: cost, granted_at, depths: Depths::new() };
             self.give_back(demand.subject, &demand.limits.rules, [unused]);
         }
     }

@@ -259,8 +259,8 @@ impl Ledger {
     }
 
     fn not_used(&mut self, unused: &[Unused], calendar: Calendar<'_>, now: UnixMicros) {
-        for &Unused { units, granted_at } in unused {
-            let back = Settlement { charged: units, charged_at: granted_at, actual: 0 };
+        for unused in unused {
+            let back = Settlement { charged: unused.units, charged_at: unused.granted_at, actual: 0 };
             limit::settle(&self.rules, &mut self.mirror, calendar, back, now);
         }
     }

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 use tollgate_core::limit::{Counted, LimitRule, SubjectWindows};
 use tollgate_core::time::UnixMicros;
 
-use super::call::Answer;
+use super::call::{self, Amount, Answer, Depths};
 use super::pace::Pace;
 
 /// Most time for which a slice may be used.
@@ -31,11 +31,12 @@ pub struct Slices {
 }
 
 /// Units that are charged in the store already.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Slice {
     left: u64,
     /// The server's time of the grant; names the slice.
     granted_at: UnixMicros,
+    depths: Depths,
     ends: Instant,
     used: Instant,
 }
@@ -47,10 +48,29 @@ struct Refused {
 }
 
 /// What a node has to give back of a slice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unused {
     pub units: u64,
     pub granted_at: UnixMicros,
+    /// When it was granted.
+    pub depths: Depths,
+}
+
+impl Unused {
+    /// For each of so many limits.
+    pub fn amounts(&self, limits: usize) -> Box<[Amount]> {
+        call::less(limits, self.units, self.granted_at, &self.depths)
+    }
+
+    /// What such amounts give back; `None` where they charge.
+    pub fn of(amounts: &[Amount]) -> Option<Self> {
+        let &Amount::Less { units, charged_at: granted_at, .. } = amounts.first()? else { return None };
+        let depth = |amount: &Amount| match *amount {
+            Amount::Less { depth, .. } => depth,
+            Amount::More(_) => 0,
+        };
+        Some(Self { units, granted_at, depths: amounts.iter().map(depth).collect() })
+    }
 }
 
 /// Whether a request can be decided here.
@@ -133,11 +153,20 @@ impl Slices {
         self.refused = None;
         let until_period_ends = period_ends(&answer.windows).map(|end| end.since(answer.now));
         let life = until_period_ends.map_or(life(rules), |rest| rest.min(life(rules)));
-        let slice = Slice { left: answer.slice, granted_at: answer.now, ends: sent + life, used: now };
         // Two grants of one microsecond are one.
-        match self.granted.iter_mut().find(|held| held.granted_at == slice.granted_at) {
-            Some(held) => held.left += slice.left,
-            None => self.granted.push(slice),
+        match self.granted.iter_mut().find(|held| held.granted_at == answer.now) {
+            Some(held) => {
+                held.left += answer.slice;
+                let depths = held.depths.iter_mut().zip(&answer.depths);
+                depths.for_each(|(held, later)| *held = (*held).max(*later));
+            }
+            None => self.granted.push(Slice {
+                left: answer.slice,
+                granted_at: answer.now,
+                depths: answer.depths.clone(),
+                ends: sent + life,
+                used: now,
+            }),
         }
     }
 
@@ -179,7 +208,8 @@ impl Slices {
         self.granted.retain(|slice| {
             let is_taken = is_wanted(slice);
             if is_taken && slice.left > 0 {
-                unused.push(Unused { units: slice.left, granted_at: slice.granted_at });
+                let depths = std::mem::take(&mut slice.depths);
+                unused.push(Unused { units: slice.left, granted_at: slice.granted_at, depths });
             }
             !is_taken
         });

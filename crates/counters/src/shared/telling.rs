@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tollgate_core::limit::{Subject, SubjectWindows};
 
 use super::apart::Owed;
-use super::call::{Amount, Periods};
+use super::call::Periods;
 use super::connection::Connection;
 use super::keeper::{StoreError, wall};
 use super::ledger::Ledger;
@@ -148,8 +148,7 @@ impl Shared {
         for shard in self.ledgers.shards() {
             shard.lock().each_holding(|subject, ledger| {
                 for unused in ledger.slices.take_all() {
-                    let amount = Amount::Less { units: unused.units, charged_at: unused.granted_at };
-                    let amounts = vec![amount; ledger.rules.len()];
+                    let amounts = unused.amounts(ledger.rules.len());
                     let caller = self.caller(subject, &ledger.rules, now);
                     back.push(caller.adjust(Periods::Of(&nothing), &amounts));
                 }

@@ -182,7 +182,7 @@ impl<'c> Undecided<'c, '_> {
         if let Part::Open { extra: 1.. } = self.parts[index] {
             if ledger.takes_slices_under(rules) {
                 ledger.slices.add(answer, rules, charged.about.sent, self.now.instant);
-                charged.units = charged.units.saturating_sub(answer.slice);
+                charged.leave(answer.slice);
             } else {
                 // What was granted goes back.
                 stale = Some(charged.split(answer.slice));

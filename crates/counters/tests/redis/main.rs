@@ -6,6 +6,7 @@ mod agreement;
 mod clock;
 mod edits;
 mod emptied;
+mod giving_back;
 mod kept;
 mod leased_buckets;
 mod losing;

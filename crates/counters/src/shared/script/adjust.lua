@@ -1,7 +1,8 @@
 -- Charges more than was charged, over the limits too, or gives back.
 --
 -- ARGV  behind the numbers that all operations have: the incarnation that has to say a count for something to be given back there,
---       or 0; behind what each limit has for all operations: the amount, below 0 to give back; and when it was charged.
+--       or 0; behind what each limit has for all operations: the amount, below 0 to give back; when it was charged; and of a
+--       bucket what it missed right after that, on top of all that was given back to it before, or 0 where that is not known.
 
 -- Takes requests of a log out again: of those charged at `at` or later the earliest, which would be past first. Where they
 -- are past themselves, all that is left are other requests.
@@ -30,16 +31,25 @@ local function give_back_logged(gauge, count, at)
   if last then gauge.last = of_entry(last) end
 end
 
-local function give_back(gauge, count, at)
+-- A bucket gets back what would not have come back by itself. Without the charge it would be fuller by all of it, but for what
+-- would not have found room: no more than has flowed since, less what was missing besides and was not given back since.
+local function give_back_tokens(gauge, count, at, depth)
+  local whole, rest, flowed_to = count, 0, gauge.at
+  if gauge.stands_still then flowed_to = min(flowed_to, now) end
+  if flowed_to > at then
+    local over, over_rest = flow(flowed_to - at, gauge)
+    local besides = max(depth - gauge.returned - count, 0)
+    over, over_rest = less(over, over_rest, besides, 0, gauge.window)
+    whole, rest = less(whole, rest, over, over_rest, gauge.window)
+  end
+  gauge.used, gauge.rest = less(gauge.used, gauge.rest, whole, rest, gauge.window)
+  gauge.returned = gauge.returned + count
+end
+
+local function give_back(gauge, count, at, depth)
   gauge.is_changed = true
   if gauge.kind == 'B' then
-    local whole, rest, flowed_to = count, 0, gauge.at
-    if gauge.stands_still then flowed_to = min(flowed_to, now) end
-    if flowed_to > at then
-      local back, back_rest = flow(flowed_to - at, gauge)
-      whole, rest = less(whole, rest, back, back_rest, gauge.window)
-    end
-    gauge.used, gauge.rest = less(gauge.used, gauge.rest, whole, rest, gauge.window)
+    give_back_tokens(gauge, count, at, depth)
   elseif gauge.kind == 'F' then
     if at >= gauge.starts * 1000000 then gauge.used = max(gauge.used - count, 0) end
   elseif gauge.kind == 'S' then
@@ -53,11 +63,11 @@ end
 read_all(by_count)
 local only_in = unpacked('<d', ARGV[1], own)
 for index, gauge in ipairs(gauges) do
-  local amount, at = unpacked('<dd', ARGV[1 + index], OWN_OF_LIMIT)
+  local amount, at, depth = unpacked('<ddd', ARGV[1 + index], OWN_OF_LIMIT)
   if amount > 0 and not gauge.is_elsewhen then
     charge(gauge, amount, now)
   elseif amount < 0 and gauge.found and not gauge.is_foreign and (only_in == 0 or gauge.was_said_in == only_in) then
-    give_back(gauge, -amount, at)
+    give_back(gauge, -amount, at, depth)
   end
 end
 return answer(0, 0, save())

@@ -1,7 +1,7 @@
 -- The limits as gauges: what each has counted by now, and what is left of it.
 
 -- A limit as it is sent, and what is kept of it.
-local LIMIT, RECORD, RECORD_SIZE = '<dc1ddddd', '<dc1dddddd', 57
+local LIMIT, RECORD, RECORD_SIZE = '<dc1ddddd', '<dc1ddddddd', 65
 -- As in the core: a bucket is kept until it would be full at so-manieth of its rate, which may be lowered meanwhile; a period
 -- longer than it takes to fill at the most.
 local SLOWER_AT_MOST = 10
@@ -68,13 +68,15 @@ end
 local function read(index, algorithm_of)
   local name, kind, requests, window, burst, starts, ends = unpacked(LIMIT, ARGV[1 + index])
   local found = 1 + (index - 1) * RECORD_SIZE
-  local kept_name, tag, x, y, z, earlier, its_said_in, kept_until
+  local kept_name, tag, x, y, z, earlier, its_said_in, kept_until, returned
   if found < #state then
-    kept_name, tag, x, y, z, earlier, its_said_in, kept_until = unpacked(RECORD, state, found)
+    kept_name, tag, x, y, z, earlier, its_said_in, kept_until, returned = unpacked(RECORD, state, found)
   end
   if kept_name ~= name then
     found, tag, its_said_in = find(name), nil, nil
-    if found then kept_name, tag, x, y, z, earlier, its_said_in, kept_until = unpacked(RECORD, state, found) end
+    if found then
+      kept_name, tag, x, y, z, earlier, its_said_in, kept_until, returned = unpacked(RECORD, state, found)
+    end
   end
   local stands_still = tag == 'W'
   if stands_still then tag = 'B' end
@@ -83,6 +85,7 @@ local function read(index, algorithm_of)
   local gauge = {
     name = name, kind = kind, requests = requests, window = window, burst = burst, starts = starts, ends = ends,
     found = found, earlier = 0, was_said_in = 0, said_in = incarnation, left = 0, used = 0, rest = 0, at = now, is_changed = false,
+    returned = 0,
   }
   -- What is over of a count takes of what is from earlier first.
   local counted = x
@@ -96,6 +99,8 @@ local function read(index, algorithm_of)
       gauge.used = used_before(gauge, tag, x, y, z)
     end
     if stands_still then gauge.stands_still = true end
+    -- A new one begins above whatever one before it can have come to.
+    gauge.returned = tag == 'B' and returned or now
     gauge.left = burst - gauge.used - at_least_one(gauge.rest)
   elseif kind == 'F' then
     if tag == 'F' and now_secs < y then
@@ -186,7 +191,7 @@ local function record(gauge)
   end
   local earlier = gauge.earlier
   if earlier > gauge.used then earlier = gauge.used end
-  return pack(RECORD, gauge.name, kind, x, y, z, earlier, gauge.said_in, until_millis), until_millis
+  return pack(RECORD, gauge.name, kind, x, y, z, earlier, gauge.said_in, until_millis, gauge.returned), until_millis
 end
 
 -- Puts the records that are not changed behind those that are, as far as they mean anything.

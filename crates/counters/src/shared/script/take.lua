@@ -31,7 +31,7 @@ local function awaited(gauge, own_record)
       local at, count = of_entry(entry)
       through = through + count
       if through >= enough then
-        return pack(RECORD, gauge.name, 'A', gauge.used, gauge.last, through, at, gauge.said_in, 0)
+        return pack(RECORD, gauge.name, 'A', gauge.used, gauge.last, through, at, gauge.said_in, 0, 0)
       end
     end
     from = from + #entries
