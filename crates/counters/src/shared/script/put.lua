@@ -36,6 +36,10 @@ for index, gauge in ipairs(gauges) do
     local tag, x, y, z = unpacked('<c1ddd', limit, OWN_OF_LIMIT)
     put(gauge, tag, x, y, z)
   end
-  if not gauge.is_elsewhen then gauge.is_changed = true end
+  if not gauge.is_elsewhen then
+    gauge.is_changed = true
+    -- Kept as what this limit counts, whoever counted it before.
+    if gauge.log then own_log(gauge) end
+  end
 end
 return answer(0, 0, save())
