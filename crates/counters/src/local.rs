@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use smallvec::{SmallVec, smallvec};
 use tollgate_core::limit::{
     self, Calendar, Charge, Counted, CounterRecord, Crossed, Demand, LimitRule, Outcome, Settled, Settlement,
-    Standings, Subject, SubjectWindows,
+    Standings, Subject, SubjectWindows, Window,
 };
 use tollgate_core::time::UnixMicros;
 
@@ -28,6 +28,9 @@ pub struct LocalCounters {
     /// Of all shards.
     hasher: RandomState,
 }
+
+/// A count that is over, and takes the place of one that is not.
+const OVER: Counted = Counted::Fixed { start_secs: 0, end_secs: 0, used: 0 };
 
 /// A cache line each, so that workers do not slow each other down by neighbourhood.
 #[repr(align(64))]
@@ -142,7 +145,7 @@ impl LocalCounters {
         self.permits()
     }
 
-    /// Keeps what a store that is not there has to be told of one subject.
+    /// Corrects what a store that is not there has to be told of one subject.
     pub(crate) fn owe(
         &self,
         subject: Subject,
@@ -157,7 +160,8 @@ impl LocalCounters {
         entry.changed = true;
     }
 
-    /// What was counted elsewhere is counted here from now on, and on top of it what is here already.
+    /// What was counted in a store is counted here from now on, and on top of it what is here already. What of that the store knows
+    /// is kept too, for as long: it would be told of it a second time.
     pub(crate) fn go_on_from(
         &self,
         subject: Subject,
@@ -175,6 +179,8 @@ impl LocalCounters {
         let on_top = rules.iter().zip(here).filter(|(rule, _)| known.find(rule.window).is_some());
         limit::charge_each(on_top, &mut entry.windows, calendar, now);
         entry.changed = true;
+        drop(held);
+        self.put(subject.in_store(), known.iter());
     }
 
     /// What was counted here of a subject.
@@ -182,31 +188,50 @@ impl LocalCounters {
         self.hold(subject).get().map(|entry| entry.windows.clone()).unwrap_or_default()
     }
 
-    /// The same of what these limits count, to be counted elsewhere from now on; what was kept of it over restarts goes too.
-    /// Other windows, which another plan of the subject counts, stay.
-    pub(crate) fn take_windows(&self, subject: Subject, rules: &[LimitRule]) -> SubjectWindows {
-        let mut held = self.hold(subject);
-        let Some(entry) = held.get_mut() else { return SubjectWindows::default() };
-        let mut taken = SubjectWindows::default();
-        for rule in rules {
-            if let Some(counted) = entry.windows.find(rule.window) {
-                taken.put(rule.window, counted.clone());
-                entry.windows.put(rule.window, Counted::Fixed { start_secs: 0, end_secs: 0, used: 0 });
-            }
-        }
-        entry.changed |= !taken.is_empty();
-        taken
+    /// How much of that the store does not know, of each limit.
+    pub(crate) fn owed(&self, subject: Subject, rules: &[LimitRule], now: UnixMicros) -> SmallVec<[u64; 4]> {
+        let known = limit::used(rules, &self.windows(subject.in_store()), now);
+        let mut owed = limit::used(rules, &self.windows(subject), now);
+        owed.iter_mut().zip(known).for_each(|(owed, known)| *owed = owed.saturating_sub(known));
+        owed
     }
 
-    /// Puts back what was taken, where it could not be counted elsewhere. Nothing else was counted meanwhile, or what
-    /// was is less than this.
-    pub(crate) fn put_windows_back(&self, subject: Subject, windows: &SubjectWindows) {
+    /// The store knows of these windows, which were here. What was counted since is still owed; where nothing was, it counts from now
+    /// on, and what was kept here over restarts goes too.
+    pub(crate) fn has_told(
+        &self,
+        subject: Subject,
+        rules: &[LimitRule],
+        told: &SubjectWindows,
+        now: UnixMicros,
+    ) {
+        let here = self.windows(subject);
+        let (mut over, mut known) = (SubjectWindows::default(), SubjectWindows::default());
+        for rule in rules {
+            let Some(counted) = told.find(rule.window) else { continue };
+            let used = |windows| limit::used(std::slice::from_ref(rule), windows, now)[0];
+            if used(&here) > used(told) {
+                known.put(rule.window, counted.clone());
+            } else {
+                over.put(rule.window, OVER);
+                known.put(rule.window, OVER);
+            }
+        }
+        self.put(subject, over.iter());
+        self.put(subject.in_store(), known.iter());
+    }
+
+    fn put<'w>(&self, subject: Subject, windows: impl Iterator<Item = (Window, &'w Counted)>) {
+        let mut windows = windows.peekable();
+        if windows.peek().is_none() {
+            return;
+        }
         let mut held = self.hold(subject);
         let entry = held.entry();
-        for (window, counted) in windows.iter() {
+        for (window, counted) in windows {
             entry.windows.put(window, counted.clone());
         }
-        entry.changed |= !windows.is_empty();
+        entry.changed = true;
     }
 
     /// What the subjects have used of each limit, beyond it too; charges nothing.
@@ -258,10 +283,12 @@ impl LocalCounters {
         records
     }
 
-    /// Forgets what is over, so that memory follows the subjects that are active.
+    /// Forgets what is over, so that memory follows the subjects that are active. What changed is kept first: that a count has
+    /// moved has to be known after a restart.
     pub fn sweep(&self, now: UnixMicros) {
         for shard in &self.shards {
-            shard.0.lock().retain(|entry| !entry.windows.forget_past(now) || entry.in_flight > 0);
+            let mut entries = shard.0.lock();
+            entries.retain(|entry| entry.changed || !entry.windows.forget_past(now) || entry.in_flight > 0);
         }
     }
 

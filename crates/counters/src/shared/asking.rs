@@ -237,7 +237,7 @@ impl<'c> Undecided<'c, '_> {
                 By::Apart => {
                     let server_now = self.shared.server_time(self.now.wall);
                     let nothing = Settlement { charged_at: server_now, ..nothing };
-                    self.shared.unowe(demand, nothing, server_now);
+                    self.shared.unowe(demand, nothing, server_now, self.now.instant);
                 }
                 By::Store(charged) => drop(charged),
             }

@@ -90,10 +90,7 @@ impl Shared {
         let settlement = Settlement { charged_at, ..settlement };
         if !self.is_up() {
             self.give_back_beyond_owed(demand, settlement, server_now, now.instant);
-            let crossed = self.unowe(demand, settlement, server_now);
-            if settlement.actual > settlement.charged {
-                self.note_owing(demand.subject, &demand.limits.rules, now.instant);
-            }
+            let crossed = self.unowe(demand, settlement, server_now, now.instant);
             let standings = self.inspect(demand, 1, now.wall).standings;
             return Settled { standings, crossed };
         }
@@ -124,7 +121,7 @@ impl Shared {
     ) {
         let Settlement { charged, charged_at: granted_at, actual } = settlement;
         let rules = &demand.limits.rules;
-        let owed = self.local.used(std::slice::from_ref(demand), server_now);
+        let owed = self.local.owed(demand.subject, rules, server_now);
         let units = charged.saturating_sub(actual).saturating_sub(owed.into_iter().min().unwrap_or(0));
         if units > 0 {
             let about = About { subject: demand.subject, rules: Arc::clone(rules), sent };

@@ -42,8 +42,15 @@ async fn send(shared: Arc<Shared>, link: Arc<Link>, batch: Vec<Op>) {
     let mut commands = Pipeline::with_capacity(batch.len());
     let mut waiting = Vec::with_capacity(batch.len());
     for Op { cmd, about, then } in batch {
+        if is_for_nobody(&then) {
+            shared.no_slice(&about);
+            continue;
+        }
         commands.add_command(cmd);
         waiting.push((about, then));
+    }
+    if waiting.is_empty() {
+        return;
     }
     let outcome = timeout(BATCH_TAKES, ask(&link, &commands)).await;
     let replies = match outcome {
@@ -88,6 +95,12 @@ async fn ask(link: &Link, commands: &Pipeline) -> Result<Vec<Result<Value, Redis
     Ok(replies)
 }
 
+/// Whether who asked has gone on without an answer. It would be charged to be given back, and a store that is late already would have
+/// twice as much to do.
+fn is_for_nobody(then: &Then) -> bool {
+    matches!(then, Then::Decide { waiter, .. } if waiter.is_closed())
+}
+
 /// Who does not wait any more does not have to know.
 fn passed(waiter: oneshot::Sender<()>) {
     let _gone = waiter.send(());
@@ -97,7 +110,11 @@ impl Shared {
     fn answered(self: &Arc<Self>, link: &Link, about: About, then: Then, value: &Value) {
         let then = match then {
             Then::Passed(waiter) => return passed(waiter),
-            other @ (Then::Decide { .. } | Then::Refill | Then::Told(_) | Then::PutBack) => other,
+            other @ (Then::Decide { .. }
+            | Then::Refill
+            | Then::Told(_)
+            | Then::ToldOwed(_)
+            | Then::PutBack) => other,
         };
         let number = self.status.count_answer();
         let answered = match Answered::parse(value, &about.rules, number) {
@@ -153,6 +170,8 @@ impl Shared {
                     }
                 }
             }
+            (Then::ToldOwed(owed), Answered::Done(answer)) => self.has_heard(&owed, &answer),
+            (Then::ToldOwed(owed), Answered::Elsewhen(_)) => self.still_owes(&owed),
             (Then::PutBack, answered) => {
                 let mut shard = self.ledgers.shard(about.subject).lock();
                 if let Some(ledger) = shard.find_mut(about.subject) {
@@ -201,6 +220,7 @@ impl Shared {
                 }
                 self.incarnation.lose();
             }
+            Then::ToldOwed(owed) => self.still_owes(&owed),
             Then::Told(amounts) => {
                 // What was given back, and perhaps was not heard, counts as used. What was to be charged is owed.
                 if let Some(Amount::More(_)) = amounts.first() {

@@ -8,7 +8,7 @@ use tollgate_core::resource::Counting;
 use tollgate_core::time::UnixMicros;
 
 use super::call::{Depths, Take};
-use super::ledger::{Due, Kept, Stale};
+use super::ledger::{Due, Kept, Ledger, Stale};
 use super::slices::{Spent, Unused, life};
 use super::{Shared, Then};
 use crate::{Decision, LocalCounters, Moment, Verdict};
@@ -131,12 +131,17 @@ impl Shared {
         let (rules, now) = (&demand.limits.rules, self.server_time(now));
         let shard = self.ledgers.shard(demand.subject).lock();
         match shard.find(demand.subject) {
-            Some(ledger) => match &ledger.apart {
+            Some(ledger) => match self.apart_of(ledger) {
                 Some(apart) => limit::inspect(rules, apart, demand.calendar, cost, now),
                 None => ledger.inspect(rules, demand.calendar, cost, now),
             },
             None => limit::inspect(rules, &SubjectWindows::default(), demand.calendar, cost, now),
         }
+    }
+
+    /// What is counted apart holds for as long as the store cannot be reached.
+    fn apart_of<'l>(&self, ledger: &'l Ledger) -> Option<&'l SubjectWindows> {
+        ledger.apart.as_deref().filter(|_| !self.is_up())
     }
 
     /// The same of all demands, wherever they are counted.
@@ -156,7 +161,7 @@ impl Shared {
         let (rules, now) = (&demand.limits.rules, self.server_time(now));
         let shard = self.ledgers.shard(demand.subject).lock();
         match shard.find(demand.subject) {
-            Some(ledger) => match &ledger.apart {
+            Some(ledger) => match self.apart_of(ledger) {
                 Some(apart) => limit::used(rules, apart, now),
                 None => ledger.used(rules, now),
             },

@@ -1,7 +1,8 @@
 //! A plan that counted in the store, and counts in each node alone from now on: here its periods go on from where they
 //! stood in the store, and should it come back, the store hears of what was counted here meanwhile.
 
-use tollgate_core::limit::{Demand, SubjectWindows};
+use tollgate_core::limit::{Calendar, Demand, LimitRule, Subject, SubjectWindows};
+use tollgate_core::time::UnixMicros;
 
 use super::Shared;
 use super::here::is_local;
@@ -27,18 +28,29 @@ impl Shared {
         let (rules, server_now) = (ledger.rules.clone(), self.server_time(now.wall));
         let unused = ledger.slices.take_all();
         let of_store = ledger.go_home(&unused, demand.calendar, server_now);
-        // What is here already goes on here: the store knows less of it.
-        let mut is_here = self.local.windows(demand.subject.in_store());
-        is_here.forget_past(server_now);
+        // Within the lock: whoever finds the ledger at home finds its count here.
+        self.go_on_here(demand.subject, &rules, demand.calendar, &of_store, server_now);
+        drop(shard);
+        self.give_back(demand.subject, &rules, unused);
+    }
+
+    /// What the store counted is counted here from now on. What is here already goes on here: the store knows less of it.
+    pub(super) fn go_on_here(
+        &self,
+        subject: Subject,
+        rules: &[LimitRule],
+        calendar: Calendar<'_>,
+        of_store: &SubjectWindows,
+        now: UnixMicros,
+    ) {
+        let mut is_here = self.local.windows(subject.in_store());
+        is_here.forget_past(now);
         let mut known = SubjectWindows::default();
         for (window, counted) in of_store.iter().filter(|(window, _)| is_here.find(*window).is_none()) {
             known.put(window, counted.clone());
         }
-        // Within the lock: whoever finds the ledger at home finds its count here. What of that the store knows is kept too, for as
-        // long: it would be told of it a second time after a restart.
-        self.local.go_on_from(demand.subject, &rules, demand.calendar, &known, server_now);
-        self.local.put_windows_back(demand.subject.in_store(), &known);
-        drop(shard);
-        self.give_back(demand.subject, &rules, unused);
+        if !known.is_empty() {
+            self.local.go_on_from(subject, rules, calendar, &known, now);
+        }
     }
 }

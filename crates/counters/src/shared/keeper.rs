@@ -189,11 +189,11 @@ impl Keeping {
         if self.shared.incarnation.is_lost() {
             self.told_again(self.shared.put_back(&connection).await?);
         }
-        self.shared.forget_apart();
         self.shared.tell_owed(&connection).await?;
         let link = Arc::new(Link { connection, losses_before: self.shared.status.losses() });
         self.shared.link.store(Some(Arc::clone(&link)));
         self.shared.status.is_back();
+        self.shared.forget_apart();
         self.was_up = true;
         self.shared.give_back_late();
         tracing::info!(nodes = self.shared.share.lock().nodes(), "the counter store is up");
@@ -301,6 +301,7 @@ impl Shared {
         if self.status.is_lost(losses_before) {
             self.link.store(None);
             self.losses.send_replace(self.status.losses());
+            self.forget_apart();
             tracing::warn!(error = %why, "the counter store is down: limits are counted as their plans say for that");
             self.failed.notify_one();
         }

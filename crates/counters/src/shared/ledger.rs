@@ -31,10 +31,12 @@ pub struct Ledger {
     /// Thresholds that the store's count was seen to reach, and that were not told yet.
     crossed: Crossed,
     pub slices: Slices,
-    /// While the store cannot be reached: the mirror, with this node's requests counted for all nodes.
+    /// While the store cannot be reached, and then alone: the mirror, with this node's requests counted for all nodes.
     pub apart: Option<Box<SubjectWindows>>,
     /// Whether something was let through that the store does not know of.
     pub owes: bool,
+    /// What the store is being told of. Until it has heard, that is here and nobody else tells it.
+    telling: SmallVec<[Window; 2]>,
     /// What this process counted under these limits before the store did, over restarts too.
     pub kept: Kept,
     /// Whether this node counts the subject alone.
@@ -76,6 +78,7 @@ impl Ledger {
             slices: Slices::new(now),
             apart: None,
             owes: false,
+            telling: SmallVec::new(),
             kept: Kept::Untold,
             is_at_home: false,
         }
@@ -213,11 +216,11 @@ impl Ledger {
     }
 
     /// What is counted while the store cannot be reached: it goes on from what the store said last, and what is owed already, as
-    /// for all nodes. Where the store said nothing yet, or this node counted alone since then, what is owed is all that is
-    /// known, as after a restart.
+    /// for all nodes. Where the store said nothing yet, or this node counted alone since then, what is counted here is all that
+    /// is known, as after a restart.
     pub fn apart_after(
         &mut self,
-        owed: impl FnOnce() -> SubjectWindows,
+        here: impl FnOnce() -> (SubjectWindows, SmallVec<[u64; 4]>),
         rules: &[LimitRule],
         calendar: Calendar<'_>,
         nodes: NonZeroU32,
@@ -225,14 +228,12 @@ impl Ledger {
     ) -> &mut SubjectWindows {
         let Self { mirror, is_at_home, apart, .. } = self;
         apart.get_or_insert_with(|| {
-            let owed = owed();
+            let (windows, owed) = here();
             if mirror.is_empty() || *is_at_home {
-                return Box::new(owed);
+                return Box::new(windows);
             }
             let mut apart = mirror.clone();
-            let of_all = limit::used(rules, &owed, now)
-                .into_iter()
-                .map(|used| used.saturating_mul(nodes.get().into()));
+            let of_all = owed.into_iter().map(|owed| owed.saturating_mul(nodes.get().into()));
             limit::charge_each(rules.iter().zip(of_all), &mut apart, calendar, now);
             Box::new(apart)
         })
@@ -302,14 +303,35 @@ impl Ledger {
         self.put_back_number = 0;
     }
 
+    pub const fn mirror(&self) -> &SubjectWindows {
+        &self.mirror
+    }
+
     pub const fn mirror_mut(&mut self) -> &mut SubjectWindows {
         &mut self.mirror
+    }
+
+    pub fn is_telling(&self, window: Window) -> bool {
+        self.telling.contains(&window)
+    }
+
+    pub fn is_telling_any(&self) -> bool {
+        !self.telling.is_empty()
+    }
+
+    pub fn begin_telling(&mut self, windows: &SubjectWindows) {
+        self.telling.extend(windows.iter().map(|(window, _)| window));
+    }
+
+    pub fn end_telling(&mut self, windows: &SubjectWindows) {
+        self.telling.retain(|told| windows.find(*told).is_none());
     }
 
     /// Whether nothing is lost by forgetting it.
     pub fn is_over(&mut self, now: UnixMicros) -> bool {
         self.slices.is_empty()
             && !self.owes
+            && !self.is_telling_any()
             && self.mirror.forget_past(now)
             && self.apart.as_mut().is_none_or(|apart| apart.forget_past(now))
     }

@@ -19,6 +19,7 @@ mod ledger;
 mod ledgers;
 pub(crate) mod looking;
 mod members;
+mod owing;
 mod pace;
 mod remembered;
 mod scripts;
@@ -44,6 +45,7 @@ use self::charged::Charged;
 use self::connection::Link;
 use self::incarnation::Incarnation;
 use self::ledgers::Ledgers;
+use self::owing::Owed;
 use self::scripts::Scripts;
 use self::slices::Unused;
 use crate::LocalCounters;
@@ -105,6 +107,8 @@ enum Then {
     Refill,
     /// Nobody waits. What was to be charged is owed where it could not be.
     Told(Box<[Amount]>),
+    /// Nobody waits. What was owed still is where it was not heard.
+    ToldOwed(Box<Owed>),
     /// Nobody waits. It may be lost again.
     PutBack,
     /// All that was asked before is answered.

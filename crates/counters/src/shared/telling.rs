@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use redis::{Cmd, Pipeline};
+use redis::{Cmd, Pipeline, RedisError, Value};
 use tokio::time::timeout;
-use tollgate_core::limit::{Subject, SubjectWindows};
+use tollgate_core::limit::{LimitRule, Subject, SubjectWindows};
+use tollgate_core::time::UnixMicros;
 
-use super::apart::Owed;
-use super::call::Periods;
+use super::call::{Answer, Answered, BadAnswer, Periods};
 use super::connection::Connection;
 use super::keeper::{StoreError, wall};
 use super::ledger::Ledger;
 use super::members;
+use super::owing::Owed;
 use super::{Shared, Then};
 
 /// Most subjects that are told of at once, and how long that may take.
@@ -98,28 +99,59 @@ impl Shared {
                 if std::mem::take(&mut ledger.owes) {
                     owing.push((subject, Arc::clone(&ledger.rules)));
                 }
-                ledger.apart = None;
             }
         }
         let now = self.server_time(wall());
         for (index, chunk) in owing.chunks(CHUNK).enumerate() {
-            let taken: Vec<Owed> =
-                chunk.iter().map(|(subject, rules)| self.take_owed(*subject, rules, now)).collect();
-            let tell = taken.iter().map(|owed| {
-                self.caller(owed.subject, &owed.rules, now).adjust(Periods::Of(&owed.windows), &owed.amounts)
-            });
-            if let Err(error) = call_all_ok(connection, tell).await {
-                // Perhaps some of it was heard: counted twice is better than not at all.
-                for owed in taken {
-                    self.still_owes(owed);
-                }
+            if let Err(error) = self.tell_chunk(connection, chunk, now).await {
                 for (subject, rules) in owing.iter().skip((index + 1) * CHUNK) {
-                    self.note_owing(*subject, rules, Instant::now());
+                    self.note_owing(*subject, rules);
                 }
                 return Err(error);
             }
         }
         Ok(())
+    }
+
+    async fn tell_chunk(
+        &self,
+        connection: &Connection,
+        chunk: &[(Subject, Arc<[LimitRule]>)],
+        now: UnixMicros,
+    ) -> Result<(), StoreError> {
+        let owed = chunk.iter().filter_map(|(subject, rules)| self.begin_telling(*subject, rules, now));
+        let owed: Vec<Owed> = owed.collect();
+        let tell = owed.iter().map(|owed| {
+            self.caller(owed.subject, &owed.rules, now).adjust(Periods::Of(&owed.windows), &owed.amounts)
+        });
+        let mut outcome = Ok(());
+        match call_all(connection, tell).await {
+            Ok(replies) => {
+                for (owed, reply) in owed.iter().zip(replies) {
+                    match self.heard(&owed.rules, reply) {
+                        Ok(answer) => self.has_heard(owed, &answer),
+                        Err(error) => {
+                            self.still_owes(owed);
+                            outcome = Err(error);
+                        }
+                    }
+                }
+            }
+            Err(error) => {
+                for owed in &owed {
+                    self.still_owes(owed);
+                }
+                outcome = Err(error);
+            }
+        }
+        outcome
+    }
+
+    fn heard(&self, rules: &[LimitRule], reply: Result<Value, RedisError>) -> Result<Answer, StoreError> {
+        match Answered::parse(&reply?, rules, self.status.count_answer()) {
+            Ok(Answered::Done(answer)) => Ok(answer),
+            Ok(Answered::Elsewhen(_)) | Err(BadAnswer) => Err(StoreError::Answer),
+        }
     }
 
     pub(super) fn give_back_idle(&self) {
@@ -169,7 +201,7 @@ impl Shared {
         }
     }
 
-    /// What was counted apart begins anew, should the store go away again.
+    /// What was counted apart is a part of what the store counts, or of what it is told.
     pub(super) fn forget_apart(&self) {
         for shard in self.ledgers.shards() {
             shard.lock().all_mut().for_each(|(_, ledger)| ledger.apart = None);
@@ -177,17 +209,25 @@ impl Shared {
     }
 }
 
-async fn call_all_ok(
+/// One reply a command.
+async fn call_all(
     connection: &Connection,
     commands: impl IntoIterator<Item = Cmd>,
-) -> Result<(), StoreError> {
+) -> Result<Vec<Result<Value, RedisError>>, StoreError> {
     let mut pipeline = Pipeline::new();
     for cmd in commands {
         pipeline.add_command(cmd);
     }
     if pipeline.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    let replies = timeout(TAKES, connection.call(&pipeline)).await??;
+    Ok(timeout(TAKES, connection.call(&pipeline)).await??)
+}
+
+async fn call_all_ok(
+    connection: &Connection,
+    commands: impl IntoIterator<Item = Cmd>,
+) -> Result<(), StoreError> {
+    let replies = call_all(connection, commands).await?;
     replies.into_iter().try_for_each(|reply| reply.map(drop).map_err(StoreError::from))
 }

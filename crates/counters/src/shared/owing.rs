@@ -1,0 +1,150 @@
+//! What the store does not know of: kept here until it has heard.
+//!
+//! It is counted on top of what the store said last, as that goes on here meanwhile: a bucket fills by itself once and not twice, whoever
+//! counts it. The store is told the difference.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use tollgate_core::limit::{Calendar, Demand, LimitRule, Settlement, Subject, SubjectWindows};
+use tollgate_core::time::UnixMicros;
+
+use super::call::{Amount, Answer, Periods};
+use super::keeper::wall;
+use super::ledger::{Kept, Ledger};
+use super::{About, Shared, Then};
+
+/// What a store is told that could not be asked. It stays here until that was heard: whatever ends in between, the node too, it is told
+/// twice rather than never.
+pub struct Owed {
+    pub subject: Subject,
+    pub rules: Arc<[LimitRule]>,
+    /// As they were here when it was told.
+    pub windows: SubjectWindows,
+    pub amounts: Box<[Amount]>,
+}
+
+impl Shared {
+    /// Corrects what the store is to be told of once it is back: no more is taken off than it does not know.
+    pub(super) fn owe(
+        &self,
+        demand: &Demand<'_>,
+        settlement: Settlement,
+        server_now: UnixMicros,
+        now: Instant,
+    ) {
+        let Demand { subject, limits, calendar } = *demand;
+        let rules = &limits.rules;
+        let mut shard = self.ledgers.shard(subject).lock();
+        let ledger = shard.ledger(subject, rules, now);
+        self.begin_owing(ledger, subject, rules, calendar, server_now);
+        let owed = self.local.owed(subject, rules, server_now);
+        for (rule, owed) in rules.iter().zip(owed) {
+            let actual = settlement.actual.max(settlement.charged.saturating_sub(owed));
+            let settlement = Settlement { actual, ..settlement };
+            self.local.owe(subject, std::slice::from_ref(rule), calendar, settlement, server_now);
+        }
+        drop(shard);
+        self.is_owing.store(true, Ordering::Relaxed);
+    }
+
+    fn begin_owing(
+        &self,
+        ledger: &mut Ledger,
+        subject: Subject,
+        rules: &[LimitRule],
+        calendar: Calendar<'_>,
+        now: UnixMicros,
+    ) {
+        if !ledger.owes && !ledger.is_at_home && !ledger.is_telling_any() {
+            self.go_on_here(subject, rules, calendar, ledger.mirror(), now);
+        }
+        ledger.owes = true;
+    }
+
+    /// What was counted here before the store counted it: it is told so.
+    pub(super) fn tell_kept(&self, subject: Subject, rules: &Arc<[LimitRule]>) {
+        let now = self.server_time(wall());
+        if let Some(owed) = self.begin_telling(subject, rules, now) {
+            let tell = self.caller(subject, rules, now).adjust(Periods::Of(&owed.windows), &owed.amounts);
+            self.send(subject, rules, Instant::now(), tell, Then::ToldOwed(Box::new(owed)));
+        }
+    }
+
+    /// What is owed for a subject under these limits, if anything is that the store is not being told of already.
+    pub(super) fn begin_telling(
+        &self,
+        subject: Subject,
+        rules: &Arc<[LimitRule]>,
+        now: UnixMicros,
+    ) -> Option<Owed> {
+        let mut shard = self.ledgers.shard(subject).lock();
+        let ledger = shard.ledger(subject, rules, Instant::now());
+        if ledger.is_under(rules) {
+            ledger.kept = Kept::Told;
+        }
+        ledger.is_at_home = false;
+        let here = self.local.windows(subject);
+        let (mut windows, mut amounts) = (SubjectWindows::default(), Vec::with_capacity(rules.len()));
+        for (rule, owed) in rules.iter().zip(self.local.owed(subject, rules, now)) {
+            let counted = here.find(rule.window).filter(|_| !ledger.is_telling(rule.window));
+            amounts.push(Amount::More(counted.map_or(0, |_| owed)));
+            if let Some(counted) = counted {
+                windows.put(rule.window, counted.clone());
+            }
+        }
+        if amounts.iter().all(|amount| matches!(amount, Amount::More(0))) {
+            // What was told before is over, and still there.
+            self.local.has_told(subject, rules, &windows, now);
+            return None;
+        }
+        ledger.begin_telling(&windows);
+        Some(Owed { subject, rules: Arc::clone(rules), windows, amounts: amounts.into() })
+    }
+
+    /// The store knows of it.
+    pub(super) fn has_heard(&self, owed: &Owed, answer: &Answer) {
+        let mut shard = self.ledgers.shard(owed.subject).lock();
+        let ledger = shard.ledger(owed.subject, &owed.rules, Instant::now());
+        if ledger.doubts(&owed.rules, answer) {
+            self.incarnation.doubt();
+        } else {
+            ledger.note(&owed.rules, answer);
+        }
+        ledger.end_telling(&owed.windows);
+        self.local.has_told(owed.subject, &owed.rules, &owed.windows, answer.now);
+    }
+
+    /// It was not heard, or perhaps it was: counted twice is better than not at all.
+    pub(super) fn still_owes(&self, owed: &Owed) {
+        let mut shard = self.ledgers.shard(owed.subject).lock();
+        let ledger = shard.ledger(owed.subject, &owed.rules, Instant::now());
+        ledger.end_telling(&owed.windows);
+        ledger.owes = true;
+        drop(shard);
+        self.is_owing.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn note_owing(&self, subject: Subject, rules: &Arc<[LimitRule]>) {
+        self.ledgers.shard(subject).lock().ledger(subject, rules, Instant::now()).owes = true;
+        self.is_owing.store(true, Ordering::Relaxed);
+    }
+
+    /// What was to be charged to each limit, and was not.
+    pub(super) fn owe_again(&self, about: &About, amounts: &[Amount]) {
+        let About { subject, ref rules, .. } = *about;
+        let now = self.server_time(wall());
+        let mut shard = self.ledgers.shard(subject).lock();
+        // Where a day or month runs already, it is that one.
+        let calendar = Calendar::utc();
+        self.begin_owing(shard.ledger(subject, rules, Instant::now()), subject, rules, calendar, now);
+        for (rule, amount) in rules.iter().zip(amounts) {
+            let Amount::More(units @ 1..) = *amount else { continue };
+            let settlement = Settlement::uncharged(units, now);
+            self.local.owe(subject, std::slice::from_ref(rule), calendar, settlement, now);
+        }
+        drop(shard);
+        self.is_owing.store(true, Ordering::Relaxed);
+    }
+}
