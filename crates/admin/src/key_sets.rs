@@ -104,11 +104,8 @@ async fn fetch(plane: &Inner, set: &NewKeySet) -> Result<(), NotAKeySet> {
         return Err(NotAKeySet::Status(answer.status.as_u16()));
     }
     match Limited::new(answer.rest, LONGEST_KEY_SET).collect().await {
-        Ok(body) => match KeySet::parse(&body.to_bytes()) {
-            // An issuer may have no keys yet.
-            Ok(_) | Err(BadKeySet::NoneUsable) => Ok(()),
-            Err(error) => Err(NotAKeySet::Other(error)),
-        },
+        // An issuer may have no keys yet.
+        Ok(body) => KeySet::parse(&body.to_bytes()).map(drop).map_err(NotAKeySet::Other),
         Err(error) if error.is::<LengthLimitError>() => Err(NotAKeySet::TooLarge),
         Err(_) => Ok(()),
     }

@@ -206,6 +206,21 @@ fn a_new_key_is_fetched_when_a_token_names_it_and_old_ones_last_while_the_issuer
 }
 
 #[test]
+fn an_issuer_that_withdraws_all_its_keys_is_heeded() {
+    let issuer = Issuer::start();
+    issuer.publish(&[issuer.key("one", "EC")]);
+    let (gateway, _upstream, _tenant) = started(&issuer, &json!({}));
+    let token = |kid: &str, jti: &str| issuer.token(kid, "ES256", &Issuer::claims(&json!({ "jti": jti })));
+    get(&gateway, &token("one", "before")).expect(200);
+    issuer.publish(&[]);
+    // A key that is not known has the keys fetched anew.
+    issuer.key("two", "EC");
+    assert_refused(&gateway, &token("two", "unknown"));
+    assert_refused(&gateway, &token("one", "after"));
+    eventually("the log says so", || gateway.stderr().join("\n").contains("has no key that can verify"));
+}
+
+#[test]
 fn an_issuer_that_never_had_keys_is_a_clear_state() {
     let issuer = Issuer::start();
     let key = issuer.key("one", "EC");

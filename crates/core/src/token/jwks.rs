@@ -25,8 +25,6 @@ pub enum BadKeySet {
     NoKeys,
     #[error("it has more than {MOST_KEYS} keys")]
     TooMany,
-    #[error("none of its keys can verify a signature")]
-    NoneUsable,
 }
 
 impl KeySet {
@@ -38,8 +36,12 @@ impl KeySet {
         if keys.len() > MOST_KEYS {
             return Err(BadKeySet::TooMany);
         }
-        let usable: Vec<_> = keys.iter().filter_map(Value::as_object).filter_map(verifying_key).collect();
-        if usable.is_empty() { Err(BadKeySet::NoneUsable) } else { Ok(Self(usable)) }
+        Ok(Self(keys.iter().filter_map(Value::as_object).filter_map(verifying_key).collect()))
+    }
+
+    /// Whether there is no key that can verify a signature: an issuer that says so has withdrawn those it had.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The key that a token names. A token that names none means the only one there is.

@@ -206,6 +206,9 @@ fn spawn_fetch(gateway: &Arc<Gateway>, source: &KeySource, held: Arc<Held>) {
         }
         match fetch::fetch(&gateway, &source).await {
             Ok((keys, answer)) => {
+                if keys.is_empty() {
+                    tracing::warn!(jwks_url = %source, "an issuer has no key that can verify a signature: its tokens are refused");
+                }
                 held.end(Some(keys), Instant::now());
                 kept.save(&source, answer).await;
             }
