@@ -16,7 +16,7 @@ use crate::exchange::{self, Next};
 use crate::identity::{Peer, RequestId};
 use crate::message::{Persistence, write_rejection, write_reply};
 use crate::rejection::Rejection;
-use crate::room::{ConnectionPlace, Standing};
+use crate::room::ConnectionPlace;
 use crate::session::Session;
 use crate::wire::{READ_BYTES, Stream};
 use crate::worker::Worker;
@@ -27,9 +27,6 @@ const BUSY: Duration = Duration::from_secs(1);
 /// gets to see the response before its connection is reset (RFC 9112 section 9.6).
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 4 * 1_024 * 1_024;
-
-/// Of a connection beyond the bound, for which others may be waiting.
-const SURPLUS_HEAD: Duration = Duration::from_secs(1);
 
 pub(crate) fn spawn(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
     let Some(place) = ConnectionPlace::take(worker) else { return };
@@ -42,10 +39,7 @@ pub(crate) fn spawn(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
 
 async fn run(worker: Rc<Worker>, mut client: Client, peer: Peer, place: ConnectionPlace) {
     let timeouts = worker.gateway.settings.timeouts;
-    let mut idle = match place.standing {
-        Standing::Within => timeouts.head,
-        Standing::Surplus => timeouts.head.min(SURPLUS_HEAD),
-    };
+    let mut idle = place.standing.head_time(timeouts.head);
     while wait_for_request(&mut client, Instant::now() + idle).await == Waited::Readable {
         // Boxed, so that a connection that idles holds no memory for what it may do one day; and once for as
         // long as it is busy, so that no request pays for it.
@@ -178,6 +172,7 @@ mod tests {
     use tokio::io::AsyncReadExt;
 
     use super::*;
+    use crate::room::Standing;
     use crate::worker::tests::{connection, worker};
 
     #[tokio::test]

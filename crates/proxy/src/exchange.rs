@@ -90,7 +90,7 @@ pub(crate) async fn serve(
         client_buffers,
         request_parser,
         &settings.limits.head,
-        settings.timeouts.head,
+        client.standing.head_time(settings.timeouts.head),
         request,
     );
     let unreadable = match arrival.await {

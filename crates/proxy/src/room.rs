@@ -7,6 +7,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::worker::Worker;
 
@@ -57,6 +58,19 @@ pub(crate) enum Standing {
     Within,
     /// Its requests are refused, but for those that the gateway answers itself.
     Surplus,
+}
+
+/// Of a connection beyond the bound, for which others may be waiting.
+const SURPLUS_HEAD: Duration = Duration::from_secs(1);
+
+impl Standing {
+    /// How long a request's head may take, of what it may usually take.
+    pub fn head_time(self, usual: Duration) -> Duration {
+        match self {
+            Self::Within => usual,
+            Self::Surplus => usual.min(SURPLUS_HEAD),
+        }
+    }
 }
 
 impl Room {

@@ -97,6 +97,21 @@ fn connections_that_say_nothing_keep_nobody_out_for_long() {
 }
 
 #[test]
+fn a_connection_beyond_the_bound_that_says_nothing_is_closed_soon() {
+    let gateway = start("proxy.limits.max_connections = 1\nproxy.timeouts.head = \"10m\"\n");
+    let mut within = gateway.client();
+    within.get("/health", &[]).expect(200);
+    for begun in ["", "GET /health HTTP/1.1\r\n"] {
+        let mut surplus = gateway.client();
+        surplus.send(begun);
+        if !begun.is_empty() {
+            surplus.read_response().expect(408);
+        }
+        assert!(surplus.is_closed());
+    }
+}
+
+#[test]
 fn the_limit_of_open_files_is_raised_as_far_as_it_goes() {
     let upstream = ScriptedUpstream::responding("well");
     let gateway = Gateway::builder().open_files(60, 2_000).start();
