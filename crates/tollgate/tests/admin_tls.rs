@@ -52,6 +52,11 @@ fn the_admin_api_speaks_https_and_so_does_the_command_line() {
     assert!(listed.text().contains("acme"), "{}", listed.text());
     let refused = list_tenants(&gateway, &[]);
     assert!(refused.code == Some(1) && refused.stderr.contains("certificate"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("--admin-ca-file"), "{}", refused.stderr);
+    // A server that is not believed is one all the same: nothing is written past it.
+    let elsewhere = gateway.directory().join("elsewhere");
+    let seeded = gateway.command(&["seed", "--data-dir", &text(&elsewhere)]);
+    assert!(seeded.code == Some(1) && !elsewhere.exists(), "{}", seeded.stderr);
     let bad = list_tenants(&gateway, &["--admin-ca-file", "/nowhere/ca.pem"]);
     assert!(
         bad.stderr.contains("--admin-ca-file") && bad.stderr.contains("/nowhere/ca.pem"),

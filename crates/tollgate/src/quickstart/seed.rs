@@ -59,6 +59,12 @@ fn is_unreachable(error: &anyhow::Error) -> bool {
 }
 
 fn into_data_dir(config: &Config, upstream: &str, api: &AdminApi) -> Result<Value> {
+    // Whoever meant a server has to see that it was none.
+    output::error(&format!(
+        "no admin API answers at {}: the demo data goes straight into {}",
+        api.url(),
+        config.data_dir.display()
+    ));
     serve::block_on(async {
         // Standard output is for what was done, which may be JSON.
         let control = Control::open(config, Stream::Error).await.map_err(|error| explain(error, api))?;

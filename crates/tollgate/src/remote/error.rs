@@ -6,7 +6,7 @@ use std::io;
 use serde_json::Value;
 use ureq::http::StatusCode;
 
-use crate::config::{ADMIN_TOKEN, ADMIN_URL};
+use crate::config::{ADMIN_CA_FILE, ADMIN_TOKEN, ADMIN_URL};
 
 #[derive(Debug)]
 pub enum ApiError {
@@ -19,6 +19,11 @@ pub enum ApiError {
         problem: String,
     },
     Unreachable {
+        url: String,
+        reason: String,
+    },
+    /// It answers, but not as a server that is believed.
+    Distrusted {
         url: String,
         reason: String,
     },
@@ -42,6 +47,9 @@ pub enum ApiError {
 
 impl ApiError {
     pub(super) fn unreachable(url: &str, error: &ureq::Error) -> Self {
+        if is_of_tls(error) {
+            return Self::Distrusted { url: url.to_owned(), reason: error.to_string() };
+        }
         let reason = match error {
             ureq::Error::Io(error) => match error.kind() {
                 io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
@@ -84,11 +92,23 @@ impl ApiError {
             Self::Url(_)
             | Self::File { .. }
             | Self::Unreachable { .. }
+            | Self::Distrusted { .. }
             | Self::Token { .. }
             | Self::Odd { .. } => {
                 serde_json::json!({ "title": self.to_string(), "errors": [] })
             }
         }
+    }
+}
+
+/// Whether there is a server, with which no TLS connection comes about.
+fn is_of_tls(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::Rustls(_) | ureq::Error::Tls(_) => true,
+        ureq::Error::Io(error) => {
+            error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)
+        }
+        _ => false,
     }
 }
 
@@ -103,6 +123,12 @@ impl fmt::Display for ApiError {
                 f,
                 "the admin API at {url} cannot be reached: {reason}\n  \
                  Is `tollgate serve` running there? --admin-url or {ADMIN_URL} names another server."
+            ),
+            Self::Distrusted { url, reason } => write!(
+                f,
+                "there is no secure connection to the admin API at {url}: {reason}\n  \
+                 --admin-ca-file or {ADMIN_CA_FILE} names the authorities that it is verified against, --admin-cert and \
+                 --admin-key what it is shown."
             ),
             Self::Token { url, detail, was_sent: true } => write!(
                 f,
