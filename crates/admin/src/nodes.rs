@@ -225,6 +225,11 @@ impl Nodes {
         page.map(|(key, node)| (key.clone(), node.clone())).collect()
     }
 
+    /// How many are fed.
+    pub fn connected(&self) -> u64 {
+        self.state().nodes.values().filter(|node| node.is_connected()).count() as u64
+    }
+
     fn note(&self, lease: &Lease, name: &NodeName, note: impl FnOnce(&mut NodeState)) {
         let mut state = self.state();
         // A token that was revoked meanwhile has no say any more.

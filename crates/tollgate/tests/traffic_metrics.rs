@@ -3,7 +3,9 @@
 
 mod harness;
 
-use harness::{Gate, Gateway, ScriptedUpstream, Step, Tenant, eventually, overlaid};
+use harness::{
+    Control, EchoUpstream, Gate, Gateway, ScriptedUpstream, Step, Tenant, curl, eventually, overlaid,
+};
 use serde_json::{Value, json};
 
 fn metrics(gateway: &Gateway) -> String {
@@ -105,4 +107,25 @@ fn what_checks_find_is_counted_where_it_changes() {
     let asked = upstream.requests().len();
     eventually("more checks", || upstream.requests().len() > asked + 1);
     assert_eq!(checks(&gateway), [1, 1]);
+}
+
+#[test]
+fn a_node_that_has_no_admin_api_has_metrics_of_its_own() {
+    let control = Control::start();
+    let upstream = EchoUpstream::start();
+    let tenant = control.tenant("acme");
+    let key = tenant.service("api", &upstream.url()).unlimited_key();
+    let node = control.node_with("edge", &[("TOLLGATE_METRICS__LISTEN", "127.0.0.1:0")]);
+    control.await_in_step("edge");
+    assert_eq!(node.get("/acme/api", &key), 200);
+    let said = node.said();
+    let url =
+        said.iter().find_map(|line| line.strip_prefix("metrics listening on ")).expect("a line").to_owned();
+    let of_node = curl(&[&url]).success().text();
+    assert!(of_node.contains("\ntollgate_limit_decisions_total{"), "{of_node}");
+    assert!(!of_node.contains("acme"), "{of_node}");
+    let other = curl(&["-o", "/dev/null", "-w", "%{http_code}", &url.replace("/metrics", "/api/tenants")]);
+    assert_eq!(other.success().text(), "404");
+    let of_control = curl(&[&format!("{}/metrics", control.url())]).success().text();
+    assert!(of_control.contains("\ntollgate_nodes_connected 1\n"), "{of_control}");
 }

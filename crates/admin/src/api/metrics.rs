@@ -1,5 +1,7 @@
 //! What monitoring reads, without authentication: nothing in it is a tenant's.
 
+use std::fmt::Write as _;
+
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -7,9 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::control_plane::ControlPlane;
-
-/// Version 0.0.4 of Prometheus' text format.
-const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+use crate::monitoring::TEXT_FORMAT;
 
 pub fn routes() -> OpenApiRouter<ControlPlane> {
     OpenApiRouter::new().routes(routes!(metrics))
@@ -21,6 +21,11 @@ pub fn routes() -> OpenApiRouter<ControlPlane> {
     responses((status = 200, description = "In Prometheus' text format", body = String, content_type = "text/plain")),
 )]
 async fn metrics(State(plane): State<ControlPlane>) -> Response {
-    let text = plane.0.metrics.as_ref().map_or_else(String::new, |source| source());
+    let mut text = plane.0.metrics.as_ref().map_or_else(String::new, |source| source());
+    let mut gauge = |name: &str, help: &str, value: u64| {
+        let _infallible = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
+    };
+    gauge("tollgate_revision", "Of the configuration that is in force.", plane.0.snapshot.load().revision());
+    gauge("tollgate_nodes_connected", "Proxy nodes that are fed.", plane.0.nodes.connected());
     ([(CONTENT_TYPE, TEXT_FORMAT)], text).into_response()
 }

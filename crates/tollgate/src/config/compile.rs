@@ -75,6 +75,7 @@ impl Reader<'_> {
         let proxy = self.proxy();
         let admin = self.admin();
         let control = self.control();
+        let metrics_listen = self.read(&setting::METRICS_LISTEN, value::optional_socket_address);
         let demo_listen = self.read(&setting::DEMO_LISTEN, value::socket_address);
         let shutdown_grace = self.read(&setting::SHUTDOWN_GRACE, value::duration);
         let upstreams_allowed = self.read(&setting::UPSTREAMS_ALLOW, value::networks).map(AllowList::new);
@@ -96,6 +97,7 @@ impl Reader<'_> {
             proxy: proxy?,
             admin: admin?,
             control: control?,
+            metrics_listen: metrics_listen?,
             demo_listen: demo_listen?,
             shutdown_grace: shutdown_grace?,
             upstreams_allowed: upstreams_allowed?,

@@ -28,8 +28,9 @@ pub use environment::{
 };
 pub use setting::{
     ADMIN_LISTEN, ADMIN_TLS_CERT, ADMIN_TLS_CLIENT_AUTH, ADMIN_TLS_CLIENT_CA, ADMIN_TLS_KEY, CONTROL_CA_FILE,
-    CONTROL_CERT, CONTROL_KEY, CONTROL_URL, DATA_DIR, DEMO_LISTEN, LOG_LEVEL, PROXY_LIMITS_MAX_CONNECTIONS,
-    PROXY_LIMITS_MAX_REQUESTS, PROXY_LISTEN, PROXY_UPSTREAM_CA_FILE, PROXY_WORKERS, SHUTDOWN_GRACE, Setting,
+    CONTROL_CERT, CONTROL_KEY, CONTROL_URL, DATA_DIR, DEMO_LISTEN, LOG_LEVEL, METRICS_LISTEN,
+    PROXY_LIMITS_MAX_CONNECTIONS, PROXY_LIMITS_MAX_REQUESTS, PROXY_LISTEN, PROXY_UPSTREAM_CA_FILE,
+    PROXY_WORKERS, SHUTDOWN_GRACE, Setting,
 };
 pub use sources::Sources;
 use written::Written;
@@ -48,6 +49,8 @@ pub struct Config {
     pub proxy: ProxyConfig,
     pub admin: AdminConfig,
     pub control: ControlConfig,
+    /// Of a proxy node, which has no admin API.
+    pub metrics_listen: Option<SocketAddr>,
     pub demo_listen: SocketAddr,
     pub shutdown_grace: Duration,
     /// Private networks in which tenants' own users may have upstreams.

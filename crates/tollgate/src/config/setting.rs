@@ -119,6 +119,10 @@ settings! {
     CONTROL_CA_FILE { key: "control.ca_file", default: "", expected: PEM_FILE }
     CONTROL_CERT { key: "control.cert", default: "", expected: PEM_FILE }
     CONTROL_KEY { key: "control.key", default: "", expected: PEM_FILE }
+    METRICS_LISTEN {
+        key: "metrics.listen", default: "",
+        expected: "an IP address and a port, such as 127.0.0.1:9464 or [::1]:9464 (port 0 takes a free one)"
+    }
     DEMO_LISTEN { key: "demo.listen", default: "127.0.0.1:8082", expected: ADDRESS, flag: "--demo-listen" }
     SHUTDOWN_GRACE {
         key: "shutdown.grace", default: "30s", expected: "a duration from 0s to 24h, such as \"30s\""

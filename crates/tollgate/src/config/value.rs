@@ -167,6 +167,11 @@ pub fn optional_url(value: &Value) -> Reading<Option<BaseUrl>> {
 }
 
 /// Nothing where the text is empty.
+pub fn optional_socket_address(value: &Value) -> Reading<Option<SocketAddr>> {
+    optional(value, |text| text.parse().ok())
+}
+
+/// Nothing where the text is empty.
 pub fn optional_node_name(value: &Value) -> Reading<Option<NodeName>> {
     optional(value, |text| NodeName::parse(text).ok())
 }

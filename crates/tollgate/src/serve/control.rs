@@ -18,8 +18,8 @@ use tollgate_proxy::{Proxy, Shared};
 use tollgate_store::Store;
 
 use super::data_dir::{DataDir, DatabaseFile};
+use super::metrics;
 use super::open_files::admin_connections;
-use super::{load_metrics, metrics};
 use crate::config::{ADMIN_TOKEN, Config};
 use crate::output::Stream;
 
@@ -63,11 +63,7 @@ impl Control {
             webhook_tls: tls(None)?,
             key_set_tls: tls(config.proxy.upstream_ca_file.as_deref())?,
             metrics: Some(Box::new(move || {
-                let mut text = measured.get().map_or_else(String::new, |counters| metrics::text(counters));
-                if let Some(proxy) = carried.proxy() {
-                    load_metrics::push(&mut text, &proxy);
-                }
-                text
+                metrics::text(measured.get().map(|counters| &**counters), carried.proxy().as_deref())
             })),
             traffic: Some(Box::new(traffic)),
             connections: ConnectionLimits { most: admin_connections(usual.most), ..usual },

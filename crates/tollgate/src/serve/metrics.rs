@@ -3,9 +3,21 @@
 use std::fmt::Write as _;
 
 use tollgate_counters::{Counters, StoreState};
+use tollgate_proxy::Proxy;
+
+use super::load_metrics;
+
+/// Of what there is in this process.
+pub fn text(counters: Option<&Counters>, proxy: Option<&Proxy>) -> String {
+    let mut text = counters.map_or_else(String::new, of_store);
+    if let Some(proxy) = proxy {
+        load_metrics::push(&mut text, proxy);
+    }
+    text
+}
 
 /// Empty where there is nothing to tell.
-pub fn text(counters: &Counters) -> String {
+fn of_store(counters: &Counters) -> String {
     let Some(store) = counters.store() else { return String::new() };
     let is_up = match store.state() {
         StoreState::Up => 1,

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
 use tokio::time::timeout;
+use tollgate_admin::ConnectionLimits;
 use tollgate_core::feed::NodeName;
 use tollgate_core::snapshot::Snapshot;
 use tollgate_counters::LocalCounters;
@@ -15,13 +17,15 @@ use tollgate_proxy::{Proxy, Shared};
 use super::counting::Counting;
 use super::data_dir::DataDir;
 use super::logging::LogFormat;
+use super::open_files::admin_connections;
 use super::orders::carry_out;
 use super::part::Part;
 use super::renewal::{Renewal, Renewals};
 use super::running::{drain, drained, start_proxy, stop};
 use super::signals::{Asked, Signals};
-use super::{block_on, entropy, listener, start_logging};
+use super::{block_on, entropy, listener, metrics, start_logging};
 use crate::config::{self, AccessLog, Config, ControlConfig, NODE_TOKEN};
+use crate::output;
 use crate::tls::ClientTls;
 
 pub fn run(config: &Config, token: Option<&str>, format: LogFormat) -> Result<()> {
@@ -43,9 +47,14 @@ pub fn run(config: &Config, token: Option<&str>, format: LogFormat) -> Result<()
         };
         let node = Node::open(settings, Arc::clone(&snapshot), Arc::clone(&counters))?;
         let access_log = config.access_log.clone().unwrap_or(AccessLog::Stdout);
+        let monitoring = match config.metrics_listen {
+            Some(address) => Some(listener::bind(&config::METRICS_LISTEN, address).await?),
+            None => None,
+        };
         let counting = Counting::start(config, counters).await?;
         let counters = Arc::clone(&counting.counters);
         let proxy = start_proxy(config, Shared { snapshot, counters }, access_log)?;
+        let monitoring = monitoring.map(|listener| monitor(listener, &counting, &proxy)).transpose()?;
         let [used, crossed, seen, ordered] = [(); 4].map(|()| Arc::downgrade(&proxy));
         let facts = Facts {
             key_usage: Box::new(move || {
@@ -68,8 +77,22 @@ pub fn run(config: &Config, token: Option<&str>, format: LogFormat) -> Result<()
         }
         signals.end_at_once();
         end(renewals.config(), proxy, counting, node).await;
+        if let Some(monitoring) = monitoring {
+            monitoring.end().await;
+        }
         Ok(())
     })
+}
+
+/// Serves what monitoring reads, and says so on standard output.
+fn monitor(listener: TcpListener, counting: &Counting, proxy: &Arc<Proxy>) -> Result<Part> {
+    let address = listener.local_addr().context("the address of the metrics is not known")?;
+    let (counters, proxy) = (Arc::clone(&counting.counters), Arc::downgrade(proxy));
+    let source = Box::new(move || metrics::text(Some(&counters), proxy.upgrade().as_deref()));
+    let usual = ConnectionLimits::default();
+    let limits = ConnectionLimits { most: admin_connections(usual.most), ..usual };
+    output::announce(&format!("metrics listening on http://{address}/metrics"));
+    Ok(Part::start(|stopped| tollgate_admin::serve_metrics(source, listener, limits, stopped)))
 }
 
 async fn end(config: &Config, proxy: Arc<Proxy>, counting: Counting, node: Part) {

@@ -231,6 +231,11 @@ impl Node {
         self.process.signal(signal);
     }
 
+    /// What it has printed.
+    pub fn said(&self) -> Vec<String> {
+        self.process.stdout.all()
+    }
+
     /// The status of a GET with this key.
     #[track_caller]
     pub fn get(&self, path: &str, key: &str) -> u16 {
