@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smol_str::SmolStr;
 
+use super::query::Query;
 use crate::resource::parsed;
 
 const LONGEST: usize = 512;
@@ -110,18 +111,11 @@ impl QueryCondition {
         }
     }
 
-    /// `query` is what stands behind the question mark, itself included or not.
-    pub(super) fn is_met(&self, query: &[u8]) -> bool {
-        let query = query.strip_prefix(b"?").unwrap_or(query);
-        let pairs = query.split(|&byte| byte == b'&').map(|pair| {
-            let equals = memchr::memchr(b'=', pair).unwrap_or(pair.len());
-            (&pair[..equals], pair.get(equals + 1..).unwrap_or_default())
-        });
-        let first = pairs.into_iter().find(|(name, _)| decoded(name).eq(self.name.bytes()));
-        match (&self.wanted, first) {
+    pub(super) fn is_met(&self, query: &Query<'_>) -> bool {
+        match (&self.wanted, query.first(self.name.as_bytes())) {
             (_, None) => false,
             (Wanted::Present, Some(_)) => true,
-            (Wanted::Exactly(wanted), Some((_, value))) => decoded(value).eq(wanted.bytes()),
+            (Wanted::Exactly(wanted), Some(value)) => value.eq(wanted.bytes()),
         }
     }
 }
@@ -134,27 +128,6 @@ impl Wanted {
             (Self::Present, _) | (_, Self::Present) => false,
         }
     }
-}
-
-/// As `application/x-www-form-urlencoded` is read; a percent sign without two digits stands for itself.
-fn decoded(text: &[u8]) -> impl Iterator<Item = u8> + '_ {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        let (byte, tail) = match rest {
-            [] => return None,
-            [b'%', high, low, tail @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
-                (value(*high) << 4 | value(*low), tail)
-            }
-            [b'+', tail @ ..] => (b' ', tail),
-            [byte, tail @ ..] => (*byte, tail),
-        };
-        rest = tail;
-        Some(byte)
-    })
-}
-
-fn value(digit: u8) -> u8 {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok()).unwrap_or(0)
 }
 
 impl fmt::Display for FieldName {
@@ -194,11 +167,14 @@ mod tests {
             ("?v", false),
             ("", false),
         ] {
-            assert_eq!(exactly("v", "2").is_met(query.as_bytes()), expected, "{query}");
+            let read = Query::read(query.as_bytes());
+            assert_eq!(exactly("v", "2").is_met(&read), expected, "{query}");
         }
-        assert!(exactly("a b", "c d").is_met(b"?a+b=c%20d") && exactly("a", "%zz").is_met(b"a=%zz"));
-        let present = QueryCondition::parse("debug", Wanted::Present).unwrap();
-        assert!(present.is_met(b"?debug") && present.is_met(b"?x&debug=") && !present.is_met(b"?debugger=1"));
+        assert!(exactly("a b", "c d").is_met(&Query::read(b"?a+b=c%20d")));
+        assert!(exactly("a", "%zz").is_met(&Query::read(b"a=%zz")));
+        let present =
+            |query| QueryCondition::parse("debug", Wanted::Present).unwrap().is_met(&Query::read(query));
+        assert!(present(b"?debug") && present(b"?x&debug=") && !present(b"?debugger=1"));
     }
 
     #[test]

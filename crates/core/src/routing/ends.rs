@@ -6,6 +6,9 @@ use super::key::End;
 use super::node::Conflict;
 use crate::resource::{Route, RouteId};
 
+/// Routes of one host that may have the same path: a look-up goes through all of them where their conditions are not met.
+pub(crate) const MOST_AT_ONE_PATH: usize = 64;
+
 /// Routes that are for what has been read, the most wanted first.
 #[derive(Debug, Clone, Default)]
 #[expect(clippy::box_collection, reason = "one pointer in place of three keeps a node in one cache line")]
@@ -47,19 +50,23 @@ impl Ends {
     }
 
     pub fn add(&mut self, entry: Entry) -> Result<(), Conflict> {
-        let rank = |entry: &Entry| (entry.priority, entry.route.rules.conditions());
-        let mut entries = self.as_slice().to_vec();
-        let tied = entries.iter().find(|held| {
-            held.kind.end() == entry.kind.end()
-                && rank(held) == rank(&entry)
-                && !held.route.rules.excludes(&entry.route.rules)
-        });
+        let held = self.as_slice();
+        let rank = entry.rank();
+        let at = held.partition_point(|held| held.rank() > rank);
+        let tied = held[at..].iter().take_while(|held| held.rank() == rank).find(|held| held.ties(&entry));
         if let Some(tied) = tied {
             return Err(Conflict::Tie(Arc::clone(&tied.route)));
         }
-        let at = entries.iter().position(|held| rank(held) < rank(&entry)).unwrap_or(entries.len());
-        entries.insert(at, entry);
-        *self = Self::from(entries);
+        if held.iter().filter(|held| held.kind.end() == entry.kind.end()).count() >= MOST_AT_ONE_PATH {
+            return Err(Conflict::TooManyAtOnePath);
+        }
+        if let Self::Several(entries) = self {
+            entries.insert(at, entry);
+        } else {
+            let mut entries = held.to_vec();
+            entries.insert(at, entry);
+            *self = Self::from(entries);
+        }
         Ok(())
     }
 
@@ -91,6 +98,16 @@ impl Entry {
             (End::Rest, true) => Kind::RestAndMore,
         };
         Self { route: Arc::clone(route), priority: rules.priority, methods: rules.methods.mask(), path, kind }
+    }
+
+    /// The more, the sooner it is taken of those that end in one node.
+    fn rank(&self) -> (i32, usize) {
+        (self.priority, self.route.rules.conditions())
+    }
+
+    /// Whether nothing keeps it apart from another of its rank.
+    fn ties(&self, other: &Self) -> bool {
+        self.kind.end() == other.kind.end() && !self.route.rules.excludes(&other.route.rules)
     }
 }
 

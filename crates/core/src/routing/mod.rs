@@ -2,7 +2,8 @@
 //!
 //! A path is canonical ([`path`]) before anything asks what it means, and two paths are compared in one way
 //! everywhere ([`plain`]): by routes, by the rules of services, and by what keys may be used for. A route's hosts
-//! ([`host`]), paths ([`template`]) and conditions ([`condition`], [`methods`]) are parsed once; the paths of one host
+//! ([`host`]), paths ([`template`]) and conditions ([`condition`], [`methods`]) are parsed once, as a request's query
+//! ([`query`]) is where a condition asks for it; the paths of one host
 //! make a radix trie ([`node`]) that is searched without allocating ([`search`]), and the hosts of all tenants an index
 //! ([`hosts`]). What is done with the path that matched is in [`rewrite`], and which service of several in [`split`].
 
@@ -17,6 +18,7 @@ mod methods;
 mod node;
 mod path;
 mod plain;
+mod query;
 mod rewrite;
 mod rules;
 mod search;
@@ -26,6 +28,7 @@ mod template;
 mod tests;
 
 pub use condition::{BadValue, FieldName, HeaderCondition, QueryCondition, Wanted};
+pub(crate) use ends::MOST_AT_ONE_PATH;
 pub use host::{BadHost, HostBuffer, HostPattern, read_host};
 pub use hosts::{Hosts, InUse};
 pub use key::Key;

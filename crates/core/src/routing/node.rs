@@ -15,7 +15,8 @@ use super::literals::Literals;
 use crate::resource::{Route, RouteId};
 
 /// Nodes that a look-up may have to visit, so that no set of templates makes one expensive: a path may match several
-/// templates, and each place where a literal and a parameter are both possible may double what there is to look at.
+/// templates, and each place where a literal and a parameter are both possible may double what there is to look at. A node
+/// where several routes end counts as many times.
 const MOST_VISITS: u16 = 256;
 
 /// The routes of a host. Copies share what neither has changed since.
@@ -54,7 +55,7 @@ pub(super) struct More {
 pub(super) struct Sums {
     /// Priority of the most wanted.
     pub highest: i32,
-    /// Most nodes that a look-up visits.
+    /// Most nodes that a look-up visits, and routes that end in them.
     pub visits: u16,
 }
 
@@ -73,6 +74,8 @@ pub enum Conflict {
     Tie(Arc<Route>),
     /// A look-up would have to try too much.
     TooManyOverlaps,
+    /// Too many other routes have the path.
+    TooManyAtOnePath,
 }
 
 impl Trie {
@@ -239,12 +242,14 @@ impl Node {
     }
 
     fn sum_up(&mut self) {
-        let of_ends = self.ends.as_slice().iter().map(|entry| entry.priority).max();
+        let ends = self.ends.as_slice();
+        let of_ends = ends.iter().map(|entry| entry.priority).max();
         let (literal, parameter) = self.more().map_or((Sums::NONE, Sums::NONE), |more| {
             (more.literals.sums(), more.parameter.as_ref().map_or(Sums::NONE, |child| child.sums()))
         });
         self.highest = of_ends.unwrap_or(i32::MIN).max(literal.highest).max(parameter.highest);
-        self.visits = 1_u16.saturating_add(literal.visits).saturating_add(parameter.visits);
+        let own = u16::try_from(ends.len()).unwrap_or(u16::MAX).max(1);
+        self.visits = own.saturating_add(literal.visits).saturating_add(parameter.visits);
     }
 }
 

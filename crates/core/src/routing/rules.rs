@@ -1,7 +1,27 @@
 //! What a route asks of a request besides its host and path.
 
+use std::cell::OnceCell;
+
+use super::condition::FieldName;
+use super::query::Query;
 use super::search::Asked;
 use crate::resource::RouteRules;
+
+/// What routes ask of one request, and what is worked out for the first that asks.
+pub(super) struct Question<'a, A> {
+    pub asked: &'a A,
+    query: OnceCell<Query<'a>>,
+}
+
+impl<'a, A: Asked> Question<'a, A> {
+    pub fn new(asked: &'a A) -> Self {
+        Self { asked, query: OnceCell::new() }
+    }
+
+    fn query(&self) -> &Query<'a> {
+        self.query.get_or_init(|| Query::read(self.asked.query()))
+    }
+}
 
 impl RouteRules {
     /// More of them are more specific.
@@ -10,13 +30,14 @@ impl RouteRules {
     }
 
     /// Of a method whose bit is one of the route's.
-    pub(super) fn are_met(&self, method: u16, asked: &impl Asked) -> bool {
-        self.methods.includes(method, asked.method()) && self.are_met_but_for_the_method(asked)
+    pub(super) fn are_met(&self, method: u16, question: &Question<'_, impl Asked>) -> bool {
+        self.methods.includes(method, question.asked.method()) && self.are_met_but_for_the_method(question)
     }
 
-    pub(super) fn are_met_but_for_the_method(&self, asked: &impl Asked) -> bool {
-        self.headers.iter().all(|condition| condition.is_met(asked.header(condition.name.as_str())))
-            && self.query.iter().all(|condition| condition.is_met(asked.query()))
+    pub(super) fn are_met_but_for_the_method(&self, question: &Question<'_, impl Asked>) -> bool {
+        let header = |name: &FieldName| question.asked.header(name.as_str());
+        self.headers.iter().all(|condition| condition.is_met(header(&condition.name)))
+            && self.query.iter().all(|condition| condition.is_met(question.query()))
     }
 
     /// Whether no request meets the conditions of both.

@@ -14,6 +14,7 @@ use super::key::{End, PARAMETER};
 use super::methods;
 use super::node::{Hashing, Node, Trie};
 use super::plain::{PathText, Written};
+use super::rules::Question;
 use super::template::{MOST_CAPTURES, PathTemplate};
 use crate::resource::{Route, RouteRules};
 
@@ -103,14 +104,16 @@ fn select<'t, I: Iterator<Item = &'t Trie>>(
     asked: &impl Asked,
 ) -> Selection<'t> {
     let path = if path.is_empty() { "/" } else { path };
-    let mut best = Best { asked, method: methods::bit(asked.method()), floor: i64::MIN, found: None };
+    let question = Question::new(asked);
+    let method = methods::bit(asked.method());
+    let mut best = Best { question: &question, method, floor: i64::MIN, found: None };
     for trie in tries() {
         walk(trie, path, &mut best);
     }
     if let Some((entry, captures)) = best.found {
         return Selection::Route(Matched { route: &entry.route, path: entry.path, captures });
     }
-    let mut others = OtherMethods { asked, rules: Vec::new() };
+    let mut others = OtherMethods { question: &question, rules: Vec::new() };
     for trie in tries() {
         walk(trie, path, &mut others);
     }
@@ -211,7 +214,7 @@ impl<'t, T: PathText, V: Visitor<'t>> Walk<'_, T, V> {
 }
 
 struct Best<'t, 'a, A> {
-    asked: &'a A,
+    question: &'a Question<'a, A>,
     method: u16,
     /// Only a higher priority counts from here on.
     floor: i64,
@@ -229,7 +232,7 @@ impl<'t, A: Asked> Visitor<'t> for Best<'t, '_, A> {
         // Of most routes nothing else is read: it would be another cache miss.
         let is_met = || {
             let has_more = entry.kind.asks_more() || self.method == methods::OTHER;
-            !has_more || entry.route.rules.are_met(self.method, self.asked)
+            !has_more || entry.route.rules.are_met(self.method, self.question)
         };
         if is_better && is_met() {
             self.floor = entry.priority.into();
@@ -239,7 +242,7 @@ impl<'t, A: Asked> Visitor<'t> for Best<'t, '_, A> {
 }
 
 struct OtherMethods<'t, 'a, A> {
-    asked: &'a A,
+    question: &'a Question<'a, A>,
     rules: Vec<&'t RouteRules>,
 }
 
@@ -250,7 +253,7 @@ impl<'t, A: Asked> Visitor<'t> for OtherMethods<'t, '_, A> {
 
     fn ends(&mut self, entry: &'t Entry, _: &Captures) {
         let rules = &entry.route.rules;
-        if rules.are_met_but_for_the_method(self.asked) {
+        if rules.are_met_but_for_the_method(self.question) {
             self.rules.push(rules);
         }
     }

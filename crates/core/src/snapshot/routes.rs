@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Snapshot, Tenant};
 use crate::problem::Problems;
 use crate::resource::{Route, RouteId, RouteState, TenantId};
-use crate::routing::{Conflict, Hosts};
+use crate::routing::{Conflict, Hosts, MOST_AT_ONE_PATH};
 
 impl Snapshot {
     /// The routes of all tenants that have hosts; `None` where there is none.
@@ -141,6 +141,11 @@ fn message(route: &Route, conflict: &Conflict) -> String {
         ),
         Conflict::TooManyOverlaps => {
             "overlaps with too many other paths: a look-up would have to try them all".to_owned()
+        }
+        Conflict::TooManyAtOnePath => {
+            format!(
+                "is the path of {MOST_AT_ONE_PATH} other routes already, and a look-up would have to try them all"
+            )
         }
     }
 }

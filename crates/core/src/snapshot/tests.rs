@@ -115,6 +115,31 @@ fn a_refused_change_leaves_the_snapshot_as_it_was_and_names_all_problems() {
     assert_eq!(before.revision(), 1);
 }
 
+#[test]
+fn a_path_that_too_many_routes_have_is_named() {
+    let before = Snapshot::default().with(&[tenant("acme"), service(3, "api")], 1).unwrap();
+    let route = |number: u128| {
+        let draft: resource::RouteDraft = serde_json::from_str(&format!(
+            r#"{{"name":"{number}","service":"api","hosts":["h.example"],"paths":["/own/{number}","/all"],"query":{{"v":"{number}"}}}}"#
+        ))
+        .unwrap();
+        let spec = draft.parse().unwrap();
+        Route {
+            id: RouteId(id(number)),
+            tenant: TENANT,
+            name: spec.name,
+            split: crate::routing::Split { shares: vec![(ServiceId(id(3)), 1)], sticky: None },
+            rules: spec.rules,
+        }
+    };
+    let routes: Vec<_> = (0..66).map(route).collect();
+    let said: Vec<_> =
+        before.misfits(&routes).into_iter().map(|(index, problems)| (index, problems.to_string())).collect();
+    let message =
+        "paths[1]: is the path of 64 other routes already, and a look-up would have to try them all";
+    assert_eq!(said, [(64, message.to_owned()), (65, message.to_owned())]);
+}
+
 /// There may be a million of them, in the table that every request asks.
 #[test]
 fn a_key_is_small() {

@@ -39,6 +39,76 @@ fn templates_that_would_make_a_look_up_expensive_are_refused() {
     assert_eq!(found(&hosts, &"/a".repeat(2_000)), None);
 }
 
+/// A route of one path that wants a parameter of the query to have this value.
+fn of_version(number: u128, path: &str) -> Arc<Route> {
+    let json = format!(
+        r#"{{"name":"{number}","service":"s","hosts":["h"],"paths":["{path}"],"query":{{"v":"{number}"}}}}"#
+    );
+    route(number, &json)
+}
+
+#[test]
+fn one_path_of_a_host_is_for_so_many_routes_and_no_more() {
+    let mut hosts = Hosts::default();
+    let most = u128::try_from(MOST_AT_ONE_PATH).unwrap();
+    for number in 1..=most {
+        put(&mut hosts, &of_version(number, "/a/{b}")).unwrap();
+    }
+    let more = of_version(most + 1, "/%61/{c}");
+    assert_eq!(put(&mut hosts.clone(), &more), Err(Conflict::TooManyAtOnePath));
+    for other in ["/a/{b}/*", "/a/b", "/a"] {
+        assert_eq!(put(&mut hosts.clone(), &of_version(most + 1, other)), Ok(()), "{other}");
+    }
+    take(&mut hosts, &of_version(1, "/a/{b}"));
+    assert_eq!(put(&mut hosts, &more), Ok(()));
+    let asked = Request { query: format!("?v={}", most + 1), ..get() };
+    let found = hosts.select(&mut b"h".to_vec(), "/a/x", &asked);
+    assert!(matches!(found, Selection::Route(matched) if matched.route.id == more.id));
+}
+
+#[test]
+fn the_routes_of_all_paths_that_a_request_may_have_are_bounded_together() {
+    let mut hosts = Hosts::default();
+    let mut path = String::new();
+    let mut put_next = |number: u128, path: &str| put(&mut hosts, &of_version(number, &format!("{path}/*")));
+    let outcome = (0_u128..1_000).try_for_each(|number| {
+        if number % 32 == 0 {
+            path.push_str("/a");
+        }
+        put_next(number, &path).map_err(|conflict| (number, conflict))
+    });
+    // The place where all paths begin is one more.
+    assert_eq!(outcome, Err((255, Conflict::TooManyOverlaps)));
+}
+
+#[test]
+fn a_query_is_read_once_for_all_routes_and_not_where_none_asks_for_it() {
+    #[derive(Default)]
+    struct Counting(std::cell::Cell<u32>);
+    impl Asked for Counting {
+        fn method(&self) -> &[u8] {
+            b"GET"
+        }
+        fn header(&self, _: &str) -> Option<&[u8]> {
+            None
+        }
+        fn query(&self) -> &[u8] {
+            self.0.set(self.0.get() + 1);
+            b"?v=none"
+        }
+    }
+    let mut hosts = Hosts::default();
+    for number in 1..=50 {
+        put(&mut hosts, &of_version(number, "/a")).unwrap();
+    }
+    put(&mut hosts, &route(100, r#"{"name":"b","service":"s","hosts":["h"],"paths":["/b"]}"#)).unwrap();
+    for (path, reads) in [("/a", 1), ("/b", 0), ("/c", 0)] {
+        let asked = Counting::default();
+        let found = hosts.select(&mut b"h".to_vec(), path, &asked);
+        assert_eq!((matches!(found, Selection::Route(_)), asked.0.get()), (path == "/b", reads), "{path}");
+    }
+}
+
 #[test]
 fn very_many_routes_of_one_host_come_and_go() {
     const COUNT: u128 = 3_000;
