@@ -17,7 +17,7 @@ const DECAY_MILLIS: f64 = 10_000.0;
 /// requests to where they fail. It is slow beside all that answer within a second.
 const FAILURE: Duration = Duration::from_secs(3);
 /// One that takes so many times as long as another is not merely unlucky, or busy, but slow.
-pub const SLOW: f64 = 3.0;
+const SLOW: f64 = 3.0;
 /// At least so much longer: what a scheduler adds to a request now and then says nothing of a target.
 const JITTER_MICROS: f64 = 2_000.0;
 
@@ -35,8 +35,7 @@ impl PeakEwma {
 
     /// `None` before the first observation.
     pub fn expected(&self, now: Uptime) -> Option<Expected> {
-        let (observed, weight) = self.0.observed(now)?;
-        Some(Expected { observed, forgiven: observed * weight })
+        self.0.expected(now)
     }
 }
 
@@ -67,14 +66,14 @@ impl MeanLatency {
 
     /// How long a failure took says nothing good of a target: it counts where it took longer than answers do.
     pub fn observe_failure(&self, latency: Duration, now: Uptime) {
-        if self.0.micros(now).is_some_and(|average| sample(latency) > average) {
+        if self.expected(now).is_some_and(|expected| sample(latency) > expected.observed) {
             self.observe(latency, now);
         }
     }
 
-    /// In microseconds; `None` before the first observation.
-    pub fn micros(&self, now: Uptime) -> Option<f64> {
-        self.0.micros(now)
+    /// `None` before the first observation.
+    pub fn expected(&self, now: Uptime) -> Option<Expected> {
+        self.0.expected(now)
     }
 }
 
@@ -97,14 +96,9 @@ impl Average {
         self.0.update(Ordering::Relaxed, Ordering::Relaxed, observed);
     }
 
-    fn micros(&self, now: Uptime) -> Option<f64> {
-        let (average, weight) = self.observed(now)?;
-        Some(average * weight)
-    }
-
-    /// As of the last observation, and the weight that it still has.
-    fn observed(&self, now: Uptime) -> Option<(f64, f64)> {
-        Self::read(self.0.load(Ordering::Relaxed), now)
+    fn expected(&self, now: Uptime) -> Option<Expected> {
+        let (observed, weight) = Self::read(self.0.load(Ordering::Relaxed), now)?;
+        Some(Expected { observed, forgiven: observed * weight })
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "an average needs no more than 24 bits")]
@@ -112,6 +106,7 @@ impl Average {
         (u64::from((average as f32).to_bits()) << 32) | u64::from(Self::stamp(now))
     }
 
+    /// The average as of the last observation, and the weight that it still has.
     fn read(word: u64, now: Uptime) -> Option<(f64, f64)> {
         if word == 0 {
             return None;
@@ -185,13 +180,16 @@ mod tests {
             mean.observe(Duration::from_millis(took), Uptime(1_000_000 + request * 10_000));
         }
         let now = Uptime::from_secs(11);
-        assert!((9_000.0..11_000.0).contains(&mean.micros(now).unwrap()), "{mean:?}");
+        let micros = |now| mean.expected(now).unwrap().forgiven;
+        assert!((9_000.0..11_000.0).contains(&micros(now)), "{mean:?}");
         mean.observe_failure(Duration::from_millis(1), now);
         mean.observe_failure(Duration::from_millis(1), Uptime::from_secs(12));
-        assert!(mean.micros(now).unwrap() > 9_000.0, "failing fast is not being fast");
+        assert!(micros(now) > 9_000.0, "failing fast is not being fast");
+        mean.observe_failure(Duration::from_millis(1), Uptime::from_secs(60));
+        assert!(mean.expected(now).unwrap().observed > 9_000.0, "after a silence neither");
         mean.observe_failure(Duration::from_secs(30), Uptime::from_secs(13));
-        assert!(mean.micros(Uptime::from_secs(13)).unwrap() > 100_000.0);
-        assert!(mean.micros(Uptime::from_secs(90)).unwrap() < 5_000.0, "silence is forgiven");
+        assert!(micros(Uptime::from_secs(13)) > 100_000.0);
+        assert!(micros(Uptime::from_secs(90)) < 5_000.0, "silence is forgiven");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! Both are drawn in proportion to their shares, and a tie goes to the first: where there is nothing to choose by,
 //! requests are spread as the weights say.
 
-use super::latency::SLOW;
+use super::latency::Expected;
 use super::{Load, Shares, TargetSet};
 use crate::draws::Draws;
 use crate::uptime::Uptime;
@@ -13,7 +13,8 @@ use crate::uptime::Uptime;
 ///
 /// Where one of them is slow, a request there counts as many times as it takes longer. Counting alone keeps as many
 /// under way at every target, so that one ten times slower still ends a tenth of what another does: with few targets
-/// more than one request in a hundred, and the slowest percent are all its own.
+/// more than one request in a hundred, and the slowest percent are all its own. Who was not asked for long is not fast
+/// by that: where requests are few it would have every second one, however light it is.
 pub fn least_requests<'l>(
     shares: &Shares,
     left_out: TargetSet,
@@ -21,13 +22,13 @@ pub fn least_requests<'l>(
     now: Uptime,
     draws: &mut Draws,
 ) -> Option<usize> {
-    let mean = |place| load(place)?.mean_latency.micros(now);
+    let expected = |place| load(place)?.mean_latency.expected(now);
     let busy = |place| load(place).map_or(f64::MAX, |load| relative(load.in_flight(), place, shares));
-    two_choices(shares, left_out, draws, |first, second| match (mean(first), mean(second)) {
-        (Some(one), Some(other)) if one > other * SLOW || other > one * SLOW => {
-            other * (busy(second) + 1.0) < one * (busy(first) + 1.0)
-        }
-        _ => busy(second) < busy(first),
+    two_choices(shares, left_out, draws, |first, second| {
+        let by_latency = expected(first).zip(expected(second)).and_then(|(one, other)| {
+            prefers_second_where_one_is_slow((one, busy(first)), (other, busy(second)))
+        });
+        by_latency.unwrap_or(busy(second) < busy(first))
     })
 }
 
@@ -49,21 +50,31 @@ pub fn lowest_latency<'l>(
     let busy = |place| relative(in_flight(place), place, shares);
     let busy_with_it = |place| relative(in_flight(place).saturating_add(1), place, shares);
     two_choices(shares, left_out, draws, |first, second| match (expected(first), expected(second)) {
-        (Some(one), Some(other)) if one.is_slow_beside(other) => {
-            other.observed * (busy(second) + 1.0) < one.forgiven * (busy(first) + 1.0)
-        }
-        (Some(one), Some(other)) if other.is_slow_beside(one) => {
-            other.forgiven * (busy(second) + 1.0) < one.observed * (busy(first) + 1.0)
-        }
         (Some(one), Some(other)) => {
-            other.observed * busy(second) < one.observed * busy(first)
-                && other.observed * busy_with_it(second) < one.observed * busy_with_it(first)
+            prefers_second_where_one_is_slow((one, busy(first)), (other, busy(second))).unwrap_or_else(|| {
+                other.observed * busy(second) < one.observed * busy(first)
+                    && other.observed * busy_with_it(second) < one.observed * busy_with_it(first)
+            })
         }
         // Who has not answered yet goes first, but with one request at a time.
         (None, Some(_)) => in_flight(first) > 0,
         (Some(_), None) => in_flight(second) == 0,
         (None, None) => busy(second) < busy(first),
     })
+}
+
+/// Of two targets with what each has to do: a request counts as many times as it takes longer. Nothing where neither is
+/// slow beside the other.
+fn prefers_second_where_one_is_slow(first: (Expected, f64), second: (Expected, f64)) -> Option<bool> {
+    let ((one, busy_one), (other, busy_other)) = (first, second);
+    let (one, other) = if one.is_slow_beside(other) {
+        (one.forgiven, other.observed)
+    } else if other.is_slow_beside(one) {
+        (one.observed, other.forgiven)
+    } else {
+        return None;
+    };
+    Some(other * (busy_other + 1.0) < one * (busy_one + 1.0))
 }
 
 /// What a target has to do, as if its share were the heaviest.

@@ -187,6 +187,20 @@ fn lowest_latency_honours_weights_where_little_is_under_way_and_targets_are_alik
     }
 }
 
+/// A light target is asked seldom, and what is known of it is old: that makes it no faster.
+#[test]
+fn least_requests_honours_weights_where_requests_are_few() {
+    for work in [Work::Equal, Work::Alike, Work::Hiccups] {
+        for weights in [[9, 1], [1, 9]] {
+            // Two requests a minute, three, and one a second.
+            for under_way in [0.000_3, 0.000_5, 0.01] {
+                let run = run_weighted(Picking::LeastRequests, work, &weights, under_way, None);
+                assert_within_a_percent(&run.counts, &weights);
+            }
+        }
+    }
+}
+
 #[test]
 fn lowest_latency_leaves_a_slow_target_alone_however_heavy_it_is() {
     for (weights, slow) in [([1, 1], 0), ([9, 1], 0), ([9, 1], 1)] {
