@@ -1,12 +1,12 @@
 //! Which addresses an upstream may have: the gateway must not become a way into the operator's own network.
 
-use std::fmt;
+mod network;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
-use crate::resource::parsed;
+pub use network::{Network, NotANetwork};
 
 /// How far a target may reach, fixed when it is written, by who wrote it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -18,7 +18,8 @@ pub enum Reach {
     Private,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// From the least to the most that is to be said against it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AddressClass {
     Public,
     Loopback,
@@ -55,23 +56,32 @@ impl AllowList {
     }
 }
 
-/// Whether a target of this reach may be at `address`.
+/// Whether a target of this reach may be at `address`. Where that carries another, it must be permitted to be at both:
+/// who writes an address chooses what is in front of the one inside, and a packet may be delivered by either.
 pub fn permit(address: IpAddr, reach: Reach, allowed: &AllowList) -> Result<(), AddressRefused> {
-    let address = unwrapped(address);
-    match classify(address) {
-        AddressClass::Public => Ok(()),
-        AddressClass::Metadata => Err(AddressRefused::Metadata(address)),
-        AddressClass::Unusable => Err(AddressRefused::Unusable(address)),
-        AddressClass::Loopback | AddressClass::Private => match reach {
-            Reach::Private => Ok(()),
-            Reach::Public if allowed.contains(address) => Ok(()),
-            Reach::Public => Err(AddressRefused::Private(address)),
-        },
+    for address in [Some(address), carried(address)].into_iter().flatten() {
+        match classify_itself(address) {
+            AddressClass::Public => {}
+            AddressClass::Metadata => return Err(AddressRefused::Metadata(address)),
+            AddressClass::Unusable => return Err(AddressRefused::Unusable(address)),
+            AddressClass::Loopback | AddressClass::Private => match reach {
+                Reach::Private => {}
+                Reach::Public if allowed.contains(address) => {}
+                Reach::Public => return Err(AddressRefused::Private(address)),
+            },
+        }
     }
+    Ok(())
 }
 
+/// The stricter one, where an address carries another.
 pub fn classify(address: IpAddr) -> AddressClass {
-    match unwrapped(address) {
+    let own = classify_itself(address);
+    carried(address).map_or(own, |carried| own.max(classify_itself(carried)))
+}
+
+fn classify_itself(address: IpAddr) -> AddressClass {
+    match address {
         IpAddr::V4(v4) => classify_v4(v4),
         IpAddr::V6(v6) => classify_v6(v6),
     }
@@ -130,96 +140,22 @@ fn classify_v6(address: Ipv6Addr) -> AddressClass {
 }
 
 /// The IPv4 address inside an IPv6 one, where it carries one: mapped and compatible (RFC 4291), translated (RFC 2765),
-/// 6to4 (RFC 3056), NAT64 (RFC 6052), Teredo (RFC 4380), ISATAP (RFC 5214). What the packet reaches in the end is what has to be judged.
-fn unwrapped(address: IpAddr) -> IpAddr {
-    let IpAddr::V6(v6) = address else { return address };
-    let v4 = |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
+/// 6to4 (RFC 3056), NAT64 (RFC 6052), Teredo (RFC 4380), ISATAP (RFC 5214). It is what the packet may reach in the end.
+fn carried(address: IpAddr) -> Option<IpAddr> {
+    let IpAddr::V6(v6) = address else { return None };
+    let v4 =
+        |high: u16, low: u16| Some(IpAddr::V4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low))));
     match v6.segments() {
         [0, 0, 0, 0, 0, 0, high, low] if high != 0 || low > 1 => v4(high, low),
         [0, 0, 0, 0, 0, 0xffff, high, low]
         | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
         | [0, 0, 0, 0, 0xffff, 0, high, low]
-        | [0x2002, high, low, ..] => v4(high, low),
-        // A link-local one is that first of all.
-        [first, _, _, _, 0 | 0x200, 0x5efe, high, low] if first & 0xffc0 != 0xfe80 => v4(high, low),
+        | [0x2002, high, low, ..]
+        // In any network.
+        | [_, _, _, _, 0 | 0x200, 0x5efe, high, low] => v4(high, low),
         // Its bits are turned round, so that no translator on the way takes it for an address.
         [0x2001, 0, _, _, _, _, high, low] => v4(!high, !low),
-        _ => address,
-    }
-}
-
-/// An address range in CIDR notation: `10.1.0.0/16`, `fd00::/8`, or one address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
-    address: IpAddr,
-    prefix_bits: u8,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a network in CIDR notation, such as 10.1.0.0/16 or fd00::/8")]
-pub struct NotANetwork(String);
-
-impl Serialize for Network {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Network {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        parsed(deserializer, str::parse)
-    }
-}
-
-impl Network {
-    pub fn contains(&self, address: IpAddr) -> bool {
-        match (self.address, address) {
-            (IpAddr::V4(network), IpAddr::V4(address)) => {
-                let shift = 32 - u32::from(self.prefix_bits);
-                u64::from(network.to_bits() ^ address.to_bits()) >> shift == 0
-            }
-            (IpAddr::V6(network), IpAddr::V6(address)) => {
-                let difference = network.to_bits() ^ address.to_bits();
-                let shift = 128 - u32::from(self.prefix_bits);
-                difference.checked_shr(shift).unwrap_or(0) == 0
-            }
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
-        }
-    }
-}
-
-/// Of `::ffff:0:0/96`, in which IPv4 addresses are written as IPv6 ones.
-const MAPPED_PREFIX_BITS: u8 = 96;
-
-impl FromStr for Network {
-    type Err = NotANetwork;
-
-    fn from_str(text: &str) -> Result<Self, NotANetwork> {
-        let refused = || NotANetwork(text.to_owned());
-        let (address, bits) = match text.split_once('/') {
-            Some((address, bits)) => (address, Some(bits)),
-            None => (text, None),
-        };
-        let address: IpAddr = address.parse().map_err(|_| refused())?;
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        let prefix_bits: u8 = match bits {
-            Some(bits) => bits.parse().map_err(|_| refused())?,
-            None => most,
-        };
-        if prefix_bits > most {
-            return Err(refused());
-        }
-        // Clients of a dual-stack socket are told apart by their IPv4 addresses (RFC 4291 section 2.5.5.2).
-        Ok(match (address.to_canonical(), prefix_bits.checked_sub(MAPPED_PREFIX_BITS)) {
-            (address @ IpAddr::V4(_), Some(prefix_bits)) if most == 128 => Self { address, prefix_bits },
-            _ => Self { address, prefix_bits },
-        })
-    }
-}
-
-impl fmt::Display for Network {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix_bits)
+        _ => None,
     }
 }
 
@@ -244,6 +180,7 @@ mod tests {
             "2001:0:4136:e378:8000:63bf:5601:5601",
             "2001:db8::5efe:169.254.169.254",
             "fe80::200:5efe:10.0.0.1",
+            "fd12:3456::5efe:169.254.169.254",
             "fe80::1",
             "fd00:ec2::254",
             "100.100.100.200",
@@ -272,6 +209,11 @@ mod tests {
             ("2001:0:4136:e378:8000:63bf:f5ff:fffe", AddressClass::Private),
             ("2001:db8::200:5efe:10.0.0.1", AddressClass::Private),
             ("2001:0:4136:e378:8000:63bf:f7f7:f7f7", AddressClass::Public),
+            ("2606:4700::5efe:8.8.8.8", AddressClass::Public),
+            ("fd12:3456::5efe:8.8.8.8", AddressClass::Private),
+            ("fec0::200:5efe:8.8.8.8", AddressClass::Private),
+            ("64:ff9b:1::5efe:8.8.8.8", AddressClass::Private),
+            ("ff02::5efe:8.8.8.8", AddressClass::Unusable),
             ("0.0.0.0", AddressClass::Unusable),
             ("0.1.2.3", AddressClass::Unusable),
             ("255.255.255.255", AddressClass::Unusable),
@@ -298,18 +240,22 @@ mod tests {
     }
 
     #[test]
-    fn networks_are_parsed_and_matched() {
-        let network: Network = "fd00::/8".parse().unwrap();
-        assert!(network.contains("fdab::1".parse().unwrap()));
-        assert!(!network.contains("fe00::1".parse().unwrap()));
-        assert!("::/0".parse::<Network>().unwrap().contains("1::".parse().unwrap()));
-        assert!("10.0.0.0/33".parse::<Network>().is_err());
-        assert!("ten".parse::<Network>().is_err());
-        assert_eq!("10.0.0.1".parse::<Network>().unwrap().to_string(), "10.0.0.1/32");
-        assert_eq!("::ffff:10.1.2.3".parse::<Network>().unwrap().to_string(), "10.1.2.3/32");
-        let mapped: Network = "::ffff:10.1.0.0/112".parse().unwrap();
-        assert!(
-            mapped.contains("10.1.2.3".parse().unwrap()) && !mapped.contains("10.2.2.3".parse().unwrap())
-        );
+    fn the_allow_list_has_to_name_an_address_and_the_one_that_it_carries() {
+        let permitted = |address: &str, networks: &[&str]| {
+            let allowed = AllowList::new(networks.iter().map(|network| network.parse().unwrap()).collect());
+            permit(address.parse().unwrap(), Reach::Public, &allowed).is_ok()
+        };
+        for (address, networks, expected) in [
+            ("fd12:3456::5efe:8.8.8.8", &[][..], false),
+            ("fd12:3456::5efe:8.8.8.8", &["8.8.8.8"], false),
+            ("fd12:3456::5efe:8.8.8.8", &["fd12::/16"], true),
+            ("fd12:3456::5efe:10.0.0.1", &["10.0.0.0/8"], false),
+            ("fd12:3456::5efe:10.0.0.1", &["fd12::/16"], false),
+            ("fd12:3456::5efe:10.0.0.1", &["fd12::/16", "10.0.0.0/8"], true),
+            ("::ffff:10.0.0.1", &["10.0.0.0/8"], true),
+            ("64:ff9b::10.0.0.1", &["64:ff9b::/96"], false),
+        ] {
+            assert_eq!(permitted(address, networks), expected, "{address} {networks:?}");
+        }
     }
 }
