@@ -12,8 +12,10 @@
 //! - *Fair*: of the flows that wait all the time, none gets more than the others by more than the cost of one request
 //!   and a turn.
 //! - *Once*: a ticket that waits is called, refused or given up exactly once.
+//! - *Cheap where it matters*: what an arrival, a refusal or a request that gives up costs grows at most as the logarithm
+//!   of how many flows wait. All of that happens under one lock, and most of it in an overload.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use ahash::RandomState;
@@ -55,9 +57,12 @@ pub struct Channel {
     queued: u32,
     refused: u64,
     last_ticket: u64,
+    /// Those that wait, and some that do no more.
     flows: HashMap<Flow, Waiting, RandomState>,
-    /// The flows that wait, each once: the first has its turn.
+    /// All of them, each once: the first has its turn.
     round: VecDeque<Flow>,
+    /// Those that wait, by how long they are.
+    by_length: BTreeMap<Length, Flow>,
     gradient: Option<Gradient>,
     /// Mean of how long a request holds its place, in microseconds; nothing before the first has ended.
     mean_micros: Option<f64>,
@@ -65,8 +70,16 @@ pub struct Channel {
 
 #[derive(Debug, Default)]
 struct Waiting {
+    /// In the order of their tickets.
     requests: VecDeque<(Ticket, u32)>,
     deficit: u32,
+}
+
+/// How many requests of a flow wait. Of two flows with as many, the one whose newest came last is the longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Length {
+    requests: usize,
+    newest: Ticket,
 }
 
 /// What a flow may spend in its turn.
@@ -74,6 +87,8 @@ const TURN: u32 = 1;
 /// Of the newest duration in the mean.
 const NEWEST: f64 = 0.1;
 const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(1);
+/// Flows that wait no more and are not worth the trouble of taking them out of the round.
+const MOST_IDLE: usize = 16;
 
 impl Channel {
     pub const fn in_flight(&self) -> u32 {
@@ -114,11 +129,11 @@ impl Channel {
         }
         self.last_ticket += 1;
         let ticket = Ticket(self.last_ticket);
-        let waiting = self.flows.entry(flow).or_default();
-        if waiting.requests.is_empty() {
+        self.flows.entry(flow).or_insert_with(|| {
             self.round.push_back(flow);
-        }
-        waiting.requests.push_back((ticket, cost.max(1)));
+            Waiting::default()
+        });
+        self.change(flow, |waiting| waiting.requests.push_back((ticket, cost.max(1))));
         self.queued += 1;
         Arrived::Queued { ticket, until: now.after(rules.longest_wait), evicted }
     }
@@ -159,29 +174,29 @@ impl Channel {
         }
         loop {
             let flow = *self.round.front()?;
-            let waiting = self.flows.entry(flow).or_default();
-            match waiting.requests.front() {
-                None => {
-                    self.flows.remove(&flow);
-                    self.round.pop_front();
-                }
-                Some(&(ticket, cost)) if cost <= waiting.deficit => {
-                    waiting.deficit -= cost;
-                    waiting.requests.pop_front();
+            let first = self.flows.get_mut(&flow).and_then(|waiting| {
+                let &(ticket, cost) = waiting.requests.front()?;
+                Some((ticket, cost, &mut waiting.deficit))
+            });
+            match first {
+                None => self.forget_first(),
+                Some((ticket, cost, deficit)) if cost <= *deficit => {
+                    *deficit -= cost;
+                    let is_spent = *deficit == 0;
+                    self.change(flow, |waiting| waiting.requests.pop_front());
                     self.queued -= 1;
                     self.in_flight += 1;
-                    if waiting.requests.is_empty() {
-                        self.flows.remove(&flow);
-                        self.round.pop_front();
-                    } else if waiting.deficit == 0 {
+                    if self.is_idle(flow) {
+                        self.forget_first();
+                    } else if is_spent {
                         self.round.rotate_left(1);
                     }
                     return Some(ticket);
                 }
-                Some(_) => {
-                    waiting.deficit += TURN;
+                Some((_, cost, deficit)) => {
+                    *deficit += TURN;
                     // It has its turn when it comes round again, unless this was enough.
-                    if waiting.requests.front().is_some_and(|&(_, cost)| cost > waiting.deficit) {
+                    if cost > *deficit {
                         self.round.rotate_left(1);
                     }
                 }
@@ -191,15 +206,9 @@ impl Channel {
 
     /// A request waits no longer: its time is over, or its client has left.
     pub fn give_up(&mut self, flow: Flow, ticket: Ticket) {
-        let Some(waiting) = self.flows.get_mut(&flow) else { return };
-        let before = waiting.requests.len();
-        waiting.requests.retain(|&(held, _)| held != ticket);
-        if waiting.requests.len() < before {
+        if self.change(flow, |waiting| waiting.take(ticket)) == Some(true) {
             self.queued -= 1;
-        }
-        if waiting.requests.is_empty() {
-            self.flows.remove(&flow);
-            self.round.retain(|&held| held != flow);
+            self.forget_idle();
         }
     }
 
@@ -217,13 +226,62 @@ impl Channel {
 
     /// Takes the newest request out of the flow that has most waiting, if that is more than `own`.
     fn evict_from_longest(&mut self, own: usize) -> Option<Ticket> {
-        let longest = self.round.iter().copied().max_by_key(|flow| self.flows[flow].requests.len())?;
-        let waiting = self.flows.get_mut(&longest)?;
-        if waiting.requests.len() <= own + 1 {
+        let (&Length { requests, .. }, &longest) = self.by_length.last_key_value()?;
+        if requests <= own + 1 {
             return None;
         }
-        let (ticket, _) = waiting.requests.pop_back()?;
+        let (ticket, _) = self.change(longest, |waiting| waiting.requests.pop_back())??;
         self.queued -= 1;
         Some(ticket)
+    }
+
+    /// Changes what waits of a flow, and keeps the order by length.
+    fn change<R>(&mut self, flow: Flow, change: impl FnOnce(&mut Waiting) -> R) -> Option<R> {
+        let waiting = self.flows.get_mut(&flow)?;
+        if let Some(length) = waiting.length() {
+            self.by_length.remove(&length);
+        }
+        let result = change(waiting);
+        match waiting.length() {
+            Some(length) => {
+                self.by_length.insert(length, flow);
+            }
+            // Nobody saves up for later.
+            None => waiting.deficit = 0,
+        }
+        Some(result)
+    }
+
+    fn is_idle(&self, flow: Flow) -> bool {
+        self.flows.get(&flow).is_none_or(|waiting| waiting.requests.is_empty())
+    }
+
+    fn forget_first(&mut self) {
+        if let Some(flow) = self.round.pop_front() {
+            self.flows.remove(&flow);
+        }
+    }
+
+    /// A flow that waits no more leaves the round when its turn comes, or once there are as many of them as of others: to
+    /// look for its place in the round each time would be a walk through all flows.
+    fn forget_idle(&mut self) {
+        if self.round.len() > 2 * self.by_length.len() + MOST_IDLE {
+            self.flows.retain(|_, waiting| !waiting.requests.is_empty());
+            self.round.retain(|flow| self.flows.contains_key(flow));
+        }
+    }
+}
+
+impl Waiting {
+    /// Nothing where nothing waits.
+    fn length(&self) -> Option<Length> {
+        let &(newest, _) = self.requests.back()?;
+        Some(Length { requests: self.requests.len(), newest })
+    }
+
+    /// Whether the request was there.
+    fn take(&mut self, ticket: Ticket) -> bool {
+        let place = self.requests.binary_search_by_key(&ticket, |&(held, _)| held);
+        place.is_ok_and(|place| self.requests.remove(place).is_some())
     }
 }

@@ -145,6 +145,47 @@ fn any_event() -> impl Strategy<Value = Event> {
     ]
 }
 
+fn length(waiting: &[(Ticket, Flow)], flow: Flow) -> usize {
+    waiting.iter().filter(|&&(_, of)| of == flow).count()
+}
+
+fn longest(waiting: &[(Ticket, Flow)]) -> Option<usize> {
+    waiting.iter().map(|&(_, flow)| length(waiting, flow)).max()
+}
+
+/// Nothing walks through all flows: that would be some minutes here, and as long under the lock of a service that is
+/// overloaded.
+#[test]
+fn very_many_flows_are_refused_evicted_and_give_up_as_cheaply_as_few() {
+    const FLOWS: u128 = 100_000;
+    let (mut channel, rules) = (Channel::default(), rules(1, 100_000));
+    channel.arrive(Flow(0), 1, &rules, NOW);
+    let mut waiting: HashMap<Ticket, Flow> = HashMap::new();
+    for number in 0..FLOWS {
+        let flow = Flow(number / 2);
+        waiting.insert(queued(channel.arrive(flow, 1, &rules, NOW)), flow);
+    }
+    for number in 0..FLOWS / 2 {
+        let newcomer = Flow(FLOWS + number);
+        match channel.arrive(newcomer, 1, &rules, NOW) {
+            Arrived::Queued { ticket, evicted: Some((evicted, _)), .. } => {
+                waiting.remove(&evicted).expect("it waited");
+                waiting.insert(ticket, newcomer);
+            }
+            other => panic!("no room: {other:?}"),
+        }
+    }
+    for number in 0..FLOWS {
+        assert!(matches!(channel.arrive(Flow(2 * FLOWS + number), 1, &rules, NOW), Arrived::Full(_)));
+    }
+    for (ticket, flow) in waiting {
+        channel.give_up(flow, ticket);
+    }
+    assert_eq!((channel.queued(), channel.call(&rules)), (0, None));
+    channel.leave(HELD, None, &rules);
+    assert_eq!(channel.arrive(Flow(1), 1, &rules, NOW), Arrived::Go);
+}
+
 proptest! {
     /// Bounded, work-conserving, first come first served within a flow, each ticket once.
     #[test]
@@ -168,6 +209,8 @@ proptest! {
                         }
                         Arrived::Queued { ticket, evicted, .. } => {
                             if let Some((evicted, _)) = evicted {
+                                let of = waiting.iter().find(|(held, _)| *held == evicted).map(|&(_, of)| of);
+                                prop_assert_eq!(of.map(|of| length(&waiting, of)), longest(&waiting));
                                 let place = waiting.iter().position(|(held, _)| *held == evicted);
                                 let (_, of) = waiting.remove(place.expect("it waited"));
                                 prop_assert!(of != flow);
@@ -176,7 +219,10 @@ proptest! {
                             }
                             waiting.push((ticket, flow));
                         }
-                        Arrived::Full(_) => prop_assert_eq!(channel.queued(), most_queued),
+                        Arrived::Full(_) => {
+                            prop_assert_eq!(channel.queued(), most_queued);
+                            prop_assert!(longest(&waiting).is_none_or(|longest| longest <= length(&waiting, flow) + 1));
+                        }
                     }
                 }
                 Event::Leave => {
