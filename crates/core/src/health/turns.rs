@@ -99,9 +99,11 @@ impl Turns {
 
     fn next(&self) -> Option<(TenantId, ServiceId)> {
         let free = self.places.saturating_sub(self.taken);
-        // Whom the bound keeps from it has half as much under way as there are places free, so few are looked at.
-        self.tenants.order.iter().find_map(|(rank, tenant)| {
-            let left = free.checked_sub(rank.under_way)?;
+        // Whoever comes behind one with as many under way as places are free has as many too. Whom the second bound keeps
+        // from it has half as much under way as there are places free. So few are looked at.
+        let mut may_begin = self.tenants.order.iter().take_while(|(rank, _)| rank.under_way < free);
+        may_begin.find_map(|(rank, tenant)| {
+            let left = free - rank.under_way;
             let services = &self.tenants.members.get(tenant)?.waiting;
             let (first, service) = services.order.first()?;
             (first.under_way < left).then_some((*tenant, *service))
@@ -235,6 +237,19 @@ mod tests {
             }
         }
         assert!(began[0].abs_diff(began[1]) <= 4, "{began:?}");
+    }
+
+    /// Going through all tenants each time would take minutes.
+    #[test]
+    fn where_no_place_is_free_nobody_is_looked_at() {
+        let mut turns = Turns::new(1);
+        for tenant in 0..20_000 {
+            wait(&mut turns, tenant, 1, 1);
+        }
+        assert_eq!(begin_all(&mut turns).len(), 1);
+        for _ in 0..100_000 {
+            assert_eq!(turns.begin(), None);
+        }
     }
 
     #[test]
