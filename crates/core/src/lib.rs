@@ -7,6 +7,7 @@ pub mod breaker;
 pub mod cause;
 pub mod channel;
 pub mod credential;
+mod distance;
 pub mod draws;
 pub mod event;
 pub mod feed;

@@ -8,6 +8,7 @@
 //! gone, lighter or full*. All targets are looked at, as for the bound anyway: they are 256 at most.
 
 use super::{Shares, TargetSet};
+use crate::distance::{Candidate, Nearest};
 use crate::draws::mix;
 use crate::resource::TargetId;
 
@@ -17,17 +18,10 @@ pub struct Rendezvous {
     targets: Box<[Candidate]>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Candidate {
-    /// From its id.
-    seed: u64,
-    weight: u32,
-}
-
 impl Rendezvous {
     /// Targets with their weights, in the order of their places.
     pub fn new(targets: &[(TargetId, u32)]) -> Self {
-        Self { targets: targets.iter().map(|&(id, weight)| Candidate { seed: seed(id), weight }).collect() }
+        Self { targets: targets.iter().map(|&(id, weight)| Candidate::new(id.0, weight)).collect() }
     }
 
     /// The target for a key. A target is full where it has more under way than `most_load_percent` of its share of
@@ -56,55 +50,17 @@ impl Rendezvous {
             if share == 0 {
                 continue;
             }
-            let Some(distance) = candidate.distance_below(nearest_with_room.distance, key) else { continue };
+            let Some(distance) = candidate.distance_below(nearest_with_room.distance(), key) else {
+                continue;
+            };
             nearest.meet(place, distance);
             if !is_full(place, share) {
                 nearest_with_room.meet(place, distance);
             }
         }
         // Together the targets have room for more than is under way; only counts that change meanwhile lead to a full one.
-        nearest_with_room.place.or(nearest.place)
+        nearest_with_room.place().or(nearest.place())
     }
-}
-
-impl Candidate {
-    /// Exponentially distributed over all keys, with the weight as its rate: the nearest of several is each in
-    /// proportion to its weight. `None` where it is no less than `limit`.
-    ///
-    /// A logarithm may differ in its last bit from one platform to another, and then one key in some 2^50 does.
-    fn distance_below(self, limit: f64, key: u64) -> Option<f64> {
-        let (uniform, weight) = (fraction(mix(key ^ self.seed)), f64::from(self.weight));
-        // `-ln(1 - u)` is at least `u`: all but a few need no logarithm.
-        if uniform >= limit * weight {
-            return None;
-        }
-        Some(-(-uniform).ln_1p() / weight).filter(|&distance| distance < limit)
-    }
-}
-
-struct Nearest {
-    place: Option<usize>,
-    distance: f64,
-}
-
-impl Nearest {
-    const NONE: Self = Self { place: None, distance: f64::INFINITY };
-
-    fn meet(&mut self, place: usize, distance: f64) {
-        if distance < self.distance {
-            *self = Self { place: Some(place), distance };
-        }
-    }
-}
-
-/// From zero to below one: the first 52 bits, as those of a number from one to below two.
-fn fraction(bits: u64) -> f64 {
-    f64::from_bits(1.0_f64.to_bits() | (bits >> 12)) - 1.0
-}
-
-fn seed(id: TargetId) -> u64 {
-    let (high, low) = id.0.as_u64_pair();
-    mix(high ^ mix(low))
 }
 
 /// What a key is to targets: the same in every process. FNV-1a (Fowler, Noll, Vo), finished so that all bits count.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smol_str::SmolStr;
 
 use super::FieldName;
+use crate::distance::{Candidate, Nearest};
 use crate::resource::{ServiceId, parsed};
 
 /// At least one service, each with its share.
@@ -30,17 +31,18 @@ pub enum Sticky {
 pub struct BadSticky;
 
 impl Split {
-    /// The service at a point of the whole range of numbers: random, or [`stable_hash`] of what is sticky. Shares lie side
-    /// by side in their order, so that one that grows takes points of its neighbour's alone.
+    /// The service at a point of the whole range of numbers: random, or [`stable_hash`] of what is sticky. It is the nearest
+    /// to the point, so that a share that grows takes points from all others, and none moves between those.
     pub fn pick(&self, point: u64) -> Option<ServiceId> {
-        let total: u64 = self.shares.iter().map(|(_, weight)| u64::from(*weight)).sum();
-        let scaled = (u128::from(point) * u128::from(total)) >> 64;
-        let mut end = 0;
-        let picked = self.shares.iter().find(|(_, weight)| {
-            end += u128::from(*weight);
-            scaled < end
-        });
-        picked.map(|(service, _)| *service)
+        let mut nearest = Nearest::NONE;
+        for (place, &(service, weight)) in self.shares.iter().enumerate() {
+            if let Some(distance) =
+                Candidate::new(service.0, weight).distance_below(nearest.distance(), point)
+            {
+                nearest.meet(place, distance);
+            }
+        }
+        self.shares.get(nearest.place()?).map(|(service, _)| *service)
     }
 
     /// The service where there is only one.
@@ -136,6 +138,21 @@ mod tests {
         for number in 0..10_000_u32 {
             let point = stable_hash(&number.to_le_bytes());
             assert!(before.pick(point) != Some(canary) || after.pick(point) == Some(canary), "{number}");
+        }
+    }
+
+    #[test]
+    fn whichever_share_grows_or_comes_nobody_moves_between_the_others() {
+        let before = split(&[40, 30, 20, 10]);
+        let changed = [[50, 30, 20, 10, 0], [40, 30, 40, 10, 0], [40, 30, 20, 10, 25]];
+        for (grown, weights) in [0, 2, 4].into_iter().zip(changed) {
+            let after = split(weights.split(|&weight| weight == 0).next().unwrap_or_default());
+            let taker = after.shares[grown].0;
+            for number in 0..10_000_u32 {
+                let point = stable_hash(&number.to_le_bytes());
+                let (from, to) = (before.pick(point), after.pick(point));
+                assert!(to == from || to == Some(taker), "{number}: from {from:?} to {to:?} of {weights:?}");
+            }
         }
     }
 
