@@ -83,11 +83,15 @@ impl Trie {
         self.root.is_empty()
     }
 
-    /// Adds the path of this index of a route.
+    /// Adds the path of this index of a route. One that has no place is not kept: others would be judged by it as well.
     pub fn insert(&mut self, key: &Key, route: &Arc<Route>, path: u8) -> Result<(), Conflict> {
         let entry = Entry::new(route, path, key.end);
         self.root.insert(&key.bytes, entry, &self.hashing)?;
-        if self.root.visits > MOST_VISITS { Err(Conflict::TooManyOverlaps) } else { Ok(()) }
+        if self.root.visits > MOST_VISITS {
+            self.remove(key, route.id);
+            return Err(Conflict::TooManyOverlaps);
+        }
+        Ok(())
     }
 
     pub fn remove(&mut self, key: &Key, route: RouteId) {

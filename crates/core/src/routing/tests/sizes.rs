@@ -79,6 +79,12 @@ fn the_routes_of_all_paths_that_a_request_may_have_are_bounded_together() {
     });
     // The place where all paths begin is one more.
     assert_eq!(outcome, Err((255, Conflict::TooManyOverlaps)));
+    // What has no place condemns nobody who comes after it.
+    let deepest = format!("{path}/*");
+    assert_eq!(put(&mut hosts, &of_version(255, &deepest)), Err(Conflict::TooManyOverlaps));
+    assert_eq!(put(&mut hosts, &of_version(256, "/b/{c}")), Ok(()));
+    take(&mut hosts, &of_version(0, "/a/*"));
+    assert_eq!(put(&mut hosts, &of_version(255, &deepest)), Ok(()));
 }
 
 #[test]
