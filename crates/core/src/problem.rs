@@ -1,6 +1,7 @@
 //! Everything that is wrong with an input, at once, each problem with the path of the field that has it.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use serde::Serialize;
 
@@ -33,6 +34,32 @@ impl Problems {
                 None
             }
         }
+    }
+
+    /// The entries of a list that are looked at. Where it is too long that is said, and what goes beyond is passed over:
+    /// whoever compares each entry with those before it would work for as long as somebody likes.
+    pub fn check_length<'e, T>(
+        &mut self,
+        field: &str,
+        entries: &'e [T],
+        allowed: RangeInclusive<usize>,
+    ) -> &'e [T] {
+        let most = *allowed.end();
+        self.check_count(field, entries.len(), allowed);
+        entries.get(..most).unwrap_or(entries)
+    }
+
+    /// As [`Problems::check_length`] of what is no slice: whoever goes through it stops at the most.
+    pub fn check_count(&mut self, field: &str, count: usize, allowed: RangeInclusive<usize>) {
+        if allowed.contains(&count) {
+            return;
+        }
+        let (least, most) = allowed.into_inner();
+        let message = match least {
+            0 => format!("must have at most {most} entries"),
+            least => format!("must have {least} to {most} entries"),
+        };
+        self.add(field, message);
     }
 
     /// Takes over the problems of a part, their fields put under `prefix`.
@@ -116,6 +143,18 @@ mod tests {
         outer.nest("limits[1]", inner);
         let fields: Vec<_> = outer.iter().map(|p| p.field.as_str()).collect();
         assert_eq!(fields, ["limits[1].requests", "limits[1]"]);
+    }
+
+    #[test]
+    fn a_list_that_is_too_long_is_looked_at_as_far_as_it_may_go() {
+        let mut problems = Problems::default();
+        assert_eq!(problems.check_length("a", &[1, 2, 3], 1..=2), [1, 2]);
+        assert_eq!(problems.check_length("b", &[1, 2, 3], 0..=2), [1, 2]);
+        assert_eq!(problems.check_length("c", &[1, 2], 1..=2), [1, 2]);
+        assert!(problems.check_length::<u8>("d", &[], 1..=2).is_empty());
+        let expected =
+            "a: must have 1 to 2 entries; b: must have at most 2 entries; d: must have 1 to 2 entries";
+        assert_eq!(problems.to_string(), expected);
     }
 
     #[test]

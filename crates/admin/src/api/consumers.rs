@@ -19,7 +19,7 @@ use super::version::Preconditions;
 use super::view::{Created, Shown};
 use crate::clock::timestamp;
 use crate::control_plane::ControlPlane;
-use crate::edit::References;
+use crate::edit::{Parsed, References};
 
 const NOT_FOUND: Refusal = Refusal::NotFound("consumer");
 
@@ -74,9 +74,10 @@ async fn create(
     scope: Scope,
     Json(draft): Json<ConsumerDraft>,
 ) -> Result<Created<ConsumerView>, Refusal> {
+    let parsed = Parsed::of(&draft);
     let mut edit = scope.edit(&plane).await?;
     let references = &mut References::default();
-    let spec = edit.parse(references, scope.tenant, &draft).await?;
+    let spec = edit.spec(references, scope.tenant, parsed).await?;
     let client_id = spec.client_id.clone();
     edit.create_consumer(references, scope.tenant, spec).await?;
     let stored = edit.read().consumer(scope.tenant, &client_id).await?.ok_or(NOT_FOUND)?;
@@ -134,11 +135,12 @@ async fn replace(
     preconditions: Preconditions,
     Replacement(draft): Replacement<ConsumerDraft>,
 ) -> Result<Shown<ConsumerView>, Refusal> {
+    let parsed = Parsed::of(&draft);
     let mut edit = scope.edit(&plane).await?;
     let before = find(edit.read(), &scope, &client_id).await?;
     preconditions.require(&before)?;
     let references = &mut References::default();
-    let spec = edit.parse(references, scope.tenant, &draft).await?;
+    let spec = edit.spec(references, scope.tenant, parsed).await?;
     let client_id = spec.client_id.clone();
     edit.replace_consumer(references, &before.value.consumer, spec).await?;
     let stored = edit.read().consumer(scope.tenant, &client_id).await?.ok_or(NOT_FOUND)?;

@@ -24,7 +24,7 @@ use super::version::Preconditions;
 use super::view::{Created, Secret, Shown};
 use crate::clock::timestamp;
 use crate::control_plane::ControlPlane;
-use crate::edit::{Edit, KeyValue, References};
+use crate::edit::{Edit, KeyValue, Parsed, References};
 use crate::token::random_bits;
 
 const NOT_FOUND: Refusal = Refusal::NotFound("key");
@@ -141,9 +141,10 @@ async fn create(
     scope: Scope,
     Json(draft): Json<KeyDraft>,
 ) -> Result<Secret<Created<NewKeyView>>, Refusal> {
+    let parsed = Parsed::of(&draft);
     let mut edit = scope.edit(&plane).await?;
     let references = &mut References::default();
-    let spec = edit.parse(references, scope.tenant, &draft).await?;
+    let spec = edit.spec(references, scope.tenant, parsed).await?;
     let value = ApiKey::from_random(random_bits()?, spec.environment);
     let key = edit.new_key(references, scope.tenant, spec, KeyValue::from(&value)).await?;
     let id = key.id;
@@ -201,13 +202,14 @@ async fn replace(
     preconditions: Preconditions,
     Replacement(draft): Replacement<KeyDraft>,
 ) -> Result<Shown<KeyView>, Refusal> {
+    let parsed = Parsed::of(&draft);
     let mut edit = scope.edit(&plane).await?;
     let before = find(edit.read(), &scope, &id).await?;
     preconditions.require(&before)?;
     let key = before.value.key;
     let (id, value) = (key.id, KeyValue { hash: key.hash, prefix: key.prefix.clone() });
     let references = &mut References::default();
-    let spec = edit.parse(references, scope.tenant, &draft).await?;
+    let spec = edit.spec(references, scope.tenant, parsed).await?;
     edit.replace_key(references, key, spec, value).await?;
     let stored = edit.read().key(scope.tenant, id).await?.ok_or(NOT_FOUND)?;
     edit.commit().await?;

@@ -137,10 +137,11 @@ async fn replace(
     preconditions: Preconditions,
     Replacement(draft): Replacement<PlanDraft>,
 ) -> Result<Shown<PlanView>, Refusal> {
+    let parsed = draft.parse();
     let mut edit = scope.edit(&plane).await?;
     let before = find(edit.read(), &scope, &slug).await?;
     preconditions.require(&before)?;
-    let spec = draft.parse()?;
+    let spec = parsed?;
     let slug = spec.slug.clone();
     edit.replace_plan(&before.value, spec).await?;
     let stored = edit.read().plan(scope.tenant, &slug).await?.ok_or(NOT_FOUND)?;

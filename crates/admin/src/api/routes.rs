@@ -24,7 +24,7 @@ use super::version::Preconditions;
 use super::view::{Created, Shown};
 use crate::clock::timestamp;
 use crate::control_plane::ControlPlane;
-use crate::edit::References;
+use crate::edit::{Parsed, References};
 
 const NOT_FOUND: Refusal = Refusal::NotFound("route");
 
@@ -121,9 +121,10 @@ async fn create(
     scope: Scope,
     Json(draft): Json<RouteDraft>,
 ) -> Result<Created<RouteView>, Refusal> {
+    let parsed = Parsed::of(&draft);
     let mut edit = scope.edit(&plane).await?;
     let references = &mut References::default();
-    let spec = edit.parse(references, scope.tenant, &draft).await?;
+    let spec = edit.spec(references, scope.tenant, parsed).await?;
     let id = edit.create_route(references, scope.tenant, spec).await?;
     let stored = edit.read().route(scope.tenant, id).await?.ok_or(NOT_FOUND)?;
     edit.commit().await?;
@@ -180,12 +181,13 @@ async fn replace(
     preconditions: Preconditions,
     Replacement(draft): Replacement<RouteDraft>,
 ) -> Result<Shown<RouteView>, Refusal> {
+    let parsed = Parsed::of(&draft);
     let mut edit = scope.edit(&plane).await?;
     let before = find(edit.read(), &scope, &name).await?;
     preconditions.require(&before)?;
     let before = before.value.route;
     let references = &mut References::default();
-    let spec = edit.parse(references, scope.tenant, &draft).await?;
+    let spec = edit.spec(references, scope.tenant, parsed).await?;
     edit.replace_route(references, &before, spec).await?;
     let stored = edit.read().route(scope.tenant, before.id).await?.ok_or(NOT_FOUND)?;
     edit.commit().await?;

@@ -136,10 +136,11 @@ async fn replace(
     preconditions: Preconditions,
     Replacement(draft): Replacement<TenantDraft>,
 ) -> Result<Shown<TenantView>, Refusal> {
+    let parsed = draft.parse();
     let mut edit = Edit::begin_as(&plane, &author).await?;
     let before = find(edit.read(), &slug).await?;
     preconditions.require(&before)?;
-    edit.replace_tenant(&before.value, draft.parse()?).await?;
+    edit.replace_tenant(&before.value, parsed?).await?;
     let stored = edit.read().tenant_by_id(before.value.id).await?.ok_or(NOT_FOUND)?;
     edit.commit().await?;
     Ok(Shown::from(&stored))

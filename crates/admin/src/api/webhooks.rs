@@ -145,10 +145,11 @@ async fn replace(
     preconditions: Preconditions,
     Replacement(draft): Replacement<WebhookDraft>,
 ) -> Result<Shown<WebhookView>, Refusal> {
+    let parsed = draft.parse();
     let mut edit = scope.edit(&plane).await?;
     let before = find(edit.read(), &scope, &id).await?;
     preconditions.require(&before)?;
-    edit.replace_webhook(&before.value, draft.parse()?, &scope.principal).await?;
+    edit.replace_webhook(&before.value, parsed?, &scope.principal).await?;
     let stored = edit.read().webhook(before.value.webhook.id).await?.ok_or(NOT_FOUND)?;
     edit.commit().await?;
     plane.0.outbox.changed();

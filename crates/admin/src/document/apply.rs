@@ -10,7 +10,7 @@ use super::tenancy::{Tenancy, UNTOLD};
 use super::validity::{Found, Outcome, Seen};
 use super::{Applied, Document, Tally};
 use crate::control_plane::ControlPlane;
-use crate::edit::{Edit, EditError, Named, References, Replaced, WrittenService};
+use crate::edit::{Edit, EditError, Named, Parsed, References, Replaced, WrittenService};
 use crate::principal::Principal;
 
 pub async fn run(
@@ -215,7 +215,7 @@ impl Applying<'_> {
         draft: &D,
     ) -> Result<D::Spec, EditError> {
         match tenant {
-            Some(tenant) => self.edit.parse(&mut self.references, tenant, draft).await,
+            Some(tenant) => self.edit.spec(&mut self.references, tenant, Parsed::of(draft)).await,
             None => Ok(draft.parse()?),
         }
     }

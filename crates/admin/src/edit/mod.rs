@@ -29,7 +29,7 @@ use crate::throttle::{Throttle, TooManyFailures};
 use crate::token::NoRandomness;
 
 pub use keys::KeyValue;
-pub use references::{Named, References};
+pub use references::{Named, Parsed, References};
 pub use services::WrittenService;
 pub use signing_keys::{rotation_due, sealed_keys};
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use tollgate_core::Problems;
 use tollgate_core::resource::{
     ClientId, ConsumerId, PlanId, PlanSlug, Reference, Referring, ServiceId, ServiceSlug, TenantId,
 };
@@ -18,6 +19,18 @@ pub struct References {
     services: HashMap<(TenantId, ServiceSlug), Option<ServiceId>>,
     /// Where a document has what was refused, by what it would have been called.
     refused: HashMap<(Named, String), String>,
+}
+
+/// A draft that was taken apart. That is done before an edit begins, as all others wait while one is under way.
+pub struct Parsed<'d, D: Referring> {
+    draft: &'d D,
+    outcome: Result<D::Spec, Problems>,
+}
+
+impl<'d, D: Referring> Parsed<'d, D> {
+    pub fn of(draft: &'d D) -> Self {
+        Self { draft, outcome: draft.parse() }
+    }
 }
 
 /// What is wrong with a name that nothing has.
@@ -49,13 +62,14 @@ impl References {
 impl Edit {
     /// What a draft says. Where something is wrong with it, what it names is looked up all the same: its author is told
     /// everything at once.
-    pub async fn parse<D: Referring>(
+    pub async fn spec<D: Referring>(
         &mut self,
         references: &mut References,
         tenant: TenantId,
-        draft: &D,
+        parsed: Parsed<'_, D>,
     ) -> Result<D::Spec, EditError> {
-        let mut problems = match draft.parse() {
+        let Parsed { draft, outcome } = parsed;
+        let mut problems = match outcome {
             Ok(spec) => return Ok(spec),
             Err(problems) => problems,
         };

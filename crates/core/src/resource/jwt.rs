@@ -75,10 +75,7 @@ pub struct JwtIssuerDraft {
 
 /// All issuers of a service, with the paths of their fields below `jwt`.
 pub(super) fn parse_issuers(drafts: &[JwtIssuerDraft], problems: &mut Problems) -> Vec<JwtIssuerSpec> {
-    if drafts.len() > MOST_ISSUERS {
-        problems.add("jwt", format!("must have at most {MOST_ISSUERS} entries"));
-        return Vec::new();
-    }
+    let drafts = problems.check_length("jwt", drafts, 0..=MOST_ISSUERS);
     let mut issuers = Vec::with_capacity(drafts.len());
     let mut names = HashSet::new();
     for (index, draft) in drafts.iter().enumerate() {
@@ -138,10 +135,8 @@ impl JwtIssuerDraft {
         if self.plan_claim.is_none() {
             problems.add("plan_map", "needs `plan_claim`, whose values it maps");
         }
-        if map.is_empty() || map.len() > MOST_PLANS {
-            problems.add("plan_map", format!("must have 1 to {MOST_PLANS} entries"));
-        }
-        let parsed = map.iter().filter_map(|(value, slug)| {
+        problems.check_count("plan_map", map.len(), 1..=MOST_PLANS);
+        let parsed = map.iter().take(MOST_PLANS).filter_map(|(value, slug)| {
             let slug = problems.check(&format!("plan_map.{value}"), PlanSlug::parse(slug))?;
             Some((value.clone(), slug))
         });

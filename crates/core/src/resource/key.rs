@@ -11,6 +11,9 @@ use super::{
 use crate::credential::{Environment, KeyHash};
 use crate::problem::Problems;
 
+/// Each is looked up where a key is written, and gone through where the key is used.
+pub(super) const MOST_SERVICES: usize = 256;
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Key {
     pub id: KeyId,
@@ -63,7 +66,7 @@ pub struct KeyDraft {
     /// the plan is the consumer's. Left out, it stays as it is; a new key's is when it is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subscribed_at: Option<String>,
-    /// Slugs of the only services that the key opens; all where left out.
+    /// Slugs of the only services that the key opens, at most 256; all where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub services: Option<Vec<String>>,
     /// The only paths and methods that the key may be used for; all where left out.
@@ -113,6 +116,7 @@ impl KeyDraft {
             if services.is_empty() {
                 problems.add("services", "must name at least one service, or be left out for all");
             }
+            let services = problems.check_length("services", services, 0..=MOST_SERVICES);
             let parsed = services.iter().enumerate().filter_map(|(index, slug)| {
                 problems.check(&format!("services[{index}]"), ServiceSlug::parse(slug))
             });
@@ -176,20 +180,32 @@ mod tests {
         );
     }
 
-    #[test]
-    fn an_empty_service_list_is_not_taken_for_all() {
-        let draft = KeyDraft {
+    fn of_services(services: Vec<String>) -> KeyDraft {
+        KeyDraft {
             name: "n".into(),
             plan: None,
             consumer: None,
             expires_at: None,
             subscribed_at: None,
-            services: Some(Vec::new()),
+            services: Some(services),
             routes: None,
             allow_ips: None,
             environment: None,
             limits: Vec::new(),
-        };
-        assert_eq!(draft.parse().unwrap_err().iter().next().unwrap().field, "services");
+        }
+    }
+
+    #[test]
+    fn an_empty_service_list_is_not_taken_for_all() {
+        assert_eq!(of_services(Vec::new()).parse().unwrap_err().iter().next().unwrap().field, "services");
+    }
+
+    #[test]
+    fn a_key_names_so_many_services_and_no_more() {
+        assert!(of_services(vec!["a".into(); MOST_SERVICES]).parse().is_ok());
+        let draft = of_services(vec!["a".into(); MOST_SERVICES + 1]);
+        assert_eq!(draft.parse().unwrap_err().to_string(), "services: must have at most 256 entries");
+        let looked_up = crate::resource::Referring::references(&draft).count();
+        assert_eq!(looked_up, MOST_SERVICES);
     }
 }

@@ -96,9 +96,7 @@ pub(super) fn parse_limits(
     subscribed: Subscribed,
     problems: &mut Problems,
 ) -> Vec<Limit> {
-    if drafts.len() > MOST_LIMITS {
-        problems.add(field, format!("must have at most {MOST_LIMITS} entries"));
-    }
+    let drafts = problems.check_length(field, drafts, 0..=MOST_LIMITS);
     let mut limits: Vec<Limit> = Vec::with_capacity(drafts.len());
     for (index, draft) in drafts.iter().enumerate() {
         let entry = format!("{field}[{index}]");

@@ -2,6 +2,7 @@
 
 use super::{
     ClientId, ConsumerDraft, ConsumerSpec, KeyDraft, KeySpec, PlanSlug, RouteDraft, RouteSpec, ServiceSlug,
+    key, route_draft,
 };
 use crate::Problems;
 
@@ -19,7 +20,8 @@ pub trait Referring {
 
     fn parse(&self) -> Result<Self::Spec, Problems>;
 
-    /// Each name that is well written, and the field that it stands in, whatever else is wrong with the draft.
+    /// Each name that is well written, and the field that it stands in, whatever else is wrong with the draft. Of a list
+    /// that is too long, those that it may have.
     fn references(&self) -> impl Iterator<Item = (String, Reference)>;
 }
 
@@ -44,7 +46,7 @@ impl Referring for KeyDraft {
 
     fn references(&self) -> impl Iterator<Item = (String, Reference)> {
         let consumer = self.consumer.as_deref().and_then(|text| ClientId::parse(text).ok());
-        let services = self.services.iter().flatten().enumerate();
+        let services = self.services.iter().flatten().take(key::MOST_SERVICES).enumerate();
         plan(self.plan.as_deref())
             .chain(consumer.map(|client_id| ("consumer".to_owned(), Reference::Consumer(client_id))))
             .chain(services.filter_map(|(index, slug)| service(format!("services[{index}]"), slug)))
@@ -60,7 +62,7 @@ impl Referring for RouteDraft {
 
     fn references(&self) -> impl Iterator<Item = (String, Reference)> {
         let one = self.service.iter().filter_map(|slug| service("service".to_owned(), slug));
-        let several = self.services.iter().flatten().enumerate();
+        let several = self.services.iter().flatten().take(route_draft::MOST_SERVICES).enumerate();
         one.chain(
             several
                 .filter_map(|(index, share)| service(format!("services[{index}].service"), &share.service)),

@@ -22,7 +22,7 @@ use crate::routing::{
 
 const MOST_ENTRIES: usize = 64;
 const MOST_CONDITIONS: usize = 16;
-const MOST_SERVICES: usize = 16;
+pub(super) const MOST_SERVICES: usize = 16;
 const HEAVIEST: u32 = 65_535;
 const MOST_RETRIES: u8 = 10;
 const PRIORITIES: std::ops::RangeInclusive<i32> = -1_000_000..=1_000_000;
@@ -159,9 +159,7 @@ impl RouteDraft {
                 return (services, GivenServices::One);
             }
             (None, Some(shares)) => {
-                if shares.is_empty() || shares.len() > MOST_SERVICES {
-                    problems.add("services", format!("must have 1 to {MOST_SERVICES} entries"));
-                }
+                let shares = problems.check_length("services", shares, 1..=MOST_SERVICES);
                 for (index, share) in shares.iter().enumerate() {
                     let weight = share.weight.unwrap_or(1);
                     if !(1..=HEAVIEST).contains(&weight) {
@@ -183,11 +181,9 @@ impl RouteDraft {
 
     fn parse_methods(&self, problems: &mut Problems) -> Methods {
         let mut methods = Methods::default();
-        for (index, name) in self.methods.iter().enumerate() {
+        let names = problems.check_length("methods", &self.methods, 0..=MOST_ENTRIES);
+        for (index, name) in names.iter().enumerate() {
             problems.check(&format!("methods[{index}]"), methods.add(name));
-        }
-        if self.methods.len() > MOST_ENTRIES {
-            problems.add("methods", format!("must have at most {MOST_ENTRIES} entries"));
         }
         methods
     }
@@ -274,9 +270,7 @@ fn entries<T, E: fmt::Display>(
     problems: &mut Problems,
     parse: impl Fn(&str) -> Result<T, E>,
 ) -> Vec<T> {
-    if texts.len() > MOST_ENTRIES {
-        problems.add(field, format!("must have at most {MOST_ENTRIES} entries"));
-    }
+    let texts = problems.check_length(field, texts, 0..=MOST_ENTRIES);
     let entry = |(index, text): (usize, &String)| problems.check(&format!("{field}[{index}]"), parse(text));
     texts.iter().enumerate().filter_map(entry).collect()
 }
@@ -303,11 +297,9 @@ fn conditions<T, E: fmt::Display>(
     problems: &mut Problems,
     parse: impl Fn(&str, Wanted) -> Result<T, E>,
 ) -> Vec<T> {
-    if drafts.len() > MOST_CONDITIONS {
-        problems.add(field, format!("must have at most {MOST_CONDITIONS} entries"));
-    }
-    let mut conditions = Vec::with_capacity(drafts.len());
-    for (index, (name, given)) in drafts.iter().enumerate() {
+    problems.check_count(field, drafts.len(), 0..=MOST_CONDITIONS);
+    let mut conditions = Vec::new();
+    for (index, (name, given)) in drafts.iter().take(MOST_CONDITIONS).enumerate() {
         let entry = format!("{field}.{name}");
         let is_earlier = |earlier: &String| field == "headers" && earlier.eq_ignore_ascii_case(name);
         if drafts.keys().take(index).any(is_earlier) {

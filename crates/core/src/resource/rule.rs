@@ -122,20 +122,17 @@ impl RuleDraft {
     pub(super) fn parse(&self) -> Result<Rule, Problems> {
         let mut problems = Problems::default();
         let name = problems.check("name", RuleName::parse(&self.name));
-        for (field, length) in [("paths", self.paths.len()), ("methods", self.methods.len())] {
-            if length > MOST_PATTERNS {
-                problems.add(field, format!("must have at most {MOST_PATTERNS} entries"));
-            }
-        }
-        let paths =
-            self.paths.iter().enumerate().filter_map(|(index, path)| {
-                problems.check(&format!("paths[{index}]"), PathPattern::parse(path))
-            });
+        let paths = problems.check_length("paths", &self.paths, 0..=MOST_PATTERNS);
+        let methods = problems.check_length("methods", &self.methods, 0..=MOST_PATTERNS);
+        let paths = paths
+            .iter()
+            .enumerate()
+            .filter_map(|(index, path)| problems.check(&format!("paths[{index}]"), PathPattern::parse(path)));
         let paths = paths.collect();
-        let methods =
-            self.methods.iter().enumerate().filter_map(|(index, method)| {
-                problems.check(&format!("methods[{index}]"), parse_method(method))
-            });
+        let methods = methods
+            .iter()
+            .enumerate()
+            .filter_map(|(index, method)| problems.check(&format!("methods[{index}]"), parse_method(method)));
         let methods = methods.collect();
         let cost = NonZeroU32::new(self.cost.unwrap_or(1)).filter(|cost| cost.get() <= HIGHEST_COST);
         let cost = problems.check("cost", cost.ok_or(format!("must be 1 to {HIGHEST_COST}")));

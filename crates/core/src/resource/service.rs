@@ -237,9 +237,7 @@ impl ServiceDraft {
 }
 
 fn parse_target_list(drafts: &[TargetDraft], problems: &mut Problems) -> Vec<TargetSpec> {
-    if drafts.is_empty() || drafts.len() > MOST_TARGETS {
-        problems.add("targets", format!("must have 1 to {MOST_TARGETS} entries"));
-    }
+    let drafts = problems.check_length("targets", drafts, 1..=MOST_TARGETS);
     let mut targets: Vec<TargetSpec> = Vec::with_capacity(drafts.len());
     for (index, draft) in drafts.iter().enumerate() {
         let weight = draft.weight.unwrap_or(1);
@@ -295,6 +293,16 @@ mod tests {
                 "balancer.algorithm"
             ]
         );
+    }
+
+    #[test]
+    fn a_list_that_is_too_long_is_refused_without_a_look_at_what_is_beyond() {
+        let draft = ServiceDraft {
+            targets: Some(vec![TargetDraft { url: "http://h".into(), weight: None, drain: None }; 100_000]),
+            ..draft(r#"{"slug":"a"}"#)
+        };
+        let problems = draft.parse().unwrap_err();
+        assert_eq!((fields(&problems)[0], problems.iter().count()), ("targets", MOST_TARGETS));
     }
 
     #[test]

@@ -89,11 +89,9 @@ impl ServiceLimitsDraft {
     }
 
     fn parse_rules(&self, problems: &mut Problems) -> Vec<Rule> {
-        if self.rules.len() > MOST_RULES {
-            problems.add("rules", format!("must have at most {MOST_RULES} entries"));
-        }
-        let mut rules: Vec<Rule> = Vec::with_capacity(self.rules.len());
-        for (index, draft) in self.rules.iter().enumerate() {
+        let drafts = problems.check_length("rules", &self.rules, 0..=MOST_RULES);
+        let mut rules: Vec<Rule> = Vec::with_capacity(drafts.len());
+        for (index, draft) in drafts.iter().enumerate() {
             let entry = format!("rules[{index}]");
             let Some(rule) = problems.check_nested(&entry, draft.parse()) else { continue };
             if rules.iter().any(|earlier| earlier.name == rule.name) {
@@ -157,6 +155,17 @@ mod tests {
         let expected: serde_json::Value = serde_json::from_str(WHOLE).unwrap();
         assert_eq!(serde_json::to_value(&written).unwrap(), expected);
         assert_eq!(written.parse().unwrap(), parsed);
+    }
+
+    #[test]
+    fn rules_that_are_too_many_are_refused_without_a_look_at_those_beyond() {
+        let rule: RuleDraft = serde_json::from_str(r#"{"name":"a"}"#).unwrap();
+        let draft: ServiceLimitsDraft = serde_json::from_str("{}").unwrap();
+        let problems = ServiceLimitsDraft { rules: vec![rule; 100_000], ..draft }.parse().unwrap_err();
+        assert_eq!(
+            (problems.iter().next().unwrap().field.as_str(), problems.iter().count()),
+            ("rules", MOST_RULES)
+        );
     }
 
     #[test]

@@ -29,9 +29,7 @@ pub enum Overage {
 
 impl Thresholds {
     pub(super) fn parse(drafts: &[u32], per: Option<Window>, problems: &mut Problems) -> Self {
-        if drafts.len() > MOST_THRESHOLDS {
-            problems.add("thresholds", format!("must have at most {MOST_THRESHOLDS} entries"));
-        }
+        let drafts = problems.check_length("thresholds", drafts, 0..=MOST_THRESHOLDS);
         if !drafts.is_empty() && per.is_some_and(|per| per.nominal_secs() < SHORTEST_PERIOD_SECS) {
             problems.add("thresholds", "only periods of a minute or more have thresholds");
         }

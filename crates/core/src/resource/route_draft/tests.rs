@@ -58,6 +58,27 @@ fn every_problem_is_named() {
     );
 }
 
+/// A body of a mebibyte holds some hundred thousand entries: comparing each with all before it would take minutes.
+#[test]
+fn a_list_that_is_too_long_is_refused_without_a_look_at_what_is_beyond() {
+    let draft = RouteDraft {
+        name: "a".to_owned(),
+        services: Some(vec![ShareDraft { service: "s".to_owned(), weight: None }; 100_000]),
+        hosts: vec!["h.example".to_owned(); 100_000],
+        paths: vec!["/".to_owned(); 100_000],
+        methods: vec!["GET".to_owned(); 100_000],
+        headers: (0..100_000).map(|number| (format!("x-{number}"), TextOrBool::Bool(true))).collect(),
+        ..RouteDraft::default()
+    };
+    let problems = draft.parse().unwrap_err().into_vec();
+    for (field, most) in [("services", 16), ("hosts", 64), ("paths", 64), ("methods", 64), ("headers", 16)] {
+        let said: Vec<_> = problems.iter().filter(|problem| problem.field.starts_with(field)).collect();
+        assert!(said.iter().any(|problem| problem.field == field), "{field} is too long");
+        assert!(said.len() <= most, "{} problems of {field}", said.len());
+    }
+    assert!(crate::resource::Referring::references(&draft).count() <= 16);
+}
+
 #[test]
 fn what_contradicts_itself_is_refused() {
     for (json, field) in [
