@@ -2,19 +2,25 @@
 
 use std::borrow::Cow;
 
+use smallvec::SmallVec;
+
+/// A name, and its value as it was sent.
+type Pair<'a> = (Cow<'a, [u8]>, &'a [u8]);
+
 /// Taken apart once for all conditions of a look-up: a query may have thousands of pairs, and a look-up may have to ask for
 /// very many of them.
 #[derive(Debug)]
 pub(super) struct Query<'a> {
-    /// By name, and those of one name in the order in which they were sent. Values are as they were sent.
-    pairs: Vec<(Cow<'a, [u8]>, &'a [u8])>,
+    /// By name, and those of one name in the order in which they were sent. The usual query's take no
+    /// memory of their own.
+    pairs: SmallVec<[Pair<'a>; 16]>,
 }
 
 impl<'a> Query<'a> {
     /// `text` is what stands behind the question mark, itself included or not.
     pub fn read(text: &'a [u8]) -> Self {
         let text = text.strip_prefix(b"?").unwrap_or(text);
-        let mut pairs: Vec<_> = text
+        let mut pairs: SmallVec<[Pair<'_>; 16]> = text
             .split(|&byte| byte == b'&')
             .map(|pair| {
                 let equals = memchr::memchr(b'=', pair).unwrap_or(pair.len());

@@ -213,15 +213,15 @@ impl<'t, T: PathText, V: Visitor<'t>> Walk<'_, T, V> {
     }
 }
 
-struct Best<'t, 'a, A> {
-    question: &'a Question<'a, A>,
+struct Best<'t, 'q, 'a, A> {
+    question: &'q Question<'a, A>,
     method: u16,
     /// Only a higher priority counts from here on.
     floor: i64,
     found: Option<(&'t Entry, Captures)>,
 }
 
-impl<'t, A: Asked> Visitor<'t> for Best<'t, '_, A> {
+impl<'t, A: Asked> Visitor<'t> for Best<'t, '_, '_, A> {
     #[inline]
     fn enters(&self, node: &Node) -> bool {
         i64::from(node.sums().highest) > self.floor
@@ -241,12 +241,12 @@ impl<'t, A: Asked> Visitor<'t> for Best<'t, '_, A> {
     }
 }
 
-struct OtherMethods<'t, 'a, A> {
-    question: &'a Question<'a, A>,
+struct OtherMethods<'t, 'q, 'a, A> {
+    question: &'q Question<'a, A>,
     rules: Vec<&'t RouteRules>,
 }
 
-impl<'t, A: Asked> Visitor<'t> for OtherMethods<'t, '_, A> {
+impl<'t, A: Asked> Visitor<'t> for OtherMethods<'t, '_, '_, A> {
     fn enters(&self, _: &Node) -> bool {
         true
     }
@@ -259,7 +259,7 @@ impl<'t, A: Asked> Visitor<'t> for OtherMethods<'t, '_, A> {
     }
 }
 
-impl<A> OtherMethods<'_, '_, A> {
+impl<A> OtherMethods<'_, '_, '_, A> {
     fn allowed(&self) -> String {
         let mut names: Vec<&str> = self.rules.iter().flat_map(|rules| rules.methods.iter()).collect();
         names.sort_unstable();
