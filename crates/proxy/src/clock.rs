@@ -1,6 +1,8 @@
 //! One clock reading serves deadlines, durations and calendar time.
 
 use std::cell::Cell;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::time::{Duration, Instant, SystemTime};
 
 use tollgate_core::time::UnixMicros;
@@ -49,6 +51,21 @@ impl Clock {
     pub fn note(&self, reading: Instant) -> Instant {
         self.last.set(reading);
         reading
+    }
+
+    /// Awaits this, and moves `moment` on to when it came, where it was not there at once.
+    pub async fn moving_on<T>(&self, moment: &mut Moment, awaited: impl Future<Output = T>) -> T {
+        let (mut awaited, mut has_waited) = (pin!(awaited), false);
+        let outcome = poll_fn(|cx| {
+            let polled = awaited.as_mut().poll(cx);
+            has_waited |= polled.is_pending();
+            polled
+        });
+        let outcome = outcome.await;
+        if has_waited {
+            *moment = self.now();
+        }
+        outcome
     }
 
     pub fn synchronise(&self) {

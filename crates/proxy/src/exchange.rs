@@ -161,8 +161,9 @@ impl<'x> Context<'x> {
         rewritten: &'x mut String,
     ) -> Result<Answer<'x>, Refused> {
         let untouched = |rejection| Refused::uncharged(rejection, Body::Untouched);
-        let gateway = &self.worker.gateway;
-        let now = self.received.wall;
+        let (gateway, clock) = (&self.worker.gateway, &self.worker.clock);
+        // Moves on where something is waited for.
+        let mut now = self.received;
         let ambiguous = |rejection| Refused::uncharged(rejection, Body::Lost);
         let request = match Request::examine(self.head, gateway.via.name()).map_err(ambiguous)? {
             Examined::Request(request) => request,
@@ -194,28 +195,30 @@ impl<'x> Context<'x> {
         let selected = selecting.select(rewritten).map_err(untouched)?;
         record.selected(selected);
         let found =
-            authenticate::caller(self.snapshot, &selected, fields, usual.as_ref(), client, now.secs());
+            authenticate::caller(self.snapshot, &selected, fields, usual.as_ref(), client, now.wall.secs());
         let caller = match found.map_err(untouched)? {
             Found::Caller(caller) => caller,
             Found::Token(token) => {
                 // Boxed, so that requests with keys carry no room for it.
-                let caller = Box::pin(self.token_caller(&selected, &token)).await;
-                caller.map_err(untouched)?
+                let caller = self.token_caller(&selected, &token);
+                Box::pin(clock.moving_on(&mut now, caller)).await.map_err(untouched)?
             }
         };
         record.identified(Some(caller));
         if let Some(key) = caller.key {
-            self.worker.note_use(key.id, now.secs());
+            self.worker.note_use(key.id, now.wall.secs());
         }
         let method = self.head.method_name();
         authenticate::permit(&caller, &selected, method, client).map_err(untouched)?;
         let asked = Asked { caller, selected: &selected, method, client };
         let (counters, crossings) = (&*gateway.counters, &gateway.crossings);
-        let checked = admit::check(&asked, counters, crossings, self.received, &self.worker.times);
+        let checked = admit::check(&asked, counters, crossings, now, &self.worker.times);
         let admitted = match checked {
             Checked::Decided(outcome) => outcome,
             // Boxed, so that requests which do not wait carry no room for it.
-            Checked::Waiting(check, undecided) => Box::pin(check.wait(undecided)).await,
+            Checked::Waiting(check, undecided) => {
+                Box::pin(clock.moving_on(&mut now, check.wait(undecided))).await
+            }
         };
         if let Some(counting) = gateway.counting(&caller) {
             gateway.decisions.note(self.worker.index, counting, admitted.as_ref().err());
@@ -230,11 +233,12 @@ impl<'x> Context<'x> {
             origin: self.origin,
             request_id: self.request_id,
             received: self.received,
+            admitted_at: now.instant,
             persistence: self.persistence(),
         };
         let forwarded = forward::send(&forward, sides, record).await;
         forwarded.map(Answer::Forwarded).map_err(|rejection| {
-            let now = self.worker.clock.now();
+            let now = clock.now();
             let settled = admitted.settle_failed(&rejection, now);
             let (limits, mut limit_lines) = (settled.as_ref().unwrap_or(admitted.limits()), Vec::new());
             push_limit_lines(&mut limit_lines, limits, now.wall, &self.worker.times);

@@ -11,6 +11,7 @@ use tollgate_core::token::{Compact, OwnToken, TokenError};
 use tollgate_http1::Fields;
 
 use crate::authenticate::{Caller, Speaker, Token, identify};
+use crate::forward::longest;
 use crate::key_sets;
 use crate::rejection::Rejection;
 use crate::route::Selected;
@@ -124,7 +125,8 @@ async fn foreign_caller<'s>(
     {
         return speaker(selected, foreign, fields);
     }
-    let keys = key_sets::key_set(&worker.gateway, &issuer.keys, compact.key_id.as_deref()).await;
+    let longest = longest(worker, selected);
+    let keys = key_sets::key_set(&worker.gateway, &issuer.keys, compact.key_id.as_deref(), longest).await;
     let keys = keys.map_err(|key_sets::Unavailable| Rejection::IssuerUnavailable)?;
     let foreign = issuer.verify(compact, &keys, now_secs).map_err(Rejection::TokenNotValid)?;
     let caller = speaker(selected, &foreign, fields);

@@ -1,4 +1,4 @@
-//! Token issuers that are away while the gateway, or a node of it, starts again.
+//! Token issuers that are slow, or away while the gateway, or a node of it, starts again.
 
 #![allow(clippy::expect_used, reason = "clippy's leave for tests covers test functions alone")]
 
@@ -6,22 +6,34 @@ mod harness;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use harness::{
-    AUDIENCE, Control, EchoUpstream, Gateway, ISSUER, Issuer, RawClient, Response, Tenant, eventually,
-    exactly,
+    AUDIENCE, Control, EchoUpstream, Gateway, ISSUER, Issuer, RawClient, Response, ScriptedUpstream, Step,
+    Tenant, eventually, exactly, overlaid,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 const DAMAGED: &str = "the kept keys of an issuer cannot be read";
 const NOT_KEPT: &str = "the keys of an issuer cannot be kept for a restart";
 
 /// Gives the tenant a consumer and the service `api`, which takes tokens of the issuer.
 fn serve(tenant: &Tenant, upstream: &EchoUpstream, issuer: &Issuer) {
+    serve_with(tenant, upstream, &issuer.jwks_url(), &json!({}));
+}
+
+fn serve_with(tenant: &Tenant, upstream: &EchoUpstream, jwks_url: &str, fields: &Value) {
     tenant.plan_with(&json!({ "slug": "basic", "limits": [exactly(1_000)] }));
     tenant.consumer("ann@example.com", "basic");
-    let entry = json!({ "issuer": ISSUER, "audience": AUDIENCE, "jwks_url": issuer.jwks_url() });
-    tenant.service_with(&json!({ "slug": "api", "url": upstream.url(), "jwt": [entry] }));
+    let entry = json!({ "issuer": ISSUER, "audience": AUDIENCE, "jwks_url": jwks_url });
+    let service = json!({ "slug": "api", "url": upstream.url(), "jwt": [entry] });
+    tenant.service_with(&overlaid(service, fields));
+}
+
+/// A key of the issuer, shown at once when a service is written, and from then on after so long.
+fn slow_keys(issuer: &Issuer, late: Duration) -> ScriptedUpstream {
+    let shown = Step::respond("200 OK", &json!({ "keys": [issuer.key("one", "EC")] }).to_string());
+    ScriptedUpstream::scripts(vec![shown.clone(), [vec![Step::Pause(late)], shown].concat()])
 }
 
 /// Asks with a token that was not seen before.
@@ -86,6 +98,34 @@ fn keys_that_cannot_be_kept_serve_all_the_same_and_it_is_told() {
     get(gateway.client(), &issuer, "one", "first").expect(200);
     eventually("it is told", || logged(&gateway, NOT_KEPT));
     get(gateway.client(), &issuer, "one", "second").expect(200);
+}
+
+#[test]
+fn the_wait_for_an_issuer_s_keys_is_not_its_target_s_time() {
+    let (issuer, upstream) = (Issuer::start(), EchoUpstream::start());
+    let keys = slow_keys(&issuer, Duration::from_millis(1_000));
+    let gateway = Gateway::builder().arg("--workers").arg("1").start();
+    let tenant = gateway.tenant("acme");
+    let timeouts = json!({ "timeouts": { "first_byte": "500ms" } });
+    serve_with(&tenant, &upstream, &format!("{}/keys", keys.url()), &timeouts);
+    // Whose connection is used again.
+    gateway.client().get("/acme/api/before", &[("X-API-Key", &tenant.unlimited_key())]).expect(200);
+    get(gateway.client(), &issuer, "one", "late").expect(200);
+    let line = gateway.await_logged(|line| line["path"] == "/acme/api/hello");
+    let millis = |name: &str| line[name].as_f64().expect("milliseconds");
+    assert!(millis("duration_ms") >= 900.0 && millis("upstream_ms") < 500.0, "{line}");
+}
+
+#[test]
+fn keys_are_waited_for_no_longer_than_the_request_may_take() {
+    let (issuer, upstream) = (Issuer::start(), EchoUpstream::start());
+    let keys = slow_keys(&issuer, Duration::from_millis(1_000));
+    let gateway = Gateway::start();
+    let timeouts = json!({ "timeouts": { "total": "300ms" } });
+    serve_with(&gateway.tenant("acme"), &upstream, &format!("{}/keys", keys.url()), &timeouts);
+    get(gateway.client(), &issuer, "one", "early").expect(503);
+    assert_eq!(upstream.requests().len(), 0);
+    eventually("the keys to be there", || get(gateway.client(), &issuer, "one", "late").status == 200);
 }
 
 #[test]

@@ -31,7 +31,8 @@ pub(crate) struct Deadlines {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Spent {
     AtTarget,
-    /// In the gateway's queue, between attempts, at other targets, or waiting for the client.
+    /// Waiting for an issuer's keys, the counter store or the client, in the gateway's queue, between attempts, or at other
+    /// targets.
     Elsewhere,
 }
 
@@ -42,6 +43,10 @@ impl Deadlines {
 
     pub fn is_total_past(&self) -> bool {
         self.total.is_some_and(|total| Instant::now() >= total)
+    }
+
+    pub fn is_total_past_at(&self, instant: Instant) -> bool {
+        self.total.is_some_and(|total| instant >= total)
     }
 
     /// Of a request that has waited for nothing but its target since then, for longer than it may: `own` is what that is called

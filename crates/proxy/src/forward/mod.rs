@@ -19,6 +19,7 @@ mod retry_after;
 mod send;
 mod tls;
 
+pub(crate) use bounds::longest;
 pub(crate) use dial::{DialError, dial};
 pub(crate) use failure::UpstreamFailure;
 pub(crate) use pool::Pools;

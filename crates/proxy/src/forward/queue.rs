@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use tollgate_core::channel::{ChannelRules, Flow, Full};
 
-use super::attempt::Deadlines;
+use super::UpstreamFailure;
+use super::attempt::{Deadlines, Spent};
 use super::journey::whole_secs;
 use super::send::{Forward, Sides};
 use crate::live::{Entered, LocalService, Lookup, Place};
@@ -49,8 +50,11 @@ pub(super) async fn enter<'q>(
     live: &'q Lookup<'q>,
     deadlines: &Deadlines,
 ) -> Result<Entry<'q>, Rejection> {
+    if deadlines.is_total_past_at(forward.admitted_at) {
+        return Err(Rejection::Upstream(UpstreamFailure::TotalTimeout(Spent::Elsewhere)));
+    }
     match forward.selected.service.channel() {
-        None => Ok(Entry::at_once(None, forward.received.instant)),
+        None => Ok(Entry::at_once(None, forward.admitted_at)),
         // Boxed: few services have a queue, and its state would make every connection's task larger.
         Some(rules) => Box::pin(wait(forward, sides, live.get(), rules, deadlines)).await,
     }
@@ -64,16 +68,16 @@ async fn wait<'q>(
     deadlines: &Deadlines,
 ) -> Result<Entry<'q>, Rejection> {
     let flow = Flow(forward.admitted.caller.subject.0.as_u128());
-    let received = forward.received.instant;
+    let came = forward.admitted_at;
     let queue = &live.shared.queue;
-    let uptime = forward.worker.gateway.live.uptime(received);
+    let uptime = forward.worker.gateway.live.uptime(came);
     let mut waiter = match queue.enter(flow, rules, uptime).map_err(refused)? {
-        Entered::Place(place) => return Ok(Entry::at_once(Some(place), received)),
+        Entered::Place(place) => return Ok(Entry::at_once(Some(place), came)),
         Entered::Waits(waiter) => waiter,
     };
     let longest = waiter.until.since(uptime);
-    let deadline = deadlines.nearer(received + longest);
-    let (mut seen, mut look_at) = (forward.snapshot.revision(), received + LOOKS_EVERY);
+    let deadline = deadlines.nearer(came + longest);
+    let (mut seen, mut look_at) = (forward.snapshot.revision(), came + LOOKS_EVERY);
     poll_fn(|cx| {
         if let Poll::Ready(called) = waiter.poll_called(cx) {
             return Poll::Ready(called.map(|place| Entry::later(Some(place))).map_err(refused));

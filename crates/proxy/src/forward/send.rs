@@ -41,6 +41,8 @@ pub(crate) struct Forward<'x, 's> {
     pub origin: &'x Origin<'x>,
     pub request_id: &'x RequestId,
     pub received: Moment,
+    /// Later where an issuer's keys or the counter store were waited for.
+    pub admitted_at: Instant,
     /// Whether the client's connection may outlive the response.
     pub persistence: Persistence,
 }
