@@ -132,6 +132,24 @@ fn trailers_and_not_extensions_are_passed_on_both_ways() {
 }
 
 #[test]
+fn trailers_that_connection_names_go_no_further_either_way() {
+    let response = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: X-Hop\r\n\r\n\
+        3\r\nabc\r\n0\r\nx-hop: 1\r\nX-Sum: 42\r\n\r\n";
+    let upstream = ScriptedUpstream::script(vec![Step::ReadWholeBody, Step::write(response)]);
+    let gateway = Gateway::start();
+    let key = gateway.expose(&upstream.url());
+    let mut client = gateway.client();
+    client.send(
+        post("Transfer-Encoding: chunked\r\nConnection: keep-alive, x-own-hop\r\n", &key)
+            + "3\r\nabc\r\n0\r\nX-Own-Hop: 1\r\nX-Sum: 42\r\n\r\n",
+    );
+    let response = client.read_response().expect(200);
+    let expected = [("X-Sum".to_owned(), "42".to_owned())];
+    assert_eq!(upstream.await_request(0).trailers, expected);
+    assert_eq!(response.trailers, expected);
+}
+
+#[test]
 fn a_body_of_any_size_leaves_both_connections_ready_for_the_next_request() {
     let upstream = ScriptedUpstream::start(|exchange| {
         exchange.read_whole_body()?;

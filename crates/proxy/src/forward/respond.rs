@@ -11,7 +11,7 @@ use super::relay::{Cut, Held, Relayed};
 use super::send::{Forward, Forwarded};
 use crate::client::Progress;
 use crate::clock::Moment;
-use crate::message::{ClientHead, Persistence, write_response};
+use crate::message::{ClientHead, Nominations, Persistence, write_response};
 use crate::record::Record;
 use crate::rejection::Rejection;
 use crate::wire::{Buffers, Pump, TunnelEnd, tunnel};
@@ -42,7 +42,8 @@ pub(super) async fn respond(
     write_client_head(forward, &mut attempt, to, persistence, began);
     record.status = Some(attempt.response.status);
     attempt.client.progress = Progress::Answering;
-    let mut download = Pump::new(from, to, None).hiding(attempt.hidden);
+    let nominated = Nominations::of_trailers(&attempt.response.fields, from);
+    let mut download = Pump::new(from, to, None).hiding(attempt.hidden).without(nominated);
     let body_bytes = &mut record.body_bytes;
     let (relayed, ended) = attempt.relay(&mut download, held, deadlines, began.instant, body_bytes).await;
     record.ended = Some(forward.worker.clock.note(ended));

@@ -23,7 +23,7 @@ use crate::client::Client;
 use crate::clock::Moment;
 use crate::identity::{Origin, RequestId};
 use crate::live::Lookup;
-use crate::message::{Persistence, UpstreamHead, write_request};
+use crate::message::{Nominations, Persistence, UpstreamHead, write_request};
 use crate::record::Record;
 use crate::rejection::Rejection;
 use crate::request::Request;
@@ -225,7 +225,8 @@ async fn keep_body(
 fn upload(forward: &Forward<'_, '_>, most_bytes: Option<u64>) -> Pump {
     let length = forward.request.body;
     let auth_header = (length == BodyLength::Chunked).then(|| forward.selected.service.auth_header());
-    Pump::new(length, length, most_bytes).hiding(auth_header)
+    let nominated = Nominations::of_trailers(&forward.request.head.fields, length);
+    Pump::new(length, length, most_bytes).hiding(auth_header).without(nominated)
 }
 
 /// An HTTP/1.0 client's `Expect` counts for nothing and goes no further (RFC 9110 section 10.1.1).

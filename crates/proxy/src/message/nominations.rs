@@ -3,15 +3,21 @@
 use std::collections::HashSet;
 
 use smallvec::SmallVec;
-use tollgate_http1::{FieldId, Fields, list_tokens};
+use tollgate_http1::{BodyLength, FieldId, Fields, list_tokens};
 
 /// A name in small letters.
 type Name = SmallVec<[u8; 32]>;
 
 /// Made once a message, whatever its fields: `Connection` may be as long as a head, and be asked about every field.
-pub(super) struct Nominations(Option<HashSet<Name, ahash::RandomState>>);
+pub(crate) struct Nominations(Option<HashSet<Name, ahash::RandomState>>);
 
 impl Nominations {
+    /// For what may follow a message's body: nothing follows one that is not chunked. `None` where there are none.
+    pub fn of_trailers(fields: &Fields, body: BodyLength) -> Option<Box<Self>> {
+        let nominated = (body == BodyLength::Chunked).then(|| Self::of(fields));
+        nominated.filter(|nominated| nominated.0.is_some()).map(Box::new)
+    }
+
     pub fn of(fields: &Fields) -> Self {
         // The usual `keep-alive` costs no question a field.
         Self(

@@ -9,7 +9,7 @@ use tollgate_http1::{BodyDecoder, BodyEncoder, BodyError, BodyLength, Decoded, F
 
 use super::{Buffers, Stream};
 use crate::forwarded::is_a_proxys;
-use crate::message::is_limit_field;
+use crate::message::{Nominations, is_limit_field};
 
 /// While more than this waits to be written, nothing more is read: the slower side sets the pace.
 const HIGH_WATER_BYTES: usize = 64 * 1_024;
@@ -34,6 +34,8 @@ pub(crate) struct Pump {
     waiting_for: Side,
     /// A trailer that is not passed on.
     hidden: Option<HeaderName>,
+    /// Nor are these.
+    nominated: Option<Box<Nominations>>,
 }
 
 /// The side that a pump which is not ready waits for.
@@ -83,6 +85,7 @@ impl Pump {
             stage: Stage::Flowing,
             waiting_for: Side::Sink,
             hidden: None,
+            nominated: None,
         }
     }
 
@@ -90,6 +93,12 @@ impl Pump {
     #[must_use]
     pub fn hiding(self, hidden: Option<&HeaderName>) -> Self {
         Self { hidden: hidden.cloned(), ..self }
+    }
+
+    /// Leaves out of the trailers what the message's `Connection` names (RFC 9110 section 7.6.1).
+    #[must_use]
+    pub fn without(self, nominated: Option<Box<Nominations>>) -> Self {
+        Self { nominated, ..self }
     }
 
     pub const fn waiting_for(&self) -> Side {
@@ -173,7 +182,9 @@ impl Pump {
     }
 
     fn end(&mut self, to: &mut Buffers) -> Result<(), PumpError> {
-        let kept = self.decoder.trailers().map(|trailers| passed_on(trailers, self.hidden.as_ref()));
+        let trailers = self.decoder.trailers();
+        let kept =
+            trailers.map(|trailers| passed_on(trailers, self.hidden.as_ref(), self.nominated.as_deref()));
         self.encoder.end(kept.as_ref(), to.output()).map_err(|_| PumpError::Misfit)?;
         self.stage = Stage::Framed;
         Ok(())
@@ -228,12 +239,16 @@ impl Pump {
 }
 
 /// Without what no header may say either: some recipients take trailers for headers.
-fn passed_on(trailers: &Fields, hidden: Option<&HeaderName>) -> Fields {
+fn passed_on(trailers: &Fields, hidden: Option<&HeaderName>, nominated: Option<&Nominations>) -> Fields {
     let is_hidden =
         |name: &[u8]| hidden.is_some_and(|hidden| is_same_variable(hidden.as_str().as_bytes(), name));
     let mut kept = Fields::new();
     for field in trailers.iter() {
-        if !is_hidden(field.name) && !is_a_proxys(field.name) && !is_limit_field(field.name) {
+        if !is_hidden(field.name)
+            && !is_a_proxys(field.name)
+            && !is_limit_field(field.name)
+            && !nominated.is_some_and(|nominated| nominated.contain(field.id, field.name))
+        {
             kept.append(field.name, field.value);
         }
     }
