@@ -25,8 +25,8 @@ pub(super) fn check_out(forward: &Forward<'_, '_>, target: &Target) -> CheckedOu
 }
 
 pub(super) enum Connected {
-    /// The request was sent over it, and the final response's head is there, where a second copy was answered before
-    /// the first had a connection.
+    /// Unless the request still flows, the final response's head is there: a second copy was answered before the first had
+    /// a connection.
     Over(Upstream, Connection, Upload),
     /// None came about: so much later at what is then the journey's target.
     Again(Duration),
@@ -52,9 +52,9 @@ pub(super) async fn connect<'j>(
         Some(rules) => match Box::pin(while_dialling(forward, journey, rules, deadlines, dialling)).await {
             Dialled::First(dialled) => dialled,
             Dialled::Second(answered, hedged) => {
-                let upstream = answered.put_into(sides.upstream_buffers, sides.response);
+                let (upstream, upload) = answered.put_into(sides.upstream_buffers, sides.response);
                 journey.adopt(hedged);
-                return Ok(Connected::Over(upstream, Connection::Reused, Upload::Sent));
+                return Ok(Connected::Over(upstream, Connection::Reused, upload));
             }
         },
     };

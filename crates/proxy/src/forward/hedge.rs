@@ -30,7 +30,7 @@ pub(super) async fn response_head<'j>(
     deadlines: &Deadlines,
     began: Instant,
 ) -> Result<Announced, AttemptFailure> {
-    if attempt.upload_state == Upload::Sent {
+    if attempt.upload_state != Upload::Flowing {
         // A second copy was answered before there was a connection for the first.
         return attempt.announced();
     }
@@ -194,9 +194,8 @@ fn adopt<'j>(
     answered: Box<Answered>,
     hedged: Hedged<'j>,
 ) -> Result<Announced, AttemptFailure> {
-    attempt.upstream = answered.put_into(attempt.upstream_buffers, attempt.response);
+    (attempt.upstream, attempt.upload_state) = answered.put_into(attempt.upstream_buffers, attempt.response);
     attempt.parser.reset();
-    attempt.upload_state = Upload::Sent;
     journey.adopt(hedged);
     attempt.announced()
 }
@@ -241,11 +240,13 @@ async fn ask_in_time(
 }
 
 impl Answered {
-    /// Gives its connection, and puts what has come over it in the place of what the first copy had.
-    pub fn put_into(self, buffers: &mut Buffers, response: &mut ResponseHead) -> Upstream {
+    /// Gives its connection, and puts what has come over it in the place of what the first copy had. One that was answered
+    /// before it was sent whole is not sent on: nobody else could use the connection.
+    pub fn put_into(self, buffers: &mut Buffers, response: &mut ResponseHead) -> (Upstream, Upload) {
+        let upload = if self.buffers.unsent().is_empty() { Upload::Sent } else { Upload::Broken };
         buffers.clear();
         (*buffers, *response) = (self.buffers, self.response);
-        self.upstream
+        (self.upstream, upload)
     }
 
     async fn over(
@@ -297,5 +298,27 @@ impl Answered {
             }
         }
         Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+    use crate::wire::Stream;
+    use crate::worker::tests::connection;
+
+    #[tokio::test]
+    async fn a_copy_that_was_answered_before_it_was_sent_whole_leaves_no_connection_to_others() {
+        for (unsent, upload) in [("", Upload::Sent), ("Host: target\r\n\r\n", Upload::Broken)] {
+            let (stream, _target) = connection().await;
+            let upstream = Upstream { stream: Stream::Plain(stream), ip: IpAddr::from([127, 0, 0, 1]) };
+            let (response, parser) = (ResponseHead::default(), ResponseParser::default());
+            let mut answered = Answered { upstream, buffers: Buffers::default(), response, parser };
+            answered.buffers.output().extend_from_slice(unsent.as_bytes());
+            let (mut buffers, mut response) = (Buffers::default(), ResponseHead::default());
+            assert_eq!(answered.put_into(&mut buffers, &mut response).1, upload);
+        }
     }
 }
