@@ -32,7 +32,7 @@ pub enum Connection {
     Fresh,
 }
 
-/// Whether any of the request's body was taken from the client: what was taken is gone.
+/// Whether any of the request's body was taken from the client: what was taken is gone, unless it is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyRead {
     Untouched,

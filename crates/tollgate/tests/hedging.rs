@@ -3,6 +3,10 @@
 
 mod harness;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
 use harness::{BlackHole, Gate, Gateway, RawClient, ScriptedUpstream, Step, Tenant, eventually, overlaid};
 use serde_json::{Value, json};
 
@@ -160,6 +164,39 @@ fn a_first_copy_that_fails_leaves_the_second_to_answer() {
     for client in &mut clients {
         assert_eq!(client.read_response().expect(200).text(), "well");
     }
+}
+
+#[test]
+fn a_pooled_connection_that_its_server_had_closed_is_no_failure_though_the_second_copy_answers() {
+    let (gate, held) = (Gate::new(), Arc::new(AtomicUsize::new(0)));
+    let script = || {
+        let (gate, held) = (gate.clone(), Arc::clone(&held));
+        ScriptedUpstream::start(move |exchange| {
+            let is_held = exchange.request.target == "/held";
+            exchange.run(&match is_held.then(|| held.fetch_add(1, Ordering::SeqCst)) {
+                None => Vec::new(),
+                Some(0) => vec![Step::Await(gate.clone()), Step::Close],
+                // Behind the end of the first.
+                Some(_) => vec![Step::Await(gate.clone()), Step::Pause(Duration::from_millis(100))],
+            })?;
+            exchange.run(&Step::respond("200 OK", "well"))
+        })
+    };
+    let (first, second) = (script(), script());
+    let fields = json!({ "hedging": { "delay": "10ms" }, "retries": { "budget_percent": 100 },
+        "breaker": { "per": "target", "failures": 1, "recovery": "1h" } });
+    let (gateway, tenant) = expose([&first, &second], &fields);
+    let key = tenant.unlimited_key();
+    for _ in 0..2 {
+        get(&gateway, "/acme/api/pooled", &key).expect(200);
+    }
+    let mut client = sending(&gateway, "GET", &key);
+    eventually("a second copy", || requests([&first, &second]) == 4);
+    gate.open();
+    client.read_response().expect(200);
+    let circuit = gateway.admin().get("/api/circuit-breakers?tenant=acme").expect(200);
+    let targets = circuit["items"][0]["targets"].as_array().expect("targets");
+    assert!(targets.iter().all(|target| target["state"] == "closed"), "{targets:?}");
 }
 
 /// Both targets hold the request, whose time is over long after a second copy would have gone out.

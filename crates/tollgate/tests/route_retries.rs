@@ -42,6 +42,24 @@ fn a_route_brings_retries_to_a_service_of_one_target() {
 }
 
 #[test]
+fn a_body_that_is_kept_goes_out_again_over_a_new_connection_without_costing_a_retry() {
+    let breaks = vec![Step::ReadWholeBody, Step::Close];
+    let upstream = ScriptedUpstream::scripts(vec![
+        Step::respond("200 OK", "first"),
+        // As one that its server had closed.
+        breaks.clone(),
+        breaks,
+        Step::respond("200 OK", "at last"),
+    ]);
+    let (gateway, key) = expose(&json!({ "slug": "api", "url": upstream.url() }), &[1]);
+    for answer in ["first", "at last"] {
+        assert_eq!(send(&gateway, "PUT", "/acme/retried/1/x", &key).expect(200).text(), answer);
+    }
+    let bodies: Vec<_> = upstream.requests().into_iter().map(|request| request.body).collect();
+    assert_eq!(bodies, [b"body"; 4]);
+}
+
+#[test]
 fn a_target_that_drains_gets_no_second_attempts_either() {
     let gate = Gate::new();
     let breaking =

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Buf;
 use tollgate_core::resource::HeaderName;
+use tollgate_core::retry::{Connection, Sent};
 use tollgate_http1::{BodyError, FieldId, HeadError, HeadLimits, ResponseHead, ResponseParser, Version};
 
 use super::UpstreamFailure;
@@ -66,6 +67,7 @@ pub(crate) struct Attempt<'x> {
     pub client: &'x mut Client,
     pub client_buffers: &'x mut Buffers,
     pub upstream: Upstream,
+    pub connection: Connection,
     pub upstream_buffers: &'x mut Buffers,
     pub upload: &'x mut Pump,
     pub upload_state: Upload,
@@ -140,6 +142,11 @@ impl Attempt<'_> {
 
     const fn progress(&self) -> (u64, u64) {
         (self.upload.moved_bytes(), self.upstream_buffers.sent_bytes())
+    }
+
+    /// Whether the kernel took any of the request.
+    pub const fn sent(&self) -> Sent {
+        if self.upstream_buffers.sent_bytes() == 0 { Sent::Nothing } else { Sent::Something }
     }
 
     /// Whether the client has sent nothing of its body because the target has not asked for it yet: it is the

@@ -6,14 +6,15 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use tollgate_core::retry::Connection;
+use tollgate_core::retry::{self, BodyRead, Connection, FailedAttempt, Repeatable};
 use tollgate_core::snapshot::Target;
 
 use super::UpstreamFailure;
-use super::attempt::{Deadlines, Upload};
+use super::attempt::{Attempt, Deadlines, Upload};
 use super::dial::{Upstream, dial};
 use super::hedge::{Dialled, while_dialling};
 use super::journey::{Journey, Stumble};
+use super::kept_body::KeptBody;
 use super::pool::CheckedOut;
 use super::send::{Forward, Sides};
 use crate::rejection::Rejection;
@@ -98,13 +99,35 @@ async fn dial_in_time(
 pub(super) fn note_silence(
     forward: &Forward<'_, '_>,
     target: &Target,
-    (ip, connection): (IpAddr, Connection),
+    attempt: &Attempt<'_>,
     failure: &UpstreamFailure,
 ) {
-    if connection == Connection::Reused && failure.is_silence() {
+    if attempt.connection == Connection::Reused && failure.is_silence() {
         let gateway = &forward.worker.gateway;
-        gateway.pools.note_silence(&target.endpoint, ip, gateway.live.uptime(Instant::now()));
+        gateway.pools.note_silence(
+            &target.endpoint,
+            attempt.upstream.ip,
+            gateway.live.uptime(Instant::now()),
+        );
     }
+}
+
+/// Whether the connection's server may have closed it while it was idle, so that the same request goes out once more: that is no
+/// failure of the target.
+pub(super) fn was_stale(
+    attempt: &Attempt<'_>,
+    failure: &UpstreamFailure,
+    kept_body: Option<&KeptBody>,
+) -> bool {
+    let is_idempotent = attempt.request.head.method.is_idempotent();
+    let is_body_gone = attempt.upload.has_begun() && kept_body.is_none();
+    let failed = || FailedAttempt {
+        method: if is_idempotent { Repeatable::Idempotent } else { Repeatable::NotIdempotent },
+        connection: attempt.connection,
+        bytes_sent: attempt.upstream_buffers.sent_bytes(),
+        body: if is_body_gone { BodyRead::Begun } else { BodyRead::Untouched },
+    };
+    matches!(failure, UpstreamFailure::Closed) && retry::may_send_again(failed())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use tollgate_http1::{HeadLimits, ResponseHead, ResponseParser};
 use super::UpstreamFailure;
 use super::announced::Announced;
 use super::attempt::{Attempt, AttemptFailure, Deadlines, Upload, head_failure};
-use super::connect::check_out;
+use super::connect::{check_out, was_stale};
 use super::dial::{Upstream, dial};
 use super::journey::{Hedged, Journey};
 use super::pool::CheckedOut;
@@ -154,7 +154,9 @@ async fn race<'j>(
         Came::First(Err(AttemptFailure::Upstream(failure))) => {
             match second_alone(attempt, second.as_mut()).await.ok_or(AttemptFailure::ClientGone)? {
                 Ok(answered) => {
-                    journey.note_first_failed(failure.cause(), Instant::now());
+                    if !was_stale(attempt, &failure, None) {
+                        journey.note_first_failed(failure.cause(), Instant::now());
+                    }
                     adopt(attempt, journey, answered, hedged)
                 }
                 Err(of_second) => {

@@ -4,14 +4,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use tollgate_core::retry::{self, BodyRead, Connection, FailedAttempt, Repeatable, Sent};
+use tollgate_core::retry::Sent;
 use tollgate_core::snapshot::{Snapshot, Target};
-use tollgate_http1::{BodyError, BodyLength, FieldId, Method, RequestHead, ResponseHead, Version};
+use tollgate_http1::{BodyError, BodyLength, FieldId, RequestHead, ResponseHead, Version};
 
-use super::UpstreamFailure;
 use super::attempt::{Attempt, AttemptFailure, Consent, Deadlines};
 use super::bounds::{deadlines, most_body_bytes};
-use super::connect::{Connected, Paused, check_out, connect, note_silence, pause};
+use super::connect::{Connected, Paused, check_out, connect, note_silence, pause, was_stale};
 use super::hedge;
 use super::journey::{Journey, Stumble};
 use super::kept_body::{Kept, KeptBody};
@@ -118,6 +117,7 @@ pub(crate) async fn send(
                     client: sides.client,
                     client_buffers: sides.client_buffers,
                     upstream,
+                    connection,
                     upstream_buffers: sides.upstream_buffers,
                     upload: &mut upload,
                     upload_state,
@@ -149,17 +149,16 @@ pub(crate) async fn send(
                         }
                     }
                     Err(AttemptFailure::Upstream(failure)) => {
-                        let failed = failed_attempt(forward.request.head.method, connection, &attempt);
-                        note_silence(forward, target, (attempt.upstream.ip, connection), &failure);
-                        if matches!(failure, UpstreamFailure::Closed) && retry::may_send_again(failed) {
-                            sides.parser.reset();
-                            if failed.bytes_sent > 0 {
-                                write_head(forward, sides, target);
+                        note_silence(forward, target, &attempt, &failure);
+                        let was_stale = was_stale(&attempt, &failure, kept_body);
+                        let sent = attempt.sent();
+                        if was_stale {
+                            if sent == Sent::Something {
+                                rewind(forward, sides, target, &upload, kept_body);
                                 upload = new_upload();
                             }
                             continue;
                         }
-                        let sent = if failed.bytes_sent == 0 { Sent::Nothing } else { Sent::Something };
                         let (stumble, now) = (Stumble::of(sent, &upload, kept_body), Instant::now());
                         held.note_failure(failure.cause(), now.saturating_duration_since(began));
                         let wait = journey.failed(failure.cause(), stumble, now);
@@ -172,13 +171,8 @@ pub(crate) async fn send(
         if pause(forward, sides, &mut journey, wait).await? == Paused::ClientGone {
             return Ok(Forwarded::Abandoned);
         }
-        if let Some(body) = kept_body {
-            body.restore(&mut sides.client_buffers.input, &upload);
-        }
+        rewind(forward, sides, journey.target(), &upload, kept_body);
         upload = new_upload();
-        sides.upstream_buffers.clear();
-        sides.parser.reset();
-        write_head(forward, sides, journey.target());
         pooled = check_out(forward, journey.target());
     }
 }
@@ -246,13 +240,20 @@ const fn malformed_body(error: BodyError) -> Rejection {
     })
 }
 
-fn failed_attempt(method: Method, connection: Connection, attempt: &Attempt<'_>) -> FailedAttempt {
-    FailedAttempt {
-        method: if method.is_idempotent() { Repeatable::Idempotent } else { Repeatable::NotIdempotent },
-        connection,
-        bytes_sent: attempt.upstream_buffers.sent_bytes(),
-        body: if attempt.upload.has_begun() { BodyRead::Begun } else { BodyRead::Untouched },
+/// Makes the request ready to go out again, with the body that was kept of it.
+fn rewind(
+    forward: &Forward<'_, '_>,
+    sides: &mut Sides<'_>,
+    target: &Target,
+    upload: &Pump,
+    kept_body: Option<&KeptBody>,
+) {
+    if let Some(body) = kept_body {
+        body.restore(&mut sides.client_buffers.input, upload);
     }
+    sides.upstream_buffers.clear();
+    sides.parser.reset();
+    write_head(forward, sides, target);
 }
 
 fn write_head(forward: &Forward<'_, '_>, sides: &mut Sides<'_>, target: &Target) {
