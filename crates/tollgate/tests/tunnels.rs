@@ -136,6 +136,21 @@ fn a_protocol_that_was_not_offered_is_not_switched_to() {
     assert_eq!(client.read_response().status, 101);
 }
 
+#[test]
+fn a_switch_that_does_not_say_to_what_is_502() {
+    for field in ["", "Upgrade:\r\n", "Upgrade: ,\r\n"] {
+        let switching = format!("HTTP/1.1 101 Switching Protocols\r\n{field}Connection: Upgrade\r\n\r\n");
+        let upstream = ScriptedUpstream::script(vec![Step::write(switching), Step::AwaitClose]);
+        let gateway = Gateway::start();
+        let key = gateway.expose(&upstream.url());
+        let mut client = gateway.client();
+        client.send(upgrade("echo", &key));
+        let refused = client.read_response().expect(502);
+        assert_eq!(refused.header("Proxy-Status"), Some("tollgate; error=http_protocol_error"), "{field}");
+        upstream.await_open_connections(0);
+    }
+}
+
 /// A text frame of a client: masked with zeros, which is a mask like any other (RFC 6455 section 5.2).
 fn text_frame(text: &str) -> Vec<u8> {
     let length = u8::try_from(text.len()).expect("a short text");

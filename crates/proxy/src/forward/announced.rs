@@ -34,12 +34,10 @@ impl Announced {
     }
 }
 
-/// Whether every protocol that is switched to was offered (RFC 9110 section 7.8). Names and versions are compared without
+/// Whether what is switched to is said, and every such protocol was offered (RFC 9110 section 7.8). Names and versions are compared without
 /// regard to case, as WebSocket has it (RFC 6455 section 4.1).
 fn is_offered(response: &ResponseHead, offer: &[u8]) -> bool {
-    response
-        .fields
-        .all(FieldId::Upgrade)
-        .flat_map(list_tokens)
-        .all(|protocol| list_tokens(offer).any(|offered| offered.eq_ignore_ascii_case(protocol)))
+    let mut protocols = response.fields.all(FieldId::Upgrade).flat_map(list_tokens).peekable();
+    protocols.peek().is_some()
+        && protocols.all(|protocol| list_tokens(offer).any(|offered| offered.eq_ignore_ascii_case(protocol)))
 }
