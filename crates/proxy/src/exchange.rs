@@ -316,10 +316,13 @@ impl<'x> Context<'x> {
         let date = self.worker.times.date(now);
         write_reply(client_buffers.output(), reply, self.head, self.request_id, persistence, &date);
         record.status = Some(reply.status);
-        record.body_bytes = if self.head.method == Method::Head { 0 } else { reply.body.len() as u64 };
         client.progress = Progress::Answering;
         let deadline = Instant::now() + self.worker.gateway.settings.timeouts.body_idle;
-        if !client.flush_before(client_buffers, deadline).await {
+        let is_flushed = client.flush_before(client_buffers, deadline).await;
+        if self.head.method != Method::Head {
+            record.body_bytes = reply.body.len().saturating_sub(client_buffers.unsent().len()) as u64;
+        }
+        if !is_flushed {
             return Next::Abandon;
         }
         client.progress = Progress::Answered;

@@ -75,7 +75,7 @@ impl Held<'_, '_, '_> {
 
 impl Attempt<'_> {
     /// Moves the response's body through `download`; its head is in the client's output already. Gives the
-    /// moment of the end too. Who has the whole response finds its place free. What has been moved is in `body_bytes`
+    /// moment of the end too. Who has the whole response finds its place free. What has gone is in `body_bytes`
     /// at any time: the end of the gateway may cut it short.
     pub async fn relay(
         &mut self,
@@ -90,13 +90,13 @@ impl Attempt<'_> {
         let mut moved = (0, 0);
         poll_fn(|cx| {
             let polled = self.poll_relay(cx, download, held);
-            *body_bytes = download.moved_bytes();
+            *body_bytes = download.sent_bytes(self.client_buffers);
             if let Poll::Ready(relayed) = polled {
                 // What was there at once is worth no look at the clock.
                 return Poll::Ready((relayed, if has_waited { Instant::now() } else { began }));
             }
             has_waited = true;
-            let now = (*body_bytes + self.client_buffers.sent_bytes(), self.upload.moved_bytes());
+            let now = (download.moved_bytes() + self.client_buffers.sent_bytes(), self.upload.moved_bytes());
             if now != moved {
                 moved = now;
                 moved_at = Instant::now();

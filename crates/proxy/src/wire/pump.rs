@@ -113,6 +113,12 @@ impl Pump {
         self.moved_bytes
     }
 
+    /// Payload that has gone to the sink, `to` being what is still to be written to it. While something is, its framing and a
+    /// head before the body count as payload: it is never more than has gone.
+    pub fn sent_bytes(&self, to: &Buffers) -> u64 {
+        self.moved_bytes.saturating_sub((self.held_bytes() + to.unsent().len()) as u64)
+    }
+
     /// Payload that counts as moved and still lies in the source's input.
     pub fn held_bytes(&self) -> usize {
         self.direct.as_ref().map_or(0, |direct| direct.left)
@@ -270,6 +276,31 @@ mod tests {
     fn received(mut client: &TcpStream) -> usize {
         let mut bytes = [0; 4 * 1_024];
         std::iter::from_fn(|| client.read(&mut bytes).ok()).sum()
+    }
+
+    #[tokio::test]
+    async fn no_more_counts_as_sent_than_the_sink_was_given() {
+        const WHOLE: usize = 64 << 20;
+        let ((source, _upstream), (sink, client)) = (connection().await, connection().await);
+        let (mut source, mut sink) = (Stream::Plain(source), Stream::Plain(sink));
+        let mut client = client.into_std().unwrap();
+        let (mut from, mut to) = (Buffers::default(), Buffers::default());
+        from.input.resize(WHOLE, b'x');
+        to.output().extend_from_slice(HEAD);
+        let length = BodyLength::Exact(WHOLE as u64);
+        let mut pump = Pump::new(length, length, None);
+        assert_eq!(pump.sent_bytes(&to), 0);
+        poll_fn(|cx| {
+            // More than the kernel has room for, while nobody reads.
+            assert!(pump.poll(cx, (&mut source, &mut from), (&mut sink, &mut to), || {}).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        let sent = pump.sent_bytes(&to);
+        drop(sink);
+        client.set_nonblocking(false).unwrap();
+        let received = client.read_to_end(&mut Vec::new()).unwrap() - HEAD.len();
+        assert_eq!(sent, received as u64);
     }
 
     #[tokio::test]
