@@ -207,11 +207,16 @@ impl Drop for Record<'_> {
 
 /// The path without its query, which may hold secrets.
 fn path_of(head: &RequestHead) -> &[u8] {
-    let target = match head.target_form() {
-        TargetForm::Absolute { path: b"", .. } => b"/",
-        TargetForm::Absolute { path, .. } => path,
-        TargetForm::Origin | TargetForm::Authority | TargetForm::Asterisk => head.target(),
-    };
+    match head.target_form() {
+        TargetForm::Absolute { path, .. } => match without_query(path) {
+            b"" => b"/",
+            path => path,
+        },
+        TargetForm::Origin | TargetForm::Authority | TargetForm::Asterisk => without_query(head.target()),
+    }
+}
+
+fn without_query(target: &[u8]) -> &[u8] {
     &target[..memchr::memchr(b'?', target).unwrap_or(target.len())]
 }
 
