@@ -162,12 +162,16 @@ impl Rejection {
         )
     }
 
-    /// Whether the service takes the request from nobody now, so that no target has seen anything of it: a refusal, which is
-    /// never charged.
+    /// Whether the service takes the request from nobody now, or has gone while it waited, so that no target has seen anything
+    /// of it: a refusal, which is never charged.
     pub const fn is_refusal_of_service(&self) -> bool {
         matches!(
             self,
-            Self::NoTarget | Self::CircuitOpen { .. } | Self::ChannelFull { .. } | Self::QueuedTooLong { .. }
+            Self::NoSuchService
+                | Self::NoTarget
+                | Self::CircuitOpen { .. }
+                | Self::ChannelFull { .. }
+                | Self::QueuedTooLong { .. }
         )
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use harness::{Gate, Gateway, Load, ScriptedUpstream, Step, Tenant, eventually};
+use harness::{Gate, Gateway, Load, ScriptedUpstream, Step, Tenant, eventually, exactly};
 use serde_json::{Value, json};
 
 /// Two workers, and the service `api` of `acme` with this channel to the upstream.
@@ -112,6 +112,25 @@ fn who_waited_goes_where_the_service_is_now() {
         client.read_response().expect(200);
     }
     assert_eq!((before.requests().len(), after.requests().len()), (1, 3));
+}
+
+#[test]
+fn who_waited_for_a_service_that_is_removed_is_not_charged() {
+    let gate = Gate::new();
+    let channel = json!({ "concurrency": 1, "queue": 9, "longest_wait": "1m" });
+    let (gateway, _held, tenant) = channelled(&gate, &channel);
+    tenant.plan_with(&json!({ "slug": "ten", "limits": [exactly(10)] }));
+    let key = tenant.key("ten");
+    let mut first = sending(&gateway, "first", &key);
+    await_channel(&gateway, 1, 0);
+    let mut waiting = sending(&gateway, "waiting", &key);
+    await_channel(&gateway, 1, 1);
+    gateway.admin().delete("/api/services/api?tenant=acme").expect(204);
+    waiting.read_response().expect(404);
+    let usage = gateway.client().get("/-/usage", &[("X-API-Key", &key)]).expect(200);
+    assert_eq!(usage.header("X-RateLimit-Remaining-700h"), Some("9"), "of the first, which is at its target");
+    gate.open();
+    first.read_response().expect(200);
 }
 
 #[test]
