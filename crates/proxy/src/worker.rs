@@ -218,7 +218,7 @@ impl Worker {
             self.services.borrow_mut().retain(|&service, live| {
                 snapshot.tenant_by_id(live.shared.tenant).is_some_and(|tenant| tenant.has_service(service))
             });
-            self.gateway.live.forget(&snapshot);
+            self.gateway.live.forget(&self.gateway.snapshot);
         }
     }
 }

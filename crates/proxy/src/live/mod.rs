@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ahash::RandomState;
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tollgate_core::resource::{ServiceId, TenantId};
 use tollgate_core::snapshot::{Service, Snapshot};
@@ -81,9 +82,12 @@ impl Live {
         self.services.lock().iter().map(|(&id, live)| (id, Arc::clone(live))).collect()
     }
 
-    /// Drops what is known of services and targets that are gone.
-    pub fn forget(&self, snapshot: &Snapshot) {
-        self.services.lock().retain(|&id, live| match find(snapshot, live.tenant, id) {
+    /// Drops what is known of services and targets that are gone. The snapshot is looked at under the lock, so that no worker
+    /// keeps for itself what was dropped by an older one than it has.
+    pub fn forget(&self, snapshots: &ArcSwap<Snapshot>) {
+        let mut services = self.services.lock();
+        let snapshot = snapshots.load();
+        services.retain(|&id, live| match find(&snapshot, live.tenant, id) {
             Some(service) => {
                 live.keep_targets(|target| service.targets.iter().any(|held| held.id == target));
                 true
@@ -96,4 +100,32 @@ impl Live {
 /// A service that something is known of, as it is now.
 pub(crate) fn find(snapshot: &Snapshot, tenant: TenantId, service: ServiceId) -> Option<&Service> {
     snapshot.tenant_by_id(tenant)?.service_by_id(service)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::worker::tests::{SERVICE, TENANT, snapshot};
+
+    #[test]
+    fn what_is_known_of_a_new_service_is_not_dropped_by_an_older_snapshot() {
+        let snapshots = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
+        let live = Arc::new(Live::default());
+        live.service(TENANT, SERVICE);
+        let services = live.services.lock();
+        let forgetting = {
+            let (live, snapshots) = (Arc::clone(&live), Arc::clone(&snapshots));
+            thread::spawn(move || live.forget(&snapshots))
+        };
+        // By then it waits for the lock.
+        thread::sleep(Duration::from_millis(50));
+        snapshots.store(Arc::new(snapshot(SocketAddr::from(([127, 0, 0, 1], 9)))));
+        drop(services);
+        forgetting.join().unwrap();
+        assert!(live.known(SERVICE).is_some());
+    }
 }

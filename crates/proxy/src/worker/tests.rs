@@ -48,13 +48,15 @@ pub(crate) fn worker(upstream: SocketAddr) -> Rc<Worker> {
     Rc::new(Worker::new(0, Arc::new(gateway)))
 }
 
-const TENANT: TenantId = TenantId(Uuid::from_u128(1));
+pub(crate) const TENANT: TenantId = TenantId(Uuid::from_u128(1));
+pub(crate) const SERVICE: ServiceId = ServiceId(Uuid::from_u128(3));
 
 fn name() -> DisplayName {
     DisplayName::parse("name").unwrap()
 }
 
-fn snapshot(upstream: SocketAddr) -> Snapshot {
+/// With [`SERVICE`] of [`TENANT`].
+pub(crate) fn snapshot(upstream: SocketAddr) -> Snapshot {
     let slug = TenantSlug::parse("acme").unwrap();
     let time_zone = resource::TimeZone::UTC;
     let tenant = resource::Tenant { id: TENANT, slug, name: name(), time_zone, limits: Vec::new() };
@@ -73,7 +75,7 @@ fn service(upstream: SocketAddr) -> resource::Service {
         reach: Reach::Private,
     };
     resource::Service {
-        id: ServiceId(Uuid::from_u128(3)),
+        id: SERVICE,
         tenant: TENANT,
         slug: ServiceSlug::parse("api").unwrap(),
         name: name(),
