@@ -5,6 +5,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
+use std::sync::OnceLock;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -86,9 +87,9 @@ async fn connect(
             let any = || addresses.take_turn(&mut fastrand::usize(..), now).map(Turn::ip);
             let order = first.or_else(any).map(|first| addresses.beginning_with(first, now));
             let order = order.unwrap_or_default();
-            let head_start = head_start(order.len(), within);
+            let (head_start, winner_took) = (head_start(order.len(), within), OnceLock::new());
             first_of(order, head_start, |ip| {
-                Trial::begin(gateway, &addresses, ip, head_start).connect(endpoint)
+                Trial::begin(gateway, &addresses, ip, within, &winner_took).connect(endpoint)
             })
             .await
         }
@@ -100,22 +101,32 @@ struct Trial<'t> {
     gateway: &'t Gateway,
     addresses: &'t Addresses,
     ip: IpAddr,
-    /// How long it is alone.
-    head_start: Duration,
+    within: Duration,
+    /// Of the address that was reached.
+    winner_took: &'t OnceLock<Duration>,
     began: Instant,
     is_over: bool,
 }
 
 impl<'t> Trial<'t> {
-    fn begin(gateway: &'t Gateway, addresses: &'t Addresses, ip: IpAddr, head_start: Duration) -> Self {
-        Self { gateway, addresses, ip, head_start, began: Instant::now(), is_over: false }
+    fn begin(
+        gateway: &'t Gateway,
+        addresses: &'t Addresses,
+        ip: IpAddr,
+        within: Duration,
+        winner_took: &'t OnceLock<Duration>,
+    ) -> Self {
+        Self { gateway, addresses, ip, within, winner_took, began: Instant::now(), is_over: false }
     }
 
     async fn connect(mut self, endpoint: &Endpoint) -> Result<(TcpStream, IpAddr), DialError> {
         let outcome = connect_one(self.gateway, endpoint, SocketAddr::new(self.ip, endpoint.port)).await;
         self.is_over = true;
         match &outcome {
-            Ok(_) => self.addresses.note_reached(self.ip),
+            Ok(_) => {
+                self.winner_took.get_or_init(|| self.began.elapsed());
+                self.addresses.note_reached(self.ip);
+            }
             Err(DialError::Refused(_) | DialError::Unreachable(_)) => self.avoid(),
             Err(_) => {}
         }
@@ -130,10 +141,17 @@ impl<'t> Trial<'t> {
 impl Drop for Trial<'_> {
     /// Another address was reached meanwhile, or the time was over.
     fn drop(&mut self) {
-        if !self.is_over && self.began.elapsed() >= self.head_start {
+        let is_dead = || is_dead(self.began.elapsed(), self.within, self.winner_took.get().copied());
+        if !self.is_over && is_dead() {
             self.avoid();
         }
     }
+}
+
+/// Whether an address that has said nothing for so long is taken for dead, of all the time `within` which one is to be reached.
+/// A head start may be shorter than the way to an address that is well; one that was reached tells how long that is.
+fn is_dead(silent: Duration, within: Duration, winner_took: Option<Duration>) -> bool {
+    silent >= HEAD_START.min(within / 2) && winner_took.is_none_or(|took| silent >= took)
 }
 
 /// How long an address is alone, so that all of so many have their turn in time.
@@ -246,6 +264,25 @@ mod tests {
     fn every_address_has_its_turn_in_time() {
         assert_eq!(head_start(2, Duration::from_secs(5)), HEAD_START);
         assert_eq!(head_start(50, Duration::from_secs(5)), Duration::from_millis(100));
+    }
+
+    #[test]
+    fn an_address_that_had_too_little_time_is_not_taken_for_dead() {
+        let millis = Duration::from_millis;
+        for (silent, within, winner_took, dead) in [
+            (250, 5_000, Some(1), true),
+            (5_000, 5_000, None, true),
+            (100, 200, Some(1), true),
+            // One of fifty, none of which is further away than 40 ms.
+            (30, 500, Some(40), false),
+            (45, 500, Some(40), false),
+            // All of them are far away.
+            (300, 5_000, Some(400), false),
+            (30, 5_000, None, false),
+        ] {
+            let is_dead = is_dead(millis(silent), millis(within), winner_took.map(millis));
+            assert_eq!(is_dead, dead, "{silent} ms of {within}, {winner_took:?}");
+        }
     }
 
     #[tokio::test]
