@@ -11,7 +11,7 @@ use tollgate_core::time::UnixMicros;
 use tollgate_counters::{Attempt, Counters, Decision, Permits, Undecided, Verdict};
 use tollgate_http1::ResponseHead;
 
-use crate::authenticate::Caller;
+use crate::caller::Caller;
 use crate::clock::Moment;
 use crate::crossings::Crossings;
 use crate::message::TimeTexts;

@@ -11,7 +11,7 @@ use tollgate_core::resource::ServiceId;
 use tollgate_core::time::UnixMicros;
 
 use crate::admit::Limits;
-use crate::authenticate::Caller;
+use crate::caller::Caller;
 
 /// They are taken several times a second.
 const MOST_WAITING: usize = 10_000;

@@ -1,31 +1,31 @@
 //! The life of a request: each stage consumes what the one before has proved.
 
+mod own_answer;
+
 use std::rc::Rc;
-use std::time::Instant;
 
-use bytes::Buf;
 use tollgate_core::snapshot::Snapshot;
-use tollgate_core::time::UnixMicros;
-use tollgate_http1::{BodyLength, Method, RequestHead, keep_alive, request_body};
+use tollgate_http1::{RequestHead, keep_alive};
 
+use self::own_answer::{Body, Refused};
 use crate::admit::{Asked, Checked};
 use crate::arrival::{Arrival, read_head};
-use crate::authenticate::{Caller, Found, Token};
-use crate::client::{Client, Progress};
+use crate::authenticate::{Found, Token};
+use crate::caller::Caller;
+use crate::client::Client;
 use crate::clock::Moment;
 use crate::forward::{Forward, Forwarded, Sides};
 use crate::identity::{Origin, Peer, RequestId};
-use crate::message::{Persistence, Reply, push_limit_lines, write_rejection, write_reply};
-use crate::record::{Limited, Record};
+use crate::message::{Persistence, Reply, push_limit_lines};
+use crate::record::Record;
 use crate::rejection::Rejection;
 use crate::request::{Examined, Request};
 use crate::reserved::{self, Reserved};
 use crate::room::{RequestPlace, Standing};
 use crate::route::{Selected, Selecting};
 use crate::session::Session;
-use crate::wire::Buffers;
 use crate::worker::Worker;
-use crate::{admit, authenticate, forward, token};
+use crate::{admit, authenticate, forward, permit, token};
 
 /// What becomes of the client's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,29 +40,6 @@ pub(crate) enum Next {
 enum Answer<'s> {
     Forwarded(Forwarded),
     Own(Reply, Option<Caller<'s>>),
-}
-
-/// A refusal, and whether the request's body may have been begun.
-struct Refused {
-    rejection: Rejection,
-    body: Body,
-    /// Where the client stands with its limits, once it was charged.
-    limit_lines: Vec<u8>,
-}
-
-impl Refused {
-    /// Before anything was charged.
-    const fn uncharged(rejection: Rejection, body: Body) -> Self {
-        Self { rejection, body, limit_lines: Vec::new() }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Body {
-    Untouched,
-    Touched,
-    /// Where the next request would begin is not known.
-    Lost,
 }
 
 /// Serves one request of a client from its first byte to the last byte of the response, in a session that
@@ -124,21 +101,7 @@ pub(crate) async fn serve(
             record.identified(caller);
             context.reply(&mut sides, &mut record, &reply, Body::Untouched, received.wall).await
         }
-        Err(Refused { rejection, body, limit_lines }) => {
-            let now = worker.clock.now().wall;
-            let rejection = context.slowed_down(rejection, now);
-            if matches!(rejection, Rejection::RateLimited(_) | Rejection::TooManyFailures(_)) {
-                record.limited = Limited::Yes;
-            }
-            if rejection.is_of_key()
-                && let Some(key) = record.key()
-            {
-                worker.note_rejection(key);
-            }
-            let mut reply = context.refusal(&rejection, now);
-            reply.lines.extend_from_slice(&limit_lines);
-            context.reply(&mut sides, &mut record, &reply, body, now).await
-        }
+        Err(refused) => context.refuse(&mut sides, &mut record, refused).await,
     }
 }
 
@@ -209,7 +172,7 @@ impl<'x> Context<'x> {
             self.worker.note_use(key.id, now.wall.secs());
         }
         let method = self.head.method_name();
-        authenticate::permit(&caller, &selected, method, client).map_err(untouched)?;
+        permit::request(&caller, &selected, method, client).map_err(untouched)?;
         let asked = Asked { caller, selected: &selected, method, client };
         let (counters, crossings) = (&*gateway.counters, &gateway.crossings);
         let checked = admit::check(&asked, counters, crossings, now, &self.worker.times);
@@ -273,82 +236,4 @@ impl<'x> Context<'x> {
             Persistence::Close
         }
     }
-
-    /// A credential that failed is counted for the client's address; one too many is told so instead.
-    fn slowed_down(&self, rejection: Rejection, now: UnixMicros) -> Rejection {
-        if !rejection.is_failed_credential() {
-            return rejection;
-        }
-        match self.worker.gateway.failed_credentials.note(self.origin.client, now) {
-            Ok(()) => rejection,
-            Err(too_many) => Rejection::TooManyFailures(too_many),
-        }
-    }
-
-    fn refusal(&self, rejection: &Rejection, now: UnixMicros) -> Reply {
-        let appearance = rejection.appearance();
-        if let Rejection::TokenNotValid(error) = rejection {
-            let request_id = self.request_id.as_str();
-            tracing::info!(request_id, reason = %error, "a token was refused");
-        }
-        if let Rejection::Upstream(failure) = rejection {
-            let request_id = self.request_id.as_str();
-            let detail = failure.detail();
-            tracing::warn!(request_id, detail, origin = ?appearance.origin, status = appearance.status, "a request failed upstream");
-        }
-        write_rejection(rejection, &appearance, self.head, self.request_id, now)
-    }
-
-    /// Sends a response of the gateway's own.
-    async fn reply(
-        &self,
-        sides: &mut Sides<'_>,
-        record: &mut Record<'_>,
-        reply: &Reply,
-        body: Body,
-        now: UnixMicros,
-    ) -> Next {
-        let persistence = match self.discard_body(sides.client_buffers, body) {
-            Discarded::Whole => self.persistence(),
-            Discarded::Not => Persistence::Close,
-        };
-        let Sides { client, client_buffers, .. } = sides;
-        let date = self.worker.times.date(now);
-        write_reply(client_buffers.output(), reply, self.head, self.request_id, persistence, &date);
-        record.status = Some(reply.status);
-        client.progress = Progress::Answering;
-        let deadline = Instant::now() + self.worker.gateway.settings.timeouts.body_idle;
-        let is_flushed = client.flush_before(client_buffers, deadline).await;
-        if self.head.method != Method::Head {
-            record.body_bytes = reply.body.len().saturating_sub(client_buffers.unsent().len()) as u64;
-        }
-        if !is_flushed {
-            return Next::Abandon;
-        }
-        client.progress = Progress::Answered;
-        match persistence {
-            Persistence::KeepAlive => Next::KeepAlive,
-            Persistence::Close => Next::Close,
-        }
-    }
-
-    /// Takes the request's body out of the input, where all of it is there: the connection can be kept then.
-    /// A larger one is not worth waiting for.
-    fn discard_body(&self, buffers: &mut Buffers, body: Body) -> Discarded {
-        match (request_body(self.head), body) {
-            (_, Body::Lost) => Discarded::Not,
-            (Ok(BodyLength::None | BodyLength::Exact(0)), _) => Discarded::Whole,
-            (Ok(BodyLength::Exact(length)), Body::Untouched) if length <= buffers.input.len() as u64 => {
-                let length = usize::try_from(length).unwrap_or(usize::MAX).min(buffers.input.len());
-                buffers.input.advance(length);
-                Discarded::Whole
-            }
-            (Ok(_) | Err(_), Body::Untouched | Body::Touched) => Discarded::Not,
-        }
-    }
-}
-
-enum Discarded {
-    Whole,
-    Not,
 }

@@ -16,7 +16,7 @@ use tollgate_counters::Counters;
 use tollgate_http1::Version;
 
 use crate::access_log::AccessLogger;
-use crate::authenticate::Caller;
+use crate::caller::Caller;
 use crate::crossings::Crossings;
 use crate::decisions::Decisions;
 use crate::failures::FailedCredentials;

@@ -8,7 +8,7 @@ use tollgate_core::breaker::State;
 use tollgate_core::resource::{KeyId, ServiceSlug};
 use tollgate_http1::{RequestHead, TargetForm};
 
-use crate::authenticate::Caller;
+use crate::caller::Caller;
 use crate::clock::{Moment, micros};
 use crate::gateway::Began;
 use crate::identity::{Origin, RequestId};

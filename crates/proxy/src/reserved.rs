@@ -7,15 +7,15 @@ use tollgate_counters::Counters;
 use tollgate_http1::Method;
 use uuid::Uuid;
 
-use crate::authenticate::{self, Caller, Found};
+use crate::authenticate::{self, Found};
+use crate::caller::Caller;
 use crate::clock::Moment;
 use crate::identity::Origin;
 use crate::message::{ALLOW_ALL, Reply, push_json_string, push_number};
 use crate::rejection::Rejection;
 use crate::request::Request;
-use crate::token;
-use crate::usage;
 use crate::worker::Worker;
+use crate::{permit, token, usage};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reserved {
@@ -84,7 +84,7 @@ pub(crate) fn answer<'s>(
         }
         Reserved::Token => {
             let (caller, key, key_hash) = authenticate::caller_with_key(snapshot, fields, now.secs())?;
-            authenticate::permit_here(&caller, origin.client)?;
+            permit::here(&caller, origin.client)?;
             worker.note_use(key.id, now.secs());
             let token_id = Uuid::from_u64_pair(worker.random(), worker.random());
             let grant = caller.grant(key.id, key_hash, token_id);
@@ -107,7 +107,7 @@ fn caller_of_usage<'s>(
         Found::Caller(caller) => caller,
         Found::Token(token) => token::caller_of_gateway(worker, snapshot, fields, &token, now.secs())?,
     };
-    authenticate::permit_here(&caller, origin.client)?;
+    permit::here(&caller, origin.client)?;
     Ok(caller)
 }
 

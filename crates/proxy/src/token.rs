@@ -10,7 +10,8 @@ use tollgate_core::snapshot::{ForeignToken, Snapshot, TokenIssuer};
 use tollgate_core::token::{Compact, OwnToken, TokenError};
 use tollgate_http1::Fields;
 
-use crate::authenticate::{Caller, Speaker, Token, identify};
+use crate::authenticate::Token;
+use crate::caller::{Caller, Speaker, identify};
 use crate::forward::longest;
 use crate::key_sets;
 use crate::rejection::Rejection;

@@ -9,9 +9,10 @@ use tollgate_core::time::rfc3339;
 use tollgate_counters::Counters;
 
 use crate::admit::{self, Limits};
-use crate::authenticate::{self, Caller};
+use crate::caller::Caller;
 use crate::clock::Moment;
 use crate::message::{Reply, TimeTexts, push_json_string, push_limit_lines, push_number, push_plain};
+use crate::permit;
 use crate::rejection::Rejection;
 
 /// What is asked, and from where.
@@ -74,7 +75,7 @@ fn asked_service<'s>(caller: &Caller<'s>, query: &[u8]) -> Result<Option<&'s Ser
     let slug = query.strip_prefix(b"service=").ok_or(Rejection::Malformed("only ?service= is known here"))?;
     let slug = std::str::from_utf8(slug).map_err(|_| Rejection::NoSuchService)?;
     let service = caller.tenant.service(slug).ok_or(Rejection::NoSuchService)?;
-    authenticate::permit_service(caller, service)?;
+    permit::service(caller, service)?;
     Ok(Some(service))
 }
 

@@ -5,7 +5,8 @@ use tollgate_core::snapshot::{Snapshot, Target};
 use tollgate_http1::{BodyLength, FieldId, HeadWriter, Version, is_same_variable};
 
 use super::nominations::Nominations;
-use crate::authenticate::{Caller, is_credential};
+use crate::authenticate::is_credential;
+use crate::caller::Caller;
 use crate::gateway::Gateway;
 use crate::identity::{Origin, RequestId, is_traceparent};
 use crate::request::{MAX_FORWARDS, Request};
