@@ -103,7 +103,7 @@ fn keys_that_cannot_be_kept_serve_all_the_same_and_it_is_told() {
 #[test]
 fn the_wait_for_an_issuer_s_keys_is_not_its_target_s_time() {
     let (issuer, upstream) = (Issuer::start(), EchoUpstream::start());
-    let keys = slow_keys(&issuer, Duration::from_millis(1_000));
+    let keys = slow_keys(&issuer, Duration::from_secs(1));
     let gateway = Gateway::builder().arg("--workers").arg("1").start();
     let tenant = gateway.tenant("acme");
     let timeouts = json!({ "timeouts": { "first_byte": "500ms" } });
@@ -119,7 +119,7 @@ fn the_wait_for_an_issuer_s_keys_is_not_its_target_s_time() {
 #[test]
 fn keys_are_waited_for_no_longer_than_the_request_may_take() {
     let (issuer, upstream) = (Issuer::start(), EchoUpstream::start());
-    let keys = slow_keys(&issuer, Duration::from_millis(1_000));
+    let keys = slow_keys(&issuer, Duration::from_secs(1));
     let gateway = Gateway::start();
     let timeouts = json!({ "timeouts": { "total": "300ms" } });
     serve_with(&gateway.tenant("acme"), &upstream, &format!("{}/keys", keys.url()), &timeouts);
