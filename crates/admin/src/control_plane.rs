@@ -226,8 +226,9 @@ impl ControlPlane {
         self.0.feed.is_closed()
     }
 
-    /// Makes everything that the document names as it says, or changes nothing. What the document does not
-    /// name stays as it is; applying it again changes nothing.
+    /// Makes everything that the document names as it says, or changes nothing. Resources that it does not name stay
+    /// as they are; those that it names become as they are written, with defaults for what is left out. Applying it
+    /// again changes nothing.
     pub async fn apply(&self, principal: &Principal, document: &Document) -> Result<Applied, ApplyError> {
         document::apply(self, principal, document).await
     }

@@ -34,9 +34,10 @@ pub struct ApplyQuery {
 
 /// Apply a declarative document
 ///
-/// Makes everything that it names as it says, or changes nothing. What it does not name stays as it is, and
-/// applying it again changes nothing. A platform administrator's document may have 512 MiB, a tenant user's
-/// 1 MiB.
+/// Makes everything that it names as it says, or changes nothing. Resources that it does not name stay as they
+/// are; one that it names becomes as it is written: fields left out get their defaults, but for `subscribed_at`,
+/// which stays. Applying it again changes nothing. A platform administrator's document may have 512 MiB, a tenant
+/// user's 1 MiB.
 #[utoipa::path(
     post, path = "/api/config", tag = "config", operation_id = "apply_document",
     params(ApplyQuery),

@@ -84,7 +84,7 @@ pub enum Command {
     NodeTokens(Verbs<node_tokens::Verb>),
     /// Proxy nodes, and where they stand.
     Nodes(Verbs<nodes::Verb>),
-    /// Declarative files: tenants, services, plans, consumers and keys in YAML, TOML or JSON.
+    /// Declarative files: tenants, services, routes, plans, consumers, keys and users in YAML, TOML or JSON.
     Config(Verbs<ConfigVerb>),
     /// Put the demo data in: through the admin API, or into the data directory while no server runs.
     Seed(SeedFlags),
@@ -161,7 +161,7 @@ pub struct SeedFlags {
 pub enum ConfigVerb {
     /// Check a file without a server: every problem with its field.
     Validate { file: PathBuf },
-    /// Create and update what the file holds; what it does not name stays as it is.
+    /// Create and update what the file names; all else stays. Fields that an entry leaves out get their defaults.
     Apply {
         file: PathBuf,
         /// Say what would change, and change nothing.
