@@ -32,6 +32,7 @@ pub fn routes() -> OpenApiRouter<ControlPlane> {
 
 /// Who signs in.
 #[derive(Deserialize, ToSchema)]
+#[schema(examples(json!({ "username": "ann", "password": "at least 8 characters" })))]
 #[serde(deny_unknown_fields)]
 pub struct LoginDraft {
     username: String,

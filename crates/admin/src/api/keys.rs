@@ -90,11 +90,12 @@ pub struct NewKeyView {
 
 /// How a key is rotated.
 #[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(examples(json!({ "grace": "24h" })))]
 #[serde(deny_unknown_fields)]
 pub struct RotateDraft {
     /// How long the former value goes on working: `"0s"` to `"30d"`; `"24h"` where left out.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(inline)]
     grace: Option<DurationText>,
 }
 

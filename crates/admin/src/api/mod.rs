@@ -51,8 +51,10 @@ use query::QueryParameters;
 use refusal::Refusal;
 
 pub fn router(plane: ControlPlane) -> Router {
-    let (routes, document) = routes().split_for_parts();
+    let (routes, mut document) = routes().split_for_parts();
     let parameters = QueryParameters::of(&document);
+    query::document_refusals(&mut document);
+    openapi::merge_closed_objects(&mut document);
     let docs = SwaggerUi::new("/docs")
         .url("/api/openapi.json", document)
         .config(Config::default().validator_url("none"));

@@ -33,9 +33,11 @@ pub fn routes() -> OpenApiRouter<ControlPlane> {
 
 /// A node token as it is written.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(examples(json!({ "name": "edge" })))]
 #[serde(deny_unknown_fields)]
 pub struct NodeTokenDraft {
     /// What it is for; no other token has the name.
+    #[schema(min_length = 1, max_length = 200)]
     name: String,
 }
 

@@ -9,10 +9,11 @@ use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tollgate_core::Problems;
+use utoipa::IntoResponses;
 use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
 use utoipa::openapi::{OpenApi, RefOr};
 
-use super::refusal::Refusal;
+use super::refusal::{ProblemDetails, Refusal};
 
 /// Probes and scrapers may add to the paths beside it what they like.
 const API: &str = "/api/";
@@ -31,8 +32,7 @@ struct Known {
 
 impl QueryParameters {
     pub fn of(document: &OpenApi) -> Self {
-        let checked = document.paths.paths.iter();
-        let checked = checked.filter(|(path, _)| path.starts_with(API) && !path.starts_with(FOR_NODES));
+        let checked = document.paths.paths.iter().filter(|(path, _)| is_checked(path));
         Self(Arc::new(checked.map(|(path, item)| (path.clone(), operations(item))).collect()))
     }
 
@@ -59,6 +59,32 @@ pub async fn refuse_unknown(State(known): State<QueryParameters>, request: Reque
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     }
+}
+
+/// Adds the refusal to every operation that may answer it, and says nothing of a 422 yet.
+pub fn document_refusals(document: &mut OpenApi) {
+    let checked = document.paths.paths.iter_mut().filter(|(path, _)| is_checked(path));
+    for (_, item) in checked {
+        let all = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+        for operation in all.into_iter().flatten() {
+            for (status, response) in Unknown::responses() {
+                operation.responses.responses.entry(status).or_insert(response);
+            }
+        }
+    }
+}
+
+fn is_checked(path: &str) -> bool {
+    path.starts_with(API) && !path.starts_with(FOR_NODES)
+}
+
+/// What a query parameter that an operation does not have is answered with.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "it documents; `Refusal` is what is sent")]
+enum Unknown {
+    /// A query parameter that is not known here.
+    #[response(status = 422, content_type = "application/problem+json")]
+    Parameter(ProblemDetails),
 }
 
 impl Known {

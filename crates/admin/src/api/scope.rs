@@ -17,6 +17,7 @@ use crate::principal::Principal;
 #[into_params(parameter_in = Query)]
 pub struct TenantQuery {
     /// Slug of the tenant. A platform administrator must give it; a tenant's user may leave it out.
+    #[param(example = "acme")]
     tenant: Option<String>,
 }
 

@@ -22,19 +22,31 @@ use crate::principal::Principal;
 pub use entry::{Beside, Entry, InTenant, KeyEntry, KeyMaterial, TenantName};
 
 /// Everything that a file may name. An entry's `tenant` may be left out where the file lists exactly one tenant.
+//
+// Of an alias, the macro sees the parameters that are written alone: the schemas are of what it stands for.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[schema(examples(json!({
+    "tenants": [{ "slug": "acme", "name": "Acme Corp" }],
+    "plans": [{ "slug": "basic", "limits": [{ "requests": 60, "per": "minute" }] }],
+    "services": [{ "slug": "orders", "url": "https://orders-1.example" }],
+    "keys": [{ "name": "imported", "plan": "basic", "key": "a-key-that-exists-already" }],
+})))]
 #[serde(deny_unknown_fields, default)]
 pub struct Document {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tenants: Vec<TenantDraft>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Entry<TenantName, PlanDraft>>)]
     pub plans: Vec<InTenant<PlanDraft>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Entry<TenantName, ServiceDraft>>)]
     pub services: Vec<InTenant<ServiceDraft>>,
     /// Matched by tenant and name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Entry<TenantName, RouteDraft>>)]
     pub routes: Vec<InTenant<RouteDraft>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Entry<TenantName, ConsumerDraft>>)]
     pub consumers: Vec<InTenant<ConsumerDraft>>,
     /// Matched by tenant and name.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -144,10 +144,83 @@ fn health_needs_no_token() {
     }
 }
 
+/// What Swagger UI fills in before anybody has written anything.
+#[test]
+fn the_examples_are_accepted_as_they_stand() {
+    let gateway = Gateway::start();
+    let document = gateway.anyone().get("/api/openapi.json").expect(200);
+    let kinds =
+        ["tenants", "plans", "services", "consumers", "keys", "users", "routes", "webhooks", "node-tokens"];
+    for kind in kinds {
+        let path = format!("/api/{kind}");
+        let operation = &document["paths"][&path]["post"];
+        gateway
+            .admin()
+            .post(&format!("{path}{}", query_of(operation)), &example_of(&document, operation))
+            .expect(201);
+    }
+    let operation = &document["paths"]["/api/config"]["post"];
+    gateway.admin().post("/api/config", &example_of(&document, operation)).expect(200);
+    let operation = &document["paths"]["/api/auth/login"]["post"];
+    gateway.anyone().post("/api/auth/login", &example_of(&document, operation)).expect(200);
+}
+
+fn example_of(document: &Value, operation: &Value) -> Value {
+    let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+    let schema = document.pointer(schema["$ref"].as_str().unwrap().strip_prefix('#').unwrap()).unwrap();
+    schema["examples"][0].clone()
+}
+
+/// With the values that the parameters have as examples.
+fn query_of(operation: &Value) -> String {
+    let parameters = operation["parameters"].as_array().into_iter().flatten();
+    let filled = parameters.filter_map(|parameter| {
+        let (name, example) = (parameter["name"].as_str()?, parameter["example"].as_str()?);
+        (parameter["in"] == "query").then(|| format!("{name}={example}"))
+    });
+    let filled: Vec<_> = filled.collect();
+    if filled.is_empty() { String::new() } else { format!("?{}", filled.join("&")) }
+}
+
+#[test]
+fn the_words_and_bounds_of_fields_are_documented() {
+    let gateway = Gateway::start();
+    let document = gateway.anyone().get("/api/openapi.json").expect(200);
+    let schemas = &document["components"]["schemas"];
+    let field = |schema: &str, field: &str| schemas[schema]["properties"][field].to_string();
+    for (schema, name, stated) in [
+        (
+            "LimitDraft",
+            "algorithm",
+            r#""enum":["token_bucket","fixed_window","sliding_window","sliding_log"]"#,
+        ),
+        ("LimitDraft", "requests", r#""maximum":1000000000000"#),
+        ("PlanDraft", "counting", r#""enum":["leased","exact","local"]"#),
+        ("KeyDraft", "environment", r#""enum":["live","test"]"#),
+        ("WebhookDraft", "events", r#""enum":["limit.threshold","webhook.test"]"#),
+        ("TenantDraft", "slug", r#""pattern":"^[a-z0-9]"#),
+        ("BreakerDraft", "recovery", r#""pattern":"^[0-9]+(ms|s|m|h|d)$""#),
+        ("BreakerDraft", "recovery", "How long it stays open"),
+        ("UserDraft", "password", r#""minLength":8"#),
+        // Entries of documents are drafts, and more.
+        ("Entry_TenantName_PlanDraft", "tenant", "Slug of the tenant"),
+        ("Entry_TenantName_PlanDraft", "slug", r#""pattern":"^[a-z0-9]"#),
+    ] {
+        assert!(field(schema, name).contains(stated), "{schema}.{name}: {}", field(schema, name));
+    }
+}
+
 #[test]
 fn answers_that_are_easily_forgotten_are_documented() {
     let gateway = Gateway::start();
     let document = gateway.anyone().get("/api/openapi.json").expect(200);
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        // A query parameter that is not known is refused everywhere but where nodes and probes ask.
+        let is_checked = path.starts_with("/api/") && !path.starts_with("/api/node/");
+        for (method, operation) in operations.as_object().unwrap().iter().filter(|_| is_checked) {
+            assert!(operation["responses"]["422"].is_object(), "{method} {path}");
+        }
+    }
     for path in ["/api/circuit-breakers/{id}/reset", "/api/services/{id}/health-check"] {
         assert!(document["paths"][path]["post"]["responses"]["422"].is_object(), "{path}");
     }

@@ -19,19 +19,27 @@ pub struct Consumer {
 
 /// A consumer as it is written.
 #[derive(Debug, Clone, Deserialize, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(
+    feature = "openapi",
+    derive(utoipa::ToSchema),
+    schema(examples(json!({ "client_id": "mobile-app", "name": "The mobile app" })))
+)]
 #[serde(deny_unknown_fields)]
 pub struct ConsumerDraft {
     /// What clients send as `X-Client-ID`.
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._:@+-]{0,127}$"))]
     pub client_id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 200))]
     pub name: Option<String>,
     /// Slug of the consumer's plan; the key's own plan counts where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[a-z0-9][a-z0-9_-]{0,62}$"))]
     pub plan: Option<String>,
     /// When the subscription began, in RFC 3339: limits of the consumer's plan that are anchored to it count their
     /// days and months from then. Left out, it stays as it is; a new consumer's is when it is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(format = DateTime))]
     pub subscribed_at: Option<String>,
 }
 

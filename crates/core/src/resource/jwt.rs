@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "openapi")]
+use super::forms;
 use super::{DurationText, KeySetUrl, PlanSlug, Scheme};
 use crate::address::Reach;
 use crate::problem::Problems;
@@ -49,18 +51,21 @@ pub struct JwtIssuerSpec {
 #[serde(deny_unknown_fields)]
 pub struct JwtIssuerDraft {
     /// Claim `iss` of its tokens, letter for letter.
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 255))]
     pub issuer: String,
     /// What has to be in the claim `aud`.
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 255))]
     pub audience: String,
     /// Where its public keys are; `https://`, unless a platform administrator writes it.
     pub jwks_url: String,
     /// Of `EdDSA`, `ES256`, `ES384`, `RS256`, `RS384`, `RS512`, `PS256`, `PS384`, `PS512`; all that its keys are for
     /// where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<forms::SignatureWord>>, inline))]
     pub algorithms: Option<Vec<String>>,
     /// How far its clock may be off: `"0s"` to `"10m"`; `"1m"` where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    #[cfg_attr(feature = "openapi", schema(inline))]
     pub leeway: Option<DurationText>,
     /// The claim that names the consumer by its client id; `sub` where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]

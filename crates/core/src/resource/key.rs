@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "openapi")]
+use super::forms;
 use super::instant::{parse_instant, parse_subscription};
 use super::limit::{Subscribed, parse_limits};
 use super::{
@@ -49,25 +51,35 @@ pub struct RetiredHash {
 
 /// A key as it is written: the key itself is made by Tollgate, or imported beside this.
 #[derive(Debug, Clone, Deserialize, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(
+    feature = "openapi",
+    derive(utoipa::ToSchema),
+    schema(examples(json!({ "name": "ci", "environment": "live", "limits": [{ "requests": 5, "per": "second" }] })))
+)]
 #[serde(deny_unknown_fields)]
 pub struct KeyDraft {
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 200))]
     pub name: String,
     /// Slug of the plan whose limits apply; the consumer's plan goes before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[a-z0-9][a-z0-9_-]{0,62}$"))]
     pub plan: Option<String>,
     /// Client id of the one consumer that the key speaks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._:@+-]{0,127}$"))]
     pub consumer: Option<String>,
     /// RFC 3339, such as `2027-01-31T00:00:00Z`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(format = DateTime))]
     pub expires_at: Option<String>,
     /// When the subscription began, in RFC 3339: limits anchored to it count their days and months from then, unless
     /// the plan is the consumer's. Left out, it stays as it is; a new key's is when it is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(format = DateTime))]
     pub subscribed_at: Option<String>,
     /// Slugs of the only services that the key opens, at most 256; all where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_items = 1))]
     pub services: Option<Vec<String>>,
     /// The only paths and methods that the key may be used for; all where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,9 +89,11 @@ pub struct KeyDraft {
     pub allow_ips: Option<Vec<String>>,
     /// `live` or `test`: begins the key with `tg_live_` or `tg_test_`. It stays as long as the key does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<forms::EnvironmentWord>, inline))]
     pub environment: Option<String>,
     /// Limits of this key alone, besides its plan's; those hold for all keys of a consumer together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(max_items = 8))]
     pub limits: Vec<LimitDraft>,
 }
 

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "openapi")]
+use super::forms;
 use super::{Overage, Thresholds};
 use crate::limit::Window;
 use crate::problem::Problems;
@@ -12,12 +14,12 @@ const MOST_LIMITS: usize = 8;
 /// A sliding log remembers each of its requests.
 const MOST_LOGGED_REQUESTS: u64 = 10_000;
 
-const TOKEN_BUCKET: &str = "token_bucket";
-const FIXED_WINDOW: &str = "fixed_window";
-const SLIDING_WINDOW: &str = "sliding_window";
-const SLIDING_LOG: &str = "sliding_log";
-const CALENDAR: &str = "calendar";
-const SUBSCRIPTION: &str = "subscription";
+pub(super) const TOKEN_BUCKET: &str = "token_bucket";
+pub(super) const FIXED_WINDOW: &str = "fixed_window";
+pub(super) const SLIDING_WINDOW: &str = "sliding_window";
+pub(super) const SLIDING_LOG: &str = "sliding_log";
+pub(super) const CALENDAR: &str = "calendar";
+pub(super) const SUBSCRIPTION: &str = "subscription";
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limit {
@@ -58,27 +60,34 @@ pub enum Anchor {
 #[serde(deny_unknown_fields)]
 pub struct LimitDraft {
     /// At most 1,000,000,000,000; of a `sliding_log` 10,000.
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 1_000_000_000_000u64))]
     pub requests: u64,
     /// `second`, `minute`, `hour`, `day`, `month`, or a duration such as `10s`.
+    #[cfg_attr(feature = "openapi", schema(pattern = "^(second|minute|hour|day|month|[0-9]+[smh])$"))]
     pub per: String,
     /// Size of the bucket; `requests` where left out. Token buckets alone have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub burst: Option<u64>,
     /// `token_bucket` (what durations have where left out), `fixed_window` (what `day` and `month` have, and what may
     /// be gone over), `sliding_window` or `sliding_log`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<forms::AlgorithmWord>, inline))]
     pub algorithm: Option<String>,
     /// Of a `day` or `month`: `calendar` (where left out), or `subscription`, to count it from when the consumer's or
     /// the key's subscription began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<forms::AnchorWord>, inline))]
     pub anchor: Option<String>,
     /// Percent of the limit, 1 to 1000, at most 8: an event is raised when so much was used, once a period. None
     /// where left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(max_items = 8))]
     pub thresholds: Vec<u32>,
     /// Of a `fixed_window`: `deny` (where left out) refuses requests beyond the limit, `allow` lets them through and
     /// counts them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<forms::OverageWord>, inline))]
     pub overage: Option<String>,
 }
 

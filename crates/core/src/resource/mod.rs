@@ -5,6 +5,8 @@ mod consumer;
 mod counter_store;
 mod counting;
 mod duration;
+#[cfg(feature = "openapi")]
+mod forms;
 mod header_name;
 mod id;
 mod instant;

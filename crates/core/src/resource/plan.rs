@@ -4,6 +4,8 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "openapi")]
+use super::forms;
 use super::limit::{Limit, LimitDraft, Subscribed, parse_limits};
 use super::{Counting, DisplayName, OnUnavailable, PlanId, PlanSlug, TenantId};
 use crate::problem::Problems;
@@ -23,25 +25,38 @@ pub struct Plan {
 
 /// A plan as it is written.
 #[derive(Debug, Clone, Deserialize, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(
+    feature = "openapi",
+    derive(utoipa::ToSchema),
+    schema(examples(json!({
+        "slug": "basic",
+        "limits": [{ "requests": 60, "per": "minute", "burst": 20 }, { "requests": 10_000, "per": "month" }],
+    })))
+)]
 #[serde(deny_unknown_fields)]
 pub struct PlanDraft {
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[a-z0-9][a-z0-9_-]{0,62}$"))]
     pub slug: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 200))]
     pub name: Option<String>,
     /// Any number of limits over different periods; a request must pass all of them.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(max_items = 8))]
     pub limits: Vec<LimitDraft>,
     /// Most requests that one caller may have under way at once; any number where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub concurrency: Option<u32>,
     /// Where several nodes share a counter store: `leased` (where left out), each node decides by itself out of slices
     /// that the store grants; `exact`, the store decides on every request; `local`, each node counts alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<forms::CountingWord>, inline))]
     pub counting: Option<String>,
     /// While the store cannot be reached: `local` (where left out), each node keeps to its share; `allow` or `deny`
     /// every request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<forms::OnUnavailableWord>, inline))]
     pub on_unavailable: Option<String>,
 }
 

@@ -103,18 +103,23 @@ impl fmt::Display for PathPattern {
 #[serde(deny_unknown_fields)]
 pub struct RuleDraft {
     /// Lower-case letters, digits, hyphens, underscores; what was counted stays with it.
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[a-z0-9][a-z0-9_-]{0,62}$"))]
     pub name: String,
     /// Paths within the service, such as `/search`, or their beginnings: `/search/*`. Any where left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(max_items = 64))]
     pub paths: Vec<String>,
     /// Methods such as `GET`; any where left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(max_items = 64))]
     pub methods: Vec<String>,
     /// What one request takes of every limit that applies to it: 1 to 1000000; 1 where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 1_000_000))]
     pub cost: Option<u32>,
     /// Limits of these requests, counted for each caller.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(max_items = 8))]
     pub limits: Vec<LimitDraft>,
 }
 

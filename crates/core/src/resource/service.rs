@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "openapi")]
+use super::forms;
 use super::jwt::{JwtIssuer, JwtIssuerDraft, JwtIssuerSpec, parse_issuers};
 use super::traffic::{
     BalancerDraft, BreakerDraft, ChannelDraft, HealthCheckDraft, HedgingDraft, OutlierDraft, RetriesDraft,
@@ -58,17 +60,28 @@ impl Service {
 
 /// A service as it is written.
 #[derive(Debug, Clone, Deserialize, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(
+    feature = "openapi",
+    derive(utoipa::ToSchema),
+    schema(examples(json!({
+        "slug": "orders",
+        "targets": [{ "url": "https://orders-1.example" }, { "url": "https://orders-2.example", "weight": 2 }],
+        "timeouts": { "connect": "2s" },
+    })))
+)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceDraft {
     /// Second segment of every proxied path.
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[a-z0-9][a-z0-9_-]{0,62}$"))]
     pub slug: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 200))]
     pub name: Option<String>,
     /// The one target, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 256))]
     pub targets: Option<Vec<TargetDraft>>,
     /// The header that carries the API key; `X-API-Key` where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,12 +93,15 @@ pub struct ServiceDraft {
     pub max_body_bytes: Option<u64>,
     /// Issuers whose tokens open the service beside keys.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(max_items = 8))]
     pub jwt: Vec<JwtIssuerDraft>,
     /// Limits over all callers together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(max_items = 8))]
     pub limits: Vec<LimitDraft>,
     /// Limits of each client address (IPv4 /32, IPv6 /64).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(max_items = 8))]
     pub ip_limits: Vec<LimitDraft>,
     /// Costs and limits of some requests; the first rule that a request matches applies.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -105,6 +121,7 @@ pub struct ServiceDraft {
     /// What counts as a failure of a target and of the service: `connect`, `reset`, `timeout`, statuses from 400 on
     /// such as `503`, the classes `4xx` and `5xx`; `connect`, `reset`, `timeout` and `5xx` where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<forms::Failure>>, inline))]
     pub failure_on: Option<Vec<String>>,
     /// The circuit breaker; the usual one where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -134,6 +151,7 @@ pub struct TargetDraft {
     pub url: String,
     /// Share of the requests relative to the other targets: 1 to 65535; 1 where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 65_535))]
     pub weight: Option<u32>,
     /// Takes no new requests; `false` where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]

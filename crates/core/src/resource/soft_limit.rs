@@ -10,8 +10,8 @@ const LARGEST_PERCENT: u32 = 1_000;
 /// Who is told once a period must not be told all the time.
 const SHORTEST_PERIOD_SECS: u64 = 60;
 
-const DENY: &str = "deny";
-const ALLOW: &str = "allow";
+pub(super) const DENY: &str = "deny";
+pub(super) const ALLOW: &str = "allow";
 
 /// Percent of a limit, ascending, none twice.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -19,13 +19,19 @@ pub struct Tenant {
 
 /// A tenant as it is written.
 #[derive(Debug, Clone, Deserialize, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(
+    feature = "openapi",
+    derive(utoipa::ToSchema),
+    schema(examples(json!({ "slug": "acme", "name": "Acme Corp", "time_zone": "Europe/Berlin" })))
+)]
 #[serde(deny_unknown_fields)]
 pub struct TenantDraft {
     /// First segment of every proxied path: lower-case letters, digits, hyphens, underscores.
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[a-z0-9][a-z0-9_-]{0,62}$"))]
     pub slug: String,
     /// A name for people; the slug where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 200))]
     pub name: Option<String>,
     /// IANA name of the zone whose days and months limits count; `UTC` where left out. A period that runs is not cut
     /// short or drawn out by a change.
@@ -33,6 +39,7 @@ pub struct TenantDraft {
     pub time_zone: Option<String>,
     /// Limits over everything that the tenant has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(max_items = 8))]
     pub limits: Vec<LimitDraft>,
 }
 

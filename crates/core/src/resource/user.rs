@@ -55,14 +55,21 @@ impl Serialize for Username {
 
 /// A user as it is written. `tenant` left out makes a platform administrator.
 #[derive(Clone, Deserialize, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(
+    feature = "openapi",
+    derive(utoipa::ToSchema),
+    schema(examples(json!({ "username": "ann", "password": "at least 8 characters", "tenant": "acme" })))
+)]
 #[serde(deny_unknown_fields)]
 pub struct UserDraft {
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[A-Za-z0-9._@+-]{1,128}$"))]
     pub username: String,
     /// 8 to 1024 characters; kept as an Argon2id hash.
+    #[cfg_attr(feature = "openapi", schema(min_length = 8, max_length = 1_024))]
     pub password: String,
     /// Slug of the one tenant that the user may see.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[a-z0-9][a-z0-9_-]{0,62}$"))]
     pub tenant: Option<String>,
 }
 

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "openapi")]
+use super::forms;
 use super::{BadUrl, BaseUrl, TenantId, WebhookId};
 use crate::address::Reach;
 use crate::event::EventKind;
@@ -89,17 +91,24 @@ impl fmt::Display for WebhookUrl {
 
 /// A webhook as it is written.
 #[derive(Clone, Deserialize, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(
+    feature = "openapi",
+    derive(utoipa::ToSchema),
+    schema(examples(json!({ "url": "https://hooks.example/tollgate", "events": ["limit.threshold"] })))
+)]
 #[serde(deny_unknown_fields)]
 pub struct WebhookDraft {
     /// Where events are sent: `https://`, or `http://` where nobody can listen in.
+    #[cfg_attr(feature = "openapi", schema(max_length = 2_048))]
     pub url: String,
     /// Types of events that it is sent, such as `limit.threshold`; all where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<forms::EventWord>>, inline))]
     pub events: Option<Vec<String>>,
     /// What its deliveries are signed with: `whsec_` and the base64 of 24 to 64 random bytes. Made where left out; in
     /// place of one that is there already, it stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(pattern = "^whsec_[A-Za-z0-9+/]{32,}={0,2}$"))]
     pub secret: Option<String>,
 }
 

@@ -6,6 +6,8 @@ use super::parts::{duration, within};
 use crate::balance::SlowStart;
 use crate::problem::Problems;
 use crate::resource::DurationText;
+#[cfg(feature = "openapi")]
+use crate::resource::forms;
 
 const USUAL_MOST_LOAD_PERCENT: u32 = 125;
 const USUAL_WINDOW: std::time::Duration = std::time::Duration::from_secs(30);
@@ -46,12 +48,15 @@ pub enum HashOn {
 pub struct BalancerDraft {
     /// `round_robin` (where left out), `least_requests`, `latency` or `hash`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<forms::BalancerWord>, inline))]
     pub algorithm: Option<String>,
     /// For `hash`: `key`, `consumer`, `client_ip`, `path`, `header:NAME` or `cookie:NAME`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(pattern = "^(key|consumer|client_ip|path|(header|cookie):.+)$"))]
     pub hash_on: Option<String>,
     /// For `hash`: what a target may have under way, in percent of its share: 101 to 1000; 125 where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 101, maximum = 1_000))]
     pub most_load_percent: Option<u32>,
     /// Gives a target that comes back its requests little by little.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -64,10 +69,11 @@ pub struct BalancerDraft {
 pub struct SlowStartDraft {
     /// `"30s"` where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    #[cfg_attr(feature = "openapi", schema(inline))]
     pub window: Option<DurationText>,
     /// In percent: 100 (where left out) is a straight line; with more it is steep at first. 10 to 1000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 10, maximum = 1_000))]
     pub aggression_percent: Option<u32>,
 }
 

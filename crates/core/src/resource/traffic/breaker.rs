@@ -11,6 +11,8 @@ use crate::breaker::{BreakerRules, Per, Trip};
 use crate::outlier::ErrorRatio;
 use crate::problem::Problems;
 use crate::resource::DurationText;
+#[cfg(feature = "openapi")]
+use crate::resource::forms;
 
 const USUAL_WINDOW: Duration = Duration::from_secs(10);
 const USUAL_MINIMUM: NonZeroU32 = NonZeroU32::new(20).unwrap();
@@ -26,29 +28,35 @@ pub struct BreakerDraft {
     /// `service` (where left out), or `target`: then each target has a breaker of its own, and one that is open gets no
     /// requests while others do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<forms::PerWord>, inline))]
     pub per: Option<String>,
     /// Failures that open it: in a row, or within the window where there is one. 5 where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub failures: Option<u32>,
     /// Instead of `failures`: the share of failures among the window's requests that opens it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 100))]
     pub error_percent: Option<u32>,
     /// With `error_percent`: with fewer requests in the window it stays closed; 20 where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub minimum_requests: Option<u32>,
     /// `"10s"` where left out beside `error_percent`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    #[cfg_attr(feature = "openapi", schema(inline))]
     pub window: Option<DurationText>,
     /// How long it stays open; `"30s"` where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    #[cfg_attr(feature = "openapi", schema(inline))]
     pub recovery: Option<DurationText>,
     /// Requests at once while it is half open; 3 where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub probes: Option<u32>,
     /// Successes that close it; 3 where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub successes: Option<u32>,
 }
 

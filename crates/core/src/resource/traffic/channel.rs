@@ -27,16 +27,18 @@ pub struct ChannelDraft {
     pub enabled: Option<bool>,
     /// Most requests at once, on each node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub concurrency: Option<u32>,
     /// Instead of `concurrency`: as many as the service's latencies allow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adaptive: Option<AdaptiveDraft>,
     /// Requests that wait; 100 where left out, 100000 at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(maximum = 100_000))]
     pub queue: Option<u32>,
     /// How long one waits at most; `"5s"` where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    #[cfg_attr(feature = "openapi", schema(inline))]
     pub longest_wait: Option<DurationText>,
 }
 
@@ -47,12 +49,15 @@ pub struct ChannelDraft {
 pub struct AdaptiveDraft {
     /// 20 where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub initial: Option<u32>,
     /// 5 where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub least: Option<u32>,
     /// 200 where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub most: Option<u32>,
 }
 

@@ -47,23 +47,26 @@ pub struct HealthCheckDraft {
     pub path: Option<String>,
     /// `"10s"` where left out; at least `"100ms"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    #[cfg_attr(feature = "openapi", schema(inline))]
     pub interval: Option<DurationText>,
     /// At most `"60s"`, and no more than the interval; `"2s"`, or the interval where that is shorter, where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    #[cfg_attr(feature = "openapi", schema(inline))]
     pub timeout: Option<DurationText>,
     /// Statuses such as `204` and classes such as `2xx`; `["2xx", "3xx"]` where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expect: Option<Vec<String>>,
     /// Checks in a row that must pass before a target is well again; 2 where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub healthy: Option<u32>,
     /// Checks in a row that must fail before a target is out; 3 where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub unhealthy: Option<u32>,
     /// By how much intervals differ at random: 0 to 50; 10 where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(maximum = 50))]
     pub jitter_percent: Option<u32>,
 }
 

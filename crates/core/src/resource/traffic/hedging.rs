@@ -23,13 +23,15 @@ pub struct HedgingDraft {
     pub enabled: Option<bool>,
     /// After so long without a response; as `percentile` says where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    #[cfg_attr(feature = "openapi", schema(inline))]
     pub delay: Option<DurationText>,
     /// After what so many of a hundred requests of the last minute took at most: 50 to 99; 95 where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 50, maximum = 99))]
     pub percentile: Option<u32>,
     /// None before so many requests are known; 50 where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub minimum_samples: Option<u32>,
 }
 

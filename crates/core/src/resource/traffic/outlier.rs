@@ -24,27 +24,31 @@ pub struct OutlierDraft {
     pub enabled: Option<bool>,
     /// Failures in a row that eject a target; 5 where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub consecutive: Option<u32>,
     /// Besides: the share of failures among the window's requests that ejects a target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 100))]
     pub error_percent: Option<u32>,
     /// With `error_percent`: with fewer requests in the window the share says nothing; 20 where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub minimum_requests: Option<u32>,
     /// With `error_percent`; `"10s"` where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    #[cfg_attr(feature = "openapi", schema(inline))]
     pub window: Option<DurationText>,
     /// How long a target is out the first time, then twice as long each time; `"30s"` where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    #[cfg_attr(feature = "openapi", schema(inline))]
     pub ejection: Option<DurationText>,
     /// `"5m"` where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    #[cfg_attr(feature = "openapi", schema(inline))]
     pub longest_ejection: Option<DurationText>,
     /// Where more of the targets would be out, requests go to all of them; 50 where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 100))]
     pub most_ejected_percent: Option<u32>,
 }
 

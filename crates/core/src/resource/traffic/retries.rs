@@ -7,6 +7,8 @@ use super::{Setting, causes_as_written, parse_causes};
 use crate::cause::Causes;
 use crate::problem::Problems;
 use crate::resource::DurationText;
+#[cfg(feature = "openapi")]
+use crate::resource::forms;
 use crate::retry::{Backoff, BudgetRules, RetryRules};
 
 const MOST_ATTEMPTS: u32 = 10;
@@ -21,19 +23,23 @@ pub struct RetriesDraft {
     pub enabled: Option<bool>,
     /// Besides the first: 1 to 10; 2 where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 10))]
     pub attempts: Option<u32>,
     /// What is worth another attempt: `connect`, `reset`, `timeout`, statuses such as `503`, classes such as `5xx`;
     /// `connect` and `reset` where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<forms::Cause>>, inline))]
     pub on: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backoff: Option<BackoffDraft>,
     /// Retries for a hundred requests, over ten seconds: 0 to 100; 20 where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(maximum = 100))]
     pub budget_percent: Option<u32>,
     /// Bodies up to this size are kept until the response has begun, so that they can be sent again: at most 1048576;
     /// 65536 where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(maximum = 1_048_576))]
     pub replay_bytes: Option<u32>,
 }
 
@@ -44,11 +50,11 @@ pub struct RetriesDraft {
 pub struct BackoffDraft {
     /// The first bound; `"25ms"` where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    #[cfg_attr(feature = "openapi", schema(inline))]
     pub base: Option<DurationText>,
     /// The largest bound; `"250ms"` where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    #[cfg_attr(feature = "openapi", schema(inline))]
     pub longest: Option<DurationText>,
 }
 
