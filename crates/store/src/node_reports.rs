@@ -19,14 +19,15 @@ pub enum Heard {
 }
 
 impl Write {
-    /// Remembers the number of a report, which ascends within a session.
+    /// Remembers the number of a report, which ascends within a session, whichever tokens it presents.
     pub async fn hear_node(&mut self, token: Uuid, session: Uuid, number: u64) -> Result<Heard, StoreError> {
         let now = integer(self.now_secs());
         let written = query(
-            "INSERT INTO node_reports (token_id, session, number, taken_at)
-             SELECT id, ?, ?, ? FROM node_tokens WHERE id = ?
-             ON CONFLICT (token_id, session) DO UPDATE SET number = excluded.number, taken_at = excluded.taken_at
-                 WHERE excluded.number > node_reports.number",
+            "INSERT INTO node_sessions (session, token_id, number, taken_at)
+             SELECT ?, id, ?, ? FROM node_tokens WHERE id = ?
+             ON CONFLICT (session) DO UPDATE
+                 SET token_id = excluded.token_id, number = excluded.number, taken_at = excluded.taken_at
+                 WHERE excluded.number > node_sessions.number",
         )
         .bind(session)
         .bind(integer(number))
@@ -39,16 +40,16 @@ impl Write {
 
     /// Forgets the runs that were last heard before `since_secs`, and those that are too many.
     pub async fn forget_node_runs(&mut self, since_secs: u64) -> Result<(), StoreError> {
-        query("DELETE FROM node_reports WHERE taken_at < ?")
+        query("DELETE FROM node_sessions WHERE taken_at < ?")
             .bind(integer(since_secs))
             .execute(self.connection())
             .await?;
         query(
-            "DELETE FROM node_reports WHERE (token_id, session) IN (
-                 SELECT token_id, session FROM (
-                     SELECT token_id, session,
+            "DELETE FROM node_sessions WHERE session IN (
+                 SELECT session FROM (
+                     SELECT session,
                             row_number() OVER (PARTITION BY token_id ORDER BY taken_at DESC, session DESC) AS place
-                     FROM node_reports)
+                     FROM node_sessions)
                  WHERE place > ?)",
         )
         .bind(MOST_RUNS_A_TOKEN)

@@ -40,6 +40,7 @@ contract! {
     signing_keys_come_and_go
     node_tokens_are_listed_until_they_are_revoked
     a_report_of_a_node_is_heard_once
+    a_report_is_heard_once_when_the_token_was_changed_in_between
     the_last_changes_are_kept_in_order_until_they_are_forgotten
     every_revision_has_an_epoch_of_its_own
     webhooks_are_their_tenants

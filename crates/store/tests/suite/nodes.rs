@@ -6,25 +6,18 @@ use uuid::Uuid;
 use super::*;
 
 pub async fn a_report_of_a_node_is_heard_once(store: &Store) {
-    let [token, other] = ["one", "two"].map(|name| NodeTokenRecord {
-        id: Uuid::now_v7(),
-        name: DisplayName::parse(name).unwrap(),
-        hash: KeyHash::of(name.as_bytes()),
-        prefix: "tgn_".into(),
-        created_at_secs: NOW,
-    });
+    let [token, other] = ["one", "two"].map(node_token);
     let mut write = writing(store).await;
     write.insert_node_token(&token).await.unwrap();
     write.insert_node_token(&other).await.unwrap();
-    let [run, next_run] = [(); 2].map(|()| Uuid::now_v7());
+    let [run, next_run, other_run] = [(); 3].map(|()| Uuid::now_v7());
     for (of, session, number, heard) in [
         (&token, run, 1, Heard::First),
         (&token, run, 1, Heard::Before),
         (&token, run, 3, Heard::First),
         (&token, run, 2, Heard::Before),
         (&token, next_run, 1, Heard::First),
-        // Another token's node says nothing for this one's.
-        (&other, run, 1, Heard::First),
+        (&other, other_run, 1, Heard::First),
     ] {
         assert_eq!(write.hear_node(of.id, session, number).await.unwrap(), heard, "{number}");
     }
@@ -36,15 +29,39 @@ pub async fn a_report_of_a_node_is_heard_once(store: &Store) {
     write.forget_node_runs(NOW + 1).await.unwrap();
     assert_eq!(write.hear_node(token.id, run, 3).await.unwrap(), Heard::First);
     // Many runs of one token do not push out another's.
-    assert_eq!(write.hear_node(other.id, run, 1).await.unwrap(), Heard::First);
+    assert_eq!(write.hear_node(other.id, other_run, 1).await.unwrap(), Heard::First);
     for _ in 0..1_001 {
         write.hear_node(token.id, Uuid::now_v7(), 1).await.unwrap();
     }
     write.forget_node_runs(NOW).await.unwrap();
     assert_eq!(write.hear_node(token.id, run, 3).await.unwrap(), Heard::First);
-    assert_eq!(write.hear_node(other.id, run, 1).await.unwrap(), Heard::Before);
+    assert_eq!(write.hear_node(other.id, other_run, 1).await.unwrap(), Heard::Before);
     write.delete_node_token(token.id).await.unwrap();
     assert_eq!(write.hear_node(token.id, run, 9).await.unwrap(), Heard::Before, "the token is gone");
+}
+
+pub async fn a_report_is_heard_once_when_the_token_was_changed_in_between(store: &Store) {
+    let [old, new] = ["old", "new"].map(node_token);
+    let run = Uuid::now_v7();
+    let mut write = writing(store).await;
+    write.insert_node_token(&old).await.unwrap();
+    assert_eq!(write.hear_node(old.id, run, 4).await.unwrap(), Heard::First);
+    write.delete_node_token(old.id).await.unwrap();
+    write.insert_node_token(&new).await.unwrap();
+    assert_eq!(write.hear_node(new.id, run, 4).await.unwrap(), Heard::Before);
+    assert_eq!(write.hear_node(new.id, run, 5).await.unwrap(), Heard::First);
+    write.forget_node_runs(NOW + 1).await.unwrap();
+    assert_eq!(write.hear_node(new.id, run, 4).await.unwrap(), Heard::First);
+}
+
+fn node_token(name: &str) -> NodeTokenRecord {
+    NodeTokenRecord {
+        id: Uuid::now_v7(),
+        name: DisplayName::parse(name).unwrap(),
+        hash: KeyHash::of(name.as_bytes()),
+        prefix: "tgn_".into(),
+        created_at_secs: NOW,
+    }
 }
 
 pub async fn the_last_changes_are_kept_in_order_until_they_are_forgotten(store: &Store) {
