@@ -3,15 +3,16 @@
 //! of a window the last counts; now and then the batches are merged into one.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tollgate_core::limit::{CounterRecord, Subject, Window};
 use tollgate_core::time::UnixMicros;
 use tollgate_counters::packed;
+
+use crate::coming::{Coming, append_to};
 
 const FILE: &str = "node.counters";
 const HEADER_BYTES: usize = 12;
@@ -50,7 +51,8 @@ impl Counts {
                  should until their periods are over"
             );
         }
-        let file = open_private(&path)?;
+        Coming::clear(&path)?;
+        let file = append_to(&path)?;
         // Behind the last batch there may be the beginning of another.
         file.set_len(u64::try_from(kept.good_bytes).unwrap_or(u64::MAX))?;
         let now = now();
@@ -99,14 +101,12 @@ impl Counts {
         let mut kept = read(&fs::read(&self.path)?).newest;
         kept.retain(|_, record| now < record.over_at());
         let records: Vec<CounterRecord> = kept.into_values().collect();
-        let coming = self.path.with_extension("coming");
-        let mut file = open_private(&coming)?;
-        file.set_len(0)?;
+        let (coming, mut file) = Coming::begin(&self.path)?;
         if !records.is_empty() {
             file.write_all(&batch(&records)?)?;
         }
         file.sync_all()?;
-        fs::rename(&coming, &self.path)?;
+        coming.take_place()?;
         self.batches = usize::from(!records.is_empty());
         self.file = file;
         Ok(())
@@ -117,10 +117,6 @@ pub fn now() -> UnixMicros {
     // A clock before 1970 is a clock that is not set.
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixMicros(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX))
-}
-
-fn open_private(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
 }
 
 fn batch(records: &[CounterRecord]) -> io::Result<Vec<u8>> {
@@ -216,6 +212,9 @@ mod tests {
         assert_eq!(kept(folder.path()), [record(1, 2), record(2, 5)]);
         counts.merge(now());
         assert_eq!(kept(folder.path()), [record(1, 2), record(2, 5)]);
+        let files: Vec<_> =
+            fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+        assert_eq!(files, [FILE]);
         // After a merge it goes on in the new file.
         counts.append(vec![record(1, 3)]);
         assert_eq!(kept(folder.path()), [record(1, 3), record(2, 5)]);

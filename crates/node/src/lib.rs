@@ -5,6 +5,7 @@
 //! What could not be reported by the end waits for the next start ([`untold`]).
 
 mod backoff;
+mod coming;
 mod counts;
 mod crossings;
 mod feed;

@@ -1,9 +1,9 @@
 //! The last good state on disk: the frames as they came. A file begins with everything, and every commit since is
 //! appended; when that has become much, everything is fetched and saved anew.
 //!
-//! Everything is written beside the file and takes its place in one step. An append that was cut short, by a
-//! power failure say, is cut off at the next start: its commit comes again. Anything else that is wrong is damage,
-//! and a damaged file is not used.
+//! Everything is written beside the file and takes its place in one step. An append that was cut short is cut off, at the next
+//! start where a power failure did it: its commit comes again. Anything else that is wrong is damage, and a damaged
+//! file is not used.
 
 mod read;
 mod saver;
@@ -11,7 +11,7 @@ mod saver;
 use std::path::{Path, PathBuf};
 
 pub use read::{Saved, load};
-pub use saver::{Saver, create};
+pub use saver::Saver;
 
 use tollgate_core::feed::FORMAT;
 

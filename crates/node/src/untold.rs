@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tollgate_core::event::LimitCrossed;
 use uuid::Uuid;
 
-use crate::saved;
+use crate::coming::Coming;
 use crate::uses::KeptUses;
 
 const FILE: &str = "node.untold";
@@ -43,12 +43,12 @@ impl Untold {
 
     /// Whole or not at all.
     pub fn keep(&self, directory: &Path) -> io::Result<()> {
-        let (file, coming) = (directory.join(FILE), directory.join("node.untold.coming"));
-        let mut writer = BufWriter::new(saved::create(&coming)?);
+        let (coming, file) = Coming::begin(&directory.join(FILE))?;
+        let mut writer = BufWriter::new(file);
         serde_json::to_writer(&mut writer, self)?;
         writer.flush()?;
         writer.get_ref().sync_all()?;
-        fs::rename(coming, file)
+        coming.take_place()
     }
 }
 

@@ -1,8 +1,7 @@
 //! Writing the saved state, on a thread of its own: what is in force never waits for the disk.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::{Saved, file, preamble};
+use crate::coming::{Coming, append_to};
 
 /// Commits reach the disk within this time.
 const SYNC_EVERY: Duration = Duration::from_secs(2);
@@ -136,9 +136,11 @@ struct Writer {
     /// What commits are appended to; nothing where they would make no sense.
     current: Option<BufWriter<File>>,
     /// Everything, as it comes.
-    coming: Option<BufWriter<File>>,
+    coming: Option<(Coming, BufWriter<File>)>,
     base_bytes: u64,
     commit_bytes: u64,
+    /// Up to the end of the last commit of which it is known that it has come to the file.
+    whole_bytes: u64,
     /// Since when something waits for the disk.
     unsynced_since: Option<Instant>,
 }
@@ -151,16 +153,18 @@ impl Writer {
             coming: None,
             base_bytes: 0,
             commit_bytes: 0,
+            whole_bytes: 0,
             unsynced_since: None,
         };
+        Coming::clear(&file(directory))?;
         if let Some(saved) = saved {
-            let mut current = OpenOptions::new().write(true).open(file(directory))?;
+            let current = append_to(&file(directory))?;
             // Behind the last commit there may be the beginning of another.
             current.set_len(saved.bytes)?;
-            io::Seek::seek(&mut current, io::SeekFrom::End(0))?;
             writer.current = Some(BufWriter::new(current));
             writer.base_bytes = saved.base_bytes;
             writer.commit_bytes = saved.bytes - saved.base_bytes;
+            writer.whole_bytes = saved.bytes;
         }
         Ok(writer)
     }
@@ -178,8 +182,10 @@ impl Writer {
         };
         if let Err(error) = outcome {
             tracing::error!(%error, "the state cannot be saved: what is saved stays as it is until it is saved anew");
-            self.give_up();
             is_stale.store(true, Ordering::Relaxed);
+            if let Err(error) = self.give_up() {
+                tracing::warn!(%error, "a commit that was saved in part stays until the next start");
+            }
         }
         next
     }
@@ -187,20 +193,23 @@ impl Writer {
     fn take(&mut self, piece: Piece, is_stale: &AtomicBool) -> io::Result<()> {
         match piece {
             Piece::Begin => {
-                let mut coming = BufWriter::with_capacity(1 << 20, create(&self.coming_file())?);
-                coming.write_all(&preamble())?;
-                self.coming = Some(coming);
+                // One that was not brought to its end goes before the next has its name.
+                self.coming = None;
+                let (coming, file) = Coming::begin(&file(&self.directory))?;
+                let mut writer = BufWriter::with_capacity(1 << 20, file);
+                writer.write_all(&preamble())?;
+                self.coming = Some((coming, writer));
             }
             Piece::Add(raw) => {
-                if let Some(coming) = &mut self.coming {
-                    coming.write_all(&raw)?;
+                if let Some((_, writer)) = &mut self.coming {
+                    writer.write_all(&raw)?;
                 }
             }
             Piece::Abandon => self.coming = None,
             Piece::Finish(raw) => {
-                if let Some(mut coming) = self.coming.take() {
-                    coming.write_all(&raw)?;
-                    self.replace(coming)?;
+                if let Some((coming, mut writer)) = self.coming.take() {
+                    writer.write_all(&raw)?;
+                    self.replace(coming, writer)?;
                     is_stale.store(false, Ordering::Relaxed);
                 }
             }
@@ -209,15 +218,16 @@ impl Writer {
         Ok(())
     }
 
-    fn replace(&mut self, mut coming: BufWriter<File>) -> io::Result<()> {
-        coming.flush()?;
-        coming.get_ref().sync_all()?;
-        fs::rename(self.coming_file(), file(&self.directory))?;
+    fn replace(&mut self, coming: Coming, mut writer: BufWriter<File>) -> io::Result<()> {
+        writer.flush()?;
+        writer.get_ref().sync_all()?;
+        coming.take_place()?;
         File::open(&self.directory)?.sync_all()?;
-        self.base_bytes = coming.get_ref().metadata()?.len();
+        self.base_bytes = writer.get_ref().metadata()?.len();
         self.commit_bytes = 0;
+        self.whole_bytes = self.base_bytes;
         self.unsynced_since = None;
-        self.current = Some(coming);
+        self.current = Some(writer);
         Ok(())
     }
 
@@ -244,23 +254,19 @@ impl Writer {
         {
             current.flush()?;
             current.get_ref().sync_data()?;
+            self.whole_bytes = self.base_bytes + self.commit_bytes;
         }
         Ok(())
     }
 
-    /// What is on the disk stays as it is: older than what is in force, and whole.
-    fn give_up(&mut self) {
-        self.current = None;
+    /// What is on the disk stays as it is: older than what is in force, and whole. What is of no use there goes: the
+    /// disk may be full, and others have something to keep.
+    fn give_up(&mut self) -> io::Result<()> {
         self.coming = None;
         self.unsynced_since = None;
+        let Some(current) = self.current.take() else { return Ok(()) };
+        // What waits in memory would be written, were it dropped as it is.
+        let (current, _unwritten) = current.into_parts();
+        current.set_len(self.whole_bytes)
     }
-
-    fn coming_file(&self) -> PathBuf {
-        file(&self.directory).with_extension("coming")
-    }
-}
-
-/// Empty, and for its owner alone.
-pub fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)
 }

@@ -112,6 +112,78 @@ async fn a_file_that_was_cut_short_is_as_good_as_its_last_commit() {
 }
 
 #[tokio::test]
+async fn what_a_process_that_was_killed_had_begun_goes_at_the_next_start() {
+    let (folder, _) = saved().await;
+    fs::write(folder.path().join("node.state.coming"), b"a part").unwrap();
+    drop(Saver::start(folder.path(), Some(&loaded(&folder))).unwrap());
+    assert_eq!(names(&folder), ["node.state"]);
+}
+
+#[tokio::test]
+async fn what_does_not_come_to_an_end_goes() {
+    let (folder, before) = saved().await;
+    for ending in [Saver::abandon, |_: &Saver| {}] {
+        let saver = Saver::start(folder.path(), Some(&loaded(&folder))).unwrap();
+        saver.begin().await;
+        saver.add(raw(&Frame::Full)).await;
+        saver.begin().await;
+        saver.add(raw(&Frame::Full)).await;
+        ending(&saver);
+        drop(saver);
+        assert_eq!(names(&folder), ["node.state"]);
+        assert_eq!(fs::read(file(folder.path())).unwrap(), before);
+    }
+}
+
+/// For the folder that a process has to fill whose files may not grow beyond [`SMALL_DISK`].
+const FOLDER: &str = "TOLLGATE_TEST_FOLDER";
+/// In blocks of 512 bytes, or of 1024 where the shell counts so; more than what is saved has, and less than one commit of the test's.
+const SMALL_DISK: &str = "64";
+
+#[tokio::test]
+async fn on_a_full_disk_what_is_saved_stays_whole_and_nothing_lies_beside() {
+    let (folder, before) = saved().await;
+    // Whoever is not told of it otherwise ends with SIGXFSZ.
+    let limited =
+        format!("trap '' XFSZ; ulimit -f {SMALL_DISK}; exec \"$0\" --exact saved::tests::fill --ignored");
+    let this = std::env::current_exe().unwrap();
+    let mut filling = std::process::Command::new("sh");
+    let filled = filling.args(["-c", &limited]).arg(this).env(FOLDER, folder.path()).output().unwrap();
+    assert!(filled.status.success(), "{}", String::from_utf8_lossy(&filled.stdout));
+    assert_eq!(names(&folder), ["node.state"]);
+    assert!(fs::read(file(folder.path())).unwrap() == before);
+}
+
+#[tokio::test]
+#[ignore = "run by the test of a full disk"]
+async fn fill() {
+    let folder = PathBuf::from(std::env::var_os(FOLDER).unwrap());
+    let large = || (100..2_000).map(tenant);
+    let saved = load(&file(&folder)).unwrap().unwrap();
+    let saver = Saver::start(&folder, Some(&saved)).unwrap();
+    saver.append(large().chain([commit(8)]).collect());
+    // Out of order as this is, it shows that nothing goes on behind what is missing.
+    saver.append(vec![tenant(9), commit(9)]);
+    drop(saver);
+    assert_eq!(fs::metadata(file(&folder)).unwrap().len(), saved.bytes);
+    let saver = Saver::start(&folder, Some(&saved)).unwrap();
+    saver.begin().await;
+    saver.add(raw(&Frame::Full)).await;
+    for piece in large() {
+        saver.add(piece).await;
+    }
+    saver.finish(commit(10)).await;
+    while !saver.wants_everything() {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+}
+
+fn names(folder: &tempfile::TempDir) -> Vec<String> {
+    let files = fs::read_dir(folder.path()).unwrap();
+    files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[tokio::test]
 async fn no_damage_passes_for_a_state() {
     let (folder, whole) = saved().await;
     let path = file(folder.path());
