@@ -92,7 +92,7 @@ enum Life {
 #[derive(Debug, Clone, Default)]
 pub struct NodeReport {
     pub version: String,
-    /// In force there; zero before the first.
+    /// Of this control plane's history, in force there; zero before the first, and while it is another history's.
     pub revision: u64,
     /// How often it was sent everything since it started.
     pub full_syncs: u64,

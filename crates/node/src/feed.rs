@@ -179,7 +179,7 @@ impl Follower {
         self.snapshot.store(Arc::clone(snapshot));
         self.position = Some(*position);
         self.progress.send_modify(|progress| {
-            progress.revision = position.revision;
+            progress.position = Some(*position);
             match how {
                 CommittedAs::Everything => progress.full_syncs += 1,
                 CommittedAs::Changes(count) => {

@@ -99,8 +99,7 @@ impl Node {
     /// reports once more.
     pub async fn run(self, facts: Facts, shutdown: impl Future<Output = ()>) {
         let Self { settings, snapshot, counters, position, saver, mut counts } = self;
-        let revision = position.map_or(0, |position| position.revision);
-        let progress = watch::Sender::new(Progress { revision, full_syncs: 0, changes: 0, feeds: 0 });
+        let progress = watch::Sender::new(Progress { position, full_syncs: 0, changes: 0, feeds: 0 });
         let facts = Arc::new(facts);
         let (orders, done) = orders::channel(Arc::clone(&facts));
         let untold = Untold::take(&settings.directory);

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tollgate_core::event::LimitCrossed;
-use tollgate_core::feed::Order;
+use tollgate_core::feed::{Epoch, Order, Position};
 use tollgate_core::sighting::SightingReport;
 use uuid::Uuid;
 
@@ -30,8 +30,8 @@ const LAST_REPORT: Duration = Duration::from_secs(2);
 /// How far the node has come since it started.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
-    /// In force; zero before the first.
-    pub revision: u64,
+    /// In force; nothing before the first.
+    pub position: Option<Position>,
     pub full_syncs: u64,
     /// Sent one by one.
     pub changes: u64,
@@ -59,6 +59,8 @@ struct Status<'s> {
     node: &'s str,
     version: &'s str,
     revision: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epoch: Option<Epoch>,
     full_syncs: u64,
     changes: u64,
     session: Uuid,
@@ -163,7 +165,7 @@ impl Reporter {
             Some(connection) => connection,
             None => connection.insert(settings.link.open().await?),
         };
-        let Progress { revision, full_syncs, changes, feeds } = *self.progress.borrow_and_update();
+        let Progress { position, full_syncs, changes, feeds } = *self.progress.borrow_and_update();
         // A control plane that begins to feed may know nothing of what was said to the one before.
         if std::mem::replace(&mut self.feeds, feeds) != feeds {
             self.sightings.begin_anew();
@@ -179,7 +181,8 @@ impl Reporter {
         let status = Status {
             node: settings.name.as_str(),
             version: settings.version,
-            revision,
+            revision: position.map_or(0, |position| position.revision),
+            epoch: position.map(|position| position.epoch),
             full_syncs,
             changes,
             session: self.session,

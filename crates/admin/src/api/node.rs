@@ -14,7 +14,7 @@ use serde::Deserialize;
 use tollgate_core::Problems;
 use tollgate_core::credential::KeyHash;
 use tollgate_core::event::LimitCrossed;
-use tollgate_core::feed::NodeName;
+use tollgate_core::feed::{Epoch, NodeName, Position};
 use tollgate_core::resource::KeyId;
 use tollgate_core::sighting::SightingReport;
 use tollgate_core::usage::KeyUsage;
@@ -95,7 +95,7 @@ async fn feed(
     let Query(query) =
         Query::<FeedQuery>::try_from_uri(&uri).map_err(|error| Problems::one("", error.body_text()))?;
     let Asked { node, version, since } = query.parse()?;
-    let revision = since.map_or(0, |position| position.revision);
+    let revision = since.map_or(0, |position| plane.0.feed.revision_of(position));
     let (connected, orders) = plane.0.nodes.connect(lease, node, version, revision);
     let pieces = feed::open(Arc::clone(&plane.0), connected, orders, since);
     let body = Body::from_stream(stream::unfold(pieces, |mut pieces| async {
@@ -113,6 +113,8 @@ struct StatusDraft {
     version: String,
     /// In force there.
     revision: u64,
+    /// The epoch of that revision. Older nodes do not say it, and are taken to have this control plane's history.
+    epoch: Option<Uuid>,
     /// How often it was sent everything since it started.
     full_syncs: u64,
     /// Changes that it was sent one by one since it started.
@@ -161,6 +163,7 @@ async fn status(
         node,
         mut version,
         revision,
+        epoch,
         full_syncs,
         changes,
         session,
@@ -174,6 +177,8 @@ async fn status(
         return Err(Problems::one("traffic", error.to_string()).into());
     }
     version.truncate(version.floor_char_boundary(LONGEST_VERSION));
+    let position = epoch.map(|epoch| Position { revision, epoch: Epoch(epoch) });
+    let revision = position.map_or(revision, |position| plane.0.feed.revision_of(position));
     let report = NodeReport { version, revision, full_syncs, changes };
     let now_secs = clock::now_secs();
     let used: Vec<_> = key_uses.into_iter().map(|draft| draft.usage(now_secs)).collect();

@@ -29,7 +29,8 @@ pub struct NodeView {
     /// Name of the token that it presents.
     token: String,
     version: String,
-    /// In force there; 0 before its first.
+    /// In force there; 0 before its first, and while it serves what another history has led to, as after an older database was
+    /// put back.
     revision: u64,
     /// Revisions that it is behind.
     lag: u64,

@@ -44,6 +44,13 @@ impl ChangeLog {
         self.base.revision
     }
 
+    /// Whether a history that is not this one has led to it. Of what is older than the log this is not known.
+    pub fn is_foreign(&self, position: Position) -> bool {
+        let newer = self.steps.iter().rev().map(|step| step.position);
+        let mut near = newer.take_while(|step| step.revision >= position.revision);
+        position.revision >= self.base.revision && position != self.base && near.all(|step| step != position)
+    }
+
     pub fn since(&self, position: Position) -> Since {
         // Who is in step, or nearly, is found at once.
         let behind = self.steps.iter().rev().take_while(|step| step.position != position).count();
@@ -101,6 +108,22 @@ mod tests {
             Position { epoch: other, ..position(10) },
         ] {
             assert_eq!(since(&log, unknown), None, "{unknown:?}");
+        }
+    }
+
+    #[test]
+    fn another_history_is_told_from_an_older_position() {
+        let log = log(10_000);
+        for known in [9, 10, 11, 14].map(position) {
+            assert!(!log.is_foreign(known), "{known:?}");
+        }
+        let other = Epoch(Uuid::from_u128(999));
+        for foreign in [
+            position(15),
+            Position { epoch: other, ..position(12) },
+            Position { epoch: other, ..position(10) },
+        ] {
+            assert!(log.is_foreign(foreign), "{foreign:?}");
         }
     }
 

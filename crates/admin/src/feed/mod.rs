@@ -102,6 +102,12 @@ impl Feed {
         drop(self.phase.subscribe().wait_for(|phase| *phase == Phase::Closed).await);
     }
 
+    /// How far a node at this position has come of this history: nowhere, where it is one of another, as after an older
+    /// database was put back.
+    pub fn revision_of(&self, position: Position) -> u64 {
+        if self.log().is_foreign(position) { 0 } else { position.revision }
+    }
+
     fn since(&self, position: Position) -> Since {
         self.log().since(position)
     }

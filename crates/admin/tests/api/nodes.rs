@@ -306,6 +306,32 @@ fn operators_see_where_the_nodes_stand() {
 }
 
 #[test]
+fn a_node_of_another_history_is_behind_until_it_has_this_one() {
+    let gateway = Gateway::start();
+    let (token, _) = gateway.node_token("edge");
+    let snapshot = gateway.feed(&token, None).next().snapshot;
+    let listed = || {
+        let listed = gateway.admin().get("/api/nodes").expect(200)["items"][0].clone();
+        (listed["revision"].as_u64().unwrap(), listed["lag"].as_u64().unwrap(), listed["connected"] == true)
+    };
+    let whole = gateway.revision();
+    // An older database was put back here: the node has come to the same number by other changes, or further.
+    for ahead in [0, 5] {
+        let other = Position { revision: whole + ahead, epoch: Epoch(uuid::Uuid::from_u128(7)) };
+        let mut feed = gateway.feed(&token, Some((other, Arc::clone(&snapshot))));
+        let mut status = report(other.revision, SESSION, 1, &[]);
+        assert_eq!(listed(), (0, whole, true));
+        status["epoch"] = json!(other.epoch);
+        gateway.anyone().with_token(&token).post("/api/node/status", &status).expect(204);
+        assert_eq!(listed(), (0, whole, true));
+        let Position { revision, epoch } = feed.next().position;
+        (status["revision"], status["epoch"]) = (json!(revision), json!(epoch));
+        gateway.anyone().with_token(&token).post("/api/node/status", &status).expect(204);
+        assert_eq!(listed(), (whole, 0, true));
+    }
+}
+
+#[test]
 fn the_nodes_are_listed_in_pages() {
     let gateway = Gateway::start();
     let (first, _) = gateway.node_token("first");
