@@ -1,22 +1,32 @@
-//! How often a password may be guessed: failures are counted per user and per peer address, so that nobody can
+//! How often a password may be guessed: failures are counted per user and per client's network, so that nobody can
 //! lock a user out from elsewhere.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tollgate_core::address::client_network;
 
 /// Guesses of keys are counted under this name, which no user can have.
 pub const API_KEYS: &str = "an API key";
 
 const FAILURES_ALLOWED: u32 = 10;
 const PERIOD_SECS: u64 = 300;
-/// Above this many entries the ones that are over are swept out, so that memory stays bounded by the period.
-const SWEEP_ABOVE: usize = 10_000;
+/// Whoever comes when there are so many takes the place of another. To be forgotten early by it, one has to guess from
+/// as many networks, or for as many names.
+const MOST_GUESSERS: usize = 20_000;
 
 type Guesser = (String, Option<IpAddr>);
 
 #[derive(Debug, Default)]
-pub struct Throttle(Mutex<HashMap<Guesser, Failures>>);
+pub struct Throttle(Mutex<Guessers>);
+
+#[derive(Debug, Default)]
+struct Guessers {
+    failures: HashMap<Guesser, Failures>,
+    /// Those that are over were looked for then.
+    swept_at_secs: u64,
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Failures {
@@ -49,12 +59,9 @@ impl Throttle {
         peer: Option<IpAddr>,
         now_secs: u64,
     ) -> Result<Attempt<'_>, TooManyFailures> {
-        let guesser = (username.to_ascii_lowercase(), peer);
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if entries.len() > SWEEP_ABOVE {
-            entries.retain(|_, failures| failures.open > 0 || !failures.is_over(now_secs));
-        }
-        let entry = entries.entry(guesser.clone()).or_insert(Failures::since(now_secs, 0));
+        let guesser = (username.to_ascii_lowercase(), peer.map(client_network));
+        let mut guessers = self.guessers();
+        let entry = guessers.entry(&guesser, now_secs);
         if entry.is_over(now_secs) {
             *entry = Failures::since(now_secs, entry.open);
         }
@@ -66,13 +73,40 @@ impl Throttle {
             return Err(TooManyFailures { retry_after_secs: 1 });
         }
         entry.open += 1;
-        drop(entries);
+        drop(guessers);
         Ok(Attempt { throttle: self, guesser, has_failed: true })
     }
 
     /// Counts what has failed already.
     pub fn fail(&self, username: &str, peer: Option<IpAddr>, now_secs: u64) -> Result<(), TooManyFailures> {
         self.begin(username, peer, now_secs).map(drop)
+    }
+
+    fn guessers(&self) -> MutexGuard<'_, Guessers> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Guessers {
+    fn entry(&mut self, guesser: &Guesser, now_secs: u64) -> &mut Failures {
+        if self.failures.len() >= MOST_GUESSERS && !self.failures.contains_key(guesser) {
+            self.make_room(now_secs);
+        }
+        self.failures.entry(guesser.clone()).or_insert(Failures::since(now_secs, 0))
+    }
+
+    /// All are looked at once a second at most: under a flood nobody should wait for that.
+    fn make_room(&mut self, now_secs: u64) {
+        if self.swept_at_secs != now_secs {
+            self.swept_at_secs = now_secs;
+            self.failures.retain(|_, failures| failures.open > 0 || !failures.is_over(now_secs));
+        }
+        if self.failures.len() >= MOST_GUESSERS {
+            let idle = self.failures.iter().find(|(_, failures)| failures.open == 0);
+            if let Some(idle) = idle.map(|(guesser, _)| guesser.clone()) {
+                self.failures.remove(&idle);
+            }
+        }
     }
 }
 
@@ -85,12 +119,12 @@ impl Attempt<'_> {
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        let mut entries = self.throttle.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(entry) = entries.get_mut(&self.guesser) else { return };
+        let mut guessers = self.throttle.guessers();
+        let Some(entry) = guessers.failures.get_mut(&self.guesser) else { return };
         entry.open = entry.open.saturating_sub(1);
         entry.count = if self.has_failed { entry.count + 1 } else { 0 };
         if entry.count == 0 && entry.open == 0 {
-            entries.remove(&self.guesser);
+            guessers.failures.remove(&self.guesser);
         }
     }
 }
@@ -123,6 +157,32 @@ mod tests {
     }
 
     #[test]
+    fn a_host_s_ipv6_addresses_are_one_guesser() {
+        let throttle = Throttle::default();
+        let host = |last: u16| Some([0x2001, 0xdb8, 0, 0, 0, 0, 0, last].into());
+        for last in 1..=10 {
+            assert_eq!(throttle.fail("ann", host(last), 1_000), Ok(()));
+        }
+        assert_eq!(throttle.fail("ann", host(11), 1_000), Err(TooManyFailures { retry_after_secs: 300 }));
+        assert_eq!(throttle.fail("ann", Some([0x2001, 0xdb8, 0, 1, 0, 0, 0, 1].into()), 1_000), Ok(()));
+    }
+
+    #[test]
+    fn however_many_guess_no_more_are_remembered_than_have_room() {
+        let throttle = Throttle::default();
+        let under_way = throttle.begin("ann", None, 1_000).unwrap();
+        for number in 0..MOST_GUESSERS + 1_000 {
+            assert_eq!(throttle.fail(&number.to_string(), None, 1_000), Ok(()));
+        }
+        assert_eq!(throttle.guessers().failures.len(), MOST_GUESSERS);
+        drop(under_way);
+        assert_eq!(throttle.guessers().failures[&("ann".to_owned(), None)].count, 1);
+        // Those whose time is over go first.
+        assert_eq!(throttle.fail("bob", None, 1_300), Ok(()));
+        assert_eq!(throttle.guessers().failures.len(), 1);
+    }
+
+    #[test]
     fn signing_in_forgets_the_failures() {
         let throttle = Throttle::default();
         for _ in 0..3 {
@@ -131,7 +191,7 @@ mod tests {
             }
             throttle.begin("ann", None, 1_000).unwrap().succeed();
         }
-        assert!(throttle.0.lock().unwrap().is_empty());
+        assert!(throttle.guessers().failures.is_empty());
     }
 
     #[test]

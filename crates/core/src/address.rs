@@ -1,4 +1,5 @@
-//! Which addresses an upstream may have: the gateway must not become a way into the operator's own network.
+//! Which addresses an upstream may have: the gateway must not become a way into the operator's own network. And which are one
+//! client's.
 
 mod network;
 
@@ -53,6 +54,14 @@ impl AllowList {
 
     fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(address))
+    }
+}
+
+/// What one client has of addresses: an IPv4 address, or the /64 that an IPv6 host is given (RFC 6177 section 2).
+pub fn client_network(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
     }
 }
 
@@ -257,5 +266,14 @@ mod tests {
         ] {
             assert_eq!(permitted(address, networks), expected, "{address} {networks:?}");
         }
+    }
+
+    #[test]
+    fn a_host_s_ipv6_addresses_are_one_client() {
+        let network = |text: &str| client_network(text.parse().unwrap());
+        assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:2"));
+        assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
+        assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
+        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
     }
 }
