@@ -30,6 +30,7 @@ use crate::principal::Principal;
 use crate::reports::Reports;
 use crate::sealing::SealingSecret;
 use crate::serving::ConnectionLimits;
+use crate::sign_ins::SignIns;
 use crate::throttle::Throttle;
 use crate::token::{NoRandomness, Token, TokenKind};
 use crate::traffic::LiveTraffic;
@@ -138,6 +139,7 @@ pub(crate) struct Inner {
     pub turn: Arc<Mutex<()>>,
     pub passwords: Passwords,
     pub throttle: Throttle,
+    pub sign_ins: SignIns,
     pub unsaved: Mutex<Unsaved>,
     pub feed: Feed,
     pub nodes: Arc<Nodes>,
@@ -181,6 +183,7 @@ impl ControlPlane {
             turn: Arc::default(),
             passwords: Passwords::new(),
             throttle: Throttle::default(),
+            sign_ins: SignIns::new(),
             unsaved: Mutex::default(),
             feed,
             nodes: Arc::new(Nodes::new(node_tokens)),

@@ -26,6 +26,7 @@ mod sealing;
 mod serving;
 pub mod shape;
 mod sighted;
+mod sign_ins;
 mod throttle;
 mod token;
 mod traffic;

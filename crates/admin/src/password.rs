@@ -1,5 +1,5 @@
-//! Passwords: Argon2id with the crate's defaults (RFC 9106; 19 MiB, two passes), off the async threads, and no
-//! more than a few at a time.
+//! Passwords: Argon2id with the crate's defaults (RFC 9106; 19 MiB, two passes), off the async threads, no more than a few at
+//! a time, and with a bound on those that wait.
 
 use std::sync::Arc;
 
@@ -10,6 +10,8 @@ use tokio::sync::Semaphore;
 
 /// Sign-ins must not take the machine's cores and memory from everything else.
 const MOST_AT_A_TIME: usize = 2;
+/// Some seconds of work. Whoever came behind would have given up before its turn.
+const MOST_WAITING: usize = 64;
 
 /// What an unknown user's password is compared with, so that the answer takes as long as for a known one. It
 /// is the form of a hash with the default parameters, and of no password.
@@ -17,28 +19,39 @@ const NOBODYS_HASH: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5bm9ib2R5$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 #[derive(Debug, thiserror::Error)]
-#[error("passwords cannot be hashed: {0}")]
-pub struct HashingFailed(String);
+pub enum HashingError {
+    #[error("passwords cannot be hashed: {0}")]
+    Failed(String),
+    #[error("too many passwords are waiting to be checked")]
+    Busy,
+}
 
 #[derive(Debug, Clone)]
-pub struct Passwords(Arc<Semaphore>);
+pub struct Passwords {
+    /// Of those that wait and those under way.
+    places: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
+}
 
 impl Passwords {
     pub fn new() -> Self {
-        Self(Arc::new(Semaphore::new(MOST_AT_A_TIME)))
+        Self {
+            places: Arc::new(Semaphore::new(MOST_AT_A_TIME + MOST_WAITING)),
+            turns: Arc::new(Semaphore::new(MOST_AT_A_TIME)),
+        }
     }
 
     /// The PHC string of a password.
-    pub async fn hash(&self, password: String) -> Result<String, HashingFailed> {
+    pub async fn hash(&self, password: String) -> Result<String, HashingError> {
         self.off_thread(move || {
             let hash = Argon2::default().hash_password(password.as_bytes());
-            hash.map(|hash| hash.to_string()).map_err(|error| HashingFailed(error.to_string()))
+            hash.map(|hash| hash.to_string()).map_err(|error| HashingError::Failed(error.to_string()))
         })
         .await?
     }
 
     /// Whether the password is the one hashed; without a hash, never, and after the same time.
-    pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, HashingFailed> {
+    pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, HashingError> {
         self.off_thread(move || {
             let is_known = hash.is_some();
             let hash = hash.as_deref().unwrap_or(NOBODYS_HASH);
@@ -52,12 +65,13 @@ impl Passwords {
     async fn off_thread<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, HashingFailed> {
-        let failed = |error: &dyn std::fmt::Display| HashingFailed(error.to_string());
-        let permit = Arc::clone(&self.0).acquire_owned().await.map_err(|error| failed(&error))?;
-        // The work goes on when its caller has gone away, so it is the work that holds the permit.
+    ) -> Result<T, HashingError> {
+        let failed = |error: &dyn std::fmt::Display| HashingError::Failed(error.to_string());
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| HashingError::Busy)?;
+        let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|error| failed(&error))?;
+        // The work goes on when its caller has gone away, so it is the work that holds its turn.
         let work = move || {
-            let _permit = permit;
+            let _held = (place, turn);
             work()
         };
         tokio::task::spawn_blocking(work).await.map_err(|error| failed(&error))
@@ -94,8 +108,32 @@ mod tests {
         begun.await.unwrap();
         caller.abort();
         assert!(caller.await.unwrap_err().is_cancelled());
-        assert_eq!(passwords.0.available_permits(), MOST_AT_A_TIME - 1);
+        assert_eq!(passwords.turns.available_permits(), MOST_AT_A_TIME - 1);
         drop(release);
+    }
+
+    #[tokio::test]
+    async fn who_would_wait_for_long_is_told_so_at_once() {
+        let passwords = Passwords::new();
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let held = Arc::new(std::sync::Mutex::new(held));
+        let waiting: Vec<_> = (0..MOST_AT_A_TIME + MOST_WAITING)
+            .map(|_| {
+                let (passwords, held) = (passwords.clone(), Arc::clone(&held));
+                tokio::spawn(async move {
+                    passwords.off_thread(move || held.lock().unwrap().recv().is_ok()).await
+                })
+            })
+            .collect();
+        while passwords.places.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(matches!(passwords.off_thread(|| ()).await, Err(HashingError::Busy)));
+        drop(release);
+        for waiting in waiting {
+            waiting.await.unwrap().unwrap();
+        }
+        assert!(passwords.off_thread(|| ()).await.is_ok());
     }
 
     #[tokio::test]

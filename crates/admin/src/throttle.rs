@@ -10,7 +10,7 @@ use tollgate_core::address::client_network;
 /// Guesses of keys are counted under this name, which no user can have.
 pub const API_KEYS: &str = "an API key";
 
-const FAILURES_ALLOWED: u32 = 10;
+const USUALLY_ALLOWED: u32 = 10;
 const PERIOD_SECS: u64 = 300;
 /// Whoever comes when there are so many takes the place of another. To be forgotten early by it, one has to guess from
 /// as many networks, or for as many names.
@@ -18,8 +18,12 @@ const MOST_GUESSERS: usize = 20_000;
 
 type Guesser = (String, Option<IpAddr>);
 
-#[derive(Debug, Default)]
-pub struct Throttle(Mutex<Guessers>);
+#[derive(Debug)]
+pub struct Throttle {
+    /// Failures in a period.
+    allowed: u32,
+    guessers: Mutex<Guessers>,
+}
 
 #[derive(Debug, Default)]
 struct Guessers {
@@ -41,7 +45,14 @@ struct Failures {
 pub struct Attempt<'t> {
     throttle: &'t Throttle,
     guesser: Guesser,
-    has_failed: bool,
+    outcome: Outcome,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Outcome {
+    Failed,
+    Succeeded,
+    Withdrawn,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -50,7 +61,17 @@ pub struct TooManyFailures {
     pub retry_after_secs: u64,
 }
 
+impl Default for Throttle {
+    fn default() -> Self {
+        Self::allowing(USUALLY_ALLOWED)
+    }
+}
+
 impl Throttle {
+    pub fn allowing(failures: u32) -> Self {
+        Self { allowed: failures, guessers: Mutex::default() }
+    }
+
     /// Lets an attempt begin. Those under way count until they end, so that no more are made at the same time than may fail;
     /// who comes too early for that alone may come again soon.
     pub fn begin(
@@ -65,16 +86,16 @@ impl Throttle {
         if entry.is_over(now_secs) {
             *entry = Failures::since(now_secs, entry.open);
         }
-        if entry.count >= FAILURES_ALLOWED {
+        if entry.count >= self.allowed {
             let ends_secs = entry.since_secs + PERIOD_SECS;
             return Err(TooManyFailures { retry_after_secs: ends_secs.saturating_sub(now_secs).max(1) });
         }
-        if entry.count + entry.open >= FAILURES_ALLOWED {
+        if entry.count + entry.open >= self.allowed {
             return Err(TooManyFailures { retry_after_secs: 1 });
         }
         entry.open += 1;
         drop(guessers);
-        Ok(Attempt { throttle: self, guesser, has_failed: true })
+        Ok(Attempt { throttle: self, guesser, outcome: Outcome::Failed })
     }
 
     /// Counts what has failed already.
@@ -83,7 +104,7 @@ impl Throttle {
     }
 
     fn guessers(&self) -> MutexGuard<'_, Guessers> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.guessers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -113,7 +134,12 @@ impl Guessers {
 impl Attempt<'_> {
     /// The failures before are forgotten.
     pub fn succeed(mut self) {
-        self.has_failed = false;
+        self.outcome = Outcome::Succeeded;
+    }
+
+    /// It says nothing: the failures before stay as they are.
+    pub fn withdraw(mut self) {
+        self.outcome = Outcome::Withdrawn;
     }
 }
 
@@ -122,7 +148,11 @@ impl Drop for Attempt<'_> {
         let mut guessers = self.throttle.guessers();
         let Some(entry) = guessers.failures.get_mut(&self.guesser) else { return };
         entry.open = entry.open.saturating_sub(1);
-        entry.count = if self.has_failed { entry.count + 1 } else { 0 };
+        entry.count = match self.outcome {
+            Outcome::Failed => entry.count + 1,
+            Outcome::Succeeded => 0,
+            Outcome::Withdrawn => entry.count,
+        };
         if entry.count == 0 && entry.open == 0 {
             guessers.failures.remove(&self.guesser);
         }
@@ -147,7 +177,7 @@ mod tests {
     fn guessing_is_stopped_for_a_while_and_for_that_peer_alone() {
         let throttle = Throttle::default();
         let (here, there) = (Some([10, 0, 0, 1].into()), Some([10, 0, 0, 2].into()));
-        for _ in 0..FAILURES_ALLOWED {
+        for _ in 0..USUALLY_ALLOWED {
             assert_eq!(throttle.fail("Ann", here, 1_000), Ok(()));
         }
         assert_eq!(throttle.fail("ann", here, 1_100), Err(TooManyFailures { retry_after_secs: 200 }));
@@ -186,7 +216,7 @@ mod tests {
     fn signing_in_forgets_the_failures() {
         let throttle = Throttle::default();
         for _ in 0..3 {
-            for _ in 1..FAILURES_ALLOWED {
+            for _ in 1..USUALLY_ALLOWED {
                 assert_eq!(throttle.fail("ann", None, 1_000), Ok(()));
             }
             throttle.begin("ann", None, 1_000).unwrap().succeed();
@@ -198,10 +228,10 @@ mod tests {
     fn attempts_under_way_are_no_failures_and_no_more_than_may_fail() {
         let throttle = Throttle::default();
         let begin = || throttle.begin("ann", None, 1_000);
-        let open: Vec<Attempt<'_>> = (0..FAILURES_ALLOWED).map(|_| begin().unwrap()).collect();
+        let open: Vec<Attempt<'_>> = (0..USUALLY_ALLOWED).map(|_| begin().unwrap()).collect();
         assert_eq!(begin().unwrap_err(), TooManyFailures { retry_after_secs: 1 });
         open.into_iter().for_each(Attempt::succeed);
-        let open: Vec<Attempt<'_>> = (0..FAILURES_ALLOWED).map(|_| begin().unwrap()).collect();
+        let open: Vec<Attempt<'_>> = (0..USUALLY_ALLOWED).map(|_| begin().unwrap()).collect();
         drop(open);
         assert_eq!(begin().unwrap_err(), TooManyFailures { retry_after_secs: 300 });
     }

@@ -88,6 +88,8 @@ pub enum RoleName {
         SentByAnybody,
         (status = 429, description = "Too many failed attempts", body = ProblemDetails,
          content_type = "application/problem+json"),
+        (status = 503, description = "Too many attempts at the same time", body = ProblemDetails,
+         content_type = "application/problem+json"),
     ),
 )]
 async fn login(
@@ -101,7 +103,7 @@ async fn login(
     let guessed = username.as_ref().map_or("", Username::as_str);
     let attempt = plane
         .0
-        .throttle
+        .sign_ins
         .begin(guessed, peer, now_secs)
         .map_err(|too_many| Refusal::TooManyAttempts { retry_after_secs: too_many.retry_after_secs })?;
     let user = match &username {
@@ -109,7 +111,13 @@ async fn login(
         None => None,
     };
     let hash = user.as_ref().map(|user| user.password_hash.clone());
-    let matches = plane.0.passwords.verify(draft.password, hash).await?;
+    let matches = match plane.0.passwords.verify(draft.password, hash).await {
+        Ok(matches) => matches,
+        Err(error) => {
+            attempt.withdraw();
+            return Err(error.into());
+        }
+    };
     let Some(user) = user.filter(|_| matches) else { return Err(Refusal::WrongPassword) };
     attempt.succeed();
 

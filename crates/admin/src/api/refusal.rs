@@ -9,7 +9,7 @@ use tollgate_store::{Dependent, StoreError, Unique};
 
 use crate::edit::EditError;
 use crate::on_demand::TooManyDemands;
-use crate::password::HashingFailed;
+use crate::password::HashingError;
 use crate::throttle::TooManyFailures;
 use crate::token::NoRandomness;
 
@@ -42,6 +42,8 @@ pub enum Refusal {
         most_bytes: usize,
     },
     Invalid(Problems),
+    /// No more passwords may wait to be checked.
+    TooManyPasswords,
     /// No more checks on demand may be under way.
     TooManyChecks,
     Taken(Unique),
@@ -106,7 +108,8 @@ impl From<EditError> for Refusal {
             EditError::Guessing(TooManyFailures { retry_after_secs }) => {
                 Self::TooManyAttempts { retry_after_secs }
             }
-            EditError::OutOfStep | EditError::NoRandomness(_) | EditError::Hashing(_) => Self::Failed(error),
+            EditError::Hashing(error) => Self::from(error),
+            EditError::OutOfStep | EditError::NoRandomness(_) => Self::Failed(error),
         }
     }
 }
@@ -129,9 +132,12 @@ impl From<TooManyDemands> for Refusal {
     }
 }
 
-impl From<HashingFailed> for Refusal {
-    fn from(error: HashingFailed) -> Self {
-        Self::Failed(EditError::Hashing(error))
+impl From<HashingError> for Refusal {
+    fn from(error: HashingError) -> Self {
+        match error {
+            HashingError::Busy => Self::TooManyPasswords,
+            HashingError::Failed(_) => Self::Failed(EditError::Hashing(error)),
+        }
     }
 }
 
@@ -150,7 +156,7 @@ impl Refusal {
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Taken(_) | Self::InUse(_) => StatusCode::CONFLICT,
             Self::VersionMismatch | Self::Present => StatusCode::PRECONDITION_FAILED,
-            Self::TooManyChecks => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyPasswords | Self::TooManyChecks => StatusCode::SERVICE_UNAVAILABLE,
             Self::Failed(error) => status_of_failure(error),
         }
     }
@@ -177,6 +183,9 @@ impl Refusal {
                 1 => "1 field is wrong".into(),
                 count => format!("{count} fields are wrong"),
             },
+            Self::TooManyPasswords => {
+                "too many passwords are waiting to be checked: try again in a second".into()
+            }
             Self::TooManyChecks => "too many checks are under way: try again in a second".into(),
             Self::Taken(unique) => format!("{unique} is taken already"),
             Self::InUse(by) => format!("is still in use by {by}"),
@@ -207,6 +216,7 @@ impl Refusal {
             | Self::BadHost
             | Self::UnsupportedMediaType
             | Self::BodyTooLarge { .. }
+            | Self::TooManyPasswords
             | Self::TooManyChecks
             | Self::InUse(_)
             | Self::VersionMismatch
@@ -243,7 +253,8 @@ impl Refusal {
             | Self::InUse(_)
             | Self::VersionMismatch
             | Self::Present => None,
-            Self::TooManyChecks | Self::Failed(_) => (self.status() == StatusCode::SERVICE_UNAVAILABLE)
+            Self::TooManyPasswords | Self::TooManyChecks | Self::Failed(_) => (self.status()
+                == StatusCode::SERVICE_UNAVAILABLE)
                 .then_some((header::RETRY_AFTER, HeaderValue::from_static("1"))),
         }
     }
@@ -323,5 +334,19 @@ mod tests {
         };
         assert_eq!(retry_after(StoreError::Locked), (503, Some(HeaderValue::from_static("1"))));
         assert_eq!(retry_after(StoreError::DiskFull), (507, None));
+    }
+
+    #[test]
+    fn who_finds_too_many_passwords_waiting_is_told_when_to_come_back() {
+        for refusal in
+            [Refusal::from(HashingError::Busy), Refusal::from(EditError::Hashing(HashingError::Busy))]
+        {
+            let response = refusal.into_response();
+            let retry_after = response.headers().get(header::RETRY_AFTER);
+            assert_eq!(
+                (response.status().as_u16(), retry_after),
+                (503, Some(&HeaderValue::from_static("1")))
+            );
+        }
     }
 }

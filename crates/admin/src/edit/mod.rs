@@ -23,7 +23,7 @@ use tollgate_store::{Read, StoreError, Write};
 use crate::clock;
 use crate::control_plane::{ControlPlane, Inner};
 use crate::feed::{NotKept, Recording};
-use crate::password::HashingFailed;
+use crate::password::HashingError;
 use crate::principal::Principal;
 use crate::throttle::{Throttle, TooManyFailures};
 use crate::token::NoRandomness;
@@ -45,7 +45,7 @@ pub enum EditError {
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
     #[error(transparent)]
-    Hashing(#[from] HashingFailed),
+    Hashing(#[from] HashingError),
     /// The author was signed out, or changed, since its request came in.
     #[error("the session has ended")]
     SessionOver,
