@@ -109,6 +109,10 @@ impl Edit {
         }
         let mut jwt = Vec::with_capacity(spec.jwt.len());
         for (index, issuer) in spec.jwt.into_iter().enumerate() {
+            if issuer.issuer == self.plane.issuing.issuer {
+                // Tollgate's own tokens would be looked for among the other's keys.
+                problems.add(format!("jwt[{index}].issuer"), OWN_ISSUER);
+            }
             let issuer = self.issuer(issuer, issuers_before, reach);
             jwt.extend(problems.check(&field_of_key_set(index), issuer));
         }
@@ -151,6 +155,8 @@ impl Edit {
         Ok(Target { id, url: spec.url, weight: spec.weight, duty: spec.duty, reach })
     }
 }
+
+const OWN_ISSUER: &str = "is what Tollgate calls itself in its own tokens, which every service takes: give it another name (`tokens.issuer`)";
 
 #[derive(Debug, thiserror::Error)]
 enum BadKeyUrl {

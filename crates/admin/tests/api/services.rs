@@ -11,6 +11,22 @@ fn target_ids(service: &Value) -> Vec<(String, String)> {
 }
 
 #[test]
+fn an_issuer_called_like_tollgate_itself_is_refused() {
+    let gateway = Gateway::start();
+    let admin = gateway.admin_in("acme");
+    let issuer =
+        |name: &str| json!({ "issuer": name, "audience": "a", "jwks_url": "https://127.0.0.1:1/keys" });
+    let service = json!({ "slug": "api", "url": "https://up.example", "jwt": [issuer("https://id.example"), issuer("tollgate")] });
+    let refused = admin.post("/api/services", &service);
+    assert_eq!(refused.refused(422), ["jwt[1].issuer"]);
+    assert!(refused.text.contains("tokens.issuer"), "{}", refused.text);
+    let mut entry = service;
+    entry["tenant"] = json!("acme");
+    let document = json!({ "services": [entry] });
+    assert_eq!(gateway.admin().post("/api/config", &document).refused(422), ["services[0].jwt[1].issuer"]);
+}
+
+#[test]
 fn a_service_is_in_force_when_the_answer_arrives() {
     let gateway = Gateway::start();
     let acme = gateway.admin_in("acme");
