@@ -140,9 +140,14 @@ impl Follower {
 
     async fn take(&mut self, assembly: &mut Assembly, coming: &mut Coming, raw: Bytes) -> Result<(), Ended> {
         let frame = decode(&raw)?;
-        self.backoff.reset();
         match frame {
-            Frame::Heartbeat => return self.check_saver(),
+            Frame::Heartbeat => {
+                // Who is in step has nothing to wait for. Who is not may hear no more than this, each time that it tries.
+                if self.position.is_some() {
+                    self.backoff.reset();
+                }
+                return self.check_saver();
+            }
             Frame::Order(order) => {
                 // No part of the state, and not kept.
                 self.orders.take(order);
@@ -158,6 +163,7 @@ impl Follower {
         if let Some(committed) = &committed {
             // In force first: the disk may be slow, and a revoked key should not wait for it.
             self.put_in_force(committed);
+            self.backoff.reset();
         }
         match (coming, committed) {
             (Coming::Everything, None) => self.saver.add(raw).await,
@@ -216,5 +222,70 @@ async fn next_piece(body: &mut Incoming) -> Result<Bytes, Ended> {
         if let Ok(data) = frame.into_data() {
             return Ok(data);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_rustls::rustls::crypto::aws_lc_rs;
+    use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+    use tollgate_core::feed::{Epoch, NodeName, push_frame};
+    use tollgate_core::resource::BaseUrl;
+    use tollgate_core::sighting::Sighting;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::link::{Link, NodeToken};
+    use crate::node::Facts;
+    use crate::orders;
+
+    fn follower(directory: &std::path::Path) -> Follower {
+        let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth();
+        let control = BaseUrl::parse("http://127.0.0.1:1").unwrap();
+        let token = NodeToken::parse("tgn_0").unwrap();
+        let settings = Settings {
+            link: Link::new(control, token, Arc::new(ArcSwap::from_pointee(tls))),
+            name: NodeName::parse("edge").unwrap(),
+            version: "test",
+            directory: directory.to_owned(),
+        };
+        let facts = Facts {
+            key_usage: Box::new(Vec::new),
+            crossings: Box::new(Vec::new),
+            traffic: Box::new(Sighting::default),
+            carry_out: Box::new(|_| Box::pin(async {})),
+        };
+        let (orders, _done) = orders::channel(Arc::new(facts));
+        let progress = Progress { position: None, full_syncs: 0, changes: 0, feeds: 0 };
+        Follower::new(
+            Arc::new(settings),
+            Arc::default(),
+            None,
+            Saver::start(directory, None).unwrap(),
+            watch::Sender::new(progress),
+            orders,
+        )
+    }
+
+    #[tokio::test]
+    async fn a_feed_that_brings_nothing_whole_is_tried_again_after_growing_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut follower = follower(folder.path());
+        let (mut assembly, mut coming) = (Assembly::new(Arc::default()), Coming::Changes(Vec::new()));
+        let mut wait_after = async |frame| {
+            let mut raw = Vec::new();
+            push_frame(&mut raw, &frame).unwrap();
+            follower.take(&mut assembly, &mut coming, raw.into()).await.unwrap();
+            follower.backoff.next(1.0).as_millis()
+        };
+        let position = Position { revision: 5, epoch: Epoch(Uuid::from_u128(1)) };
+        assert_eq!(wait_after(Frame::Heartbeat).await, 100);
+        assert_eq!(wait_after(Frame::Full).await, 200);
+        assert_eq!(wait_after(Frame::Commit(position)).await, 100);
+        assert_eq!(wait_after(Frame::Heartbeat).await, 100);
     }
 }

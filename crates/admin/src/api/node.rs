@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequestParts, Query, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderName, StatusCode, Uri};
 use axum::response::IntoResponse;
 use futures_util::stream;
 use serde::Deserialize;
@@ -41,6 +41,8 @@ use crate::shape::Draft;
 const MOST_REQUESTS: u64 = 1 << 40;
 const CERTIFICATE_MISSING: &str =
     "nodes have to show a client certificate here: control.cert and control.key name the node's";
+/// Has nginx and its like pass on every piece as it comes: a feed has no end to wait for.
+const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 const FEED_TYPE: &str = "application/vnd.tollgate.feed";
 
 pub fn routes() -> OpenApiRouter<ControlPlane> {
@@ -101,7 +103,8 @@ async fn feed(
     let body = Body::from_stream(stream::unfold(pieces, |mut pieces| async {
         pieces.next().await.map(|piece| (Ok::<_, Infallible>(piece), pieces))
     }));
-    Ok(([(CONTENT_TYPE, FEED_TYPE), (CACHE_CONTROL, "no-store")], body))
+    let headers = [(CONTENT_TYPE, FEED_TYPE), (CACHE_CONTROL, "no-store"), (UNBUFFERED, "no")];
+    Ok((headers, body))
 }
 
 /// What a node reports. A newer node may say more than this control plane knows of.

@@ -39,6 +39,7 @@ impl Gateway {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let answer = agent.get(uri).header("Authorization", format!("Bearer {token}")).call().unwrap();
         assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["x-accel-buffering"], "no", "a proxy in between would wait for the end");
         let assembly = Assembly::new(at.map(|(_, snapshot)| snapshot).unwrap_or_default());
         Feed { body: Box::new(answer.into_body().into_reader()), assembly }
     }
