@@ -61,6 +61,12 @@ pub enum LinkError {
     Http(#[from] hyper::Error),
     #[error("the control plane refuses the node token (TOLLGATE_NODE_TOKEN): it is unknown or was revoked")]
     Token,
+    /// Those that have a good one are never told so.
+    #[error(
+        "the control plane refuses the node token (TOLLGATE_NODE_TOKEN): it is unknown or was revoked, and was tried too \
+         often: {detail}"
+    )]
+    TokenTooOften { detail: String },
     #[error("the control plane refuses ({status}): {detail}")]
     Refused { status: StatusCode, detail: String },
     #[error("a request to the control plane cannot be made: {0}")]
@@ -207,15 +213,20 @@ fn with_causes(error: &hyper::Error) -> String {
 
 async fn refusal(response: Response<Incoming>) -> LinkError {
     let status = response.status();
-    if status == StatusCode::UNAUTHORIZED {
-        return LinkError::Token;
-    }
     let body = Limited::new(response.into_body(), MOST_REFUSAL_BYTES).collect();
     let bytes = match timeout(ANSWER_TIMEOUT, body).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(_)) | Err(_) => Bytes::new(),
     };
-    LinkError::Refused { status, detail: detail(&bytes) }
+    refused(status, &bytes)
+}
+
+fn refused(status: StatusCode, body: &[u8]) -> LinkError {
+    match status {
+        StatusCode::UNAUTHORIZED => LinkError::Token,
+        StatusCode::TOO_MANY_REQUESTS => LinkError::TokenTooOften { detail: detail(body) },
+        status => LinkError::Refused { status, detail: detail(body) },
+    }
 }
 
 /// What problem details (RFC 9457) say is wrong, field by field where they do.
@@ -238,5 +249,22 @@ fn detail(body: &[u8]) -> String {
             lines.collect::<Vec<_>>().join("; ")
         }
         Err(_) => "what answers is not a Tollgate control plane".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_is_refused_is_named_however_often_it_was_tried() {
+        let body = br#"{"detail": "too many failed attempts: try again in 9 seconds"}"#;
+        for status in [StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS] {
+            let said = refused(status, body).to_string();
+            assert!(said.contains("TOLLGATE_NODE_TOKEN") && said.contains("revoked"), "{said}");
+        }
+        assert!(refused(StatusCode::TOO_MANY_REQUESTS, body).to_string().contains("in 9 seconds"));
+        let other = refused(StatusCode::FORBIDDEN, br#"{"detail": "show a certificate"}"#).to_string();
+        assert_eq!(other, "the control plane refuses (403 Forbidden): show a certificate");
     }
 }
