@@ -48,6 +48,10 @@ pub struct Attempt {
 const DELIVERY: &str = "SELECT webhook_deliveries.*, events.type AS type FROM webhook_deliveries
     JOIN events ON events.id = webhook_deliveries.event_id";
 
+/// One look-up a webhook, however much waits.
+pub(crate) const WEBHOOKS_PENDING: &str = "SELECT id FROM webhooks WHERE EXISTS (
+    SELECT 1 FROM webhook_deliveries WHERE webhook_id = webhooks.id AND state = 'pending')";
+
 impl Read {
     pub async fn deliveries(
         &mut self,
@@ -68,10 +72,7 @@ impl Read {
 
     /// The webhooks that something is still to be sent to.
     pub async fn webhooks_pending(&mut self) -> Result<Vec<WebhookId>, StoreError> {
-        let ids: Vec<Uuid> =
-            query_scalar("SELECT DISTINCT webhook_id FROM webhook_deliveries WHERE state = 'pending'")
-                .fetch_all(self.connection())
-                .await?;
+        let ids: Vec<Uuid> = query_scalar(WEBHOOKS_PENDING).fetch_all(self.connection()).await?;
         Ok(ids.into_iter().map(WebhookId).collect())
     }
 

@@ -5,13 +5,14 @@ use std::borrow::Cow;
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
-const SQLITE: [(i64, &str, &str); 6] = [
+const SQLITE: [(i64, &str, &str); 7] = [
     (1, "foundation", include_str!("../../../migrations/sqlite/0001_foundation.sql")),
     (2, "counting", include_str!("../../../migrations/sqlite/0002_counting.sql")),
     (4, "routes", include_str!("../../../migrations/sqlite/0004_routes.sql")),
     (5, "traffic", include_str!("../../../migrations/sqlite/0005_traffic.sql")),
     (6, "soft_limits", include_str!("../../../migrations/sqlite/0006_soft_limits.sql")),
     (7, "node_sessions", include_str!("../../../migrations/sqlite/0007_node_sessions.sql")),
+    (8, "ends", include_str!("../../../migrations/sqlite/0008_ends.sql")),
 ];
 
 pub(crate) fn sqlite() -> Migrator {
@@ -26,6 +27,7 @@ mod tests {
     use sqlx::{Connection, SqliteConnection};
 
     use super::*;
+    use crate::{deliveries, keys, sessions};
 
     /// A database of the version before `version`, with `rows`, brought up to date.
     async fn updated(version: i64, rows: &'static str) -> SqliteConnection {
@@ -41,6 +43,29 @@ mod tests {
     fn every_file_is_embedded() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations/sqlite");
         assert_eq!(std::fs::read_dir(folder).unwrap().count(), SQLITE.len());
+    }
+
+    /// While these run, edits wait.
+    #[tokio::test]
+    async fn what_is_asked_for_again_and_again_reads_no_table_from_end_to_end() {
+        let mut database = updated(1, "").await;
+        for (asked, looked_up) in [
+            (keys::LAPSED, "retired_hashes_by_end"),
+            (sessions::DELETE_EXPIRED, "sessions_by_end"),
+            (deliveries::WEBHOOKS_PENDING, "deliveries_pending"),
+        ] {
+            let plan = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {asked}"));
+            let plan: Vec<(i64, i64, i64, String)> =
+                sqlx::query_as(plan).fetch_all(&mut database).await.unwrap();
+            let steps: Vec<String> = plan.into_iter().map(|(.., step)| step).collect();
+            assert!(
+                steps.iter().any(|step| step.starts_with("SEARCH") && step.contains(looked_up)),
+                "{steps:?}"
+            );
+            // Of webhooks there are few.
+            let is_scan = |step: &&String| step.starts_with("SCAN") && !step.starts_with("SCAN webhooks");
+            assert_eq!(steps.iter().find(is_scan), None, "{steps:?}");
+        }
     }
 
     #[tokio::test]

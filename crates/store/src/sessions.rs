@@ -15,6 +15,8 @@ pub struct SessionRecord {
     pub expires_at_secs: u64,
 }
 
+pub(crate) const DELETE_EXPIRED: &str = "DELETE FROM sessions WHERE expires_at <= ?";
+
 impl Read {
     /// The session of a token, unless it has expired.
     pub async fn session(
@@ -65,7 +67,7 @@ impl Write {
 
     pub async fn delete_expired_sessions(&mut self) -> Result<(), StoreError> {
         let now = integer(self.now_secs());
-        query("DELETE FROM sessions WHERE expires_at <= ?").bind(now).execute(self.connection()).await?;
+        query(DELETE_EXPIRED).bind(now).execute(self.connection()).await?;
         Ok(())
     }
 }

@@ -49,6 +49,9 @@ LEFT JOIN plans p ON p.id = k.plan_id
 LEFT JOIN consumers c ON c.id = k.consumer_id
 LEFT JOIN key_use u ON u.key_id = k.id ";
 
+/// The keys that have values whose grace is over.
+pub(crate) const LAPSED: &str = "SELECT key_id FROM retired_hashes WHERE valid_until <= ? LIMIT 1000";
+
 impl Read {
     pub async fn key(
         &mut self,
@@ -103,9 +106,8 @@ impl Read {
         now_secs: u64,
     ) -> Result<Vec<Stored<KeyRecord>>, StoreError> {
         let mut select = QueryBuilder::<Sqlite>::new(SELECT);
-        select.push("WHERE k.id IN (SELECT key_id FROM retired_hashes WHERE valid_until <= ");
-        select.push_bind(integer(now_secs)).push(" LIMIT 1000)");
-        let rows = select.build().fetch_all(self.connection()).await?;
+        select.push("WHERE k.id IN (").push(LAPSED).push(")");
+        let rows = select.build().bind(integer(now_secs)).fetch_all(self.connection()).await?;
         rows.iter().map(record).collect()
     }
 }
