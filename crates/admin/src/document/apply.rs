@@ -2,7 +2,7 @@
 //! edit is given up.
 
 use tollgate_core::Problems;
-use tollgate_core::resource::{Referring, TenantId};
+use tollgate_core::resource::{Referring, TenantId, TenantSlug};
 
 use super::key_sets;
 use super::passwords::{self, Hashes};
@@ -182,9 +182,12 @@ impl Applying<'_> {
                 self.found.add(entry, "only a platform administrator may write users")?;
                 continue;
             }
-            let Some(spec) = self.found.check_parsed(&entry, draft.parse())? else { continue };
-            let role = self.edit.role(spec.tenant.as_ref());
-            let Some(role) = self.found.check_parsed(&entry, role)? else { continue };
+            let spec = self.found.check_parsed(&entry, draft.parse())?;
+            // Whatever else is wrong; a slug that is none is told of already.
+            let tenant = draft.tenant.as_deref().and_then(|slug| TenantSlug::parse(slug).ok());
+            let role = self.edit.role(tenant.as_ref());
+            let role = self.found.check_parsed(&entry, role)?;
+            let Some((spec, role)) = spec.zip(role) else { continue };
             if !seen.is_first(&mut self.found, index, "username", spec.username.as_str().to_owned())? {
                 continue;
             }

@@ -73,7 +73,7 @@ impl Document {
                 names.is_first(found, index, "name", name)?;
             }
             if let Some(value) = value {
-                values.is_first(found, index, "key", value.hash)?;
+                values.is_first(found, index, value.field, value.hash)?;
             }
         }
         Ok(())

@@ -18,6 +18,8 @@ const LONGEST_PREFIX: usize = 16;
 /// A key's value as a document gives it.
 pub(super) struct GivenValue {
     pub(super) hash: KeyHash,
+    /// That it was given in.
+    pub(super) field: &'static str,
     /// `None` where the key is given by its hash alone.
     prefix: Option<Box<str>>,
 }
@@ -82,7 +84,7 @@ impl Applying<'_> {
             }
             self.count_guess(tenant, &value.hash)?;
             if added_hashes.contains(&value.hash) || self.is_another_keys(&value.hash, before.as_ref()) {
-                self.found.add(format!("{entry}.key"), "is in use already")?;
+                self.found.add(format!("{entry}.{}", value.field), "is in use already")?;
                 continue;
             }
             let value = value.beside(before.as_ref());
@@ -149,13 +151,13 @@ impl GivenValue {
                         .add("prefix", "goes with `key_hash` alone: the prefix of `key` is its beginning");
                 }
                 let key = problems.check("key", ApiKey::import(key));
-                key.map(|key| Self { hash: key.hash(), prefix: Some(key.prefix().into()) })
+                key.map(|key| Self { hash: key.hash(), field: "key", prefix: Some(key.prefix().into()) })
             }
             (None, Some(hash)) => {
                 let hash = problems.check("key_hash", KeyHash::from_hex(hash));
                 let prefix =
                     given.prefix.as_deref().and_then(|prefix| problems.check("prefix", parse_prefix(prefix)));
-                hash.map(|hash| Self { hash, prefix })
+                hash.map(|hash| Self { hash, field: "key_hash", prefix })
             }
             (Some(_), Some(_)) | (None, None) => {
                 problems.add("key", "give either `key` or `key_hash`");

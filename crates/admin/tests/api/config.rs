@@ -27,6 +27,25 @@ fn parsed(document: &Value) -> Document {
 }
 
 #[test]
+fn everything_that_is_wrong_with_a_user_is_told_at_once() {
+    let gateway = Gateway::start();
+    let document = json!({ "users": [{ "username": "a", "password": "abc", "tenant": "nope" }] });
+    let refused = gateway.admin().post("/api/config", &document).refused(422);
+    assert_eq!(refused, ["users[0].password", "users[0].tenant"]);
+}
+
+#[test]
+fn a_value_in_use_is_named_by_the_member_that_has_it() {
+    let gateway = Gateway::start();
+    gateway.admin_in("acme");
+    let hash = "ab".repeat(32);
+    let key = |name: &str, hash: &str| json!({ "tenant": "acme", "name": name, "key_hash": hash });
+    gateway.admin().post("/api/config", &json!({ "keys": [key("first", &hash)] })).expect(200);
+    let again = json!({ "keys": [key("second", &hash)] });
+    assert_eq!(gateway.admin().post("/api/config", &again).refused(422), ["keys[0].key_hash"]);
+}
+
+#[test]
 fn a_document_is_applied_and_applying_it_again_changes_nothing() {
     let gateway = Gateway::start();
     let admin = gateway.admin();
