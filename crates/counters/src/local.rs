@@ -190,8 +190,8 @@ impl LocalCounters {
 
     /// How much of that the store does not know, of each limit.
     pub(crate) fn owed(&self, subject: Subject, rules: &[LimitRule], now: UnixMicros) -> SmallVec<[u64; 4]> {
-        let known = limit::used(rules, &self.windows(subject.in_store()), now);
-        let mut owed = limit::used(rules, &self.windows(subject), now);
+        let known = self.used_of(subject.in_store(), rules, now);
+        let mut owed = self.used_of(subject, rules, now);
         owed.iter_mut().zip(known).for_each(|(owed, known)| *owed = owed.saturating_sub(known));
         owed
     }
@@ -236,14 +236,14 @@ impl LocalCounters {
 
     /// What the subjects have used of each limit, beyond it too; charges nothing.
     pub fn used(&self, demands: &[Demand<'_>], now: UnixMicros) -> Vec<u64> {
-        let mut used = Vec::new();
-        for &Demand { subject, limits, .. } in demands {
-            match self.hold(subject).get() {
-                Some(entry) => used.extend(limit::used(&limits.rules, &entry.windows, now)),
-                None => used.extend(limits.rules.iter().map(|_| 0)),
-            }
+        demands.iter().flat_map(|demand| self.used_of(demand.subject, &demand.limits.rules, now)).collect()
+    }
+
+    fn used_of(&self, subject: Subject, rules: &[LimitRule], now: UnixMicros) -> SmallVec<[u64; 4]> {
+        match self.hold(subject).get() {
+            Some(entry) => limit::used(rules, &entry.windows, now),
+            None => smallvec![0; rules.len()],
         }
-        used
     }
 
     /// Corrects what a request that was let through was charged to these subjects; gives where they stand then.

@@ -39,14 +39,15 @@ impl Shared {
         let mut shard = self.ledgers.shard(subject).lock();
         let ledger = shard.ledger(subject, rules, now);
         self.begin_owing(ledger, subject, rules, calendar, server_now);
-        let owed = self.local.owed(subject, rules, server_now);
-        for (rule, owed) in rules.iter().zip(owed) {
+        if settlement.actual >= settlement.charged {
+            self.local.owe(subject, rules, calendar, settlement, server_now);
+            return;
+        }
+        for (rule, owed) in rules.iter().zip(self.local.owed(subject, rules, server_now)) {
             let actual = settlement.actual.max(settlement.charged.saturating_sub(owed));
             let settlement = Settlement { actual, ..settlement };
             self.local.owe(subject, std::slice::from_ref(rule), calendar, settlement, server_now);
         }
-        drop(shard);
-        self.is_owing.store(true, Ordering::Relaxed);
     }
 
     fn begin_owing(
@@ -60,7 +61,12 @@ impl Shared {
         if !ledger.owes && !ledger.is_at_home && !ledger.is_telling_any() {
             self.go_on_here(subject, rules, calendar, ledger.mirror(), now);
         }
+        self.note_owes(ledger);
+    }
+
+    fn note_owes(&self, ledger: &mut Ledger) {
         ledger.owes = true;
+        self.is_owing.store(true, Ordering::Relaxed);
     }
 
     /// What was counted here before the store counted it: it is told so.
@@ -121,14 +127,11 @@ impl Shared {
         let mut shard = self.ledgers.shard(owed.subject).lock();
         let ledger = shard.ledger(owed.subject, &owed.rules, Instant::now());
         ledger.end_telling(&owed.windows);
-        ledger.owes = true;
-        drop(shard);
-        self.is_owing.store(true, Ordering::Relaxed);
+        self.note_owes(ledger);
     }
 
     pub(super) fn note_owing(&self, subject: Subject, rules: &Arc<[LimitRule]>) {
-        self.ledgers.shard(subject).lock().ledger(subject, rules, Instant::now()).owes = true;
-        self.is_owing.store(true, Ordering::Relaxed);
+        self.note_owes(self.ledgers.shard(subject).lock().ledger(subject, rules, Instant::now()));
     }
 
     /// What was to be charged to each limit, and was not.
@@ -144,7 +147,5 @@ impl Shared {
             let settlement = Settlement::uncharged(units, now);
             self.local.owe(subject, std::slice::from_ref(rule), calendar, settlement, now);
         }
-        drop(shard);
-        self.is_owing.store(true, Ordering::Relaxed);
     }
 }
