@@ -7,7 +7,7 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use rustls::ClientConfig;
 use tokio_rustls::TlsConnector;
-use tollgate_admin::{Checking, ConnectionLimits, ControlPlane, FirstStart, LiveTraffic, Settings};
+use tollgate_admin::{Checking, ControlPlane, FirstStart, LiveTraffic, Settings};
 use tollgate_core::breaker::Reading;
 use tollgate_core::channel;
 use tollgate_core::health::TargetHealth;
@@ -19,7 +19,7 @@ use tollgate_store::Store;
 
 use super::data_dir::{DataDir, DatabaseFile};
 use super::metrics;
-use super::open_files::admin_connections;
+use super::open_files::admin_limits;
 use crate::config::{ADMIN_TOKEN, Config};
 use crate::output::Stream;
 
@@ -51,7 +51,6 @@ impl Control {
         let [used, crossed, carried, traffic] = [(); 4].map(|()| OfProxy(Arc::clone(&proxy)));
         let counting = Arc::new(OnceLock::new());
         let measured: Arc<OnceLock<Arc<Counters>>> = Arc::clone(&counting);
-        let usual = ConnectionLimits::default();
         let settings = Settings {
             sealing: data_dir.sealing_secret()?,
             issuing: config.tokens.issuing.clone(),
@@ -66,7 +65,7 @@ impl Control {
                 metrics::text(measured.get().map(|counters| &**counters), carried.proxy().as_deref())
             })),
             traffic: Some(Box::new(traffic)),
-            connections: ConnectionLimits { most: admin_connections(usual.most), ..usual },
+            connections: admin_limits(),
         };
         let (plane, first_start) =
             ControlPlane::open(store.clone(), Arc::clone(&snapshot), Arc::clone(&counters), settings).await?;

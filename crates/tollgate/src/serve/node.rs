@@ -7,7 +7,6 @@ use anyhow::{Context, Result, bail};
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
-use tollgate_admin::ConnectionLimits;
 use tollgate_core::feed::NodeName;
 use tollgate_core::snapshot::Snapshot;
 use tollgate_counters::LocalCounters;
@@ -17,7 +16,7 @@ use tollgate_proxy::{Proxy, Shared};
 use super::counting::Counting;
 use super::data_dir::DataDir;
 use super::logging::LogFormat;
-use super::open_files::admin_connections;
+use super::open_files::admin_limits;
 use super::orders::carry_out;
 use super::part::Part;
 use super::renewal::{Renewal, Renewals};
@@ -89,10 +88,8 @@ fn monitor(listener: TcpListener, counting: &Counting, proxy: &Arc<Proxy>) -> Re
     let address = listener.local_addr().context("the address of the metrics is not known")?;
     let (counters, proxy) = (Arc::clone(&counting.counters), Arc::downgrade(proxy));
     let source = Box::new(move || metrics::text(Some(&counters), proxy.upgrade().as_deref()));
-    let usual = ConnectionLimits::default();
-    let limits = ConnectionLimits { most: admin_connections(usual.most), ..usual };
     output::announce(&format!("metrics listening on http://{address}/metrics"));
-    Ok(Part::start(|stopped| tollgate_admin::serve_metrics(source, listener, limits, stopped)))
+    Ok(Part::start(|stopped| tollgate_admin::serve_metrics(source, listener, admin_limits(), stopped)))
 }
 
 async fn end(config: &Config, proxy: Arc<Proxy>, counting: Counting, node: Part) {

@@ -39,6 +39,12 @@ pub fn admin_connections(usual: usize) -> usize {
     share(usual, limit())
 }
 
+/// What a listener of ours that is not the proxy's may take of them.
+pub fn admin_limits() -> ConnectionLimits {
+    let usual = ConnectionLimits::default();
+    ConnectionLimits { most: admin_connections(usual.most), ..usual }
+}
+
 /// What files suffice for, where that is less than what is wanted; a warning then, unless that is plenty and nobody has
 /// asked for more.
 pub fn sufficing(wanted: Bounds) -> Bounds {
