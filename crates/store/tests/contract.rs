@@ -5,6 +5,10 @@
 
 mod suite;
 
+use std::path::Path;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection};
 use tollgate_core::time::UnixMicros;
 use tollgate_store::{Store, StoreError};
 
@@ -13,6 +17,11 @@ async fn fresh() -> (Store, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&folder.path().join("tollgate.db")).await.unwrap();
     (store, folder)
+}
+
+/// The file as another program sees it.
+async fn connected(path: &Path) -> SqliteConnection {
+    SqliteConnectOptions::new().filename(path).connect().await.unwrap()
 }
 
 macro_rules! contract {
@@ -75,13 +84,12 @@ async fn a_damaged_row_among_many_ends_the_loading() {
     write.insert_keys(&keys).await.unwrap();
     write.commit().await.unwrap();
     store.close().await;
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
-    let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    let mut connection = connected(&path).await;
     sqlx::query("UPDATE keys SET name = '' WHERE id = (SELECT min(id) FROM keys)")
         .execute(&mut connection)
         .await
         .unwrap();
-    sqlx::Connection::close(connection).await.unwrap();
+    connection.close().await.unwrap();
     let store = Store::open(&path).await.unwrap();
     let (batches, mut arriving) = tokio::sync::mpsc::channel(1);
     let taking = tokio::spawn(async move { while arriving.recv().await.is_some() {} });
@@ -101,13 +109,12 @@ async fn a_damaged_batch_of_counts_takes_no_other_with_it() {
     let now = UnixMicros::from_secs(suite::NOW);
     let before = store.read().await.unwrap().counters(now).await.unwrap();
     assert!(!before.is_empty());
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
-    let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    let mut connection = connected(&path).await;
     for damaged in ["x'00'", "x''", "(SELECT substr(records, 1, length(records) - 3) FROM counter_batches)"] {
         let insert = format!("INSERT INTO counter_batches (records) VALUES ({damaged})");
         sqlx::query(sqlx::AssertSqlSafe(insert)).execute(&mut connection).await.unwrap();
     }
-    sqlx::Connection::close(connection).await.unwrap();
+    connection.close().await.unwrap();
     assert_eq!(store.read().await.unwrap().counters(now).await.unwrap(), before);
     // Merging clears it away.
     let mut write = suite::writing(&store).await;
@@ -122,8 +129,7 @@ async fn merging_one_batch_writes_nothing() {
     let path = folder.path().join("tollgate.db");
     let store = Store::open(&path).await.unwrap();
     suite::counters_are_kept_until_they_are_over(&store).await;
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
-    let mut observer = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    let mut observer = connected(&path).await;
     let mut versions: Vec<i64> = Vec::new();
     for _ in 0..2 {
         let version = sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut observer).await.unwrap();
@@ -152,13 +158,12 @@ async fn a_database_of_a_newer_version_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tollgate.db");
     Store::open(&path).await.unwrap().close().await;
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
-    let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    let mut connection = connected(&path).await;
     sqlx::query("INSERT INTO _sqlx_migrations VALUES (9999, 'later', 0, 1, x'00', 0)")
         .execute(&mut connection)
         .await
         .unwrap();
-    sqlx::Connection::close(connection).await.unwrap();
+    connection.close().await.unwrap();
     let message = Store::open(&path).await.unwrap_err().to_string();
     assert!(message.contains("newer version"), "{message}");
 }
