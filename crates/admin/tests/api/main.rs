@@ -12,6 +12,7 @@ mod documentation;
 mod key_sets;
 mod keys;
 mod lists;
+mod node_traffic;
 mod nodes;
 mod plans;
 mod queries;

@@ -5,30 +5,30 @@ use serde_json::{Value, json};
 use tollgate_admin::{SealingSecret, Settings};
 use tollgate_core::credential::KeyHash;
 use tollgate_core::feed::{
-    Assembly, Committed, CommittedAs, Epoch, FORMAT, Frame, FrameLength, HEADER_BYTES, Order, Ordered,
-    Position, decode, frame_length,
+    Assembly, Committed, CommittedAs, Epoch, FORMAT, Frame, FrameLength, HEADER_BYTES, Position, decode,
+    frame_length,
 };
 use tollgate_core::snapshot::Snapshot;
 
 use crate::gateway::{Client, Gateway};
 
-const SESSION: &str = "01890000-0000-7000-8000-000000000001";
+pub const SESSION: &str = "01890000-0000-7000-8000-000000000001";
 
 /// The feed as a node reads it.
-struct Feed {
+pub struct Feed {
     body: Box<dyn Read>,
     assembly: Assembly,
 }
 
 impl Gateway {
-    fn node_token(&self, name: &str) -> (String, Value) {
+    pub fn node_token(&self, name: &str) -> (String, Value) {
         let mut made = self.admin().post("/api/node-tokens", &json!({ "name": name })).expect(201);
         let token = made["token"].take().as_str().unwrap().to_owned();
         (token, made)
     }
 
     /// A feed for a node that stands at this position and has the snapshot.
-    fn feed(&self, token: &str, at: Option<(Position, Arc<Snapshot>)>) -> Feed {
+    pub fn feed(&self, token: &str, at: Option<(Position, Arc<Snapshot>)>) -> Feed {
         let since = at.as_ref().map_or(String::new(), |(position, _)| {
             format!("&since={}&epoch={}", position.revision, position.epoch)
         });
@@ -47,7 +47,7 @@ impl Gateway {
 
 impl Feed {
     /// `None` where the feed has ended.
-    fn frame(&mut self) -> Option<Frame> {
+    pub fn frame(&mut self) -> Option<Frame> {
         let mut bytes = vec![0; HEADER_BYTES];
         self.body.read_exact(&mut bytes).ok()?;
         let FrameLength::Known(length) = frame_length(&bytes).unwrap() else { panic!("no length") };
@@ -56,7 +56,7 @@ impl Feed {
         Some(decode(&bytes).unwrap())
     }
 
-    fn next(&mut self) -> Committed {
+    pub fn next(&mut self) -> Committed {
         loop {
             let frame = self.frame().unwrap();
             if let Some(committed) = self.assembly.take(frame).unwrap() {
@@ -73,7 +73,7 @@ impl Feed {
 }
 
 /// Of a node that has refused one request of each key.
-fn report(revision: u64, session: &str, number: u64, used: &[(&str, u64)]) -> Value {
+pub fn report(revision: u64, session: &str, number: u64, used: &[(&str, u64)]) -> Value {
     let used = used.iter().map(|(key, requests)| {
         json!({ "key": key, "last_used_secs": 1_800_000_000, "requests": requests, "rejections": 1 })
     });
@@ -409,103 +409,4 @@ fn the_end_of_the_control_plane_ends_the_feeds() {
     gateway.plane.start_draining();
     feed.ends();
     gateway.feed(&token, None).ends();
-}
-
-/// A control plane that feeds a node.
-struct Fed {
-    gateway: Gateway,
-    /// The administrator in the tenant `acme`.
-    acme: Client,
-    /// The tenant's service `api`.
-    made: Value,
-    token: String,
-    node: Client,
-    feed: Feed,
-}
-
-impl Fed {
-    fn start() -> Self {
-        let gateway = Gateway::start();
-        let acme = gateway.admin_in("acme");
-        let service = json!({ "slug": "api", "url": "http://127.0.0.1:1" });
-        let made = acme.post("/api/services", &service).expect(201);
-        let (token, _) = gateway.node_token("edge");
-        let node = gateway.anyone().with_token(&token);
-        let feed = gateway.feed(&token, None);
-        Self { gateway, acme, made, token, node, feed }
-    }
-}
-
-/// What a node says of services, in its report.
-fn traffic(sequence: u64, services: &Value, done: &[Value]) -> Value {
-    let mut report = report(1, SESSION, 1, &[]);
-    report["traffic"] = json!({ "session": SESSION, "sequence": sequence, "now": 5_000_000, "begins": "anew",
-        "ends": "complete", "services": services, "usual": [], "done": done });
-    report
-}
-
-impl Feed {
-    /// The next order, where one comes before the next heartbeat.
-    fn order(&mut self) -> Option<Order> {
-        match self.frame().unwrap() {
-            Frame::Order(order) => Some(order),
-            Frame::Heartbeat => None,
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-#[test]
-fn an_order_goes_to_the_nodes_that_listen_and_to_none_that_connects_later() {
-    let Fed { gateway, acme, made, token, node, mut feed } = Fed::start();
-    let committed = feed.next();
-    let at = (committed.position, committed.snapshot);
-    let reset = || acme.post("/api/circuit-breakers/api/reset", &json!({})).expect(200)["told"].clone();
-    std::thread::scope(|threads| {
-        let told = threads.spawn(reset);
-        let order = loop {
-            if let Some(order) = feed.order() {
-                break order;
-            }
-        };
-        let Ordered::ResetCircuits(service) = order.what else { panic!("{order:?}") };
-        assert_eq!(service.to_string(), made["id"].as_str().unwrap());
-        node.post("/api/node/status", &traffic(1, &json!([]), &[json!(order.id)])).expect(204);
-        assert_eq!(told.join().unwrap(), json!([{ "node": "edge-1", "outcome": "done" }]));
-    });
-    // One that does not answer is not taken for one that has done it.
-    assert_eq!(reset(), json!([{ "node": "edge-1", "outcome": "told" }]));
-    drop(feed);
-    let is_away = || gateway.admin().get("/api/nodes").expect(200)["items"][0]["connected"] == false;
-    while !is_away() {
-        std::thread::yield_now();
-    }
-    assert_eq!(reset(), json!([{ "node": "edge-1", "outcome": "away" }]));
-    let mut later = gateway.feed(&token, Some(at));
-    assert_eq!(later.order(), None);
-}
-
-#[test]
-fn a_node_says_how_services_are_and_what_no_node_says_is_refused() {
-    let Fed { gateway, acme, made, node, mut feed, .. } = Fed::start();
-    feed.next();
-    let tenants = gateway.admin().get("/api/tenants/acme").expect(200);
-    let seen = json!({ "tenant": tenants["id"], "service": made["id"],
-        "circuit": { "state": "Open", "failures": 0, "opened": 2, "open_until": 25_000_000 } });
-    let shown = || acme.get("/api/circuit-breakers").expect(200)["items"][0]["nodes"][0].clone();
-    assert_eq!((&shown()["stale"], &shown()["age_seconds"]), (&json!(true), &Value::Null));
-    node.post("/api/node/status", &traffic(1, &json!([seen]), &[])).expect(204);
-    let open = shown();
-    assert_eq!((&open["state"], &open["opened"], &open["stale"]), (&json!("open"), &json!(2), &json!(false)));
-    assert!((1..=20).contains(&open["retry_after_seconds"].as_u64().unwrap()), "{open}");
-    let many: Vec<_> = (0..65).map(|_| seen.clone()).collect();
-    assert_eq!(node.post("/api/node/status", &traffic(2, &json!(many), &[])).refused(422), ["traffic"]);
-    let done: Vec<_> = (0..65).map(|_| json!(SESSION)).collect();
-    assert_eq!(node.post("/api/node/status", &traffic(2, &json!([]), &done)).refused(422), ["traffic"]);
-    assert_eq!(shown()["state"], "open");
-    // A report that another has overtaken.
-    node.post("/api/node/status", &traffic(1, &json!([]), &[])).expect(204);
-    assert_eq!(shown()["state"], "open");
-    node.post("/api/node/status", &traffic(2, &json!([]), &[])).expect(204);
-    assert_eq!(shown()["state"], "closed");
 }
