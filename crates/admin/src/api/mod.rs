@@ -52,8 +52,7 @@ use refusal::Refusal;
 
 pub fn router(plane: ControlPlane) -> Router {
     let (routes, mut document) = routes().split_for_parts();
-    let parameters = QueryParameters::of(&document);
-    query::document_refusals(&mut document);
+    let parameters = QueryParameters::of(&mut document);
     openapi::merge_closed_objects(&mut document);
     let docs = SwaggerUi::new("/docs")
         .url("/api/openapi.json", document)

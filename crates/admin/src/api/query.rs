@@ -31,9 +31,17 @@ struct Known {
 }
 
 impl QueryParameters {
-    pub fn of(document: &OpenApi) -> Self {
-        let checked = document.paths.paths.iter().filter(|(path, _)| is_checked(path));
-        Self(Arc::new(checked.map(|(path, item)| (path.clone(), operations(item))).collect()))
+    /// Reads them, and adds their refusal to every operation that may answer it and says nothing of a 422 yet.
+    pub fn of(document: &mut OpenApi) -> Self {
+        let checked = document.paths.paths.iter_mut().filter(|(path, _)| is_checked(path));
+        let parameters = checked.map(|(path, item)| {
+            let known = operations(item).map(|(method, operation)| {
+                document_refusal(operation);
+                Known::of(method, operation)
+            });
+            (path.clone(), known.collect())
+        });
+        Self(Arc::new(parameters.collect()))
     }
 
     fn check(&self, request: &Request) -> Result<(), Refusal> {
@@ -58,19 +66,6 @@ pub async fn refuse_unknown(State(known): State<QueryParameters>, request: Reque
     match known.check(&request) {
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
-    }
-}
-
-/// Adds the refusal to every operation that may answer it, and says nothing of a 422 yet.
-pub fn document_refusals(document: &mut OpenApi) {
-    let checked = document.paths.paths.iter_mut().filter(|(path, _)| is_checked(path));
-    for (_, item) in checked {
-        let all = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
-        for operation in all.into_iter().flatten() {
-            for (status, response) in Unknown::responses() {
-                operation.responses.responses.entry(status).or_insert(response);
-            }
-        }
     }
 }
 
@@ -108,13 +103,19 @@ impl Known {
     }
 }
 
-fn operations(item: &PathItem) -> Vec<Known> {
+fn document_refusal(operation: &mut Operation) {
+    for (status, response) in Unknown::responses() {
+        operation.responses.responses.entry(status).or_insert(response);
+    }
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
     let all = [
-        (Method::GET, &item.get),
-        (Method::POST, &item.post),
-        (Method::PUT, &item.put),
-        (Method::PATCH, &item.patch),
-        (Method::DELETE, &item.delete),
+        (Method::GET, &mut item.get),
+        (Method::POST, &mut item.post),
+        (Method::PUT, &mut item.put),
+        (Method::PATCH, &mut item.patch),
+        (Method::DELETE, &mut item.delete),
     ];
-    all.into_iter().filter_map(|(method, operation)| Some(Known::of(method, operation.as_ref()?))).collect()
+    all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
