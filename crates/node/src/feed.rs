@@ -58,7 +58,7 @@ enum Ended {
 }
 
 /// What has come of a commit that is not there yet.
-enum Coming {
+enum Unfinished {
     Changes(Vec<Bytes>),
     Everything,
 }
@@ -117,14 +117,14 @@ impl Follower {
         tracing::info!(control = %settings.link.control(), "the control plane feeds this node");
         self.progress.send_modify(|progress| progress.feeds += 1);
         let mut assembly = Assembly::new(self.snapshot.load_full());
-        let mut coming = Coming::Changes(Vec::new());
+        let mut unfinished = Unfinished::Changes(Vec::new());
         let mut buffer = BytesMut::new();
         loop {
             while let FrameLength::Known(length) = frame_length(&buffer)?
                 && buffer.len() >= length
             {
                 let raw = buffer.split_to(length).freeze();
-                self.take(&mut assembly, &mut coming, raw).await?;
+                self.take(&mut assembly, &mut unfinished, raw).await?;
             }
             buffer.extend_from_slice(&next_piece(&mut body).await?);
         }
@@ -138,7 +138,12 @@ impl Follower {
         format!("/api/node/feed?format={FORMAT}&node={name}&version={version}{since}")
     }
 
-    async fn take(&mut self, assembly: &mut Assembly, coming: &mut Coming, raw: Bytes) -> Result<(), Ended> {
+    async fn take(
+        &mut self,
+        assembly: &mut Assembly,
+        unfinished: &mut Unfinished,
+        raw: Bytes,
+    ) -> Result<(), Ended> {
         let frame = decode(&raw)?;
         match frame {
             Frame::Heartbeat => {
@@ -155,7 +160,7 @@ impl Follower {
             }
             Frame::Full => {
                 self.saver.begin().await;
-                *coming = Coming::Everything;
+                *unfinished = Unfinished::Everything;
             }
             Frame::Changes(_) | Frame::Commit(_) => {}
         }
@@ -165,14 +170,14 @@ impl Follower {
             self.put_in_force(committed);
             self.backoff.reset();
         }
-        match (coming, committed) {
-            (Coming::Everything, None) => self.saver.add(raw).await,
-            (Coming::Changes(pieces), None) => pieces.push(raw),
-            (coming @ Coming::Everything, Some(_)) => {
+        match (unfinished, committed) {
+            (Unfinished::Everything, None) => self.saver.add(raw).await,
+            (Unfinished::Changes(pieces), None) => pieces.push(raw),
+            (unfinished @ Unfinished::Everything, Some(_)) => {
                 self.saver.finish(raw).await;
-                *coming = Coming::Changes(Vec::new());
+                *unfinished = Unfinished::Changes(Vec::new());
             }
-            (Coming::Changes(pieces), Some(_)) => {
+            (Unfinished::Changes(pieces), Some(_)) => {
                 pieces.push(raw);
                 self.saver.append(std::mem::take(pieces));
             }
@@ -275,11 +280,11 @@ mod tests {
     async fn a_feed_that_brings_nothing_whole_is_tried_again_after_growing_waits() {
         let folder = tempfile::tempdir().unwrap();
         let mut follower = follower(folder.path());
-        let (mut assembly, mut coming) = (Assembly::new(Arc::default()), Coming::Changes(Vec::new()));
+        let (mut assembly, mut unfinished) = (Assembly::new(Arc::default()), Unfinished::Changes(Vec::new()));
         let mut wait_after = async |frame| {
             let mut raw = Vec::new();
             push_frame(&mut raw, &frame).unwrap();
-            follower.take(&mut assembly, &mut coming, raw.into()).await.unwrap();
+            follower.take(&mut assembly, &mut unfinished, raw.into()).await.unwrap();
             follower.backoff.next(1.0).as_millis()
         };
         let position = Position { revision: 5, epoch: Epoch(Uuid::from_u128(1)) };
