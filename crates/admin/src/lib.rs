@@ -36,7 +36,7 @@ pub use connection::{ClientCertificate, Connection};
 pub use control_plane::{ControlPlane, FirstStart, MetricsSource, OpenError, Settings};
 pub use document::{Applied, ApplyError, Document, Tally};
 pub use jobs::LastUsed;
-pub use monitoring::serve_metrics;
+pub use monitoring::{MetricKind, begin_metric, push_metric, serve_metrics};
 pub use principal::Principal;
 pub use sealing::SealingSecret;
 pub use serving::ConnectionLimits;

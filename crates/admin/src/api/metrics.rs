@@ -1,7 +1,5 @@
 //! What monitoring reads, without authentication: nothing in it is a tenant's.
 
-use std::fmt::Write as _;
-
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -9,7 +7,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::control_plane::ControlPlane;
-use crate::monitoring::TEXT_FORMAT;
+use crate::monitoring::{MetricKind, TEXT_FORMAT, push_metric};
 
 pub fn routes() -> OpenApiRouter<ControlPlane> {
     OpenApiRouter::new().routes(routes!(metrics))
@@ -23,7 +21,7 @@ pub fn routes() -> OpenApiRouter<ControlPlane> {
 async fn metrics(State(plane): State<ControlPlane>) -> Response {
     let mut text = plane.0.metrics.as_ref().map_or_else(String::new, |source| source());
     let mut gauge = |name: &str, help: &str, value: u64| {
-        let _infallible = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
+        push_metric(&mut text, name, MetricKind::Gauge, help, value);
     };
     gauge("tollgate_revision", "Of the configuration that is in force.", plane.0.snapshot.load().revision());
     gauge("tollgate_nodes_connected", "Proxy nodes that are fed.", plane.0.nodes.connected());

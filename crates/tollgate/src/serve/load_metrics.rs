@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use tollgate_admin::{MetricKind, begin_metric, push_metric};
 use tollgate_core::channel::Reading;
 use tollgate_core::resource::Counting;
 use tollgate_proxy::{ChangeCounts, DecisionCounts, Proxy};
@@ -17,37 +18,47 @@ pub fn push(text: &mut String, proxy: &Proxy) {
 
 fn push_room(text: &mut String, proxy: &Proxy) {
     let room = proxy.room();
-    let mut push = |name: &str, kind: &str, help: &str, value: u64| {
-        begin(text, name, kind, help);
-        let _infallible = writeln!(text, "{name} {value}");
+    let mut push = |name: &str, kind: MetricKind, help: &str, value: u64| {
+        push_metric(text, name, kind, help, value);
     };
-    push("tollgate_proxy_connections", "gauge", "Clients' connections.", room.connections);
-    push("tollgate_proxy_overloaded_total", "counter", "Requests refused for want of room.", room.refused);
+    push("tollgate_proxy_connections", MetricKind::Gauge, "Clients' connections.", room.connections);
+    push(
+        "tollgate_proxy_overloaded_total",
+        MetricKind::Counter,
+        "Requests refused for want of room.",
+        room.refused,
+    );
 }
 
 fn push_channels(text: &mut String, proxy: &Proxy) {
     let channels = proxy.channels();
-    let mut push = |name: &str, kind: &str, help: &str, value: fn(&Reading) -> u64| {
+    let mut push = |name: &str, kind: MetricKind, help: &str, value: fn(&Reading) -> u64| {
         if !channels.is_empty() {
-            begin(text, name, kind, help);
+            begin_metric(text, name, kind, help);
         }
         for (service, reading) in &channels {
             let (service, value) = (service.0, value(reading));
             let _infallible = writeln!(text, "{name}{{service=\"{service}\"}} {value}");
         }
     };
-    push("tollgate_channel_limit", "gauge", "Most requests of a service at once, as it is now.", |channel| {
-        channel.limit.into()
-    });
-    push("tollgate_channel_in_flight", "gauge", "Requests that a service with a channel has.", |channel| {
-        channel.in_flight.into()
-    });
-    push("tollgate_channel_queued", "gauge", "Requests that wait for a place.", |channel| {
+    push(
+        "tollgate_channel_limit",
+        MetricKind::Gauge,
+        "Most requests of a service at once, as it is now.",
+        |channel| channel.limit.into(),
+    );
+    push(
+        "tollgate_channel_in_flight",
+        MetricKind::Gauge,
+        "Requests that a service with a channel has.",
+        |channel| channel.in_flight.into(),
+    );
+    push("tollgate_channel_queued", MetricKind::Gauge, "Requests that wait for a place.", |channel| {
         channel.queued.into()
     });
     push(
         "tollgate_channel_refused_total",
-        "counter",
+        MetricKind::Counter,
         "Requests for which there was none in time.",
         |channel| channel.refused,
     );
@@ -57,7 +68,7 @@ fn push_hedges(text: &mut String, proxy: &Proxy) {
     let hedges = proxy.hedges();
     let mut push = |name: &str, help: &str, value: fn(&(u64, u64)) -> u64| {
         if !hedges.is_empty() {
-            begin(text, name, "counter", help);
+            begin_metric(text, name, MetricKind::Counter, help);
         }
         for (service, counts) in &hedges {
             let (service, value) = (service.0, value(counts));
@@ -71,7 +82,12 @@ fn push_hedges(text: &mut String, proxy: &Proxy) {
 /// Of callers that have limits of their own.
 fn push_decisions(text: &mut String, proxy: &Proxy) {
     let name = "tollgate_limit_decisions_total";
-    begin(text, name, "counter", "Requests that limits let through and refused, by where they are counted.");
+    begin_metric(
+        text,
+        name,
+        MetricKind::Counter,
+        "Requests that limits let through and refused, by where they are counted.",
+    );
     for (mode, counting) in
         [("local", Counting::Local), ("leased", Counting::Leased), ("exact", Counting::Exact)]
     {
@@ -86,7 +102,7 @@ fn push_decisions(text: &mut String, proxy: &Proxy) {
 fn push_changes(text: &mut String, changes: &ChangeCounts) {
     let ChangeCounts { circuits, ejections, checks } = changes;
     let mut push = |name: &str, help: &str, label: &str, values: &[(&str, u64)]| {
-        begin(text, name, "counter", help);
+        begin_metric(text, name, MetricKind::Counter, help);
         for (value, count) in values {
             let _infallible = writeln!(text, "{name}{{{label}=\"{value}\"}} {count}");
         }
@@ -109,8 +125,4 @@ fn push_changes(text: &mut String, changes: &ChangeCounts) {
         "to",
         &[("healthy", checks.healthy), ("unhealthy", checks.unhealthy)],
     );
-}
-
-fn begin(text: &mut String, name: &str, kind: &str, help: &str) {
-    let _infallible = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }

@@ -1,7 +1,6 @@
 //! What monitoring reads of this process, in Prometheus' text format.
 
-use std::fmt::Write as _;
-
+use tollgate_admin::{MetricKind, push_metric};
 use tollgate_counters::{Counters, StoreState};
 use tollgate_proxy::Proxy;
 
@@ -24,26 +23,31 @@ fn of_store(counters: &Counters) -> String {
         StoreState::Down => 0,
     };
     let mut text = String::new();
-    push(&mut text, "up", "gauge", "Whether the store that nodes count in can be reached.", is_up);
-    push(&mut text, "losses_total", "counter", "How often it could not be any more.", store.losses());
+    push(&mut text, "up", MetricKind::Gauge, "Whether the store that nodes count in can be reached.", is_up);
+    push(
+        &mut text,
+        "losses_total",
+        MetricKind::Counter,
+        "How often it could not be any more.",
+        store.losses(),
+    );
     push(
         &mut text,
         "answers_total",
-        "counter",
+        MetricKind::Counter,
         "What it was asked or told, and has answered.",
         store.answers(),
     );
     push(
         &mut text,
         "put_back_total",
-        "counter",
+        MetricKind::Counter,
         "How often it was emptied or replaced, and was told again what this node knew.",
         store.put_back(),
     );
     text
 }
 
-fn push(text: &mut String, name: &str, kind: &str, help: &str, value: u64) {
-    let name = format!("tollgate_counter_store_{name}");
-    let _infallible = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
+fn push(text: &mut String, name: &str, kind: MetricKind, help: &str, value: u64) {
+    push_metric(text, &format!("tollgate_counter_store_{name}"), kind, help, value);
 }
