@@ -1,6 +1,8 @@
 //! The nodes that are fed: which tokens they may present, and what they have said of themselves.
 
-use std::collections::{BTreeMap, HashMap};
+mod state;
+
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,17 +17,14 @@ use tollgate_core::snapshot::Snapshot;
 use tollgate_store::NodeTokenRecord;
 use uuid::Uuid;
 
+use state::{Life, OpenFeed, State, Token};
+pub use state::{NodeReport, NodeState};
+
 use crate::clock;
 use crate::orders::{NodeKey, Told};
-use crate::sighted::{NodeLink, Sighted, SightedNode};
+use crate::sighted::{NodeLink, SightedNode};
 use crate::throttle::{Throttle, TooManyFailures};
 
-/// Who holds a token cannot fill the memory with names.
-const MOST_NODES_A_TOKEN: usize = 1_000;
-/// A node that was away for so long is taken off the list.
-const FORGOTTEN_AFTER_SECS: u64 = 7 * 86_400;
-/// What a node that is away has said of services is shown for so long.
-const SHOWN_AWAY_SECS: u64 = 3_600;
 /// Orders that may wait for a feed: one that is sent everything takes them after.
 const ORDERS_AHEAD: usize = 64;
 
@@ -35,69 +34,12 @@ pub struct Nodes {
     guesses: Throttle,
 }
 
-#[derive(Default)]
-struct State {
-    tokens: HashMap<KeyHash, Token>,
-    nodes: BTreeMap<NodeKey, NodeState>,
-    /// Numbers feeds.
-    next_feed: u64,
-}
-
-struct Token {
-    lease: Lease,
-    /// Dropped with the token, which is what leases notice.
-    _holds: watch::Sender<()>,
-}
-
 /// Holds for as long as its token does.
 #[derive(Clone)]
 pub struct Lease {
     token: Uuid,
     token_name: DisplayName,
     held: watch::Receiver<()>,
-}
-
-/// What is known of a node.
-#[derive(Debug, Clone)]
-pub struct NodeState {
-    pub name: NodeName,
-    /// Name of the token that it presents.
-    pub token: DisplayName,
-    pub report: NodeReport,
-    pub last_seen_secs: u64,
-    /// What it has said of services.
-    sighted: Arc<Sighted>,
-    /// Feeds that it has open.
-    feeds: Vec<OpenFeed>,
-    life: Life,
-}
-
-#[derive(Debug, Clone)]
-struct OpenFeed {
-    number: u64,
-    orders: mpsc::Sender<Bytes>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Life {
-    /// As far as is known.
-    Running,
-    /// It has said that it ends.
-    Ended,
-    /// Its token was revoked.
-    CutOff,
-}
-
-/// What a node says of itself.
-#[derive(Debug, Clone, Default)]
-pub struct NodeReport {
-    pub version: String,
-    /// Of this control plane's history, in force there; zero before the first, and while it is another history's.
-    pub revision: u64,
-    /// How often it was sent everything since it started.
-    pub full_syncs: u64,
-    /// Changes it was sent one by one since it started.
-    pub changes: u64,
 }
 
 /// An open feed; the node counts as connected until it is dropped.
@@ -215,11 +157,8 @@ impl Nodes {
 
     /// At most `limit` of those after `after`, in the order of their tokens, then of their names.
     pub fn list(&self, after: Option<&NodeKey>, limit: usize) -> Vec<(NodeKey, NodeState)> {
-        let now_secs = clock::now_secs();
         let mut state = self.state();
-        state
-            .nodes
-            .retain(|_, node| node.is_connected() || now_secs < node.last_seen_secs + FORGOTTEN_AFTER_SECS);
+        state.forget();
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let page = state.nodes.range((from, Bound::Unbounded)).take(limit);
         page.map(|(key, node)| (key.clone(), node.clone())).collect()
@@ -257,56 +196,6 @@ impl Nodes {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl NodeState {
-    /// Feeds that it has open.
-    pub const fn feeds(&self) -> usize {
-        self.feeds.len()
-    }
-
-    /// Whether its token was revoked: it is fed no more.
-    pub fn is_cut_off(&self) -> bool {
-        self.life == Life::CutOff
-    }
-
-    /// Whether it listens to the feed.
-    pub const fn is_connected(&self) -> bool {
-        !self.feeds.is_empty()
-    }
-}
-
-impl State {
-    const fn next_feed(&mut self) -> u64 {
-        self.next_feed += 1;
-        self.next_feed
-    }
-
-    /// What the others have said is forgotten.
-    fn shown(&mut self) -> impl Iterator<Item = (&NodeKey, &NodeState)> {
-        let now_secs = clock::now_secs();
-        self.nodes.iter_mut().filter_map(move |(key, node)| {
-            let is_away = now_secs >= node.last_seen_secs + SHOWN_AWAY_SECS || node.life != Life::Running;
-            if is_away && !node.is_connected() {
-                node.sighted = Arc::default();
-                return None;
-            }
-            Some((key, &*node))
-        })
-    }
-
-    /// Forgets the node of the token that was away for longest, where there are too many.
-    fn make_room(&mut self, token: Uuid) {
-        let own = || self.nodes.iter().filter(|((of, _), _)| *of == token);
-        if own().count() < MOST_NODES_A_TOKEN {
-            return;
-        }
-        let away = own().filter(|(_, node)| !node.is_connected());
-        let oldest = away.min_by_key(|(_, node)| node.last_seen_secs).map(|(key, _)| key.clone());
-        if let Some(oldest) = oldest {
-            self.nodes.remove(&oldest);
-        }
     }
 }
 

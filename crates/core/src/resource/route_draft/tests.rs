@@ -1,4 +1,6 @@
 use super::*;
+use crate::problem::Problems;
+use crate::resource::RouteSpec;
 
 fn parse(json: &str) -> Result<RouteSpec, Vec<String>> {
     let draft: RouteDraft = serde_json::from_str(json).unwrap();
