@@ -45,6 +45,26 @@ fn a_cluster_counts_together() {
 }
 
 #[test]
+fn a_cluster_that_is_away_is_logged_once_and_not_at_every_attempt_to_reach_it() {
+    let mut cluster = StoreCluster::start(StoreProgram::Redis);
+    let fleet = Fleet::start_with(&[("REDIS_URL", &cluster.url())]);
+    let key = fleet.key(1_000, "exact", "allow");
+    assert_eq!(fleet.ask(&key, 40).of(200), 40);
+    for master in &mut cluster.masters {
+        master.kill();
+    }
+    assert_eq!(fleet.ask(&key, 40).of(200), 40);
+    for node in &fleet.nodes {
+        node.await_store("down");
+        let warnings = || -> Vec<String> {
+            node.log().into_iter().filter(|line| line.contains(r#""level":"WARN""#)).collect()
+        };
+        eventually("the log says so", || !warnings().is_empty());
+        assert_eq!(warnings().len(), 1, "{:?}", warnings());
+    }
+}
+
+#[test]
 fn a_server_over_tls_with_a_password_counts_together() {
     let certificate = Arc::new(Certificate::new(&["IP:127.0.0.1"]));
     let authority = certificate.certificate_file().display().to_string();

@@ -69,9 +69,13 @@ pub fn start(level: LevelFilter, format: LogFormat) -> Log {
     Log { level: LogLevel(handle), _writer: guard }
 }
 
-/// Dependencies have nothing to say below a warning that an operator could use.
+/// Dependencies have nothing to say below a warning that an operator could use. Of a counter store that is away there is a
+/// line when it goes and when it is back: what the driver says of each attempt to reach it would bury them.
 fn filter(level: LevelFilter) -> Targets {
-    Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("tollgate", level)
+    Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target("redis", level.min(LevelFilter::ERROR))
+        .with_target("tollgate", level)
 }
 
 fn log_panic(panic: &panic::PanicHookInfo<'_>) {
