@@ -13,10 +13,11 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use tokio::time::timeout;
 use tollgate_core::Problems;
 use tollgate_core::address::Reach;
-use tollgate_core::resource::KeySetUrl;
+use tollgate_core::resource::{KeySetUrl, TenantId};
 use tollgate_core::token::{BadKeySet, KeySet};
 
 use crate::control_plane::Inner;
+use crate::edit::EditError;
 use crate::outbound::{Outbound, OutboundError};
 
 /// From the name's resolution to the last byte.
@@ -48,8 +49,12 @@ enum NotAKeySet {
     Other(BadKeySet),
 }
 
-/// Asks all of them, each URL once; the problem of each that is none.
-pub async fn check(plane: &Inner, new: Vec<NewKeySet>) -> Result<(), Problems> {
+/// Asks all of them, each URL once, as a demand of the tenant's where they are one's; the problem of each that is none.
+pub async fn check(plane: &Inner, tenant: Option<TenantId>, new: Vec<NewKeySet>) -> Result<(), EditError> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    let _demand = tenant.map(|tenant| plane.on_demand.begin(tenant)).transpose()?;
     let mut asked: HashMap<String, NewKeySet> = HashMap::new();
     for set in &new {
         asked.entry(set.url.to_string()).or_insert_with(|| set.clone());
@@ -71,7 +76,7 @@ pub async fn check(plane: &Inner, new: Vec<NewKeySet>) -> Result<(), Problems> {
             problems.add(field, error.to_string());
         }
     }
-    problems.finish(Some(()))
+    Ok(problems.finish(Some(()))?)
 }
 
 async fn ask(plane: &Inner, set: &NewKeySet) -> Result<(), NotAKeySet> {

@@ -1,5 +1,5 @@
-//! Checks on demand: each tenant may have so many under way, whoever asks for them, so that one that asks again and again takes
-//! neither connections nor the nodes' time from others.
+//! What is asked of others on demand, checks and resets, tests of webhooks, new key sets: each tenant may have so many under
+//! way, whoever asks for them, so that one that asks again and again takes neither connections nor the nodes' time from others.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -19,7 +19,8 @@ pub struct Demand<'d> {
     tenant: TenantId,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many checks of the tenant are under way")]
 pub struct TooManyDemands;
 
 impl OnDemand {

@@ -46,7 +46,7 @@ pub enum Refusal {
     Invalid(Problems),
     /// No more passwords may wait to be checked.
     TooManyPasswords,
-    /// No more checks on demand may be under way.
+    /// No more of what is asked of others on demand may be under way.
     TooManyChecks,
     Taken(Unique),
     InUse(Dependent),
@@ -84,6 +84,7 @@ impl From<EditError> for Refusal {
                 Self::TooManyAttempts { retry_after_secs }
             }
             EditError::Hashing(error) => Self::from(error),
+            EditError::TooManyDemands(error) => Self::from(error),
             EditError::OutOfStep | EditError::NoRandomness(_) => Self::Failed(error),
         }
     }

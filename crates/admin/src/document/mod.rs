@@ -100,7 +100,8 @@ impl From<EditError> for ApplyError {
             | EditError::NoRandomness(_)
             | EditError::Hashing(_)
             | EditError::SessionOver
-            | EditError::Guessing(_) => Self::Failed(ApplyFailed(error)),
+            | EditError::Guessing(_)
+            | EditError::TooManyDemands(_) => Self::Failed(ApplyFailed(error)),
         }
     }
 }

@@ -51,7 +51,8 @@ impl Found {
                 | EditError::NoRandomness(_)
                 | EditError::Hashing(_)
                 | EditError::SessionOver
-                | EditError::Guessing(_)),
+                | EditError::Guessing(_)
+                | EditError::TooManyDemands(_)),
             ) => Err(error),
         }
     }

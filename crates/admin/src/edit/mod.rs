@@ -23,6 +23,7 @@ use tollgate_store::{Read, StoreError, Write};
 use crate::clock;
 use crate::control_plane::{ControlPlane, Inner};
 use crate::feed::{NotKept, Recording};
+use crate::on_demand::TooManyDemands;
 use crate::password::HashingError;
 use crate::principal::Principal;
 use crate::throttle::{Throttle, TooManyFailures};
@@ -52,6 +53,8 @@ pub enum EditError {
     /// Of guesses whose keys others have.
     #[error(transparent)]
     Guessing(#[from] TooManyFailures),
+    #[error(transparent)]
+    TooManyDemands(#[from] TooManyDemands),
 }
 
 impl From<NotKept> for EditError {

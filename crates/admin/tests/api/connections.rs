@@ -1,7 +1,8 @@
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use tollgate_admin::{ConnectionLimits, Settings};
 
 use crate::gateway::{Gateway, settings};
@@ -81,6 +82,45 @@ fn a_crowd_of_connections_gives_way_to_whoever_asks() {
         // Closed, or reset over what it had sent.
         assert!(matches!(given_up.read(&mut [0]), Ok(0) | Err(_)));
     }
+}
+
+#[test]
+fn what_a_tenant_has_others_wait_for_leaves_connections_for_everybody_else() {
+    let gateway = limited(ConnectionLimits { most: 20, ..ConnectionLimits::default() });
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let tenants = ["acme", "other"].map(|slug| gateway.admin_in(slug)).map(|tenant| {
+        let service = json!({ "slug": "api", "url": "https://upstream.example" });
+        tenant.post("/api/services", &service).expect(201);
+        tenant
+    });
+    let url = format!("http://{}/", silent.local_addr().unwrap());
+    let webhook = tenants[0].post("/api/webhooks", &json!({ "url": url })).expect(201);
+    let (ann, ben) = (gateway.user_of("acme", "ann"), gateway.user_of("other", "ben"));
+    let test = format!(
+        "POST /api/webhooks/{}/test HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\n\r\n",
+        webhook["id"].as_str().unwrap(),
+        ann.token()
+    );
+    let under_way: Vec<_> = (0..16).map(|_| (opened(&gateway, &test), silent.accept().unwrap())).collect();
+
+    let issuer = json!({ "issuer": "i", "audience": "a", "jwks_url": "https://id.invalid/keys" });
+    let service = json!({ "slug": "new", "url": "https://upstream.example", "jwt": [issuer] });
+    for (path, body) in [
+        ("/api/circuit-breakers/api/reset", json!({})),
+        ("/api/services", service.clone()),
+        ("/api/config", json!({ "services": [service] })),
+    ] {
+        let refused = ann.post(path, &body);
+        assert_eq!((refused.refused(503), refused.header("retry-after")), (vec![], "1"), "{path}");
+    }
+    ben.post("/api/circuit-breakers/api/reset", &json!({})).expect(200);
+    let mut refused: Vec<_> = Vec::new();
+    for _ in 0..8 {
+        refused.push(opened(&gateway, &test));
+        assert_eq!(refused.last_mut().map(status).unwrap(), "503");
+    }
+    assert_eq!(status(&mut opened(&gateway, &format!("{HEAD}\r\n"))), "200");
+    drop((under_way, refused));
 }
 
 #[test]

@@ -199,7 +199,8 @@ const fn status_of_failure(error: &EditError) -> StatusCode {
         | EditError::NoRandomness(_)
         | EditError::Hashing(_)
         | EditError::SessionOver
-        | EditError::Guessing(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        | EditError::Guessing(_)
+        | EditError::TooManyDemands(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
@@ -213,7 +214,8 @@ fn detail_of_failure(error: &EditError) -> String {
         | EditError::NoRandomness(_)
         | EditError::Hashing(_)
         | EditError::SessionOver
-        | EditError::Guessing(_) => "something failed on the gateway's side; its log says what".into(),
+        | EditError::Guessing(_)
+        | EditError::TooManyDemands(_) => "something failed on the gateway's side; its log says what".into(),
     }
 }
 
