@@ -189,7 +189,7 @@ impl ControlPlane {
             nodes: Arc::new(Nodes::new(node_tokens)),
             reports: Reports::default(),
             orders: Orders::default(),
-            on_demand: OnDemand::default(),
+            on_demand: OnDemand::new(),
         };
         let plane = Self(Arc::new(inner));
         plane.rotate_signing_keys().await.map_err(OpenError::SigningKeys)?;

@@ -25,6 +25,7 @@ mod reports;
 mod sealing;
 mod serving;
 pub mod shape;
+mod shares;
 mod sighted;
 mod sign_ins;
 mod throttle;

@@ -111,7 +111,7 @@ async fn login(
         None => None,
     };
     let hash = user.as_ref().map(|user| user.password_hash.clone());
-    let matches = match plane.0.passwords.verify(draft.password, hash).await {
+    let matches = match plane.0.passwords.sign_in(username, draft.password, hash).await {
         Ok(matches) => matches,
         Err(error) => {
             attempt.withdraw();

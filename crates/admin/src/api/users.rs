@@ -70,7 +70,7 @@ async fn create(
 ) -> Result<Created<UserView>, Refusal> {
     let spec = draft.parse()?;
     let username = spec.username.clone();
-    let password_hash = plane.0.passwords.hash(draft.password).await?;
+    let password_hash = plane.0.passwords.hash(None, draft.password).await?;
     let mut edit = Edit::begin_as(&plane, &author).await?;
     edit.create_user(spec, password_hash).await?;
     let stored = edit.read().user(&username).await?.ok_or(NOT_FOUND)?;
@@ -132,8 +132,10 @@ async fn replace(
     let known = find(&mut plane.0.store.read().await?, &caller.principal, &username).await?;
     let spec = permitted(&caller.principal, &known.value, draft.parse()?)?;
     let username = spec.username.clone();
+    // Before anything is hashed; and once more by then.
+    preconditions.require(&known)?;
     // Hashed before the edit: nobody else's should wait for it.
-    let password_hash = plane.0.passwords.hash(draft.password).await?;
+    let password_hash = plane.0.passwords.hash(caller.principal.tenant(), draft.password).await?;
     let mut edit = Edit::begin_as(&plane, &caller.principal).await?;
     let before = find(edit.read(), &caller.principal, known.value.username.as_str()).await?;
     preconditions.require(&before)?;

@@ -34,9 +34,9 @@ async fn hash_one(plane: &ControlPlane, username: &Username, password: &str) -> 
     let passwords = &plane.0.passwords;
     let held = plane.0.store.read().await?.user(username).await?.map(|stored| stored.value.password_hash);
     if let Some(held) = held
-        && passwords.verify(password.to_owned(), Some(held.clone())).await?
+        && passwords.is_held(password.to_owned(), held.clone()).await?
     {
         return Ok(held);
     }
-    Ok(passwords.hash(password.to_owned()).await?)
+    Ok(passwords.hash(None, password.to_owned()).await?)
 }

@@ -71,9 +71,41 @@ fn begun(gateway: &Gateway, author: &Client, method: &str, path: &str) -> TcpStr
 fn ended(mut stream: TcpStream, body: &serde_json::Value) -> String {
     let text = body.to_string();
     stream.write_all(format!("{:x}\r\n{text}\r\n0\r\n\r\n", text.len()).as_bytes()).unwrap();
+    status(stream)
+}
+
+/// Of the answer, once it is there.
+fn status(mut stream: TcpStream) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer[9..12].to_owned()
+}
+
+#[test]
+fn nobodys_new_passwords_keep_anybody_else_from_signing_in() {
+    let gateway = Gateway::start();
+    gateway.admin_in("acme");
+    let ann = gateway.user_of("acme", "ann");
+    gateway.user_of("acme", "ben");
+    let draft = json!({ "username": "ann", "password": "correct horse" }).to_string();
+    let put = |if_match: &str| {
+        let mut stream = TcpStream::connect(gateway.address()).unwrap();
+        let head = format!(
+            "PUT /api/users/ann HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
+             {if_match}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{draft}",
+            ann.token(),
+            draft.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream
+    };
+    let stale: Vec<_> = (0..100).map(|_| put("If-Match: \"0\"\r\n")).collect();
+    gateway.signed_in("ben", "correct horse");
+    assert!(stale.into_iter().map(status).all(|status| status == "412"));
+    let fresh: Vec<_> = (0..100).map(|_| put("")).collect();
+    gateway.signed_in("ben", "correct horse");
+    let statuses: Vec<_> = fresh.into_iter().map(status).collect();
+    assert!(statuses.iter().any(|status| status == "200"), "{statuses:?}");
 }
 
 #[test]
