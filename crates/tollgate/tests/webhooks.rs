@@ -5,7 +5,8 @@
 mod harness;
 
 use harness::{
-    BlackHole, EchoUpstream, Gateway, Received, ScriptedUpstream, Step, eventually, eventually_some, python,
+    BlackHole, EchoUpstream, Gate, Gateway, Received, ScriptedUpstream, Step, eventually, eventually_some,
+    python,
 };
 use serde_json::{Value, json};
 
@@ -200,6 +201,23 @@ fn a_webhook_that_was_mended_gets_at_once_what_it_has_missed() {
     scene.cross();
     broken.await_request(before);
     assert_eq!(mended.requests().len(), 1);
+}
+
+#[test]
+fn what_the_receiver_of_before_says_late_undoes_no_mended_webhook() {
+    let asked = Gate::new();
+    let gone = Step::respond("410 Gone", "");
+    let held = [vec![Step::ReadWholeBody, Step::Await(asked.clone())], gone].concat();
+    let (broken, mended) = (ScriptedUpstream::script(held), ScriptedUpstream::responding(""));
+    let scene = Scene::start();
+    let (webhook, _) = scene.webhook(&broken.url());
+    scene.cross();
+    let missed = id_of(&broken.await_request(0));
+    let path = format!("/api/webhooks/{webhook}?tenant=acme");
+    scene.gateway.admin().put(&path, &json!({ "url": mended.url() })).expect(200);
+    asked.open();
+    assert_eq!(id_of(&mended.await_request(0)), missed);
+    assert_eq!(scene.await_delivered(&webhook)["attempts"], 2);
 }
 
 #[test]

@@ -40,6 +40,8 @@ impl ControlPlane {
         }
         let _turn = plane.turn.lock().await;
         let mut write = plane.store.write(clock::now_secs()).await?;
+        let stands = write.webhook(delivery.webhook).await?.map(|stored| stored.version);
+        let state = if stands == Some(webhook.version) { state } else { anew(state, clock::now_secs()) };
         write.note_attempt(delivery.id, &attempt, state).await?;
         write.commit().await
     }
@@ -96,6 +98,16 @@ fn verdict(answer: &Answer, attempts: u32, now_secs: u64) -> (Attempt, DeliveryS
                 None => DeliveryState::Failed,
             };
             (attempt(*status, Some(error.clone())), state)
+        }
+    }
+}
+
+/// Where the webhook was replaced while it was tried: what the receiver of before has not taken is the new one's, at once.
+const fn anew(state: DeliveryState, now_secs: u64) -> DeliveryState {
+    match state {
+        DeliveryState::Delivered => state,
+        DeliveryState::Pending { .. } | DeliveryState::Failed => {
+            DeliveryState::Pending { next_attempt_secs: now_secs }
         }
     }
 }
