@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
 use tollgate_core::resource::{Role, Username};
+use tollgate_store::UserRecord;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -106,19 +107,14 @@ async fn login(
         .sign_ins
         .begin(guessed, peer, now_secs)
         .map_err(|too_many| Refusal::TooManyAttempts { retry_after_secs: too_many.retry_after_secs })?;
-    let user = match &username {
-        Some(username) => plane.0.store.read().await?.user(username).await?.map(|stored| stored.value),
-        None => None,
-    };
-    let hash = user.as_ref().map(|user| user.password_hash.clone());
-    let matches = match plane.0.passwords.sign_in(username, draft.password, hash).await {
-        Ok(matches) => matches,
+    let user = match whose(&plane, username, draft.password).await {
+        Ok(user) => user,
         Err(error) => {
             attempt.withdraw();
-            return Err(error.into());
+            return Err(error);
         }
     };
-    let Some(user) = user.filter(|_| matches) else { return Err(Refusal::WrongPassword) };
+    let user = user.ok_or(Refusal::WrongPassword)?;
     attempt.succeed();
 
     let token = Token::generate(TokenKind::Session)?;
@@ -133,6 +129,21 @@ async fn login(
     edit.commit().await?;
     let view = SessionView { token: token.reveal(), expires_at: timestamp(expires_at_secs) };
     Ok(Secret(axum::Json(view)))
+}
+
+/// The user, where it is its password; an error where that was not found out.
+async fn whose(
+    plane: &ControlPlane,
+    username: Option<Username>,
+    password: String,
+) -> Result<Option<UserRecord>, Refusal> {
+    let user = match &username {
+        Some(username) => plane.0.store.read().await?.user(username).await?.map(|stored| stored.value),
+        None => None,
+    };
+    let hash = user.as_ref().map(|user| user.password_hash.clone());
+    let matches = plane.0.passwords.sign_in(username, password, hash).await?;
+    Ok(user.filter(|_| matches))
 }
 
 /// Sign out

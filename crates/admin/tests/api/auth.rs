@@ -81,6 +81,16 @@ fn guessing_is_slowed_down() {
 }
 
 #[test]
+fn what_the_database_failed_is_no_guess() {
+    let gateway = Gateway::start();
+    gateway.close_store();
+    let login = json!({ "username": "ann", "password": "correct horse" });
+    for _ in 0..15 {
+        gateway.anyone().post("/api/auth/login", &login).refused(500);
+    }
+}
+
+#[test]
 fn sessions_end_with_the_password_and_with_the_user() {
     let gateway = Gateway::start();
     gateway.admin_in("acme");

@@ -99,6 +99,11 @@ impl Gateway {
         self.folder
     }
 
+    /// From here on the database fails.
+    pub fn close_store(&self) {
+        self.runtime.block_on(self.store.close());
+    }
+
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
