@@ -59,15 +59,22 @@ impl Read {
         Ok(page.cut(events, |event: &EventRecord| event.id))
     }
 
-    /// How many were kept since then.
-    pub async fn count_events(&mut self, tenant: TenantId, since_secs: u64) -> Result<u64, StoreError> {
+    /// How many of a kind were kept since then.
+    pub async fn count_events(
+        &mut self,
+        tenant: TenantId,
+        kind: EventKind,
+        since_secs: u64,
+    ) -> Result<u64, StoreError> {
         // Ids are of version 7: they begin with the milliseconds.
         let first = Uuid::from_u128(u128::from(since_secs.saturating_mul(1_000)) << 80);
-        let count: i64 = query_scalar("SELECT count(*) FROM events WHERE tenant_id = ? AND id >= ?")
-            .bind(tenant.0)
-            .bind(first)
-            .fetch_one(self.connection())
-            .await?;
+        let count: i64 =
+            query_scalar("SELECT count(*) FROM events WHERE tenant_id = ? AND id >= ? AND type = ?")
+                .bind(tenant.0)
+                .bind(first)
+                .bind(kind.name())
+                .fetch_one(self.connection())
+                .await?;
         Ok(u64::try_from(count).unwrap_or(0))
     }
 }

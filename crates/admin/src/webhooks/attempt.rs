@@ -8,6 +8,7 @@ use tollgate_core::webhook::{WebhookSecret, delay_after};
 use tollgate_store::{Attempt, DeliveryRecord, DeliveryState, EventRecord, StoreError, WebhookRecord};
 use uuid::Uuid;
 
+use super::keep::is_room_for_a_test;
 use super::message;
 use super::post::post;
 use crate::clock;
@@ -46,7 +47,7 @@ impl ControlPlane {
         write.commit().await
     }
 
-    /// Sends a message to try the webhook: once, whatever comes of it. It is listed as others are.
+    /// Sends a message to try the webhook: once, whatever comes of it. It is listed as others are, while there is room.
     pub(crate) async fn test_webhook(
         &self,
         record: &WebhookRecord,
@@ -61,7 +62,8 @@ impl ControlPlane {
         let _turn = plane.turn.lock().await;
         let mut write = plane.store.write(now_secs).await?;
         // It may have been deleted while it was tried.
-        if write.webhook(record.webhook.id).await?.is_some() {
+        let is_there = write.webhook(record.webhook.id).await?.is_some();
+        if is_there && is_room_for_a_test(&mut write, event.tenant).await? {
             write.insert_event(&event).await?;
             write.insert_delivery(id, record.webhook.id, event.id).await?;
             write.note_attempt(id, &attempt, state).await?;

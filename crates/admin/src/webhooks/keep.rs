@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use tollgate_core::event::LimitCrossed;
+use tollgate_core::event::{EventKind, LimitCrossed};
 use tollgate_core::resource::TenantId;
 use tollgate_store::{Kept, StoreError, Write};
 
@@ -13,6 +13,8 @@ use crate::control_plane::ControlPlane;
 
 /// Of a tenant, within an hour: whoever sets thresholds for a million keys does not fill the disk.
 const MOST_AN_HOUR: u64 = 10_000;
+/// Beside them: whoever tests its webhooks again and again keeps no event out, and does not fill the disk either.
+const MOST_TESTS_AN_HOUR: u64 = 1_000;
 const HOUR_SECS: u64 = 3_600;
 /// While the database cannot be written to.
 const MOST_UNTOLD: usize = 10_000;
@@ -73,6 +75,16 @@ impl ControlPlane {
     }
 }
 
+/// Whether another test of a webhook is kept.
+pub(super) async fn is_room_for_a_test(write: &mut Write, tenant: TenantId) -> Result<bool, StoreError> {
+    Ok(kept_this_hour(write, tenant, EventKind::WebhookTest).await? < MOST_TESTS_AN_HOUR)
+}
+
+async fn kept_this_hour(write: &mut Write, tenant: TenantId, kind: EventKind) -> Result<u64, StoreError> {
+    let hour_ago_secs = write.now_secs().saturating_sub(HOUR_SECS);
+    write.count_events(tenant, kind, hour_ago_secs).await
+}
+
 /// How many events of each tenant may still be kept in this hour.
 #[derive(Default)]
 struct Room(HashMap<TenantId, u64>);
@@ -82,8 +94,7 @@ impl Room {
         match self.0.entry(tenant) {
             Entry::Occupied(known) => Ok(known.into_mut()),
             Entry::Vacant(unknown) => {
-                let hour_ago_secs = write.now_secs().saturating_sub(HOUR_SECS);
-                let kept = write.count_events(tenant, hour_ago_secs).await?;
+                let kept = kept_this_hour(write, tenant, EventKind::LimitThreshold).await?;
                 Ok(unknown.insert(MOST_AN_HOUR.saturating_sub(kept)))
             }
         }

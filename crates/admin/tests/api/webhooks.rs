@@ -1,4 +1,8 @@
 use serde_json::{Value, json};
+use tollgate_core::event::EventKind;
+use tollgate_core::resource::TenantId;
+use tollgate_store::EventRecord;
+use uuid::Uuid;
 
 use crate::gateway::{Client, Gateway};
 
@@ -169,6 +173,39 @@ fn what_several_nodes_tell_of_one_threshold_is_one_event_and_one_delivery() {
     gateway.user_of("acme", "ann").get("/api/events").expect(200);
     let stranger = gateway.admin_in("other");
     assert_eq!(stranger.get("/api/events").expect(200)["items"], json!([]));
+}
+
+#[test]
+fn tests_keep_no_event_out_and_are_kept_so_often_an_hour() {
+    let gateway = Gateway::start();
+    let acme = gateway.admin_in("acme");
+    let tenant = gateway.admin().get("/api/tenants/acme").expect(200);
+    let webhook = acme.post("/api/webhooks", &json!({ "url": "http://127.0.0.1:1/" })).expect(201);
+    let owner = TenantId(Uuid::parse_str(id(&tenant)).unwrap());
+    gateway.runtime.block_on(async {
+        let store = gateway.open_store_again().await;
+        let mut write = store.write(1_900_000_000).await.unwrap();
+        for number in 0..10_000 {
+            let test = EventRecord {
+                id: Uuid::now_v7(),
+                tenant: owner,
+                kind: EventKind::WebhookTest,
+                occurred_at_secs: 1_900_000_000,
+                data: "{}".into(),
+                identity: number.to_string(),
+            };
+            write.insert_event(&test).await.unwrap();
+        }
+        write.commit().await.unwrap();
+    });
+    report(&gateway, &node(&gateway), &[crossed(&tenant, 1, 80, 8)]);
+    let events = acme.get("/api/events?type=limit.threshold").expect(200);
+    assert_eq!(events["items"].as_array().unwrap().len(), 1);
+    let path = format!("/api/webhooks/{}", id(&webhook));
+    assert_eq!(acme.post(&format!("{path}/test"), &json!({})).expect(200)["state"], "failed");
+    let deliveries = acme.get(&format!("{path}/deliveries")).expect(200);
+    let kinds: Vec<_> = deliveries["items"].as_array().unwrap().iter().map(|one| &one["type"]).collect();
+    assert_eq!(kinds, ["limit.threshold"]);
 }
 
 /// What a node with a clock that is right, or behind, has said; one that is ahead is not believed.
