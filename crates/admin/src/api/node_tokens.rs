@@ -17,7 +17,8 @@ use super::body::Json;
 use super::page::{Listing, PageQuery, Wanted};
 use super::path::Named;
 use super::refusal::Refusal;
-use super::responses::{Addressed, Administered, Guarded, Listed, Revoked, Sent};
+use super::responses::{Addressed, Administered, Conditional, Guarded, Listed, Revoked, Sent};
+use super::version::Preconditions;
 use super::view::Secret;
 use crate::clock;
 use crate::clock::timestamp;
@@ -130,19 +131,21 @@ async fn list(
 /// The feeds that it has opened end at once. Nodes go on serving what they have.
 #[utoipa::path(
     delete, path = "/api/node-tokens/{id}", tag = "nodes", operation_id = "revoke_node_token",
-    params(("id" = String, Path)),
-    responses(Revoked, Addressed, Administered, Guarded),
+    params(("id" = String, Path), ("If-Match" = Option<String>, Header)),
+    responses(Revoked, Addressed, Conditional, Administered, Guarded),
 )]
 async fn revoke(
     State(plane): State<ControlPlane>,
     Administrator(author): Administrator,
     Named(id): Named,
+    preconditions: Preconditions,
 ) -> Result<StatusCode, Refusal> {
     let id = Uuid::try_parse(&id).map_err(|_| NOT_FOUND)?;
     let mut edit = Edit::begin_as(&plane, &author).await?;
     if !edit.write().delete_node_token(id).await? {
         return Err(NOT_FOUND);
     }
+    preconditions.require_unversioned()?;
     // Whoever asked may go away in between: the token must not be left standing in memory.
     let finish = tokio::spawn(async move {
         edit.commit().await?;

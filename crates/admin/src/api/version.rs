@@ -33,11 +33,19 @@ impl<S: Sync> FromRequestParts<S> for Preconditions {
 
 impl Preconditions {
     pub fn require<T>(&self, stored: &Stored<T>) -> Result<(), Refusal> {
-        let tag = entity_tag(stored.version);
-        if self.is.as_ref().is_some_and(|tags| !tags.strongly_match(&tag)) {
+        self.require_tag(Some(&entity_tag(stored.version)))
+    }
+
+    /// The same of what is there, and has no versions: no tag is its own.
+    pub fn require_unversioned(&self) -> Result<(), Refusal> {
+        self.require_tag(None)
+    }
+
+    fn require_tag(&self, tag: Option<&str>) -> Result<(), Refusal> {
+        if self.is.as_ref().is_some_and(|tags| !tags.strongly_match(tag)) {
             return Err(Refusal::VersionMismatch);
         }
-        if self.is_not.as_ref().is_some_and(|tags| tags.weakly_match(&tag)) {
+        if self.is_not.as_ref().is_some_and(|tags| tags.weakly_match(tag)) {
             return Err(Refusal::Present);
         }
         Ok(())
@@ -59,17 +67,17 @@ impl Tags {
     }
 
     /// A weak tag never matches.
-    fn strongly_match(&self, tag: &str) -> bool {
+    fn strongly_match(&self, tag: Option<&str>) -> bool {
         match self {
             Self::Any => true,
-            Self::OneOf(tags) => tags.iter().any(|sent| sent == tag),
+            Self::OneOf(tags) => tags.iter().any(|sent| Some(sent.as_str()) == tag),
         }
     }
 
-    fn weakly_match(&self, tag: &str) -> bool {
+    fn weakly_match(&self, tag: Option<&str>) -> bool {
         match self {
             Self::Any => true,
-            Self::OneOf(tags) => tags.iter().any(|sent| sent.strip_prefix("W/").unwrap_or(sent) == tag),
+            Self::OneOf(tags) => tags.iter().any(|sent| Some(sent.strip_prefix("W/").unwrap_or(sent)) == tag),
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::LOCATION;
 use serde::Serialize;
 use tollgate_core::resource::{WebhookDraft, WebhookId};
 use tollgate_store::{Read, Stored, WebhookRecord};
@@ -19,7 +18,7 @@ use super::refusal::Refusal;
 use super::responses::{Addressed, Conditional, Guarded, Listed, Revoked, Sent};
 use super::scope::{Scope, TenantQuery};
 use super::version::Preconditions;
-use super::view::{Secret, Shown};
+use super::view::{Created, Secret, Shown};
 use crate::clock::timestamp;
 use crate::control_plane::ControlPlane;
 
@@ -84,16 +83,15 @@ async fn create(
     State(plane): State<ControlPlane>,
     scope: Scope,
     Json(draft): Json<WebhookDraft>,
-) -> Result<Secret<(StatusCode, [(axum::http::HeaderName, String); 1], axum::Json<NewWebhookView>)>, Refusal>
-{
+) -> Result<Secret<Created<NewWebhookView>>, Refusal> {
     let spec = draft.parse()?;
     let mut edit = scope.edit(&plane).await?;
     let (id, secret) = edit.create_webhook(scope.tenant, spec, &scope.principal).await?;
     let stored = edit.read().webhook(id).await?.ok_or(NOT_FOUND)?;
     edit.commit().await?;
     let view = NewWebhookView { secret: secret.reveal(), view: WebhookView::from(&stored) };
-    let location = [(LOCATION, scope.location(&format!("/api/webhooks/{id}")))];
-    Ok(Secret((StatusCode::CREATED, location, axum::Json(view))))
+    let location = scope.location(&format!("/api/webhooks/{id}"));
+    Ok(Secret(Created { location, shown: Shown { view, version: stored.version } }))
 }
 
 /// List the webhooks

@@ -114,6 +114,8 @@ fn node_tokens_are_the_administrators_and_are_shown_once() {
     user.get("/api/nodes").refused(403);
     user.delete(&format!("/api/node-tokens/{}", made["id"].as_str().unwrap())).refused(403);
     admin.delete("/api/node-tokens/none").refused(404);
+    let path = format!("/api/node-tokens/{}", made["id"].as_str().unwrap());
+    admin.send("DELETE", &path, &[("If-Match", "\"999\"")], None).refused(412);
 }
 
 #[test]

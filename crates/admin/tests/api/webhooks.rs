@@ -43,6 +43,7 @@ fn a_webhook_shows_its_secret_once_and_keeps_it_sealed() {
     assert!(secret.starts_with("whsec_") && secret.len() == 50, "{secret}");
     assert_eq!(answer.header("cache-control"), "no-store");
     assert_eq!(answer.header("location"), format!("/api/webhooks/{}?tenant=acme", id(&made)));
+    assert_eq!(answer.header("etag"), "\"1\"");
     let path = format!("/api/webhooks/{}", id(&made));
     let shown = acme.get(&path);
     assert_eq!(shown.header("etag"), "\"1\"");
