@@ -13,7 +13,8 @@ use tollgate_store::{DeliveryState, StoreError};
 use crate::clock;
 use crate::control_plane::ControlPlane;
 
-/// Attempts at once, over all webhooks.
+/// Attempts at once, over all webhooks: what files and memory they may take. A tenant has 20 webhooks at most, so that it takes
+/// less than a twelfth.
 const MOST_AT_ONCE: usize = 256;
 /// How long the database is left alone when it has failed.
 const AFTER_A_FAILURE: Duration = Duration::from_secs(10);
