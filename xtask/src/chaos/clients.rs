@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::KEY;
 use crate::bench::client::Connection;
@@ -14,6 +14,8 @@ use crate::bench::client::Connection;
 const CLIENTS: usize = 8;
 /// Between two requests of a client.
 const PACE: Duration = Duration::from_millis(20);
+/// A tenth of what the clients ask where they are answered.
+const FEWEST_ANSWERS: u64 = 900;
 
 pub struct Clients {
     shared: Arc<Shared>,
@@ -31,6 +33,7 @@ struct Second {
     latencies: Vec<Duration>,
     lost: Vec<String>,
     what: String,
+    all_answered: u64,
     all_lost: u64,
 }
 
@@ -52,14 +55,21 @@ impl Clients {
         what.clone_into(&mut self.shared.second().what);
     }
 
-    /// How many requests were lost.
-    pub fn end(self) -> u64 {
+    /// How many requests were lost, the last of all included: those that take longest. An error where too little was asked
+    /// to tell.
+    pub fn end(self) -> Result<u64> {
         self.shared.is_over.store(true, Ordering::Relaxed);
-        for thread in self.threads {
-            // A panic there was printed.
-            let _ended = thread.join();
+        // A panic there was printed.
+        let panicked = self.threads.into_iter().map(JoinHandle::join).filter(Result::is_err).count();
+        if panicked > 0 {
+            bail!("{panicked} clients panicked");
         }
-        self.shared.second().all_lost
+        let mut second = self.shared.second();
+        second.add_up();
+        if second.all_answered < FEWEST_ANSWERS {
+            bail!("no more than {} requests were answered, which shows nothing", second.all_answered);
+        }
+        Ok(second.all_lost)
     }
 }
 
@@ -120,6 +130,12 @@ impl Second {
         for why in self.lost.iter().take(3) {
             println!("          lost: {why}");
         }
+        self.add_up();
+    }
+
+    /// To what was seen before.
+    fn add_up(&mut self) {
+        self.all_answered += self.latencies.len() as u64;
         self.all_lost += self.lost.len() as u64;
         self.latencies.clear();
         self.lost.clear();
@@ -138,4 +154,31 @@ fn request(connection: &mut Option<Connection>, address: SocketAddr, client: usi
         )
         .as_bytes(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Clients that have been answered so often, with one that does this at the end.
+    fn answered(times: u64, last: impl FnOnce(&Shared) + Send + 'static) -> Clients {
+        let shared = Arc::<Shared>::default();
+        shared.second().all_answered = times;
+        let client = Arc::clone(&shared);
+        let threads = vec![thread::spawn(move || last(&client))];
+        Clients { shared, threads }
+    }
+
+    #[test]
+    fn what_is_lost_after_the_last_second_was_printed_is_lost() {
+        let lose = |shared: &Shared| shared.second().lost.push("timed out".into());
+        assert_eq!(answered(FEWEST_ANSWERS, lose).end().unwrap(), 1);
+        assert_eq!(answered(FEWEST_ANSWERS, |_| ()).end().unwrap(), 0);
+    }
+
+    #[test]
+    fn a_run_that_shows_nothing_has_not_passed() {
+        assert!(answered(FEWEST_ANSWERS - 1, |_| ()).end().is_err());
+        assert!(answered(FEWEST_ANSWERS, |_| panic!("as a client may")).end().is_err());
+    }
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask chaos`: what clients see while targets are killed, frozen, slowed and restarted under steady load, behind
-//! each balancer. Fails where an idempotent request is lost while a target lives.
+//! each balancer. Fails where an idempotent request is lost while a target lives, or where too few
+//! were answered to tell.
 
 mod clients;
 mod targets;
@@ -107,7 +108,7 @@ fn disturb(binary: &Path, directory: &Path, name: &str, balancer: &str) -> Resul
         targets.restart(target)?;
     }
     stage("all are back", &clients);
-    let lost = clients.end();
+    let lost = clients.end()?;
     drop(tollgate);
     Ok(lost)
 }
