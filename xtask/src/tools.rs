@@ -32,8 +32,10 @@ const CURL: Tool = Tool::package("curl", "a real client in tests");
 const PYTHON: Tool =
     Tool::package("python3", "http.client and http.server as a real client and a real upstream in tests");
 const OPENSSL: Tool = Tool::package("openssl", "makes certificates for TLS upstreams in tests");
-const REDIS: Tool =
-    Tool::package("redis-server", "a counter store in tests: alone, as a cluster, and with sentinels");
+const REDIS: Tool = Tool::package(
+    "redis-server",
+    "a counter store in benchmarks, and in tests: alone, as a cluster, and with sentinels",
+);
 const VALKEY: Tool =
     Tool::package("valkey-server", "the other counter store in tests; Debian 12 has it in its backports");
 const HAPROXY: Tool = Tool::package("haproxy", "a peer in benchmarks");
@@ -58,7 +60,7 @@ pub const NGINX_LUA_MODULE: &str = "/usr/lib/nginx/modules/ngx_http_lua_module.s
 
 pub const FOR_TESTS: &[Tool] = &[NGINX, WRK, CURL, PYTHON, OPENSSL, REDIS, VALKEY, NEXTEST];
 pub const FOR_FUZZING: &[Tool] = &[FUZZ];
-pub const FOR_BENCHMARKS: &[Tool] = &[NGINX, NGINX_LUA, HAPROXY, WRK];
+pub const FOR_BENCHMARKS: &[Tool] = &[NGINX, NGINX_LUA, HAPROXY, WRK, REDIS];
 pub const FOR_TRAINING: &[Tool] = &[NGINX, WRK, LLVM];
 
 impl Tool {
@@ -150,7 +152,14 @@ fn by_hand(missing: &[&Tool]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{HAPROXY, NEXTEST, by_hand};
+    use super::{FOR_BENCHMARKS, HAPROXY, NEXTEST, by_hand};
+
+    #[test]
+    fn benchmarks_ask_for_every_program_that_they_call() {
+        for program in ["nginx", "haproxy", "wrk", "redis-server"] {
+            assert!(FOR_BENCHMARKS.iter().any(|tool| tool.name() == program), "{program}");
+        }
+    }
 
     #[test]
     fn what_is_missing_is_named_with_the_command_that_installs_it() {
