@@ -353,6 +353,22 @@ fn an_answer_that_cannot_be_written_is_an_error_and_a_closed_pipe_is_none() {
 }
 
 #[test]
+fn a_secret_that_nobody_reads_is_an_error() {
+    let gateway = Gateway::start();
+    gateway.tenant("acme").plan("basic", &[(60, "minute")]);
+    let create = ["keys", "create", "--name", "ci", "--plan", "basic", "--tenant", "acme"];
+    for flags in [&[][..], &["--json"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = gateway.prepared(&[&create, flags].concat());
+        let ran = command.stdout(writer).output().expect("tollgate runs");
+        let stderr = String::from_utf8_lossy(&ran.stderr);
+        assert_eq!(ran.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains("standard output cannot be written to"), "{stderr}");
+    }
+}
+
+#[test]
 fn an_empty_password_is_told_by_the_flag_that_was_given() {
     let create = |password: &[&str]| {
         let user = ["users", "create", "--username", "ann", "--admin-url", "http://127.0.0.1:1"];

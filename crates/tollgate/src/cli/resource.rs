@@ -6,8 +6,11 @@ use serde_json::Value;
 use ureq::http::Method;
 
 use super::fields::{self, Fields, Source};
-use crate::output;
+use crate::output::{self, Stream};
 use crate::remote::{self, AdminApi, Answer, Call};
+
+/// A new key, token or secret: nothing shows it again.
+const SHOWN_ONCE: [&str; 3] = ["key", "token", "secret"];
 
 /// A collection of the admin API.
 pub struct Resource {
@@ -128,12 +131,17 @@ impl Session<'_> {
     }
 
     pub fn show(&self, answer: &Answer) -> Result<()> {
-        if self.json {
-            output::line(&answer.body.to_string())?;
+        let text = if self.json {
+            format!("{}\n", answer.body)
         } else {
-            // A new key, token or secret is what its reader has come for.
-            let columns = [&["key", "token", "secret"], self.resource.columns].concat();
-            output::text(&remote::record(&answer.body, &columns))?;
+            // What is shown once is what its reader has come for.
+            let columns = [&SHOWN_ONCE, self.resource.columns].concat();
+            remote::record(&answer.body, &columns)
+        };
+        if SHOWN_ONCE.iter().any(|field| answer.body.get(field).is_some_and(Value::is_string)) {
+            Stream::Output.show(&text)?;
+        } else {
+            output::text(&text)?;
         }
         Ok(())
     }

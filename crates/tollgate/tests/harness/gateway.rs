@@ -247,9 +247,15 @@ impl Gateway {
 
     /// Runs a command of the command line against this gateway's admin API.
     pub fn command(&self, arguments: &[&str]) -> Ran {
+        Ran::of(&mut self.prepared(arguments))
+    }
+
+    /// The same, not run yet.
+    pub fn prepared(&self, arguments: &[&str]) -> Command {
         let mut command = tollgate();
-        command.env("TOLLGATE_ADMIN_URL", self.admin.url());
-        Ran::of(command.env("TOLLGATE_ADMIN_TOKEN", ADMIN_TOKEN).args(arguments))
+        command.env("TOLLGATE_ADMIN_URL", self.admin.url()).env("TOLLGATE_ADMIN_TOKEN", ADMIN_TOKEN);
+        command.args(arguments);
+        command
     }
 
     pub fn directory(&self) -> &Path {
