@@ -17,14 +17,12 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 use tollgate_admin::{ClientCertificate, Connection};
 
-use super::open_files::admin_connections;
+use super::open_files::admin_handshakes;
 use crate::config::TlsConfig;
 use crate::tls::ServerTls;
 
 /// From the connection to the last byte of the handshake.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
-/// Where there are more, or more than there may be connections, the oldest goes: it had its chance.
-const MOST_HANDSHAKES: usize = 1_024;
 /// First byte of a record that begins a handshake (RFC 8446 section 5.1).
 const HANDSHAKE_RECORD: u8 = 22;
 const SPEAKS_HTTPS: &str = concat!(
@@ -52,6 +50,7 @@ enum AsksForCertificates {
 
 struct Tls {
     begin: AdminTls,
+    /// Where there are more, the oldest goes: it had its chance.
     most_handshakes: usize,
     handshakes: JoinSet<io::Result<Met>>,
     /// The oldest first; some have ended.
@@ -81,7 +80,7 @@ impl AdminListener {
     pub fn new(tcp: TcpListener, tls: Option<AdminTls>) -> Self {
         let tls = tls.map(|begin| Tls {
             begin,
-            most_handshakes: admin_connections(MOST_HANDSHAKES),
+            most_handshakes: admin_handshakes(),
             handshakes: JoinSet::new(),
             begun: VecDeque::new(),
         });

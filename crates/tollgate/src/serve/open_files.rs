@@ -3,9 +3,11 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tollgate_admin::ConnectionLimits;
 
-use crate::config::{PROXY_LIMITS_MAX_CONNECTIONS, PROXY_LIMITS_MAX_REQUESTS};
+use crate::config::{AdminConfig, PROXY_LIMITS_MAX_CONNECTIONS, PROXY_LIMITS_MAX_REQUESTS};
 
-/// Of the files, for the admin API: the rest are the proxy's, and the database's.
+/// Handshakes of the admin listener at once.
+const MOST_HANDSHAKES: usize = 1_024;
+/// Of the files, for the admin API, and as many for its handshakes: the rest are the proxy's, and the database's.
 const ADMIN_PART: usize = 4;
 /// The API can be reached whatever the limit is.
 const FEWEST: usize = 16;
@@ -13,6 +15,13 @@ const FEWEST: usize = 16;
 const OWN: usize = 64;
 /// So many connections are enough for most.
 const PLENTY: usize = 10_000;
+
+/// How the admin listener begins: with TLS, there are connections beside those that it serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdminListening {
+    Plain,
+    Tls,
+}
 
 /// What the proxy takes on: `None` where that is without bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,22 +43,22 @@ pub fn raise() {
     }
 }
 
-/// Most connections of the admin API: `usual`, or its share of the files where that is less.
-pub fn admin_connections(usual: usize) -> usize {
-    share(usual, limit())
-}
-
 /// What a listener of ours that is not the proxy's may take of them.
 pub fn admin_limits() -> ConnectionLimits {
     let usual = ConnectionLimits::default();
-    ConnectionLimits { most: admin_connections(usual.most), ..usual }
+    ConnectionLimits { most: share(usual.most, limit()), ..usual }
+}
+
+/// Most handshakes of the admin listener, beside its connections.
+pub fn admin_handshakes() -> usize {
+    share(MOST_HANDSHAKES, limit())
 }
 
 /// What files suffice for, where that is less than what is wanted; a warning then, unless that is plenty and nobody has
 /// asked for more.
-pub fn sufficing(wanted: Bounds) -> Bounds {
+pub fn sufficing(wanted: Bounds, admin: AdminListening) -> Bounds {
     let files = limit();
-    let bounds = wanted.within(files, share(ConnectionLimits::default().most, files));
+    let bounds = wanted.within(files, admin.most_files(files));
     let is_plenty = bounds.connections.is_none_or(|connections| connections >= PLENTY);
     if bounds != wanted && !(is_plenty && wanted == Bounds::usual()) {
         let Bounds { connections, requests } = bounds;
@@ -62,6 +71,20 @@ pub fn sufficing(wanted: Bounds) -> Bounds {
         );
     }
     bounds
+}
+
+impl AdminListening {
+    pub const fn of(config: &AdminConfig) -> Self {
+        if config.tls.is_some() { Self::Tls } else { Self::Plain }
+    }
+
+    fn most_files(self, files: Option<usize>) -> usize {
+        let connections = share(ConnectionLimits::default().most, files);
+        match self {
+            Self::Plain => connections,
+            Self::Tls => connections + share(MOST_HANDSHAKES, files),
+        }
+    }
 }
 
 impl Bounds {
@@ -108,13 +131,15 @@ mod tests {
     fn what_is_taken_on_never_needs_more_files_than_there_are() {
         let wanted = Bounds::usual();
         assert_eq!((wanted.within(None, 1_024), wanted.within(Some(1 << 20), 1_024)), (wanted, wanted));
+        let all = [wanted, Bounds { connections: None, requests: None }]
+            .map(|wanted| [(wanted, AdminListening::Plain, 1), (wanted, AdminListening::Tls, 2)]);
         for files in [300, 1_024, 4_096, 20_000, 100_000] {
-            let of_admin = share(1_024, Some(files));
-            for wanted in [wanted, Bounds { connections: None, requests: None }] {
-                let bounds = wanted.within(Some(files), of_admin);
+            for (wanted, admin, shares) in all.into_iter().flatten() {
+                let bounds = wanted.within(Some(files), admin.most_files(Some(files)));
                 let (connections, requests) = (bounds.connections.unwrap(), bounds.requests.unwrap());
-                assert!(connections + requests + of_admin + OWN <= files, "{bounds:?} of {files}");
-                assert!(connections >= requests && requests > 0, "{bounds:?} of {files}");
+                let needed = connections + requests + shares * share(1_024, Some(files)) + OWN;
+                assert!(needed <= files, "{bounds:?} of {files}, {admin:?}");
+                assert!(connections >= requests && requests > 0, "{bounds:?} of {files}, {admin:?}");
             }
         }
         let few = Bounds { connections: Some(100), requests: None };

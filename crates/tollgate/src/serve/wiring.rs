@@ -5,7 +5,7 @@ use std::thread::available_parallelism;
 
 use tollgate_proxy::{AccessLog, Limits, Settings, Timeouts};
 
-use super::open_files::{Bounds, sufficing};
+use super::open_files::{AdminListening, Bounds, sufficing};
 use crate::config::{self, Config, LimitsConfig, TimeoutsConfig};
 
 const KEY_SETS_DIRECTORY: &str = "key-sets";
@@ -17,7 +17,7 @@ pub fn proxy_settings(config: &Config, access_log: config::AccessLog) -> Setting
         listen: proxy.listen,
         workers,
         timeouts: timeouts(&proxy.timeouts),
-        limits: limits(&proxy.limits),
+        limits: limits(&proxy.limits, AdminListening::of(&config.admin)),
         access_log: match access_log {
             config::AccessLog::Off => AccessLog::Off,
             config::AccessLog::Stdout => AccessLog::Stdout,
@@ -48,7 +48,7 @@ const fn timeouts(config: &TimeoutsConfig) -> Timeouts {
     Timeouts { head, keep_alive, body_idle, connect, first_byte, upstream_idle, tunnel_idle, total }
 }
 
-fn limits(config: &LimitsConfig) -> Limits {
+fn limits(config: &LimitsConfig, admin: AdminListening) -> Limits {
     let &LimitsConfig {
         request_line_bytes,
         head_bytes,
@@ -58,7 +58,7 @@ fn limits(config: &LimitsConfig) -> Limits {
         max_requests,
     } = config;
     let wanted = Bounds { connections: max_connections, requests: max_requests };
-    let Bounds { connections: max_connections, requests: max_requests } = sufficing(wanted);
+    let Bounds { connections: max_connections, requests: max_requests } = sufficing(wanted, admin);
     let mut limits = Limits { max_body_bytes, max_connections, max_requests, ..Limits::default() };
     limits.head.request_line_bytes = request_line_bytes;
     limits.head.head_bytes = head_bytes;
