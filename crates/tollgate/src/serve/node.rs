@@ -75,10 +75,7 @@ pub fn run(config: &Config, token: Option<&str>, format: LogFormat) -> Result<()
             renewals.renew();
         }
         signals.end_at_once();
-        end(renewals.config(), proxy, counting, node).await;
-        if let Some(monitoring) = monitoring {
-            monitoring.end().await;
-        }
+        end(renewals.config(), proxy, counting, node, monitoring).await;
         Ok(())
     })
 }
@@ -92,7 +89,7 @@ fn monitor(listener: TcpListener, counting: &Counting, proxy: &Arc<Proxy>) -> Re
     Ok(Part::start(|stopped| tollgate_admin::serve_metrics(source, listener, admin_limits(), stopped)))
 }
 
-async fn end(config: &Config, proxy: Arc<Proxy>, counting: Counting, node: Part) {
+async fn end(config: &Config, proxy: Arc<Proxy>, counting: Counting, node: Part, monitoring: Option<Part>) {
     drain(&proxy);
     if timeout(config.shutdown_grace, drained(&proxy)).await.is_err() {
         tracing::warn!(in_flight = proxy.in_flight(), "the grace is over: what is left is cut off");
@@ -100,7 +97,10 @@ async fn end(config: &Config, proxy: Arc<Proxy>, counting: Counting, node: Part)
     counting.end().await;
     // Its last act is to keep what was counted.
     node.end().await;
-    stop(proxy);
+    if let Some(monitoring) = monitoring {
+        monitoring.end().await;
+    }
+    stop(proxy).await;
     tracing::info!("ended");
 }
 

@@ -29,6 +29,9 @@ const DRAIN_POLL: Duration = Duration::from_millis(10);
 /// How long the database may take to close; what was committed is safe in any case.
 const CLOSE: Duration = Duration::from_secs(5);
 
+/// How long the proxy may be looked at once everything else has ended.
+const RELEASE: Duration = Duration::from_secs(5);
+
 /// Control plane and proxy.
 pub struct Running<'c> {
     proxy: Arc<Proxy>,
@@ -91,7 +94,7 @@ impl<'c> Running<'c> {
         let Self { proxy, counting, control, renewals } = self;
         drain(&proxy);
         control.end(renewals.config().shutdown_grace, drained(&proxy), counting.end()).await;
-        stop(proxy);
+        stop(proxy).await;
         tracing::info!("ended");
     }
 }
@@ -168,10 +171,22 @@ pub async fn drained(proxy: &Proxy) {
     }
 }
 
-/// Ends the proxy for whoever holds it alone.
-pub fn stop(proxy: Arc<Proxy>) {
-    if let Some(proxy) = Arc::into_inner(proxy) {
-        tokio::task::block_in_place(|| proxy.stop());
+/// Ends the proxy, and with it its access log, once whoever else looks at it has: a scrape holds it for a moment.
+pub async fn stop(proxy: Arc<Proxy>) {
+    match timeout(RELEASE, alone(proxy)).await {
+        Ok(proxy) => tokio::task::block_in_place(|| proxy.stop()),
+        Err(_) => tracing::warn!("the proxy is still in use: the end of its access log may be missing"),
+    }
+}
+
+/// What is shared, once nobody else holds it.
+async fn alone<T>(mut shared: Arc<T>) -> T {
+    loop {
+        match Arc::try_unwrap(shared) {
+            Ok(own) => return own,
+            Err(still_shared) => shared = still_shared,
+        }
+        tokio::time::sleep(DRAIN_POLL).await;
     }
 }
 
@@ -191,5 +206,26 @@ fn explain(error: StartError, address: SocketAddr) -> anyhow::Error {
         }
         StartError::Listen { source, .. } => ListenError::new(&config::PROXY_LISTEN, address, &source).into(),
         error @ (StartError::AccessLog { .. } | StartError::Roots(_) | StartError::Thread(_)) => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_looked_at_for_a_moment_is_waited_for() {
+        let shared = Arc::new("the proxy");
+        let held = Arc::clone(&shared);
+        let (looking, looked) = tokio::sync::oneshot::channel::<()>();
+        let looker = tokio::spawn(async move {
+            drop(looked.await);
+            drop(held);
+        });
+        let mut alone = std::pin::pin!(alone(shared));
+        assert!(timeout(Duration::ZERO, &mut alone).await.is_err());
+        drop(looking);
+        assert_eq!(alone.await, "the proxy");
+        looker.await.unwrap();
     }
 }
