@@ -1,4 +1,4 @@
-//! An answer's body: the connection is idle once it is over.
+//! An answer's body: once it is over, all that is left is to send it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -17,7 +17,7 @@ struct Over(Phases);
 
 impl Drop for Over {
     fn drop(&mut self) {
-        self.0.idle();
+        self.0.sending();
     }
 }
 

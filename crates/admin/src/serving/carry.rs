@@ -24,8 +24,9 @@ use super::phase::{Phase, Phases};
 use super::watched::Watched;
 use crate::connection::Connection;
 
-/// What an answer that is given already may take on its way, once the server is to end. A request that has not arrived
-/// by then would hold up the end for as long as its client likes.
+/// What an answer that is given already may take on its way, once the server is to end.
+const SENT_WITHIN: Duration = Duration::from_secs(5);
+/// A request that has not arrived by then would hold up the end for as long as its client likes.
 const LAST_BYTES_WITHIN: Duration = Duration::from_millis(500);
 
 pub async fn carry<I>(
@@ -69,9 +70,13 @@ pub async fn carry<I>(
         }
     }
     carried.as_mut().graceful_shutdown();
-    if phase.borrow_and_update().is_answering() {
-        say(peer, carried.await);
-    } else if let Ok(ended) = timeout(LAST_BYTES_WITHIN, carried).await {
+    let stands = *phase.borrow_and_update();
+    let within = match stands {
+        Phase::Answering => return say(peer, carried.await),
+        Phase::Sending => SENT_WITHIN,
+        Phase::Opened(_) | Phase::Head(_) | Phase::Body | Phase::Idle(_) => LAST_BYTES_WITHIN,
+    };
+    if let Ok(ended) = timeout(within, carried).await {
         say(peer, ended);
     }
 }

@@ -6,6 +6,8 @@ mod body;
 mod carry;
 mod limits;
 mod phase;
+#[cfg(test)]
+mod tests;
 mod watched;
 
 use std::collections::VecDeque;
@@ -69,7 +71,8 @@ struct Open {
 }
 
 impl Crowd {
-    /// Makes room where there is none: the oldest connection without a whole request goes, it had its chance.
+    /// Makes room where there is none: the oldest connection without a whole request goes, it had its chance; else the oldest
+    /// that does not take its answer.
     fn has_room(&mut self) -> bool {
         if self.open.len() >= self.most {
             self.open.retain(|open| !open.task.is_finished());
@@ -77,8 +80,9 @@ impl Crowd {
         if self.open.len() < self.most {
             return true;
         }
-        let waits = |open: &Open| !open.phase.borrow().is_answering();
-        let oldest = self.open.iter().position(waits).and_then(|index| self.open.remove(index));
+        let oldest = |is: fn(Phase) -> bool| self.open.iter().position(|open| is(*open.phase.borrow()));
+        let waits = oldest(|phase| !phase.is_answering() && !phase.is_sending());
+        let oldest = waits.or_else(|| oldest(Phase::is_sending)).and_then(|index| self.open.remove(index));
         if let Some(oldest) = &oldest {
             oldest.task.abort();
         }

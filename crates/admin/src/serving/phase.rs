@@ -15,7 +15,9 @@ pub enum Phase {
     Body,
     /// The request has arrived, or is answered without its body.
     Answering,
-    /// The answer is given.
+    /// The answer is given, and on its way: not all of it is written.
+    Sending,
+    /// All of the answer is written.
     Idle(Instant),
 }
 
@@ -23,7 +25,14 @@ impl Phase {
     pub const fn is_answering(self) -> bool {
         match self {
             Self::Answering => true,
-            Self::Opened(_) | Self::Head(_) | Self::Body | Self::Idle(_) => false,
+            Self::Opened(_) | Self::Head(_) | Self::Body | Self::Sending | Self::Idle(_) => false,
+        }
+    }
+
+    pub const fn is_sending(self) -> bool {
+        match self {
+            Self::Sending => true,
+            Self::Opened(_) | Self::Head(_) | Self::Body | Self::Answering | Self::Idle(_) => false,
         }
     }
 
@@ -32,7 +41,7 @@ impl Phase {
         match self {
             Self::Opened(since) | Self::Head(since) => Some(since + limits.head_within),
             Self::Idle(since) => Some(since + limits.idle_at_most),
-            Self::Body | Self::Answering => None,
+            Self::Body | Self::Answering | Self::Sending => None,
         }
     }
 }
@@ -58,7 +67,7 @@ impl Phases {
                 *phase = Phase::Head(Instant::now());
                 true
             }
-            Phase::Head(_) | Phase::Body | Phase::Answering => false,
+            Phase::Head(_) | Phase::Body | Phase::Answering | Phase::Sending => false,
         });
     }
 
@@ -70,7 +79,18 @@ impl Phases {
         self.0.send_replace(Phase::Answering);
     }
 
-    pub fn idle(&self) {
-        self.0.send_replace(Phase::Idle(Instant::now()));
+    pub fn sending(&self) {
+        self.0.send_replace(Phase::Sending);
+    }
+
+    /// All that was given is written.
+    pub fn flushed(&self) {
+        self.0.send_if_modified(|phase| match phase {
+            Phase::Sending => {
+                *phase = Phase::Idle(Instant::now());
+                true
+            }
+            Phase::Opened(_) | Phase::Head(_) | Phase::Body | Phase::Answering | Phase::Idle(_) => false,
+        });
     }
 }

@@ -1,4 +1,4 @@
-//! A connection whose bytes are noticed: the first of a head, and an answer that nobody takes.
+//! A connection whose bytes are noticed: the first of a head, the last of an answer, and an answer that nobody takes.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -63,6 +63,10 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.io).poll_flush(context);
+        // Hyper flushes once it has written all that it has, and a body is over for it once it has that in memory.
+        if let Poll::Ready(Ok(())) = flushed {
+            self.phases.flushed();
+        }
         self.watch(flushed, context)
     }
 
