@@ -34,10 +34,38 @@ impl Announced {
     }
 }
 
+/// What is switched to at once is a stack of protocols, no high one: each is looked for among all that the client offers.
+const MOST_PROTOCOLS: usize = 16;
+
 /// Whether what is switched to is said, and every such protocol was offered (RFC 9110 section 7.8). Names and versions are compared without
 /// regard to case, as WebSocket has it (RFC 6455 section 4.1).
 fn is_offered(response: &ResponseHead, offer: &[u8]) -> bool {
-    let mut protocols = response.fields.all(FieldId::Upgrade).flat_map(list_tokens).peekable();
-    protocols.peek().is_some()
-        && protocols.all(|protocol| list_tokens(offer).any(|offered| offered.eq_ignore_ascii_case(protocol)))
+    let protocols = || response.fields.all(FieldId::Upgrade).flat_map(list_tokens);
+    let was_offered =
+        |protocol: &[u8]| list_tokens(offer).any(|offered| offered.eq_ignore_ascii_case(protocol));
+    let count = protocols().take(MOST_PROTOCOLS + 1).count();
+    (1..=MOST_PROTOCOLS).contains(&count) && protocols().all(was_offered)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn switching_to(protocols: &str) -> ResponseHead {
+        let mut response = ResponseHead::new();
+        response.status = 101;
+        response.fields.append(b"Upgrade", protocols.as_bytes());
+        response
+    }
+
+    #[test]
+    fn what_is_switched_to_is_a_stack_of_protocols_that_were_offered() {
+        let offer = b"foo/1, WebSocket";
+        for protocols in ["websocket", "websocket, FOO/1", &"websocket,".repeat(MOST_PROTOCOLS)] {
+            assert!(is_offered(&switching_to(protocols), offer), "{protocols}");
+        }
+        for protocols in ["", ",", "foo", "websocket, bar", &"websocket,".repeat(MOST_PROTOCOLS + 1)] {
+            assert!(!is_offered(&switching_to(protocols), offer), "{protocols}");
+        }
+    }
 }
