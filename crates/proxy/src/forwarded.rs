@@ -29,14 +29,22 @@ pub(crate) fn hops(fields: &Fields) -> Vec<Option<IpAddr>> {
     if fields.contains(FieldId::XForwardedFor) {
         return listed.collect();
     }
-    let elements = fields.all(FieldId::Forwarded).flat_map(|line| split_unquoted(line, b','));
-    elements.map(|element| parse_node(parameter(element, b"for")?)).collect()
+    elements(fields).map(|element| parse_node(parameter(element, b"for")?)).collect()
 }
 
 /// What the nearest proxy says in `Forwarded` under this name.
 pub(crate) fn nearest<'f>(fields: &'f Fields, name: &[u8]) -> Option<&'f [u8]> {
-    let elements = fields.all(FieldId::Forwarded).flat_map(|line| split_unquoted(line, b','));
-    parameter(elements.last()?, name).filter(|value| !value.contains(&b'\\'))
+    parameter(elements(fields).last()?, name).filter(|value| !value.contains(&b'\\'))
+}
+
+/// Stands for a line that cannot be read (RFC 7239 section 6.2).
+const UNREADABLE: &[u8] = b"for=unknown";
+
+/// Those of `Forwarded`, the farthest first. A client may leave a quoted string open for what the proxies behind it append to the same line:
+/// nothing in such a line is anybody's word.
+fn elements(fields: &Fields) -> impl Iterator<Item = &[u8]> {
+    let lines = fields.all(FieldId::Forwarded);
+    lines.flat_map(|line| split_unquoted(if is_balanced(line) { line } else { UNREADABLE }, b','))
 }
 
 fn parameter<'e>(element: &'e [u8], name: &[u8]) -> Option<&'e [u8]> {
@@ -148,6 +156,20 @@ mod tests {
         for line in ["\"", "for=\"[::1]", "host=\"a\\\""] {
             assert!(!is_balanced(line.as_bytes()), "{line}");
         }
+    }
+
+    fn forwarded(lines: &[&str]) -> Fields {
+        let mut fields = Fields::new();
+        for line in lines {
+            fields.append(b"Forwarded", line.as_bytes());
+        }
+        fields
+    }
+
+    #[test]
+    fn a_line_in_which_a_quoted_string_does_not_end_is_a_hop_of_which_nothing_is_known() {
+        let fields = forwarded(&["for=192.0.2.7", "for=192.0.2.8;x=\", for=192.0.2.9"]);
+        assert_eq!(hops(&fields), [Some(IpAddr::from([192, 0, 2, 7])), None]);
     }
 
     #[test]

@@ -122,6 +122,27 @@ fn what_a_trusted_proxy_says_in_one_way_is_said_in_both() {
 }
 
 #[test]
+fn a_quote_that_a_client_leaves_open_hides_nothing_that_a_trusted_proxy_appends() {
+    let (gateway, _upstream, key) = started_with("[proxy]\ntrusted_proxies = [\"127.0.0.1\"]\n");
+    let own = "for=203.0.113.7;proto=https;host=evil.example";
+    let appended = "x=\", for=198.51.100.4;proto=https;host=shop.example";
+    let in_one_line = format!("{own};{appended}");
+    for (lines, hops) in
+        [(&[in_one_line.as_str()][..], "unknown"), (&[own, appended], "203.0.113.7, unknown")]
+    {
+        let claims: Vec<_> = lines.iter().map(|line| ("Forwarded", *line)).collect();
+        let response = gateway.client().get("/acme/api", &with_key(&key, &claims));
+        let id = response.header("X-Request-ID").expect("an id");
+        let echoed = Echoed::of(&response);
+        assert_eq!(all(&echoed, "X-Forwarded-For"), [format!("{hops}, 127.0.0.1")]);
+        assert_eq!(all(&echoed, "X-Forwarded-Proto"), ["http"], "{lines:?}");
+        assert_eq!(all(&echoed, "X-Forwarded-Host"), ["gateway.test"], "{lines:?}");
+        let logged = gateway.await_logged(|line| line["request_id"] == id);
+        assert_eq!(logged["client_ip"], "127.0.0.1", "{lines:?}");
+    }
+}
+
+#[test]
 fn what_only_a_proxy_can_know_is_taken_from_no_client() {
     let (gateway, _upstream, key) = started();
     let names =
