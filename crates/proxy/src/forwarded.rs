@@ -29,12 +29,32 @@ pub(crate) fn hops(fields: &Fields) -> Vec<Option<IpAddr>> {
     if fields.contains(FieldId::XForwardedFor) {
         return listed.collect();
     }
-    elements(fields).map(|element| parse_node(parameter(element, b"for")?)).collect()
+    elements(fields).map(node).collect()
 }
 
-/// What the nearest proxy says in `Forwarded` under this name.
-pub(crate) fn nearest<'f>(fields: &'f Fields, name: &[u8]) -> Option<&'f [u8]> {
-    parameter(elements(fields).last()?, name).filter(|value| !value.contains(&b'\\'))
+/// What a client asked, as far as trusted proxies say it in `Forwarded`.
+pub(crate) struct ClientAsked<'f> {
+    pub proto: Option<&'f [u8]>,
+    pub host: Option<&'f [u8]>,
+}
+
+/// What stands beside the client's address; where nothing does, what the nearest proxy to it says. Of several proxies in a row each says
+/// what the one before it asked.
+pub(crate) fn client_asked(fields: &Fields, is_trusted: impl Fn(IpAddr) -> bool) -> ClientAsked<'_> {
+    let elements: Vec<_> = elements(fields).collect();
+    let is_proxys = |element: &&[u8]| node(element).is_some_and(&is_trusted);
+    let of_proxies = elements.iter().rev().take_while(|element| is_proxys(element)).count();
+    let from_client = &elements[elements.len().saturating_sub(of_proxies + 1)..];
+    let said = |name| {
+        let mut values = from_client.iter().filter_map(|element| parameter(element, name));
+        values.next().filter(|value| !value.contains(&b'\\'))
+    };
+    ClientAsked { proto: said(b"proto"), host: said(b"host") }
+}
+
+/// Whom an element is about.
+fn node(element: &[u8]) -> Option<IpAddr> {
+    parse_node(parameter(element, b"for")?)
 }
 
 /// Stands for a line that cannot be read (RFC 7239 section 6.2).
@@ -115,13 +135,13 @@ fn parse_node(text: &[u8]) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    fn node(text: &str) -> Option<String> {
+    fn address(text: &str) -> Option<String> {
         parse_node(text.as_bytes()).map(|ip| ip.to_string())
     }
 
     #[test]
     fn addresses_are_read_with_and_without_a_port() {
-        for (text, address) in [
+        for (text, expected) in [
             ("192.0.2.7", "192.0.2.7"),
             ("192.0.2.7:99", "192.0.2.7"),
             ("192.0.2.7:_hidden", "192.0.2.7"),
@@ -130,11 +150,11 @@ mod tests {
             ("\"[2001:db8::1]:80\"", "2001:db8::1"),
             ("::ffff:192.0.2.7", "192.0.2.7"),
         ] {
-            assert_eq!(node(text).as_deref(), Some(address), "{text}");
+            assert_eq!(address(text).as_deref(), Some(expected), "{text}");
         }
         for text in ["unknown", "_hidden", "", "192.0.2", "[2001:db8::1]80", "[2001:db8::1", "192.0.2.7:8 0"]
         {
-            assert_eq!(node(text), None, "{text}");
+            assert_eq!(address(text), None, "{text}");
         }
     }
 

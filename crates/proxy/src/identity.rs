@@ -168,6 +168,7 @@ fn trust(ip: IpAddr, trusted: &[Network]) -> Trust {
 pub(crate) struct Origin<'r> {
     peer: &'r Peer,
     fields: &'r Fields,
+    trusted: &'r [Network],
     /// The client itself: the peer, or whom trusted proxies name.
     pub client: IpAddr,
     /// The same as text.
@@ -175,7 +176,7 @@ pub(crate) struct Origin<'r> {
 }
 
 impl<'r> Origin<'r> {
-    pub fn of(peer: &'r Peer, fields: &'r Fields, trusted: &[Network]) -> Self {
+    pub fn of(peer: &'r Peer, fields: &'r Fields, trusted: &'r [Network]) -> Self {
         let named = match peer.trust {
             Trust::Untrusted => None,
             Trust::Trusted => last_untrusted(fields, trusted),
@@ -184,7 +185,7 @@ impl<'r> Origin<'r> {
             Some(ip) => (ip, Cow::Owned(ip.to_string())),
             None => (peer.ip, Cow::Borrowed(peer.text.as_ref())),
         };
-        Self { peer, fields, client, client_ip }
+        Self { peer, fields, trusted, client, client_ip }
     }
 
     /// Whether this field is believed: some only a proxy can know the value of.

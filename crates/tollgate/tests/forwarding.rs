@@ -84,7 +84,7 @@ fn a_trusted_proxy_may_say_it_all_in_forwarded() {
     let logged = gateway.await_logged(|line| line["tenant"] == "acme");
     assert_eq!(logged["client_ip"], "2001:db8::7");
     assert_eq!(all(&echoed, "X-Forwarded-Proto"), ["https"]);
-    assert_eq!(all(&echoed, "X-Forwarded-Host"), ["shop.example"]);
+    assert_eq!(all(&echoed, "X-Forwarded-Host"), ["a.example"]);
     assert_eq!(all(&echoed, "X-Forwarded-Prefix"), ["/shop"]);
 }
 
@@ -139,6 +139,29 @@ fn a_quote_that_a_client_leaves_open_hides_nothing_that_a_trusted_proxy_appends(
         assert_eq!(all(&echoed, "X-Forwarded-Host"), ["gateway.test"], "{lines:?}");
         let logged = gateway.await_logged(|line| line["request_id"] == id);
         assert_eq!(logged["client_ip"], "127.0.0.1", "{lines:?}");
+    }
+}
+
+#[test]
+fn what_the_client_asked_is_what_forwarded_says_beside_its_address() {
+    let (gateway, _upstream, key) =
+        started_with("[proxy]\ntrusted_proxies = [\"127.0.0.0/8\", \"10.0.0.0/8\"]\n");
+    let own_port = gateway.proxy_address().port().to_string();
+    let clients = "for=203.0.113.7;proto=https;host=shop.example";
+    for (said, proto, host, port) in [
+        (format!("{clients}, for=10.2.2.2;proto=http;host=inner"), "https", "shop.example", "443"),
+        (format!("{clients}, for=10.2.2.2"), "https", "shop.example", "443"),
+        ("for=203.0.113.7, for=10.2.2.2;proto=https".to_owned(), "https", "gateway.test", "443"),
+        // What stands before the client's own is the client's claim.
+        ("for=10.3.3.3;proto=https;host=evil, for=203.0.113.7".to_owned(), "http", "gateway.test", &own_port),
+        ("for=10.3.3.3;host=evil, for=_hidden;proto=https".to_owned(), "https", "gateway.test", "443"),
+        ("for=10.3.3.3;proto=https, for=10.2.2.2;proto=http".to_owned(), "https", "gateway.test", "443"),
+    ] {
+        let claims = [("Forwarded", said.as_str())];
+        let echoed = Echoed::of(&gateway.client().get("/acme/api", &with_key(&key, &claims)));
+        assert_eq!(all(&echoed, "X-Forwarded-Proto"), [proto], "{said}");
+        assert_eq!(all(&echoed, "X-Forwarded-Host"), [host], "{said}");
+        assert_eq!(all(&echoed, "X-Forwarded-Port"), [port], "{said}");
     }
 }
 

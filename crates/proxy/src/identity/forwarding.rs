@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use tollgate_http1::{FieldId, HeadWriter, is_token};
 
-use super::{Origin, Trust};
+use super::{Origin, Trust, trust};
 use crate::forwarded;
 
 impl Origin<'_> {
@@ -30,8 +30,8 @@ impl Origin<'_> {
     fn carry_on_forwarding(&self, writer: &mut HeadWriter<'_>, authority: Option<&[u8]>) {
         let said = |id| self.fields.first(id);
         let (said_proto, said_host) = (said(FieldId::XForwardedProto), said(FieldId::XForwardedHost));
-        let proto = said_proto.or_else(|| forwarded::nearest(self.fields, b"proto"));
-        let host = said_host.or_else(|| forwarded::nearest(self.fields, b"host"));
+        let asked = forwarded::client_asked(self.fields, |ip| trust(ip, self.trusted) == Trust::Trusted);
+        let (proto, host) = (said_proto.or(asked.proto), said_host.or(asked.host));
         let elements = || self.fields.all(FieldId::Forwarded).filter(|line| forwarded::is_balanced(line));
         let hops = || forwarded::hops(self.fields).into_iter();
 
