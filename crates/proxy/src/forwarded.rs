@@ -25,11 +25,11 @@ pub(crate) fn is_a_proxys(name: &[u8]) -> bool {
 
 /// Each hop's address, the farthest first; `None` for one that is no address. `X-Forwarded-For` says it, else `Forwarded`.
 pub(crate) fn hops(fields: &Fields) -> Vec<Option<IpAddr>> {
-    let listed = fields.all(FieldId::XForwardedFor).flat_map(list_tokens).map(parse_node);
     if fields.contains(FieldId::XForwardedFor) {
-        return listed.collect();
+        let listed = fields.all(FieldId::XForwardedFor).flat_map(list_tokens);
+        return nearest(listed, b"unknown").into_iter().map(parse_node).collect();
     }
-    elements(fields).map(node).collect()
+    elements(fields).into_iter().map(node).collect()
 }
 
 /// What a client asked, as far as trusted proxies say it in `Forwarded`.
@@ -41,7 +41,7 @@ pub(crate) struct ClientAsked<'f> {
 /// What stands beside the client's address; where nothing does, what the nearest proxy to it says. Of several proxies in a row each says
 /// what the one before it asked.
 pub(crate) fn client_asked(fields: &Fields, is_trusted: impl Fn(IpAddr) -> bool) -> ClientAsked<'_> {
-    let elements: Vec<_> = elements(fields).collect();
+    let elements = elements(fields);
     let is_proxys = |element: &&[u8]| node(element).is_some_and(&is_trusted);
     let of_proxies = elements.iter().rev().take_while(|element| is_proxys(element)).count();
     let from_client = &elements[elements.len().saturating_sub(of_proxies + 1)..];
@@ -57,14 +57,37 @@ fn node(element: &[u8]) -> Option<IpAddr> {
     parse_node(parameter(element, b"for")?)
 }
 
-/// Stands for a line that cannot be read (RFC 7239 section 6.2).
-const UNREADABLE: &[u8] = b"for=unknown";
+/// The lines of `Forwarded` that can be read, and say something.
+pub(crate) fn lines(fields: &Fields) -> impl Iterator<Item = &[u8]> {
+    fields.all(FieldId::Forwarded).filter(|line| is_balanced(line) && members(line).next().is_some())
+}
+
+/// An element of which nothing is known (RFC 7239 section 6.2).
+const UNKNOWN: &[u8] = b"for=unknown";
 
 /// Those of `Forwarded`, the farthest first. A client may leave a quoted string open for what the proxies behind it append to the same line:
 /// nothing in such a line is anybody's word.
-fn elements(fields: &Fields) -> impl Iterator<Item = &[u8]> {
+fn elements(fields: &Fields) -> Vec<&[u8]> {
     let lines = fields.all(FieldId::Forwarded);
-    lines.flat_map(|line| split_unquoted(if is_balanced(line) { line } else { UNREADABLE }, b','))
+    nearest(lines.flat_map(|line| members(if is_balanced(line) { line } else { UNKNOWN })), UNKNOWN)
+}
+
+/// Empty ones are none (RFC 9110 section 5.6.1.2).
+fn members(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    split_unquoted(line, b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
+}
+
+/// Longer than any chain of proxies. A hop may take many more bytes in the one field than in the other.
+const MOST_HOPS: usize = 64;
+
+/// The last hops of a list; the first of them stands for all before it where there are too many.
+fn nearest<'f>(listed: impl Iterator<Item = &'f [u8]>, unknown: &'static [u8]) -> Vec<&'f [u8]> {
+    let mut nearest: Vec<_> = listed.collect();
+    if nearest.len() > MOST_HOPS {
+        nearest.drain(..nearest.len() - MOST_HOPS);
+        nearest[0] = unknown;
+    }
+    nearest
 }
 
 fn parameter<'e>(element: &'e [u8], name: &[u8]) -> Option<&'e [u8]> {
@@ -86,7 +109,7 @@ fn split_unquoted(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Whether every quoted string ends: what comes behind one that does not would be read as part of it.
-pub(crate) fn is_balanced(line: &[u8]) -> bool {
+fn is_balanced(line: &[u8]) -> bool {
     let mut quoting = Quoting::default();
     for &byte in line {
         quoting.leaves_out(byte);

@@ -166,6 +166,40 @@ fn what_the_client_asked_is_what_forwarded_says_beside_its_address() {
 }
 
 #[test]
+fn lists_that_are_empty_are_begun_anew() {
+    let (gateway, _upstream, key) = started_with("[proxy]\ntrusted_proxies = [\"127.0.0.1\"]\n");
+    let own = "for=127.0.0.1;host=\"gateway.test\";proto=http";
+    for (name, value) in
+        [("X-Forwarded-For", ""), ("X-Forwarded-For", " , "), ("Forwarded", ""), ("Forwarded", ", ,")]
+    {
+        let echoed = Echoed::of(&gateway.client().get("/acme/api", &with_key(&key, &[(name, value)])));
+        assert_eq!(all(&echoed, "X-Forwarded-For"), ["127.0.0.1"], "{name}: {value}");
+        assert_eq!(all(&echoed, "Forwarded"), [own], "{name}: {value}");
+    }
+    let claims = [("X-Forwarded-For", "203.0.113.7"), ("Forwarded", "")];
+    let echoed = Echoed::of(&gateway.client().get("/acme/api", &with_key(&key, &claims)));
+    assert_eq!(all(&echoed, "Forwarded"), [format!("for=203.0.113.7, {own}")]);
+}
+
+#[test]
+fn of_a_long_list_the_nearest_hops_are_said_in_the_other_way() {
+    let (gateway, _upstream, key) = started_with("[proxy]\ntrusted_proxies = [\"127.0.0.1\"]\n");
+    let own = "for=127.0.0.1;host=\"gateway.test\";proto=http";
+    let addresses: Vec<_> = (1..=200).map(|host| format!("192.0.2.{host}")).collect();
+    let nearest = &addresses[addresses.len() - 63..];
+    let echoed =
+        |claims: &[(&str, &str)]| Echoed::of(&gateway.client().get("/acme/api", &with_key(&key, claims)));
+    let listed = echoed(&[("X-Forwarded-For", &addresses.join(", "))]);
+    assert_eq!(all(&listed, "X-Forwarded-For"), [format!("{}, 127.0.0.1", addresses.join(", "))]);
+    let elements: String = nearest.iter().map(|address| format!("for={address}, ")).collect();
+    assert_eq!(all(&listed, "Forwarded"), [format!("for=unknown, {elements}{own}")]);
+
+    let said: Vec<_> = addresses.iter().map(|address| format!("for={address}")).collect();
+    let said = echoed(&[("Forwarded", &said.join(", "))]);
+    assert_eq!(all(&said, "X-Forwarded-For"), [format!("unknown, {}, 127.0.0.1", nearest.join(", "))]);
+}
+
+#[test]
 fn what_only_a_proxy_can_know_is_taken_from_no_client() {
     let (gateway, _upstream, key) = started();
     let names =

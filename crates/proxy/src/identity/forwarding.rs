@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::iter;
 use std::net::IpAddr;
 
-use tollgate_http1::{FieldId, HeadWriter, is_token};
+use tollgate_http1::{FieldId, HeadWriter, is_token, list_tokens};
 
 use super::{Origin, Trust, trust};
 use crate::forwarded;
@@ -32,12 +32,15 @@ impl Origin<'_> {
         let (said_proto, said_host) = (said(FieldId::XForwardedProto), said(FieldId::XForwardedHost));
         let asked = forwarded::client_asked(self.fields, |ip| trust(ip, self.trusted) == Trust::Trusted);
         let (proto, host) = (said_proto.or(asked.proto), said_host.or(asked.host));
-        let elements = || self.fields.all(FieldId::Forwarded).filter(|line| forwarded::is_balanced(line));
+        let elements = || forwarded::lines(self.fields);
         let hops = || forwarded::hops(self.fields).into_iter();
 
         let out = writer.out();
-        if self.fields.contains(FieldId::XForwardedFor) {
-            push_list(out, b"X-Forwarded-For: ", self.fields.all(FieldId::XForwardedFor));
+        let is_listed = self.fields.contains(FieldId::XForwardedFor);
+        if is_listed {
+            let lines = self.fields.all(FieldId::XForwardedFor);
+            let lines = lines.filter(|line| list_tokens(line).next().is_some());
+            push_list(out, b"X-Forwarded-For: ", lines);
         } else {
             push_list(out, b"X-Forwarded-For: ", hops().map(|hop| address(hop).into_bytes()));
         }
@@ -54,8 +57,7 @@ impl Origin<'_> {
         if elements().next().is_some() {
             self.push_forwarded(writer.out(), elements(), authority);
         } else {
-            let mut nodes: Vec<String> =
-                if said(FieldId::Forwarded).is_some() { Vec::new() } else { hops().map(node).collect() };
+            let mut nodes: Vec<String> = if is_listed { hops().map(node).collect() } else { Vec::new() };
             add_said(&mut nodes, said_proto, said_host);
             self.push_forwarded(writer.out(), nodes.into_iter().map(String::into_bytes), authority);
         }
