@@ -128,7 +128,8 @@ impl<'x> Context<'x> {
         // Moves on where something is waited for.
         let mut now = self.received;
         let ambiguous = |rejection| Refused::uncharged(rejection, Body::Lost);
-        let request = match Request::examine(self.head, gateway.via.name()).map_err(ambiguous)? {
+        let examined = Request::examine(self.head, gateway.via.name(), self.origin.trust_in_peer());
+        let request = match examined.map_err(ambiguous)? {
             Examined::Request(request) => request,
             Examined::AboutGateway => return Ok(Answer::Own(reserved::about_gateway(), None)),
         };

@@ -188,6 +188,10 @@ impl<'r> Origin<'r> {
         Self { peer, fields, trusted, client, client_ip }
     }
 
+    pub const fn trust_in_peer(&self) -> Trust {
+        self.peer.trust
+    }
+
     /// Whether this field is believed: some only a proxy can know the value of.
     pub fn may_say(&self, name: &[u8]) -> bool {
         self.peer.trust == Trust::Trusted || !forwarded::is_a_proxys(name)

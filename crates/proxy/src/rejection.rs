@@ -19,6 +19,8 @@ pub(crate) enum Rejection {
     /// The client was slower than it may be with its head or body.
     TooSlow,
     ExpectationFailed,
+    /// An https resource, asked for in clear.
+    Misdirected,
     ConnectRefused,
     /// A resource of the gateway's that can only be read.
     ReadOnly,
@@ -203,6 +205,9 @@ impl Rejection {
             Self::BodyTooLarge => plain(413, Client, "The request body is larger than this service accepts"),
             Self::TooSlow => plain(408, Client, "The request did not arrive in time"),
             Self::ExpectationFailed => plain(417, Client, "The only expectation that is met is 100-continue"),
+            Self::Misdirected => {
+                plain(421, Client, "An https resource is not served over a connection in clear")
+            }
             Self::ConnectRefused => plain(405, Client, "CONNECT is not allowed: this is no forward proxy"),
             Self::ReadOnly => plain(405, Client, "Only GET and HEAD are allowed here"),
             Self::PostOnly => plain(405, Client, "Only POST is allowed here"),

@@ -7,6 +7,7 @@ use tollgate_http1::{
     BodyLength, FieldId, FramingError, Method, RequestHead, TargetForm, Version, list_tokens, request_body,
 };
 
+use crate::identity::Trust;
 use crate::rejection::Rejection;
 
 pub(crate) struct Request<'r> {
@@ -36,8 +37,9 @@ pub(crate) enum Examined<'r> {
 }
 
 impl<'r> Request<'r> {
-    /// Checks what is ambiguous or not for a gateway. `via` is this process's own name.
-    pub fn examine(head: &'r RequestHead, via: &[u8]) -> Result<Examined<'r>, Rejection> {
+    /// Checks what is ambiguous or not for a gateway. `via` is this process's own name; `peer` is trusted where it may have ended a
+    /// client's TLS.
+    pub fn examine(head: &'r RequestHead, via: &[u8], peer: Trust) -> Result<Examined<'r>, Rejection> {
         let body = request_body(head).map_err(malformed_framing)?;
         if has_looped(head, via) {
             return Err(Rejection::Loop);
@@ -47,6 +49,12 @@ impl<'r> Request<'r> {
         }
         let (target, authority) = match head.target_form() {
             TargetForm::Origin => (head.target(), head.fields.first(FieldId::Host)),
+            // RFC 9110 section 7.4.
+            TargetForm::Absolute { scheme, .. }
+                if peer == Trust::Untrusted && scheme.eq_ignore_ascii_case(b"https") =>
+            {
+                return Err(Rejection::Misdirected);
+            }
             TargetForm::Absolute { authority, path, .. } => (path, Some(authority)),
             TargetForm::Authority => return Err(Rejection::ConnectRefused),
             TargetForm::Asterisk => return Ok(Examined::AboutGateway),

@@ -4,6 +4,7 @@ mod harness;
 
 use harness::{
     BodyEnd, EchoUpstream, Echoed, Gateway, PythonServer, ScriptedUpstream, Step, curl, python, started,
+    started_with,
 };
 use serde_json::json;
 
@@ -54,6 +55,22 @@ fn the_authority_of_an_absolute_target_wins_over_host() {
     assert_eq!(echoed.header("X-Forwarded-Host"), Some("shop.example:8099"));
     gateway.await_logged(|line| line["path"] == "/acme/api/x");
     assert_eq!(echoed.header("Host"), Some(upstream.address().to_string().as_str()));
+}
+
+#[test]
+fn an_https_resource_is_served_in_clear_to_trusted_proxies_alone() {
+    let ask = |trusted: &str, target: &str| {
+        let (gateway, upstream, key) = started_with(&format!("[proxy]\ntrusted_proxies = [{trusted}]\n"));
+        let mut client = gateway.client();
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: shop.example\r\nX-API-Key: {key}\r\n\r\n"));
+        (client.read_response(), upstream.requests().len())
+    };
+    for target in ["https://shop.example/acme/api", "HTTPS://shop.example:443/acme/api/x?y"] {
+        let (misdirected, requests) = ask("", target);
+        assert_eq!(misdirected.header("Proxy-Status"), Some("tollgate; error=http_request_error"));
+        assert_eq!((misdirected.expect(421).json()["error"]["code"].as_u64(), requests), (Some(421), 0));
+        assert_eq!(ask("\"127.0.0.1\"", target).0.status, 200);
+    }
 }
 
 #[test]
