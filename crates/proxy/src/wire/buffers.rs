@@ -75,6 +75,11 @@ impl Buffers {
         {
             self.output = spare;
         }
+        if self.written > KEPT_BYTES {
+            // A sink that keeps up but for a little would have it grow without end. One byte stays: it says that a part has been sent.
+            self.output.drain(..self.written - 1);
+            self.written = 1;
+        }
         &mut self.output
     }
 
@@ -200,6 +205,19 @@ mod tests {
         sending.write_all(b"bytes").await.unwrap();
         let read = poll_fn(|cx| second.poll_read(cx, &mut stream, READ_BYTES)).await;
         assert_eq!((read.unwrap(), &second.input[..], spare.inputs.borrow().len()), (5, &b"bytes"[..], 0));
+    }
+
+    #[test]
+    fn output_that_is_never_sent_whole_does_not_grow() {
+        let mut buffers = Buffers::default();
+        buffers.output().push(b'x');
+        for _ in 0..100 {
+            buffers.output().extend_from_slice(&[b'x'; READ_BYTES]);
+            buffers.sent(READ_BYTES);
+            assert_eq!((buffers.unsent(), buffers.is_partly_sent()), (&b"x"[..], true));
+        }
+        assert!(buffers.output.capacity() <= 4 * KEPT_BYTES, "{}", buffers.output.capacity());
+        assert_eq!(buffers.sent_bytes(), 100 * READ_BYTES as u64);
     }
 
     #[test]
