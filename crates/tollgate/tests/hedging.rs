@@ -220,6 +220,14 @@ fn both_copies_end_with_the_request_s_time() {
 }
 
 #[test]
+fn a_second_copy_is_waited_for_no_longer_than_a_first() {
+    // Were its time to connect added, the request would take minutes.
+    let timeouts = json!({ "timeouts": { "first_byte": "200ms", "connect": "10m", "total": "11m" } });
+    let (_gateway, [first, second], _) = held_in_vain(&timeouts);
+    assert_eq!((first.requests().len(), second.requests().len()), (1, 1));
+}
+
+#[test]
 fn a_second_copy_needs_a_place_of_its_own() {
     let (_gateway, [first, second], _) = held_in_vain(&json!({ "channel": { "concurrency": 1 } }));
     assert_eq!(requests([&first, &second]), 1);

@@ -217,8 +217,9 @@ async fn ask(
     deadlines: &Deadlines,
 ) -> Result<Box<Answered>, UpstreamFailure> {
     let began = Instant::now();
-    let until = deadlines.nearer(began + deadlines.connect + deadlines.first_byte);
-    let answered = timeout_at(until.into(), ask_in_time(forward, target, deadlines)).await;
+    let asking = ask_in_time(forward, target, deadlines);
+    let Some(total) = deadlines.total else { return asking.await };
+    let answered = timeout_at(total.into(), asking).await;
     answered.unwrap_or_else(|_| Err(deadlines.timeout(began, UpstreamFailure::FirstByteTimeout)))
 }
 
@@ -229,7 +230,7 @@ async fn ask_in_time(
 ) -> Result<Box<Answered>, UpstreamFailure> {
     let CheckedOut { idle, first } = check_out(forward, target);
     if let Some(upstream) = idle {
-        match Answered::over(upstream, forward, target).await {
+        match Answered::over(upstream, forward, target, deadlines).await {
             // Its server had just closed it.
             Err(UpstreamFailure::Closed) => {}
             outcome => return outcome,
@@ -238,7 +239,7 @@ async fn ask_in_time(
     let dialling = dial(&forward.worker.gateway, &target.endpoint, first, deadlines.connect);
     let dialled = timeout(deadlines.connect, dialling).await;
     let upstream = dialled.map_err(|_| UpstreamFailure::ConnectTimeout)?.map_err(UpstreamFailure::Dial)?;
-    Answered::over(upstream, forward, target).await
+    Answered::over(upstream, forward, target, deadlines).await
 }
 
 impl Answered {
@@ -255,13 +256,15 @@ impl Answered {
         upstream: Upstream,
         forward: &Forward<'_, '_>,
         target: &Target,
+        deadlines: &Deadlines,
     ) -> Result<Box<Self>, UpstreamFailure> {
         let (response, parser) = (ResponseHead::default(), ResponseParser::default());
         let buffers = forward.worker.new_buffers();
         let mut answered = Box::new(Self { upstream, buffers, response, parser });
         write_head_to(forward, &mut answered.buffers, target);
         let limits = forward.worker.gateway.settings.limits.head;
-        poll_fn(|cx| answered.poll(cx, &limits)).await?;
+        let answering = timeout(deadlines.first_byte, poll_fn(|cx| answered.poll(cx, &limits)));
+        answering.await.map_err(|_| UpstreamFailure::FirstByteTimeout)??;
         Announced::by(&answered.response, forward.request, Upload::Sent)?;
         Ok(answered)
     }
