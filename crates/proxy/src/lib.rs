@@ -21,6 +21,7 @@ mod route;
 mod token;
 mod usage;
 mod worker;
+mod workers;
 
 mod access_log;
 mod ask;

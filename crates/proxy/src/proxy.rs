@@ -4,13 +4,12 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::Handle;
-use tokio::sync::watch;
 use tollgate_core::breaker::{Breaker, Reading};
 use tollgate_core::channel;
 use tollgate_core::event::LimitCrossed;
@@ -29,7 +28,7 @@ use crate::health;
 use crate::live::{self, ChangeCounts, ServiceLive};
 use crate::room::RoomReading;
 use crate::settings::{AccessLog, Settings};
-use crate::worker::{self, Phase};
+use crate::workers::{NotStarted, Workers};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4_096;
@@ -47,8 +46,7 @@ pub struct Shared {
 pub struct Proxy {
     gateway: Arc<Gateway>,
     local_addr: SocketAddr,
-    phase: watch::Sender<Phase>,
-    workers: Vec<JoinHandle<io::Result<()>>>,
+    workers: Workers,
     log_thread: Option<JoinHandle<()>>,
 }
 
@@ -64,6 +62,8 @@ pub enum StartError {
     Roots(#[from] RootsError),
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
+    #[error(transparent)]
+    Workers(#[from] NotStarted),
 }
 
 impl Proxy {
@@ -84,17 +84,8 @@ impl Proxy {
             Gateway::new(settings, snapshot, counters, tls, access_log, local_addr.port(), background);
         let gateway = Arc::new(gateway);
         gateway.background.spawn(health::run(Arc::downgrade(&gateway)));
-        let (phase, watcher) = watch::channel(Phase::Serving);
-        let mut workers = Vec::with_capacity(listeners.len());
-        for (index, listener) in listeners.into_iter().enumerate() {
-            let (gateway, watcher) = (Arc::clone(&gateway), watcher.clone());
-            let thread = thread::Builder::new()
-                .name(format!("worker-{index}"))
-                .spawn(move || worker::run(index, gateway, listener, watcher))
-                .map_err(StartError::Thread)?;
-            workers.push(thread);
-        }
-        Ok(Self { gateway, local_addr, phase, workers, log_thread })
+        let workers = Workers::start(&gateway, listeners)?;
+        Ok(Self { gateway, local_addr, workers, log_thread })
     }
 
     pub const fn local_addr(&self) -> SocketAddr {
@@ -104,7 +95,7 @@ impl Proxy {
     /// Accepts no more connections; connections close after the request at hand.
     pub fn drain(&self) {
         self.gateway.start_draining();
-        self.phase.send_replace(Phase::Draining);
+        self.workers.drain();
     }
 
     /// Requests that have begun and not ended. While draining, zero is final: none begins any more.
@@ -233,14 +224,7 @@ impl Proxy {
 
     /// Ends the workers, whatever they are doing, and writes the access log out.
     pub fn stop(self) {
-        self.phase.send_replace(Phase::Stopped);
-        for worker in self.workers {
-            match worker.join() {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::error!(%error, "a worker failed"),
-                Err(_) => tracing::error!("a worker panicked"),
-            }
-        }
+        self.workers.stop();
         // Behind the lines of the last requests, which went with their workers.
         if let Some(thread) = self.log_thread
             && self.gateway.access_log.stop(thread, LOG_END).is_err()

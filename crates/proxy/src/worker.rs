@@ -239,17 +239,20 @@ pub(crate) enum Phase {
     Stopped,
 }
 
-/// Runs a worker on the calling thread until it is told to stop.
+/// Runs a worker on the calling thread until it is told to stop; calls `started` once it takes connections, and fails
+/// before that or not at all.
 pub(crate) fn run(
     index: usize,
     gateway: Arc<Gateway>,
     listener: std::net::TcpListener,
     mut phase: watch::Receiver<Phase>,
+    started: impl FnOnce(),
 ) -> std::io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async move {
         let worker = Rc::new(Worker::new(index, gateway));
         let listener = TcpListener::from_std(listener)?;
+        started();
         tokio::task::spawn_local(keep_house(Rc::clone(&worker)));
         accept(&worker, listener, &mut phase).await;
         // The sender lives as long as the proxy; were it gone, there would be nothing left to serve.

@@ -145,6 +145,15 @@ fn where_files_are_few_there_are_fewer_connections_and_no_one_is_left_hanging() 
 }
 
 #[test]
+fn where_not_all_workers_can_be_started_none_is() {
+    let builder = Gateway::builder().open_files(64, 64).arg("--workers").arg("40");
+    let refused = builder.try_start().err().expect("it does not start");
+    assert!(!refused.status.success() && !refused.stdout.contains("proxy listening"), "{refused:?}");
+    let reasons = ["of 40 workers could be started", "Too many open files", "ulimit -n"];
+    assert!(reasons.iter().all(|reason| refused.stderr.contains(reason)), "{}", refused.stderr);
+}
+
+#[test]
 fn a_bound_of_nothing_is_no_bound() {
     for setting in ["max_connections", "max_requests"] {
         let config = format!("proxy.limits.{setting} = 0\n");

@@ -205,7 +205,10 @@ fn explain(error: StartError, address: SocketAddr) -> anyhow::Error {
             ListenError::new(&config::PROXY_LISTEN, address, &std::io::ErrorKind::AddrInUse.into()).into()
         }
         StartError::Listen { source, .. } => ListenError::new(&config::PROXY_LISTEN, address, &source).into(),
-        error @ (StartError::AccessLog { .. } | StartError::Roots(_) | StartError::Thread(_)) => error.into(),
+        error @ (StartError::AccessLog { .. }
+        | StartError::Roots(_)
+        | StartError::Thread(_)
+        | StartError::Workers(_)) => error.into(),
     }
 }
 

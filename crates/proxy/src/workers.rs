@@ -1,0 +1,93 @@
+//! The threads of the workers: started together or not at all, told to drain and to end.
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+
+use tokio::sync::watch;
+
+use crate::gateway::Gateway;
+use crate::worker::{self, Phase};
+
+pub struct Workers {
+    phase: watch::Sender<Phase>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// One that cannot start.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "only {started} of {wanted} workers could be started: {source}; raise the limit of open files (ulimit -n) where it is \
+     too low for them, or start fewer with --workers"
+)]
+pub struct NotStarted {
+    started: usize,
+    wanted: usize,
+    source: io::Error,
+}
+
+impl Workers {
+    /// One for each listener; all of them take connections once this returns. Where one fails, the others are ended.
+    pub fn start(gateway: &Arc<Gateway>, listeners: Vec<TcpListener>) -> Result<Self, NotStarted> {
+        let wanted = listeners.len();
+        let mut workers =
+            Self { phase: watch::channel(Phase::Serving).0, threads: Vec::with_capacity(wanted) };
+        let (report, reports) = mpsc::channel();
+        for (index, listener) in listeners.into_iter().enumerate() {
+            let (gateway, phase, report) = (Arc::clone(gateway), workers.phase.subscribe(), report.clone());
+            let work = move || {
+                let _departure = Departure { gateway: Arc::clone(&gateway), index };
+                // Whoever waits for the report has given up where it is not heard.
+                let started = || drop(report.send(Ok(())));
+                if let Err(error) = worker::run(index, gateway, listener, phase, started) {
+                    drop(report.send(Err(error)));
+                }
+            };
+            match thread::Builder::new().name(format!("worker-{index}")).spawn(work) {
+                Ok(thread) => workers.threads.push(thread),
+                Err(source) => return Err(workers.give_up(source, index, wanted)),
+            }
+        }
+        drop(report);
+        for started in 0..wanted {
+            let reported = reports.recv().unwrap_or_else(|_| Err(io::Error::other("it panicked")));
+            if let Err(source) = reported {
+                return Err(workers.give_up(source, started, wanted));
+            }
+        }
+        Ok(workers)
+    }
+
+    /// No more connections are accepted; what has begun goes on.
+    pub fn drain(&self) {
+        self.phase.send_replace(Phase::Draining);
+    }
+
+    /// Ends all of them, whatever they are doing.
+    pub fn stop(self) {
+        self.phase.send_replace(Phase::Stopped);
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a worker panicked");
+            }
+        }
+    }
+
+    fn give_up(self, source: io::Error, started: usize, wanted: usize) -> NotStarted {
+        self.stop();
+        NotStarted { started, wanted, source }
+    }
+}
+
+/// A worker that is gone, by a panic too, holds up nobody who waits for all to drain.
+struct Departure {
+    gateway: Arc<Gateway>,
+    index: usize,
+}
+
+impl Drop for Departure {
+    fn drop(&mut self) {
+        self.gateway.worker_drains(self.index);
+    }
+}
