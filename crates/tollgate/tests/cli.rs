@@ -103,9 +103,9 @@ fn what_is_made_has_no_flag_that_is_empty() {
     with_service(&gateway, "http://127.0.0.1:9");
     let user = ["users", "create", "--username", "boss", "--password", "a long password", "--tenant", ""];
     let key = ["keys", "create", "--tenant", "acme", "--name", "x", "--plan", ""];
-    for (create, flag) in [(&user[..], "--tenant"), (&key, "--plan")] {
+    for (create, field) in [(&user[..], "tenant"), (&key, "plan")] {
         let refused = gateway.command(create);
-        let expected = format!("{flag} is empty");
+        let expected = format!("{field} is empty");
         assert!(refused.code == Some(1) && refused.stderr.contains(&expected), "{}", refused.stderr);
     }
     assert_eq!(
@@ -119,6 +119,45 @@ fn what_is_made_has_no_flag_that_is_empty() {
     assert_eq!(made["concurrency"], 3);
     let update = ["plans", "update", "basic", "--tenant", "acme", "--concurrency", "", "--json"];
     assert!(json(gateway.command(&update))["concurrency"].is_null());
+}
+
+#[test]
+fn an_update_takes_away_whole_lists_timeouts_and_what_is_open_to_all() {
+    let gateway = Gateway::start();
+    with_service(&gateway, "http://127.0.0.1:9");
+    let update = |kind: &str, name: &str, flags: &[&str]| {
+        json(gateway.command(&[&[kind, "update", name, "--tenant", "acme", "--json"], flags].concat()))
+    };
+    let fields = [
+        ("limits", "--limit", "9/day"),
+        ("anonymous", "--anonymous-limit", "5/minute"),
+        ("timeouts", "--timeout", "connect=9s"),
+    ];
+    for (field, flag, value) in fields {
+        let before = update("services", "orders", &["--name", "Orders"])[field].clone();
+        assert_ne!(update("services", "orders", &[flag, value])[field], before, "{field}");
+        assert_eq!(update("services", "orders", &[flag, ""])[field], before, "{field}");
+    }
+    let create = ["routes", "create", "--tenant", "acme", "--name", "r", "--service", "orders", "--json"];
+    let with = ["--path", "/a", "--header", "X-A=1", "--query", "b=2"];
+    let id = json(gateway.command(&[&create[..], &with].concat()))["id"].as_str().unwrap().to_owned();
+    let bare = update("routes", &id, &["--path", "", "--header", "", "--query", ""]);
+    assert_eq!(
+        (&bare["paths"], &bare["headers"], &bare["query"]),
+        (&Value::Null, &Value::Null, &Value::Null)
+    );
+}
+
+#[test]
+fn a_name_that_is_given_twice_is_no_reason_to_take_the_last() {
+    let gateway = Gateway::start();
+    with_service(&gateway, "http://127.0.0.1:9");
+    for flags in [["--header", "X-A=1", "--header", "X-A=2"], ["--query", "X-A=1", "--query", "X-A=2"]] {
+        let create = ["routes", "create", "--tenant", "acme", "--name", "r", "--service", "orders"];
+        let refused = gateway.command(&[&create[..], &flags].concat());
+        let expected = format!("{} says X-A twice", flags[0]);
+        assert!(refused.code == Some(1) && refused.stderr.contains(&expected), "{}", refused.stderr);
+    }
 }
 
 #[test]
@@ -380,10 +419,12 @@ fn an_empty_password_is_told_by_the_flag_that_was_given() {
 }
 
 #[test]
-fn a_demo_upstream_whose_port_is_taken_names_its_own_flag() {
+fn a_demo_upstream_that_cannot_listen_names_a_flag_that_it_has() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
     let refused = Ran::of(tollgate().args(["demo-upstream", "--listen", &address]));
     assert_eq!(refused.code, Some(1));
-    assert!(refused.stderr.contains("TOLLGATE_DEMO__LISTEN, --listen)"), "{refused:?}");
+    assert!(refused.stderr.contains("TOLLGATE_DEMO__LISTEN, --demo-listen)"), "{refused:?}");
+    let refused = Ran::of(tollgate().args(["demo-upstream", "--demo-listen", "nowhere"]));
+    assert!(refused.code == Some(1) && refused.stderr.contains("--demo-listen must be"), "{refused:?}");
 }

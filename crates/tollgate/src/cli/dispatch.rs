@@ -63,8 +63,7 @@ fn run_demo(flags: DemoFlags, options: &Options) -> Result<()> {
     let _log = serve::start_logging(&config, options.log_format());
     serve::block_on(async {
         let mut signals = Signals::listen().context("signals cannot be listened for")?;
-        let listener = serve::bind(&config::DEMO_LISTEN, config.demo_listen).await;
-        let listener = listener.map_err(|error| error.with_flag("--listen"))?;
+        let listener = serve::bind(&config::DEMO_LISTEN, config.demo_listen).await?;
         let address = listener.local_addr().context("the demo upstream's address is not known")?;
         output::announce(&format!("demo upstream listening on http://{address}"));
         tokio::select! {

@@ -58,6 +58,23 @@ pub fn is_empty(value: &Value) -> bool {
     value.as_str() == Some("")
 }
 
+/// What a flag says that is given once for each name; an empty text where it says that alone.
+pub fn named(flag: &str, given: Vec<(String, Value)>) -> Result<Option<Value>> {
+    match &given[..] {
+        [] => return Ok(None),
+        [(name, _)] if name.is_empty() => return Ok(Some(Value::String(String::new()))),
+        [..] => {}
+    }
+    let mut values = Map::new();
+    for (name, value) in given {
+        if values.contains_key(&name) {
+            bail!("{flag} says {name} twice");
+        }
+        values.insert(name, value);
+    }
+    Ok(Some(Value::Object(values)))
+}
+
 /// A number as a flag, or an empty text.
 pub fn number(text: &str) -> Result<Value, String> {
     if text.is_empty() {
@@ -84,12 +101,15 @@ impl FieldsBuilder {
         self
     }
 
-    /// A list, where it has entries.
+    /// A list, where it has entries; an empty text where that is the only one.
     #[must_use]
-    pub fn list(mut self, name: &str, values: Vec<Value>) -> Self {
-        if !values.is_empty() {
-            self.0.insert(name.to_owned(), Value::Array(values));
-        }
+    pub fn list(mut self, name: &str, mut values: Vec<Value>) -> Self {
+        let value = match &values[..] {
+            [] => return self,
+            [only] if is_empty(only) => values.remove(0),
+            [..] => Value::Array(values),
+        };
+        self.0.insert(name.to_owned(), value);
         self
     }
 

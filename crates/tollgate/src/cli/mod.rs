@@ -144,8 +144,8 @@ pub struct QuickstartFlags {
 #[derive(Args)]
 pub struct DemoFlags {
     /// Where to listen (demo.listen).
-    #[arg(long, value_name = "ADDRESS")]
-    listen: Option<String>,
+    #[arg(long, visible_alias = "listen", value_name = "ADDRESS")]
+    demo_listen: Option<String>,
 }
 
 #[derive(Args)]
@@ -258,7 +258,7 @@ impl QuickstartFlags {
 
 impl DemoFlags {
     fn flags(self, options: &Options) -> Flags {
-        [options.flags(), given([(&config::DEMO_LISTEN, self.listen)])].concat()
+        [options.flags(), given([(&config::DEMO_LISTEN, self.demo_listen)])].concat()
     }
 }
 

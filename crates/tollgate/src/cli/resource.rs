@@ -54,7 +54,7 @@ impl Session<'_> {
         if let Source::Flags(fields) = &source
             && let Some((name, _)) = fields.iter().find(|(_, value)| fields::is_empty(value))
         {
-            bail!("--{} is empty: leave it out where there is to be none", name.replace('_', "-"));
+            bail!("{name} is empty: leave its flag out where there is to be none");
         }
         let (Source::Flags(mut fields) | Source::File(mut fields)) = source;
         fields.retain(|_, value| !value.is_null());

@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::fields::{Fields, FieldsBuilder, Whole, number};
+use super::fields::{Fields, FieldsBuilder, Whole, named, number};
 use super::resource::{PageFlags, Resource, ResourceVerb, Session};
 
 #[derive(Subcommand)]
@@ -88,11 +88,8 @@ pub struct Flags {
 }
 
 impl Flags {
-    fn fields(self, name: Option<String>) -> Fields {
+    fn fields(self, name: Option<String>) -> Result<Fields> {
         let texts = |texts: Vec<String>| texts.into_iter().map(Value::String).collect();
-        let conditions = |given: Vec<(String, Value)>| {
-            (!given.is_empty()).then(|| given.into_iter().collect::<Map<String, Value>>())
-        };
         let builder = match &self.service[..] {
             [] => FieldsBuilder::default(),
             // What stands in place of the other goes with it.
@@ -108,14 +105,14 @@ impl Flags {
             "true" => Value::Bool(true),
             _ => Value::String(text),
         });
-        builder
+        let fields = builder
             .text("name", name)
             .text("sticky", self.sticky)
             .list("hosts", texts(self.host))
             .list("paths", texts(self.path))
             .list("methods", texts(self.method))
-            .value("headers", conditions(self.header))
-            .value("query", conditions(self.query))
+            .value("headers", named("--header", self.header)?)
+            .value("query", named("--query", self.query)?)
             .value("priority", self.priority)
             .value("strip_prefix", strip_prefix)
             .text("rewrite_path", self.rewrite_path)
@@ -125,7 +122,8 @@ impl Flags {
             .value("retries", self.retries)
             .value("max_body_bytes", self.max_body_bytes)
             .value("enabled", self.enabled)
-            .build()
+            .build();
+        Ok(fields)
     }
 }
 
@@ -176,10 +174,10 @@ impl ResourceVerb for Verb {
 
     fn run(self, session: &Session<'_>) -> Result<()> {
         match self {
-            Self::Create { name, flags, whole } => session.create(whole.or(flags.fields(name))?),
+            Self::Create { name, flags, whole } => session.create(whole.or(flags.fields(name)?)?),
             Self::List(page) => session.list(page),
             Self::Get { route } => session.get(&route),
-            Self::Update { route, flags, whole } => session.update(&route, whole.or(flags.fields(None))?),
+            Self::Update { route, flags, whole } => session.update(&route, whole.or(flags.fields(None)?)?),
             Self::Delete { route } => session.delete(&route, "deleted"),
         }
     }

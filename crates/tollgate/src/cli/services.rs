@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::fields::{Fields, FieldsBuilder, Whole, number};
+use super::fields::{Fields, FieldsBuilder, Whole, is_empty, named, number};
 use super::limit::limit;
 use super::resource::{PageFlags, Resource, ResourceVerb, Session};
 
@@ -78,23 +78,27 @@ pub struct Flags {
 }
 
 impl Flags {
-    fn fields(self, slug: Option<String>) -> Fields {
+    fn fields(self, slug: Option<String>) -> Result<Fields> {
         let targets = self.url.map_or(self.target, |url| vec![json!({ "url": url })]);
-        let anonymous = (!self.anonymous_limit.is_empty()).then(|| json!({ "limits": self.anonymous_limit }));
-        let timeouts: Map<String, Value> = self.timeout.into_iter().collect();
-        FieldsBuilder::default()
+        let anonymous = match &self.anonymous_limit[..] {
+            [] => None,
+            [only] if is_empty(only) => Some(only.clone()),
+            limits => Some(json!({ "limits": limits })),
+        };
+        let fields = FieldsBuilder::default()
             .text("slug", slug)
             .text("name", self.name)
             .list("targets", targets)
             .text("auth_header", self.auth_header)
             .value("max_body_bytes", self.max_body_bytes)
-            .value("timeouts", (!timeouts.is_empty()).then_some(timeouts))
+            .value("timeouts", named("--timeout", self.timeout)?)
             .list("limits", self.limit)
             .list("ip_limits", self.ip_limit)
             .value("anonymous", anonymous)
             .text("cost_header", self.cost_header)
             .value("refund_on_failure", self.refund_on_failure)
-            .build()
+            .build();
+        Ok(fields)
     }
 }
 
@@ -110,6 +114,9 @@ fn target(text: &str) -> Result<Value, String> {
 }
 
 fn timeout(text: &str) -> Result<(String, Value), String> {
+    if text.is_empty() {
+        return Ok((String::new(), Value::Null));
+    }
     let (name, duration) = text.split_once('=').ok_or("it is written connect=2s")?;
     Ok((name.to_owned(), duration.into()))
 }
@@ -145,10 +152,12 @@ impl ResourceVerb for Verb {
 
     fn run(self, session: &Session<'_>) -> Result<()> {
         match self {
-            Self::Create { slug, flags, whole } => session.create(whole.or(flags.fields(slug))?),
+            Self::Create { slug, flags, whole } => session.create(whole.or(flags.fields(slug)?)?),
             Self::List(page) => session.list(page),
             Self::Get { service } => session.get(&service),
-            Self::Update { service, flags, whole } => session.update(&service, whole.or(flags.fields(None))?),
+            Self::Update { service, flags, whole } => {
+                session.update(&service, whole.or(flags.fields(None)?)?)
+            }
             Self::Delete { service } => session.delete(&service, "deleted"),
         }
     }

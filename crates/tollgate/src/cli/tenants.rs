@@ -39,6 +39,7 @@ pub enum Verb {
         /// Where its days and months begin and end; periods that run end as they would have.
         #[arg(long, value_name = "ZONE")]
         time_zone: Option<String>,
+        /// A limit over all that it has, once for each: 100000/day; '' for none.
         #[arg(long, value_name = "LIMIT", value_parser = limit)]
         limit: Vec<Value>,
         #[command(flatten)]

@@ -8,11 +8,10 @@ use tokio::net::TcpListener;
 use crate::config::Setting;
 
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {reason}; change {} ({}, {})", .setting.key, .setting.variable(), .flag.unwrap_or("no flag"))]
+#[error("cannot listen on {address}: {reason}; change {} ({}, {})", .setting.key, .setting.variable(), .setting.flag.unwrap_or("no flag"))]
 pub struct ListenError {
     address: SocketAddr,
     setting: &'static Setting,
-    flag: Option<&'static str>,
     reason: String,
 }
 
@@ -24,12 +23,7 @@ impl ListenError {
             io::ErrorKind::PermissionDenied => "only a privileged user may take this port".to_owned(),
             _ => error.to_string(),
         };
-        Self { address, setting, flag: setting.flag, reason }
-    }
-
-    /// Of a command that has another flag for the setting.
-    pub fn with_flag(self, flag: &'static str) -> Self {
-        Self { flag: Some(flag), ..self }
+        Self { address, setting, reason }
     }
 }
 
