@@ -18,6 +18,7 @@ pub struct Server {
         help_heading = "Server",
         value_name = "URL",
         env = config::ADMIN_URL,
+        hide_env_values = true,
         default_value = "http://127.0.0.1:8081"
     )]
     url: String,
@@ -59,6 +60,7 @@ impl Server {
     pub fn api(&self) -> Result<AdminApi, ApiError> {
         let identity = self.certificate.as_deref().zip(self.key.as_deref());
         let trust = Trust { ca_file: self.ca_file.as_deref(), identity };
-        AdminApi::new(&self.url, std::env::var(config::ADMIN_TOKEN).ok(), &trust)
+        let token = std::env::var(config::ADMIN_TOKEN).ok().filter(|token| !token.is_empty());
+        AdminApi::new(&self.url, token, &trust)
     }
 }

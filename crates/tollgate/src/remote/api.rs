@@ -77,6 +77,14 @@ impl AdminApi {
     pub fn new(url: &str, token: Option<String>, trust: &Trust<'_>) -> Result<Self, ApiError> {
         let url = url.trim_end_matches('/');
         let is_secure = url.starts_with("https://");
+        if url
+            .split_once("://")
+            .map_or(url, |(_, rest)| rest)
+            .split(['/', '?'])
+            .any(|part| part.contains('@'))
+        {
+            return Err(ApiError::Credentials);
+        }
         if !is_secure && !url.starts_with("http://") {
             return Err(ApiError::Url(url.to_owned()));
         }
@@ -182,6 +190,15 @@ mod tests {
         let mut call = Call::new(Method::GET, "/api/keys");
         call.query = vec![("tenant", "a&b".to_owned()), ("limit", "5".to_owned())];
         assert_eq!(call.url("http://h"), "http://h/api/keys?tenant=a%26b&limit=5");
+    }
+
+    #[test]
+    fn a_url_with_credentials_is_refused_without_them() {
+        for url in ["http://ann:s3cret@localhost", "ann:s3cret@localhost:1"] {
+            let refused = AdminApi::new(url, None, &Trust::default()).err().unwrap();
+            assert!(matches!(refused, ApiError::Credentials), "{refused}");
+            assert!(!refused.to_string().contains("s3cret"), "{refused}");
+        }
     }
 
     #[test]

@@ -12,6 +12,8 @@ use crate::config::{ADMIN_CA_FILE, ADMIN_TOKEN, ADMIN_URL};
 pub enum ApiError {
     /// Not the URL of a server.
     Url(String),
+    /// A URL with a user or a password, which is not repeated.
+    Credentials,
     /// A file that TLS takes.
     File {
         flag: &'static str,
@@ -118,6 +120,10 @@ impl fmt::Display for ApiError {
             Self::Url(url) => {
                 write!(f, "{url:?} is no admin URL: it starts with http:// or https://")
             }
+            Self::Credentials => write!(
+                f,
+                "the admin URL holds a user or a password, which the admin API does not take: put a token into {ADMIN_TOKEN}"
+            ),
             Self::File { flag, variable, problem } => write!(f, "{flag} ({variable}): {problem}"),
             Self::Unreachable { url, reason } => write!(
                 f,
