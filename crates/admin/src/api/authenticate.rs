@@ -56,7 +56,11 @@ impl FromRequestParts<ControlPlane> for Administrator {
 
 /// RFC 6750 section 2.1; the scheme's name has no case (RFC 9110 section 11.1).
 pub fn bearer_token(parts: &Parts) -> Result<&str, Refusal> {
-    let value = parts.headers.get(AUTHORIZATION).ok_or(Refusal::NoToken)?;
+    let mut values = parts.headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().ok_or(Refusal::NoToken)?;
+    if values.next().is_some() {
+        return Err(Refusal::SeveralTokens);
+    }
     let value = value.to_str().map_err(|_| Refusal::BadToken)?;
     match value.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),

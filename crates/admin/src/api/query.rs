@@ -1,4 +1,4 @@
-//! Query parameters that an operation does not have are refused. Passed over, a misspelt `dry_run` would apply, and
+//! Query parameters that an operation does not have, or that are given twice, are refused. Passed over, a misspelt `dry_run` would apply, and
 //! `?tenant=` would seem to have been heard where there is none.
 
 use std::collections::HashMap;
@@ -55,8 +55,12 @@ impl QueryParameters {
         let Query(given) = Query::<Vec<(String, String)>>::try_from_uri(request.uri())
             .map_err(|error| Problems::one("", error.body_text()))?;
         let mut problems = Problems::default();
-        for (name, _) in given.iter().filter(|(name, _)| !known.names.contains(name)) {
-            problems.add(name.clone(), known.unknown());
+        for (index, (name, _)) in given.iter().enumerate() {
+            if !known.names.contains(name) {
+                problems.add(name.clone(), known.unknown());
+            } else if given[..index].iter().any(|(earlier, _)| earlier == name) {
+                problems.add(name.clone(), "is given twice");
+            }
         }
         Ok(problems.finish(Some(()))?)
     }

@@ -39,6 +39,8 @@ pub enum Refusal {
     BodyTooSlow,
     /// RFC 9112 section 3.2: exactly one `Host`.
     BadHost,
+    /// Which of several is meant, parties on the way may see otherwise (RFC 9110 section 5.3).
+    SeveralTokens,
     UnsupportedMediaType,
     BodyTooLarge {
         most_bytes: usize,

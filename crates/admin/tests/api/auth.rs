@@ -20,6 +20,11 @@ fn without_a_good_token_nothing_is_told() {
     gateway.anyone().post("/api/config", &json!(1)).refused(401);
     let basic = [("Authorization", "Basic YTpi")];
     gateway.anyone().send("GET", "/api/tenants", &basic, None).refused(401);
+    let (right, wrong) = ("Bearer a-configured-admin-token", "Bearer wrong");
+    for (first, second) in [(right, wrong), (wrong, right), (right, right)] {
+        let both = [("Authorization", first), ("Authorization", second)];
+        gateway.anyone().send("GET", "/api/tenants", &both, None).refused(400);
+    }
     let lower = [("Authorization", "bearer a-configured-admin-token")];
     gateway.anyone().send("GET", "/api/tenants", &lower, None).expect(200);
 }

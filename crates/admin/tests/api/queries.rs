@@ -21,6 +21,10 @@ fn a_parameter_that_an_operation_does_not_have_is_refused_before_anything_is_don
     assert!(answer.text.contains("the query parameters here are dry_run"), "{}", answer.text);
     admin.get("/api/tenants/other").refused(404);
     assert_eq!(admin.get("/api/plans?tenant=acme&limt=1").refused(422), ["limt"]);
+    assert_eq!(
+        admin.get("/api/plans?tenant=acme&limit=1&limit=2&tenant=b").refused(422),
+        ["limit", "tenant"]
+    );
     assert_eq!(admin.send("HEAD", "/api/tenants?limt=1", &[], None).status, 422);
 }
 

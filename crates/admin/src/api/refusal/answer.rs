@@ -44,7 +44,9 @@ impl Refusal {
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound(_) | Self::NoSuchPath(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::MalformedBody(_) | Self::IncompleteBody | Self::BadHost => StatusCode::BAD_REQUEST,
+            Self::MalformedBody(_) | Self::IncompleteBody | Self::BadHost | Self::SeveralTokens => {
+                StatusCode::BAD_REQUEST
+            }
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -72,6 +74,7 @@ impl Refusal {
             Self::IncompleteBody => "the body broke off".into(),
             Self::BodyTooSlow => "the body came too slowly".into(),
             Self::BadHost => "a request must have exactly one Host".into(),
+            Self::SeveralTokens => "a request must have one Authorization at most".into(),
             Self::UnsupportedMediaType => "send the body as Content-Type: application/json".into(),
             Self::BodyTooLarge { most_bytes } => format!("the body may have at most {most_bytes} bytes"),
             Self::Invalid(problems) => match problems.iter().count() {
@@ -109,6 +112,7 @@ impl Refusal {
             | Self::IncompleteBody
             | Self::BodyTooSlow
             | Self::BadHost
+            | Self::SeveralTokens
             | Self::UnsupportedMediaType
             | Self::BodyTooLarge { .. }
             | Self::TooManyPasswords
@@ -141,6 +145,7 @@ impl Refusal {
             | Self::IncompleteBody
             | Self::BodyTooSlow
             | Self::BadHost
+            | Self::SeveralTokens
             | Self::UnsupportedMediaType
             | Self::BodyTooLarge { .. }
             | Self::Invalid(_)
