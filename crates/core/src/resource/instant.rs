@@ -5,13 +5,14 @@ use jiff::fmt::temporal::Pieces;
 
 /// Seconds since the epoch of a date and time with a zone, such as `2027-01-31T00:00:00Z`.
 pub(super) fn parse_instant(text: &str) -> Result<u64, &'static str> {
-    let timestamp: Timestamp = text.parse().map_err(|_| match Pieces::parse(text) {
-        // It is one that is out of range.
-        Ok(pieces) if pieces.time().is_some() && pieces.offset().is_some() => {
-            "must be after 1970 and before 9999-12-30T22:00:00Z"
-        }
-        Ok(_) | Err(_) => "must be a date and time with a zone, such as 2027-01-31T00:00:00Z",
-    })?;
+    let pieces = Pieces::parse(text).ok().filter(|pieces| pieces.time().is_some());
+    let offset = pieces.and_then(|pieces| pieces.to_numeric_offset());
+    // Offsets are of less than a day (RFC 3339 section 5.6).
+    if offset.is_none_or(|offset| offset.seconds().abs() >= 86_400) {
+        return Err("must be a date and time with a zone, such as 2027-01-31T00:00:00Z");
+    }
+    let timestamp: Timestamp =
+        text.parse().map_err(|_| "must be after 1970 and before 9999-12-30T22:00:00Z")?;
     u64::try_from(timestamp.as_second()).map_err(|_| "must be after 1970")
 }
 
@@ -36,6 +37,11 @@ mod tests {
             ("1969-12-31T23:59:59Z", Err("must be after 1970")),
             (
                 "2027-02-30T00:00:00Z",
+                Err("must be a date and time with a zone, such as 2027-01-31T00:00:00Z"),
+            ),
+            ("2027-01-31T23:59:00+23:59", Ok(1_801_353_600)),
+            (
+                "2027-01-31T00:00:00+24:00",
                 Err("must be a date and time with a zone, such as 2027-01-31T00:00:00Z"),
             ),
             ("2027-01-31", Err("must be a date and time with a zone, such as 2027-01-31T00:00:00Z")),

@@ -62,7 +62,9 @@ impl Claims {
     fn is_for(&self, audience: &str) -> bool {
         match self.0.get("aud") {
             Some(Value::String(only)) => only == audience,
-            Some(Value::Array(list)) => list.iter().any(|entry| entry.as_str() == Some(audience)),
+            Some(Value::Array(list)) => {
+                list.iter().all(Value::is_string) && list.iter().any(|entry| entry == audience)
+            }
             Some(_) | None => false,
         }
     }

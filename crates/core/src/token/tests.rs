@@ -216,6 +216,7 @@ fn claims_are_checked_with_leeway() {
         (json!({ "iss": "i", "aud": "b", "exp": 100 }), TokenError::Audience),
         (json!({ "iss": "i", "exp": 100 }), TokenError::Audience),
         (json!({ "iss": "i", "aud": {"a": 1}, "exp": 100 }), TokenError::Audience),
+        (json!({ "iss": "i", "aud": ["a", 5], "exp": 100 }), TokenError::Audience),
         (json!({ "iss": "i", "aud": "a", "exp": 100, "iat": 999 }), TokenError::NotYet),
     ] {
         assert_eq!(check(claims, 50), Err(expected));
