@@ -191,8 +191,8 @@ fn of_a_long_list_the_nearest_hops_are_said_in_the_other_way() {
         |claims: &[(&str, &str)]| Echoed::of(&gateway.client().get("/acme/api", &with_key(&key, claims)));
     let listed = echoed(&[("X-Forwarded-For", &addresses.join(", "))]);
     assert_eq!(all(&listed, "X-Forwarded-For"), [format!("{}, 127.0.0.1", addresses.join(", "))]);
-    let elements: String = nearest.iter().map(|address| format!("for={address}, ")).collect();
-    assert_eq!(all(&listed, "Forwarded"), [format!("for=unknown, {elements}{own}")]);
+    let elements: Vec<_> = nearest.iter().map(|address| format!("for={address}")).collect();
+    assert_eq!(all(&listed, "Forwarded"), [format!("for=unknown, {}, {own}", elements.join(", "))]);
 
     let said: Vec<_> = addresses.iter().map(|address| format!("for={address}")).collect();
     let said = echoed(&[("Forwarded", &said.join(", "))]);
