@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use smallvec::SmallVec;
 use tollgate_core::limit::{Calendar, Demand, Level, LimitRule, Settled, Settlement, Standing, Standings};
-use tollgate_core::resource::FailedRequests;
-use tollgate_core::snapshot::ServiceLimits;
+use tollgate_core::resource::{FailedRequests, HeaderName};
+use tollgate_core::snapshot::{Service, ServiceLimits};
 use tollgate_core::time::UnixMicros;
 use tollgate_counters::{Attempt, Counters, Decision, Permits, Undecided, Verdict};
 use tollgate_http1::ResponseHead;
@@ -14,7 +14,7 @@ use tollgate_http1::ResponseHead;
 use crate::caller::Caller;
 use crate::clock::Moment;
 use crate::crossings::Crossings;
-use crate::message::TimeTexts;
+use crate::message::{Hidden, TimeTexts};
 use crate::rejection::{RateLimited, Rejection};
 use crate::route::Selected;
 
@@ -27,6 +27,8 @@ pub(crate) struct Admitted<'s> {
     /// What it was charged, corrections included.
     charged: Cell<u64>,
     charged_at: UnixMicros,
+    /// The service's own header as it was called when the caller was found.
+    auth_header: &'s HeaderName,
     /// Of the service, where it has any: what a request costs in the end.
     costs: Option<&'s ServiceLimits>,
     /// Held as long as the request is under way.
@@ -100,6 +102,23 @@ const fn is_callers_own(level: Level) -> bool {
 impl<'s> Admitted<'s> {
     pub const fn limits(&self) -> &Limits<'s> {
         &self.limits
+    }
+
+    /// The header that carries the service's keys. `service` is the same as it is now.
+    pub fn auth_header<'h>(&self, service: &'h Service) -> Hidden<'h>
+    where
+        's: 'h,
+    {
+        Hidden::new(Some(self.auth_header), Some(service.auth_header()))
+    }
+
+    /// The response field in which the service's targets tell the gateway alone what a request has cost.
+    pub fn cost_header<'h>(&self, service: &'h Service) -> Hidden<'h>
+    where
+        's: 'h,
+    {
+        let of = |limits: Option<&'h ServiceLimits>| limits.and_then(|limits| limits.cost_header.as_ref());
+        Hidden::new(of(self.costs), of(service.limits()))
     }
 
     /// Gives the request's places back early: nothing is left to do for it but to send what there is.
@@ -206,6 +225,7 @@ impl<'s> Check<'_, 's> {
                 crossings,
                 charged: Cell::new(cost),
                 charged_at: now,
+                auth_header: asked.selected.service.auth_header(),
                 costs: asked.selected.service.limits(),
                 permits: Cell::new(Some(permits)),
             }),

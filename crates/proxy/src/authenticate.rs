@@ -11,6 +11,7 @@ use tollgate_http1::{FieldId, Fields};
 
 use crate::caller::{Caller, Speaker, anonymous, identify};
 use crate::gateway::Gateway;
+use crate::message::Hidden;
 use crate::rejection::Rejection;
 use crate::route::Selected;
 
@@ -143,13 +144,13 @@ fn keyholder<'s>(
 pub(crate) fn is_credential(
     gateway: &Gateway,
     snapshot: &Snapshot,
-    header: &HeaderName,
+    header: Hidden<'_>,
     fields: &Fields,
     id: FieldId,
     name: &[u8],
     value: &[u8],
 ) -> bool {
-    if name.eq_ignore_ascii_case(header.as_str().as_bytes()) {
+    if header.is(name) {
         return true;
     }
     let is_own = |credential: &[u8]| {
@@ -162,9 +163,11 @@ pub(crate) fn is_credential(
         // Who mistakes one service's header for another's must not give the key away by it.
         return true;
     }
+    let is_shown = |header: &HeaderName| fields.find(header.as_str().as_bytes()).is_some();
     id == FieldId::Authorization
         && match bearer(value) {
-            Some(token) => fields.find(header.as_str().as_bytes()).is_none() || is_own(token),
+            // Which of the two the key stood in was decided by what the header was called then.
+            Some(token) => !header.at_first().is_some_and(is_shown) || is_own(token),
             // Who forgets the scheme must not give the key away by it either.
             None => is_own(value),
         }

@@ -6,7 +6,6 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Buf;
-use tollgate_core::resource::HeaderName;
 use tollgate_core::retry::{Connection, Sent};
 use tollgate_http1::{BodyError, FieldId, HeadError, HeadLimits, ResponseHead, ResponseParser, Version};
 
@@ -14,7 +13,7 @@ use super::UpstreamFailure;
 use super::announced::Announced;
 use super::dial::Upstream;
 use crate::client::Client;
-use crate::message::write_interim;
+use crate::message::{Hidden, write_interim};
 use crate::request::Request;
 use crate::wire::{Buffers, Pump, PumpError, READ_BYTES, Side};
 
@@ -77,7 +76,7 @@ pub(crate) struct Attempt<'x> {
     pub request: &'x Request<'x>,
     pub limits: HeadLimits,
     /// A response field that the client never sees.
-    pub hidden: Option<&'x HeaderName>,
+    pub hidden: Hidden<'x>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

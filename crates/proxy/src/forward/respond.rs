@@ -1,7 +1,6 @@
 //! Passes a final response on to the client.
 
-use tollgate_core::resource::HeaderName;
-use tollgate_core::snapshot::{Service, Target};
+use tollgate_core::snapshot::Target;
 use tollgate_http1::{BodyLength, FieldId, RequestHead, ResponseHead, Version, keep_alive};
 
 use super::UpstreamFailure;
@@ -123,11 +122,6 @@ fn authenticates_connection(request: &RequestHead, response: &ResponseHead) -> b
         asks.any(|field| signs_in(field.value))
     };
     request.fields.all(FieldId::Authorization).any(signs_in) || response.status == 401 && asks_to()
-}
-
-/// In which a target tells the gateway alone what a request has cost.
-pub(super) fn hidden_field(service: &Service) -> Option<&HeaderName> {
-    service.limits()?.cost_header.as_ref()
 }
 
 /// HTTP/1.0 knows no chunks: what has no length ends with the connection there.

@@ -16,13 +16,13 @@ use super::journey::{Journey, Stumble};
 use super::kept_body::{Kept, KeptBody};
 use super::queue::{Entry, Waited, enter};
 use super::relay::Held;
-use super::respond::{hidden_field, respond};
+use super::respond::respond;
 use crate::admit::Admitted;
 use crate::client::Client;
 use crate::clock::Moment;
 use crate::identity::{Origin, RequestId};
 use crate::live::Lookup;
-use crate::message::{Nominations, Persistence, UpstreamHead, write_request};
+use crate::message::{Hidden, Nominations, Persistence, UpstreamHead, write_request};
 use crate::record::Record;
 use crate::rejection::Rejection;
 use crate::request::Request;
@@ -126,7 +126,7 @@ pub(crate) async fn send(
                     parser: sides.parser,
                     request: forward.request,
                     limits: forward.worker.gateway.settings.limits.head,
-                    hidden: hidden_field(service),
+                    hidden: forward.admitted.cost_header(forward.selected.service),
                 };
                 let head = hedge::response_head(forward, &mut attempt, &mut journey, &deadlines, began);
                 match head.await {
@@ -188,6 +188,10 @@ impl<'x> Forward<'x, '_> {
         }
         self.selected.renewed(snapshot).ok_or(Rejection::NoSuchService)
     }
+
+    fn auth_header(&self) -> Hidden<'_> {
+        self.admitted.auth_header(self.selected.service)
+    }
 }
 
 fn ended_by_client(failure: AttemptFailure) -> Result<Forwarded, Rejection> {
@@ -218,7 +222,7 @@ async fn keep_body(
 /// The body on its way; no trailer carries what the gateway takes for a credential.
 fn upload(forward: &Forward<'_, '_>, most_bytes: Option<u64>) -> Pump {
     let length = forward.request.body;
-    let auth_header = (length == BodyLength::Chunked).then(|| forward.selected.service.auth_header());
+    let auth_header = if length == BodyLength::Chunked { forward.auth_header() } else { Hidden::default() };
     let nominated = Nominations::of_trailers(&forward.request.head.fields, length);
     Pump::new(length, length, most_bytes).hiding(auth_header).without(nominated)
 }
@@ -268,6 +272,7 @@ pub(super) fn write_head_to(forward: &Forward<'_, '_>, buffers: &mut Buffers, ta
         request: forward.request,
         selected: forward.selected,
         caller: &forward.admitted.caller,
+        auth_header: forward.auth_header(),
         target,
         origin: forward.origin,
         request_id: forward.request_id,

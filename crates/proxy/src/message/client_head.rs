@@ -1,9 +1,9 @@
 //! The response head that a client gets.
 
-use tollgate_core::resource::HeaderName;
 use tollgate_core::time::UnixMicros;
 use tollgate_http1::{BodyLength, FieldId, HeadWriter, ResponseHead, Version};
 
+use super::hidden::Hidden;
 use super::nominations::Nominations;
 use super::{TimeTexts, push_limit_lines};
 use crate::admit::Limits;
@@ -39,7 +39,7 @@ pub(crate) struct ClientHead<'x, 's> {
     pub version: Version,
     pub limits: &'x Limits<'s>,
     /// A field that is between the upstream and the gateway alone.
-    pub hidden: Option<&'x HeaderName>,
+    pub hidden: Hidden<'x>,
     pub request_id: &'x RequestId,
     pub now: UnixMicros,
     pub times: &'x TimeTexts,
@@ -62,7 +62,7 @@ pub(crate) fn write_response(out: &mut Vec<u8>, head: &ClientHead<'_, '_>) {
             FieldId::Other => !is_limited || !is_limit_field(field.name),
             other => !other.is_hop_by_hop(),
         };
-        kept && !is_hidden(head.hidden, field.name) && !nominated.contain(field.id, field.name)
+        kept && !head.hidden.is(field.name) && !nominated.contain(field.id, field.name)
     });
     // What is switched to, and what the upstream insists on (RFC 9110 section 15.5.22).
     if response.status == 101 || response.status == 426 && fields.contains(FieldId::Upgrade) {
@@ -89,7 +89,7 @@ pub(crate) fn write_response(out: &mut Vec<u8>, head: &ClientHead<'_, '_>) {
 }
 
 /// A `1xx` other than `101`: as it came, but for what belongs to the connection, and what the gateway alone says.
-pub(crate) fn write_interim(out: &mut Vec<u8>, response: &ResponseHead, hidden: Option<&HeaderName>) {
+pub(crate) fn write_interim(out: &mut Vec<u8>, response: &ResponseHead, hidden: Hidden<'_>) {
     let nominated = Nominations::of(&response.fields);
     let mut writer = HeadWriter::response_with_reason(out, response.status, response.reason());
     writer.fields(&response.fields, |field| {
@@ -100,13 +100,9 @@ pub(crate) fn write_interim(out: &mut Vec<u8>, response: &ResponseHead, hidden: 
             FieldId::Other => is_limit_field(field.name),
             other => other.is_hop_by_hop(),
         };
-        !is_gateways && !is_hidden(hidden, field.name) && !nominated.contain(field.id, field.name)
+        !is_gateways && !hidden.is(field.name) && !nominated.contain(field.id, field.name)
     });
     writer.finish();
-}
-
-fn is_hidden(hidden: Option<&HeaderName>, name: &[u8]) -> bool {
-    hidden.is_some_and(|hidden| hidden.as_str().as_bytes().eq_ignore_ascii_case(name))
 }
 
 /// The upstream's own limits would be taken for the gateway's.

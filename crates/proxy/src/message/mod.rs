@@ -2,6 +2,7 @@
 
 mod accept;
 mod client_head;
+mod hidden;
 mod json;
 mod limits;
 mod nominations;
@@ -10,6 +11,7 @@ mod times;
 mod upstream_head;
 
 pub(crate) use client_head::{ClientHead, Persistence, is_limit_field, write_interim, write_response};
+pub(crate) use hidden::Hidden;
 pub(crate) use json::{push_json_string, push_number, push_plain};
 pub(crate) use limits::push_limit_lines;
 pub(crate) use nominations::Nominations;

@@ -1,9 +1,10 @@
 //! The request head that a target is sent.
 
-use tollgate_core::resource::{HeaderName, UpstreamHost};
+use tollgate_core::resource::UpstreamHost;
 use tollgate_core::snapshot::{Snapshot, Target};
-use tollgate_http1::{BodyLength, FieldId, HeadWriter, Version, is_same_variable};
+use tollgate_http1::{BodyLength, FieldId, HeadWriter, Version};
 
+use super::hidden::Hidden;
 use super::nominations::Nominations;
 use crate::authenticate::is_credential;
 use crate::caller::Caller;
@@ -18,17 +19,18 @@ pub(crate) struct UpstreamHead<'x> {
     pub request: &'x Request<'x>,
     pub selected: &'x Selected<'x, 'x>,
     pub caller: &'x Caller<'x>,
+    /// The service's own, which carries keys.
+    pub auth_header: Hidden<'x>,
     pub target: &'x Target,
     pub origin: &'x Origin<'x>,
     pub request_id: &'x RequestId,
 }
 
 pub(crate) fn write_request(out: &mut Vec<u8>, head: &UpstreamHead<'_>) {
-    let UpstreamHead { request, selected, caller, origin, .. } = head;
+    let UpstreamHead { request, caller, origin, .. } = head;
     let fields = &request.head.fields;
     let mut writer = HeadWriter::request(out, request.head.method_name(), target_parts(head));
     writer.field(b"Host", host(head));
-    let header = selected.service.auth_header();
     let nominated = Nominations::of(fields);
     // One means nothing without the other.
     let is_traced = fields.first(FieldId::Traceparent).is_some_and(is_traceparent)
@@ -36,9 +38,9 @@ pub(crate) fn write_request(out: &mut Vec<u8>, head: &UpstreamHead<'_>) {
     writer.fields(fields, |field| {
         let is_dropped = nominated.contain(field.id, field.name)
             || matches!(field.id, FieldId::Traceparent | FieldId::Tracestate) && !is_traced
-            || carries_credential(head, header, field.id, field.name, field.value)
+            || carries_credential(head, field.id, field.name, field.value)
             || field.id == FieldId::Other
-                && (imitates_guarded(head, header, field.name) || !origin.may_say(field.name))
+                && (imitates_guarded(head, field.name) || !origin.may_say(field.name))
             || request.max_forwards.is_some() && field.name.eq_ignore_ascii_case(MAX_FORWARDS);
         keeps(head, field.id) && !is_dropped
     });
@@ -114,25 +116,20 @@ fn keeps(head: &UpstreamHead<'_>, id: FieldId) -> bool {
     }
 }
 
-fn carries_credential(
-    head: &UpstreamHead<'_>,
-    header: &HeaderName,
-    id: FieldId,
-    name: &[u8],
-    value: &[u8],
-) -> bool {
+fn carries_credential(head: &UpstreamHead<'_>, id: FieldId, name: &[u8], value: &[u8]) -> bool {
+    let fields = &head.request.head.fields;
     // Other known fields can carry none: reserved names are no `auth_header`.
     matches!(id, FieldId::Other | FieldId::XApiKey | FieldId::Authorization)
-        && is_credential(head.gateway, head.snapshot, header, &head.request.head.fields, id, name, value)
+        && is_credential(head.gateway, head.snapshot, head.auth_header, fields, id, name, value)
 }
 
 /// Whether a name with underscores is, to an upstream behind CGI, WSGI or PHP, one that the gateway writes,
 /// checks or takes out: `X_Tenant_ID` would speak for another tenant there.
-fn imitates_guarded(head: &UpstreamHead<'_>, header: &HeaderName, name: &[u8]) -> bool {
+fn imitates_guarded(head: &UpstreamHead<'_>, name: &[u8]) -> bool {
     if !name.contains(&b'_') {
         return false;
     }
-    is_same_variable(name, header.as_str().as_bytes())
+    head.auth_header.is_same_variable(name)
         || match FieldId::imitated_by(name) {
             FieldId::Other => false,
             FieldId::Authorization

@@ -9,7 +9,7 @@ use tollgate_http1::{BodyDecoder, BodyEncoder, BodyError, BodyLength, Decoded, F
 
 use super::{Buffers, Stream};
 use crate::forwarded::is_a_proxys;
-use crate::message::{Nominations, is_limit_field};
+use crate::message::{Hidden, Nominations, is_limit_field};
 
 /// While more than this waits to be written, nothing more is read: the slower side sets the pace.
 const HIGH_WATER_BYTES: usize = 64 * 1_024;
@@ -32,8 +32,8 @@ pub(crate) struct Pump {
     read_bytes: usize,
     stage: Stage,
     waiting_for: Side,
-    /// A trailer that is not passed on.
-    hidden: Option<HeaderName>,
+    /// Trailers that are not passed on.
+    hidden: [Option<HeaderName>; 2],
     /// Nor are these.
     nominated: Option<Box<Nominations>>,
 }
@@ -84,15 +84,16 @@ impl Pump {
             read_bytes: FIRST_BODY_READ_BYTES,
             stage: Stage::Flowing,
             waiting_for: Side::Sink,
-            hidden: None,
+            hidden: [None, None],
             nominated: None,
         }
     }
 
-    /// Leaves a field of this name out of the trailers as well.
+    /// Leaves this field out of the trailers as well.
     #[must_use]
-    pub fn hiding(self, hidden: Option<&HeaderName>) -> Self {
-        Self { hidden: hidden.cloned(), ..self }
+    pub fn hiding(self, hidden: Hidden<'_>) -> Self {
+        let mut names = hidden.names().cloned();
+        Self { hidden: [names.next(), names.next()], ..self }
     }
 
     /// Leaves out of the trailers what the message's `Connection` names (RFC 9110 section 7.6.1).
@@ -190,7 +191,7 @@ impl Pump {
     fn end(&mut self, to: &mut Buffers) -> Result<(), PumpError> {
         let trailers = self.decoder.trailers();
         let kept =
-            trailers.map(|trailers| passed_on(trailers, self.hidden.as_ref(), self.nominated.as_deref()));
+            trailers.map(|trailers| passed_on(trailers, &self.hidden, self.nominated.as_deref()));
         self.encoder.end(kept.as_ref(), to.output()).map_err(|_| PumpError::Misfit)?;
         self.stage = Stage::Framed;
         Ok(())
@@ -245,9 +246,10 @@ impl Pump {
 }
 
 /// Without what no header may say either: some recipients take trailers for headers.
-fn passed_on(trailers: &Fields, hidden: Option<&HeaderName>, nominated: Option<&Nominations>) -> Fields {
-    let is_hidden =
-        |name: &[u8]| hidden.is_some_and(|hidden| is_same_variable(hidden.as_str().as_bytes(), name));
+fn passed_on(trailers: &Fields, hidden: &[Option<HeaderName>], nominated: Option<&Nominations>) -> Fields {
+    let is_hidden = |name: &[u8]| {
+        hidden.iter().flatten().any(|hidden| is_same_variable(hidden.as_str().as_bytes(), name))
+    };
     let mut kept = Fields::new();
     for field in trailers.iter() {
         if !is_hidden(field.name)

@@ -1,0 +1,72 @@
+//! Edits while requests wait: what was edited holds for those too.
+
+#![allow(clippy::expect_used, reason = "clippy's leave for tests covers test functions alone")]
+
+mod harness;
+
+use harness::{Gate, Gateway, RawClient, ScriptedUpstream, Step, Tenant, eventually, overlaid};
+use serde_json::{Value, json};
+
+/// One request at a time, while others wait for it.
+fn one_at_a_time(upstream: &ScriptedUpstream, fields: &Value) -> Value {
+    let channel = json!({ "concurrency": 1, "queue": 9, "longest_wait": "1m" });
+    overlaid(json!({ "slug": "api", "url": upstream.url(), "channel": channel }), fields)
+}
+
+fn edit(gateway: &Gateway, service: &Value) {
+    gateway.admin().put("/api/services/api?tenant=acme", service).expect(200);
+}
+
+/// A request that holds the service's one place, and one that waits for it, sent as they stand.
+fn at_the_target_and_waiting(gateway: &Gateway, first: &str, waiting: &str) -> [RawClient; 2] {
+    let await_channel = |in_flight: u32, queued: u32| {
+        eventually("the requests to be in the channel", || {
+            let list = gateway.admin().get("/api/health/services?tenant=acme").expect(200);
+            let channel = &list["items"][0]["channel"];
+            channel["in_flight"] == in_flight && channel["queued"] == queued
+        });
+    };
+    let mut clients = [gateway.client(), gateway.client()];
+    clients[0].send(first);
+    await_channel(1, 0);
+    clients[1].send(waiting);
+    await_channel(1, 1);
+    clients
+}
+
+fn serving(service: &Value) -> (Gateway, Tenant) {
+    let gateway = Gateway::builder().arg("--workers").arg("2").start();
+    let tenant = gateway.tenant("acme");
+    tenant.service_with(service);
+    (gateway, tenant)
+}
+
+#[test]
+fn a_header_that_is_renamed_while_a_request_waits_goes_no_further() {
+    let gate = Gate::new();
+    let answer = "HTTP/1.1 200 OK\r\nX-Cost: 1\r\nX-Price: 1\r\nContent-Length: 0\r\n\r\n";
+    let upstream =
+        ScriptedUpstream::script(vec![Step::Await(gate.clone()), Step::ReadWholeBody, Step::write(answer)]);
+    let named = |auth: &str, cost: &str| {
+        let fields = json!({ "auth_header": auth, "cost_header": cost });
+        one_at_a_time(&upstream, &fields)
+    };
+    let (gateway, tenant) = serving(&named("X-Partner-Key", "X-Cost"));
+    let key = tenant.unlimited_key();
+    let request = |path: &str| {
+        format!(
+            "POST /acme/api/{path} HTTP/1.1\r\nHost: g\r\nX-Partner-Key: {key}\r\nX_Partner_Key: {key}\r\n\
+             X-Api-Token: other\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Partner-Key: {key}\r\n\r\n"
+        )
+    };
+    let mut clients = at_the_target_and_waiting(&gateway, &request("first"), &request("waiting"));
+    edit(&gateway, &named("X-Api-Token", "X-Price"));
+    gate.open();
+    let [first, waiting] = clients.each_mut().map(|client| client.read_response().expect(200));
+    let received = upstream.await_request(1);
+    let head = String::from_utf8_lossy(&received.raw_head);
+    assert!(!head.contains(&key) && !head.contains("X-Api-Token"), "{head}");
+    assert!(received.trailers.is_empty(), "{:?}", received.trailers);
+    assert_eq!((first.header("X-Cost"), waiting.header("X-Cost")), (None, None));
+    assert_eq!(waiting.header("X-Price"), None, "it is what the field is called now");
+}
