@@ -172,12 +172,49 @@ fn a_slow_client_is_not_held_against_the_target() {
         get(&gateway, &key).expect(200);
     }
     assert_eq!((slow.requests().len(), quick.requests().len()), (1, 1), "who is not known is tried");
-    let mut client = gateway.client();
-    client
-        .send(format!("PUT /acme/api HTTP/1.1\r\nHost: g\r\nX-API-Key: {key}\r\nContent-Length: 4\r\n\r\n"));
-    // The time itself is what is tested: longer than the slow target takes.
-    std::thread::sleep(Duration::from_millis(900));
-    client.send("body");
-    assert_eq!(client.read_response().expect(200).text(), "quick");
-    assert_eq!(get(&gateway, &key).expect(200).text(), "quick");
+    for (method, framing, begun, rest) in [
+        ("PUT", "Content-Length: 4", "", "body"),
+        ("POST", "Content-Length: 4", "", "body"),
+        ("POST", "Content-Length: 4", "bo", "dy"),
+        ("PUT", "Transfer-Encoding: chunked", "2\r\nbo\r\n", "2\r\ndy\r\n0\r\n\r\n"),
+    ] {
+        let mut client = gateway.client();
+        client.send(format!(
+            "{method} /acme/api HTTP/1.1\r\nHost: g\r\nX-API-Key: {key}\r\n{framing}\r\n\r\n{begun}"
+        ));
+        // The time itself is what is tested: longer than the slow target takes.
+        std::thread::sleep(Duration::from_millis(900));
+        client.send(rest);
+        assert_eq!(client.read_response().expect(200).text(), "quick");
+        assert_eq!(get(&gateway, &key).expect(200).text(), "quick", "{method} {framing}");
+    }
+}
+
+#[test]
+fn slow_clients_do_not_shrink_an_adaptive_channel() {
+    let steps = [vec![Step::ReadWholeBody, Step::Pause(Duration::from_millis(100))], Step::respond("200 OK", "")];
+    let upstream = ScriptedUpstream::script(steps.concat());
+    let channel = json!({ "adaptive": { "initial": 20, "least": 2, "most": 30 }, "longest_wait": "1m" });
+    let (gateway, key) = expose(&[&upstream], &json!({ "channel": channel }));
+    for _ in 0..10 {
+        get(&gateway, &key).expect(200);
+    }
+    let mut clients: Vec<_> = (0..20).map(|_| gateway.client()).collect();
+    for client in &mut clients {
+        client.send(format!(
+            "POST /acme/api HTTP/1.1\r\nHost: g\r\nX-API-Key: {key}\r\nContent-Length: 4\r\n\r\nbo"
+        ));
+    }
+    // The time itself is what is tested: much longer than the target takes.
+    std::thread::sleep(Duration::from_millis(1_500));
+    for client in &mut clients {
+        client.send("dy");
+    }
+    for client in &mut clients {
+        client.read_response().expect(200);
+    }
+    let list = gateway.admin().get("/api/health/services?tenant=acme").expect(200);
+    let limit = list["items"][0]["channel"]["limit"].as_u64().unwrap();
+    // It would be 11; that an answer or two are late is not what is tested.
+    assert!(limit >= 16, "{limit}");
 }

@@ -75,6 +75,8 @@ pub(crate) struct Attempt<'x> {
     pub parser: &'x mut ResponseParser,
     pub request: &'x Request<'x>,
     pub limits: HeadLimits,
+    /// When the client was last waited for, where it was: what the target takes is counted from there.
+    pub client_until: Option<Instant>,
     /// A response field that the client never sees.
     pub hidden: Hidden<'x>,
 }
@@ -115,6 +117,7 @@ impl Attempt<'_> {
     ) -> Result<Announced, AttemptFailure> {
         let mut waiting_since = began;
         let mut last = (self.progress(), self.upload_state, self.awaits_consent());
+        let mut has_awaited_client = false;
         poll_fn(|cx| {
             if let Poll::Ready(outcome) = self.poll_response_head(cx) {
                 return Poll::Ready(outcome);
@@ -123,8 +126,12 @@ impl Attempt<'_> {
             if now != last && (self.upload.moved_bytes() > 0 || now.1 == last.1) {
                 // Only a body makes the clock worth reading: a bare head was sent when the attempt began.
                 waiting_since = Instant::now();
+                if has_awaited_client {
+                    self.client_until = Some(waiting_since);
+                }
             }
             last = now;
+            has_awaited_client = self.awaits_client();
             let allowed = if self.upload_state == Upload::Flowing && !self.awaits_consent() {
                 deadlines.idle
             } else {
@@ -154,11 +161,15 @@ impl Attempt<'_> {
         matches!(self.consent, Consent::Awaited) && !self.upload.has_begun()
     }
 
-    fn timed_out(&self, deadlines: &Deadlines, waiting_since: Instant) -> AttemptFailure {
-        let awaits_client = self.upload_state == Upload::Flowing
+    /// Whether all that the client has sent of its body is on its way, and the target can have asked for the rest.
+    fn awaits_client(&self) -> bool {
+        self.upload_state == Upload::Flowing
             && self.upload.waiting_for() == Side::Source
-            && !self.awaits_consent();
-        if awaits_client {
+            && !self.awaits_consent()
+    }
+
+    fn timed_out(&self, deadlines: &Deadlines, waiting_since: Instant) -> AttemptFailure {
+        if self.awaits_client() {
             return if deadlines.is_total_past() {
                 AttemptFailure::Upstream(UpstreamFailure::TotalTimeout(Spent::Elsewhere))
             } else {

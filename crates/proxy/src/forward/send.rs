@@ -126,10 +126,12 @@ pub(crate) async fn send(
                     parser: sides.parser,
                     request: forward.request,
                     limits: forward.worker.gateway.settings.limits.head,
+                    client_until: None,
                     hidden: forward.admitted.cost_header(forward.selected.service),
                 };
-                let head = hedge::response_head(forward, &mut attempt, &mut journey, &deadlines, began);
-                match head.await {
+                let head = hedge::response_head(forward, &mut attempt, &mut journey, &deadlines, began).await;
+                let began = attempt.client_until.inspect(|&until| journey.begins_at(until)).unwrap_or(began);
+                match head {
                     Ok(announced) => {
                         let now = forward.worker.clock.now();
                         let stumble = Stumble::of(Sent::Something, attempt.upload, kept_body);
