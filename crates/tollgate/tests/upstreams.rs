@@ -4,7 +4,7 @@ mod harness;
 
 use std::thread;
 
-use harness::{EchoUpstream, Echoed, Gateway, Nginx, RawClient, ScriptedUpstream, Step, eventually};
+use harness::{EchoUpstream, Echoed, Gate, Gateway, Nginx, RawClient, ScriptedUpstream, Step, eventually};
 use serde_json::json;
 
 /// With one worker there is one pool, so what is reused is exact.
@@ -191,6 +191,32 @@ fn a_client_that_leaves_takes_its_request_back_at_once() {
     }
     // Nobody was there to be told.
     gateway.await_logged(|line| line["path"] == "/acme/api/silent" && line["status"] == 499);
+}
+
+#[test]
+fn a_client_that_leaves_while_its_target_takes_nothing_takes_its_request_back_at_once() {
+    let (gate, gateway) = (Gate::new(), with_one_worker());
+    let held = gate.clone();
+    let upstream = ScriptedUpstream::start(move |exchange| {
+        if exchange.request.target == "/begins" {
+            exchange.write("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")?;
+        }
+        // It reads nothing.
+        exchange.run(&[Step::Await(held.clone()), Step::Close])
+    });
+    let key = gateway.expose(&upstream.url());
+    for (path, status) in [("silent", 499), ("begins", 200)] {
+        let mut client = gateway.client();
+        client.send(format!(
+            "POST /acme/api/{path} HTTP/1.1\r\nHost: g\r\nX-API-Key: {key}\r\nContent-Length: 99999999\r\n\r\n"
+        ));
+        client.send_until_full();
+        client.reset();
+        let path = format!("/acme/api/{path}");
+        let line = gateway.await_logged(|line| line["path"] == path.as_str());
+        assert_eq!(line["status"], status);
+    }
+    gate.open();
 }
 
 #[test]

@@ -203,10 +203,11 @@ impl Attempt<'_> {
                     return Poll::Ready(Err(AttemptFailure::Upstream(failure)));
                 }
                 Poll::Ready(Ok(_)) => {}
-                // While the body flows, its pump sees whether the client is there.
-                Poll::Pending if self.upload_state == Upload::Flowing => return Poll::Pending,
                 Poll::Pending => {
-                    let gone = self.client.poll_gone(cx, self.client_buffers);
+                    let gone = match self.upload_state {
+                        Upload::Flowing => self.poll_gone_within_upload(cx),
+                        Upload::Sent | Upload::Broken => self.client.poll_gone(cx, self.client_buffers),
+                    };
                     return gone.map(|()| Err(AttemptFailure::ClientGone));
                 }
             }
@@ -235,6 +236,15 @@ impl Attempt<'_> {
             Poll::Pending => {}
         }
         Ok(())
+    }
+
+    /// Ready when the client has gone. A pump that waits for its body sees that; one whose target takes none of it does not
+    /// look.
+    pub fn poll_gone_within_upload(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.upload.waiting_for() {
+            Side::Source => Poll::Pending,
+            Side::Sink => self.client.poll_closed(cx),
+        }
     }
 
     /// What the final head in `response` says of what follows.

@@ -139,13 +139,12 @@ impl Attempt<'_> {
                 Poll::Ready(Relayed::Cut(Cut::Framing))
             }
             Poll::Ready(Err(PumpError::SourceCut)) => Poll::Ready(Relayed::Cut(Cut::Upstream)),
-            // While the request flows, its pump sees whether the client is there.
-            Poll::Pending if self.upload_state == Upload::Flowing => Poll::Pending,
             Poll::Pending => {
                 let gone = match self.upload_state {
                     // Nobody takes the rest of the request.
                     Upload::Broken => self.client.poll_gone_discarding(cx, self.client_buffers),
-                    Upload::Flowing | Upload::Sent => self.client.poll_gone(cx, self.client_buffers),
+                    Upload::Flowing => self.poll_gone_within_upload(cx),
+                    Upload::Sent => self.client.poll_gone(cx, self.client_buffers),
                 };
                 gone.map(|()| Relayed::Cut(Cut::ClientGone))
             }

@@ -62,6 +62,11 @@ impl RawClient {
         self.wire.write(bytes.as_ref())
     }
 
+    /// Sends until nobody has taken anything for a while.
+    pub fn send_until_full(&mut self) {
+        self.wire.write_until_full();
+    }
+
     /// The next response, an interim one (1xx) as well.
     #[track_caller]
     pub fn read_response(&mut self) -> Response {

@@ -66,6 +66,14 @@ impl Wire {
         self.stream.write_all(bytes)
     }
 
+    /// Writes until nothing has been taken for a while.
+    pub fn write_until_full(&mut self) {
+        self.stream.set_write_timeout(Some(Duration::from_millis(500))).expect("a timeout");
+        let block = vec![b'x'; 64 * 1_024];
+        while self.stream.write(&block).is_ok() {}
+        self.stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
+    }
+
     pub fn shutdown(&self, how: Shutdown) {
         // The peer may have gone already, which is as good.
         let _gone = self.stream.shutdown(how);
