@@ -115,6 +115,21 @@ fn time_that_a_client_takes_to_send_its_body_is_not_held_against_the_service() {
 }
 
 #[test]
+fn a_request_s_time_that_ends_within_its_body_is_504_whether_the_body_is_kept_or_not() {
+    let [one, two] = ["one", "two"].map(ScriptedUpstream::responding);
+    let fields = json!({ "timeouts": { "total": "400ms" }, "retries": {} });
+    let (gateway, key) = expose(&[&one, &two], &fields);
+    for method in ["POST", "PUT"] {
+        let mut client = gateway.client();
+        client.send(format!(
+            "{method} /acme/api HTTP/1.1\r\nHost: g\r\nX-API-Key: {key}\r\nContent-Length: 4\r\n\r\nbo"
+        ));
+        let response = client.read_response().expect(504);
+        assert_eq!(response.header("Proxy-Status"), Some("tollgate; error=http_response_timeout"), "{method}");
+    }
+}
+
+#[test]
 fn a_client_that_hides_what_it_waits_for_is_not_held_against_the_service() {
     let upstream = ScriptedUpstream::script(vec![Step::ReadWholeBody, Step::AwaitClose]);
     let (gateway, key) = expose(&[&upstream], &strict(&json!({})));

@@ -8,7 +8,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use tollgate_core::retry::RetryRules;
 use tollgate_http1::{BodyLength, FieldId};
 
-use super::attempt::Deadlines;
+use super::UpstreamFailure;
+use super::attempt::{Deadlines, Spent};
 use super::send::{Forward, Sides};
 use crate::rejection::Rejection;
 use crate::wire::{Pump, READ_BYTES};
@@ -52,7 +53,7 @@ impl KeptBody {
                     Poll::Ready(Ok(_)) => moved_at = Instant::now(),
                     Poll::Pending => {
                         let deadline = deadlines.nearer(moved_at + deadlines.idle);
-                        return client.watchdog.poll_past(cx, deadline).map(|()| Err(Rejection::TooSlow));
+                        return client.watchdog.poll_past(cx, deadline).map(|()| Err(too_slow(deadlines)));
                     }
                 }
             }
@@ -72,5 +73,14 @@ impl KeptBody {
         let rest = input.split();
         *input = BytesMut::from(&self.0[..]);
         input.extend_from_slice(&rest);
+    }
+}
+
+/// What a request is told whose client has stopped within its body, or has taken the request's own time for it.
+fn too_slow(deadlines: &Deadlines) -> Rejection {
+    if deadlines.is_total_past() {
+        Rejection::Upstream(UpstreamFailure::TotalTimeout(Spent::Elsewhere))
+    } else {
+        Rejection::TooSlow
     }
 }
