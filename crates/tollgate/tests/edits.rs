@@ -1,10 +1,10 @@
-//! Edits while requests wait: what was edited holds for those too.
+//! Edits while requests wait for their turn, or for an issuer's keys: what was edited holds for those too.
 
 #![allow(clippy::expect_used, reason = "clippy's leave for tests covers test functions alone")]
 
 mod harness;
 
-use harness::{Gate, Gateway, RawClient, ScriptedUpstream, Step, Tenant, eventually, overlaid};
+use harness::{Gate, Gateway, RawClient, ScriptedUpstream, Step, Tenant, eventually, eventually_some, overlaid};
 use serde_json::{Value, json};
 
 /// One request at a time, while others wait for it.
@@ -39,6 +39,28 @@ fn serving(service: &Value) -> (Gateway, Tenant) {
     let tenant = gateway.tenant("acme");
     tenant.service_with(service);
     (gateway, tenant)
+}
+
+#[test]
+fn a_target_that_drains_while_a_body_is_gathered_does_not_get_it() {
+    let upstreams = ["0", "1"].map(ScriptedUpstream::responding);
+    let draining = |which: Option<usize>| {
+        let target = |place: usize| json!({ "url": upstreams[place].url(), "drain": which == Some(place) });
+        json!({ "slug": "api", "targets": [target(0), target(1)], "retries": {} })
+    };
+    let (gateway, tenant) = serving(&draining(None));
+    let key = tenant.unlimited_key();
+    let mut client = gateway.client();
+    client.send(format!(
+        "PUT /acme/api/put HTTP/1.1\r\nHost: g\r\nX-API-Key: {key}\r\nContent-Length: 4\r\n\r\nbo"
+    ));
+    let picked = eventually_some("the request to have a target", || {
+        let list = gateway.admin().get("/api/health/services?tenant=acme").expect(200);
+        (0..2).find(|&place| list["items"][0]["targets"][place]["in_flight"] == 1)
+    });
+    edit(&gateway, &draining(Some(picked)));
+    client.send("dy");
+    assert_eq!(client.read_response().expect(200).text(), (1 - picked).to_string());
 }
 
 #[test]

@@ -183,7 +183,7 @@ impl<'j> Journey<'j> {
         Some(wait)
     }
 
-    /// The wait for the next attempt is over, in which its target may have been removed or begun to drain.
+    /// The wait for the next attempt, or for a body, is over, in which its target may have been removed or begun to drain.
     pub fn go_on(&mut self, now: Instant) -> Result<(), Rejection> {
         let Stage::Picked(choice) = &mut self.stage else { return Ok(()) };
         choice.go_on(self.worker, self.service, self.worker.gateway.live.uptime(now))

@@ -216,7 +216,9 @@ async fn keep_body(
     let Some(rules) = journey.retries() else { return Ok(Kept::None) };
     let kept = KeptBody::gather(forward, rules, sides, deadlines).await?;
     if let Kept::Whole(_) = kept {
-        journey.begins_at(Instant::now());
+        let now = Instant::now();
+        journey.begins_at(now);
+        journey.go_on(now)?;
     }
     Ok(kept)
 }
