@@ -139,7 +139,7 @@ impl<'t> Trial<'t> {
 }
 
 impl Drop for Trial<'_> {
-    /// Another address was reached meanwhile, or the time was over.
+    /// Another address was reached meanwhile, or the time was over; or nobody waits for the connection any more.
     fn drop(&mut self) {
         let is_dead = || is_dead(self.began.elapsed(), self.within, self.winner_took.get().copied());
         if !self.is_over && is_dead() {
@@ -149,9 +149,13 @@ impl Drop for Trial<'_> {
 }
 
 /// Whether an address that has said nothing for so long is taken for dead, of all the time `within` which one is to be reached.
-/// A head start may be shorter than the way to an address that is well; one that was reached tells how long that is.
+/// A head start may be shorter than the way to an address that is well; one that was reached tells how long that is. Where none
+/// was, it has had most of the time, of which the name's look-up takes some: a client that leaves says nothing of an address.
 fn is_dead(silent: Duration, within: Duration, winner_took: Option<Duration>) -> bool {
-    silent >= HEAD_START.min(within / 2) && winner_took.is_none_or(|took| silent >= took)
+    match winner_took {
+        Some(took) => silent >= HEAD_START.min(within / 2) && silent >= took,
+        None => silent >= within / 4 * 3,
+    }
 }
 
 /// How long an address is alone, so that all of so many have their turn in time.
@@ -279,6 +283,11 @@ mod tests {
             // All of them are far away.
             (300, 5_000, Some(400), false),
             (30, 5_000, None, false),
+            // Its client has left, or another copy has won.
+            (300, 5_000, None, false),
+            (2_500, 5_000, None, false),
+            // The look-up had taken a while.
+            (4_900, 5_000, None, true),
         ] {
             let is_dead = is_dead(millis(silent), millis(within), winner_took.map(millis));
             assert_eq!(is_dead, dead, "{silent} ms of {within}, {winner_took:?}");
