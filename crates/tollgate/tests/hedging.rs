@@ -79,6 +79,36 @@ fn a_request_that_one_target_holds_is_answered_by_the_other() {
 }
 
 #[test]
+fn when_both_copies_have_failed_the_request_goes_to_a_third_target() {
+    let (gate, number) = (Gate::new(), Arc::new(AtomicUsize::new(0)));
+    let targets = [(); 3].map(|()| {
+        let (gate, number) = (gate.clone(), Arc::clone(&number));
+        ScriptedUpstream::start(move |exchange| match number.fetch_add(1, Ordering::SeqCst) {
+            0 => exchange.run(&[Step::Await(gate.clone()), Step::Close]),
+            1 => exchange.run(&[Step::Close]),
+            _ => exchange.run(&Step::respond("200 OK", "third")),
+        })
+    });
+    // By the hash, what follows a target is always the same.
+    let fields = json!({
+        "targets": targets.each_ref().map(|target| json!({ "url": target.url() })),
+        "balancer": { "algorithm": "hash", "hash_on": "path" },
+        "hedging": { "delay": "20ms" }, "retries": { "budget_percent": 100 },
+    });
+    let (gateway, tenant) = expose([&targets[0], &targets[1]], &fields);
+    let mut client = sending(&gateway, "GET", &tenant.unlimited_key());
+    eventually("the second copy to have failed", || {
+        number.load(Ordering::SeqCst) == 2
+            && metric(&gateway, "tollgate_hedges_sent_total") == Some(1)
+            && targets.iter().filter(|target| !target.requests().is_empty()).count() == 2
+    });
+    gate.open();
+    assert_eq!(client.read_response().expect(200).text(), "third");
+    let requests = targets.each_ref().map(|target| target.requests().len());
+    assert_eq!(requests, [1, 1, 1]);
+}
+
+#[test]
 fn who_is_late_is_known_from_how_long_others_take() {
     let (gate, open) = (Gate::new(), Gate::new());
     open.open();

@@ -68,7 +68,7 @@ pub(super) enum Dialled<'j, T> {
 /// has its connection, or can have none, the second is given up: how the request goes on is decided there.
 pub(super) async fn while_dialling<'j, T>(
     forward: &Forward<'j, '_>,
-    journey: &Journey<'j>,
+    journey: &mut Journey<'j>,
     rules: &HedgeRules,
     deadlines: &Deadlines,
     dialling: impl Future<Output = T>,

@@ -1,5 +1,6 @@
 //! The target that was picked, and the next one where that fails.
 
+use std::mem;
 use std::time::{Duration, Instant};
 
 use tollgate_core::balance::{Duty, TargetSet, Unpicked};
@@ -179,8 +180,13 @@ impl<'j> Choice<'j> {
 
     /// The request is at another target from now on.
     pub fn go_on_at(&mut self, next: Picked<'j>) {
-        self.tried = self.tried.with(self.picked.place);
-        self.picked = next;
+        let before = mem::replace(&mut self.picked, next);
+        self.note_tried(&before);
+    }
+
+    /// Another attempt does not go there.
+    pub const fn note_tried(&mut self, picked: &Picked<'_>) {
+        self.tried = self.tried.with(picked.place);
     }
 
     /// Until the request has to be over.

@@ -90,9 +90,13 @@ impl<'j> Journey<'j> {
         }
     }
 
-    pub fn note_second_failed(&self, hedged: &Hedged<'_>, cause: Option<Cause>, now: Instant) {
+    /// Where the first fails too, the request goes out again elsewhere than to either's target.
+    pub fn note_second_failed(&mut self, hedged: &Hedged<'_>, cause: Option<Cause>, now: Instant) {
         if cause.is_some_and(|cause| self.service.failures().contain(cause)) {
             self.note_at(&hedged.picked, hedged.began, Outcome::Failure, now);
+        }
+        if let Stage::Picked(choice) = &mut self.stage {
+            choice.note_tried(&hedged.picked);
         }
     }
 }
