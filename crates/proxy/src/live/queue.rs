@@ -132,6 +132,15 @@ impl<'q> Place<'q> {
         self.latency.set(Some(latency));
     }
 
+    /// Gives it back unused: how long it was held says nothing.
+    pub fn decline(self) {
+        if self.is_held.replace(false) {
+            let mut state = self.queue.0.lock();
+            state.channel.decline();
+            state.call();
+        }
+    }
+
     /// Gives it to the next that waits, once.
     pub fn release(&self) {
         if !self.is_held.replace(false) {
@@ -209,6 +218,21 @@ mod tests {
         assert!(queue.spare(&ONE_AT_ONCE).is_none());
         drop(first);
         assert!(has_place(&mut waiter));
+    }
+
+    #[test]
+    fn a_place_that_was_not_used_says_nothing_of_how_long_places_are_held() {
+        let (queue, rules) = (Queue::default(), ChannelRules { most_queued: 0, ..ONE_AT_ONCE });
+        let enter = || queue.enter(Flow(1), &rules, Uptime(0));
+        let Ok(Entered::Place(mut place)) = enter() else { panic!("there is a place") };
+        place.since -= Duration::from_secs(1);
+        drop(place);
+        for _ in 0..20 {
+            queue.spare(&rules).unwrap().decline();
+        }
+        let _place = enter();
+        let Err(Full { retry_after }) = enter() else { panic!("there is no other place") };
+        assert!(retry_after >= Duration::from_millis(900), "{retry_after:?}");
     }
 
     #[test]

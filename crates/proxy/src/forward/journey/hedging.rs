@@ -67,7 +67,12 @@ impl<'j> Journey<'j> {
             remaining: choice.remaining(now),
         };
         match late.decide(|| choice.live.withdraw(&retries.rules.budget, uptime)) {
-            Hedge::No => None,
+            Hedge::No => {
+                if let Some(place) = place {
+                    place.decline();
+                }
+                None
+            }
             Hedge::Send => {
                 choice.live.shared.hedges.sent();
                 Some(Hedged { picked: next?, began: now, _place: place })
