@@ -37,9 +37,9 @@ pub(crate) enum Next {
     Abandon,
 }
 
-enum Answer<'s> {
+enum Answer {
     Forwarded(Forwarded),
-    Own(Reply, Option<Caller<'s>>),
+    Own(Reply),
 }
 
 /// Serves one request of a client from its first byte to the last byte of the response, in a session that
@@ -97,8 +97,7 @@ pub(crate) async fn serve(
         Ok(Answer::Forwarded(Forwarded::KeepAlive)) => Next::KeepAlive,
         Ok(Answer::Forwarded(Forwarded::Close)) => Next::Close,
         Ok(Answer::Forwarded(Forwarded::Abandoned)) => Next::Abandon,
-        Ok(Answer::Own(reply, caller)) => {
-            record.identified(caller);
+        Ok(Answer::Own(reply)) => {
             context.reply(&mut sides, &mut record, &reply, Body::Untouched, received.wall).await
         }
         Err(refused) => context.refuse(&mut sides, &mut record, refused).await,
@@ -122,7 +121,7 @@ impl<'x> Context<'x> {
         sides: &mut Sides<'_>,
         record: &mut Record<'x>,
         rewritten: &'x mut String,
-    ) -> Result<Answer<'x>, Refused> {
+    ) -> Result<Answer, Refused> {
         let untouched = |rejection| Refused::uncharged(rejection, Body::Untouched);
         let (gateway, clock) = (&self.worker.gateway, &self.worker.clock);
         // Moves on where something is waited for.
@@ -131,7 +130,7 @@ impl<'x> Context<'x> {
         let examined = Request::examine(self.head, gateway.via.name(), self.origin.trust_in_peer());
         let request = match examined.map_err(ambiguous)? {
             Examined::Request(request) => request,
-            Examined::AboutGateway => return Ok(Answer::Own(reserved::about_gateway(), None)),
+            Examined::AboutGateway => return Ok(Answer::Own(reserved::about_gateway())),
         };
         if let Some(reserved) = Reserved::of(request.path.as_str()) {
             if gateway.counters.store().is_some() {
@@ -139,10 +138,11 @@ impl<'x> Context<'x> {
                 let look = reserved::look(reserved, worker, snapshot, &request, self.origin, self.received);
                 Box::pin(look).await;
             }
-            let (reply, caller) =
-                reserved::answer(reserved, self.worker, self.snapshot, &request, self.origin, self.received)
-                    .map_err(untouched)?;
-            return Ok(Answer::Own(reply, caller));
+            let (worker, snapshot, origin) = (self.worker, self.snapshot, self.origin);
+            let identified = |caller| self.identified(record, caller);
+            let reply =
+                reserved::answer(reserved, worker, snapshot, &request, origin, self.received, identified);
+            return reply.map(Answer::Own).map_err(untouched);
         }
         let Some(_place) = self.take_place() else {
             gateway.room.note_refused();
@@ -168,10 +168,7 @@ impl<'x> Context<'x> {
                 Box::pin(clock.moving_on(&mut now, caller)).await.map_err(untouched)?
             }
         };
-        record.identified(Some(caller));
-        if let Some(key) = caller.key {
-            self.worker.note_use(key.id, now.wall.secs());
-        }
+        self.identified(record, caller);
         let method = self.head.method_name();
         permit::request(&caller, &selected, method, client).map_err(untouched)?;
         let asked = Asked { caller, selected: &selected, method, client };
@@ -208,6 +205,13 @@ impl<'x> Context<'x> {
             push_limit_lines(&mut limit_lines, limits, now.wall, &self.worker.times);
             Refused { rejection, body: Body::Touched, limit_lines }
         })
+    }
+
+    fn identified(&self, record: &mut Record<'x>, caller: Caller<'x>) {
+        record.identified(caller);
+        if let Some(key) = caller.key {
+            self.worker.note_use(key.id, self.received.wall.secs());
+        }
     }
 
     async fn token_caller(

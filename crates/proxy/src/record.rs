@@ -96,9 +96,9 @@ impl<'r> Record<'r> {
         self.selected = Some(selected);
     }
 
-    pub fn identified(&mut self, caller: Option<Caller<'r>>) {
-        self.caller = caller;
-        self.key = caller.and_then(|caller| caller.key).map(|key| key.id);
+    pub fn identified(&mut self, caller: Caller<'r>) {
+        self.caller = Some(caller);
+        self.key = caller.key.map(|key| key.id);
     }
 
     pub const fn key(&self) -> Option<KeyId> {

@@ -43,7 +43,7 @@ impl Reserved {
     }
 }
 
-/// The answer, and who asked where that had to be known.
+/// The answer. Who asks is told to `identified` where that has to be known, before it is known whether they may.
 pub(crate) fn answer<'s>(
     reserved: Reserved,
     worker: &Worker,
@@ -51,7 +51,8 @@ pub(crate) fn answer<'s>(
     request: &Request<'_>,
     origin: &Origin<'_>,
     moment: Moment,
-) -> Result<(Reply, Option<Caller<'s>>), Rejection> {
+    mut identified: impl FnMut(Caller<'s>),
+) -> Result<Reply, Rejection> {
     let (gateway, fields, now) = (&worker.gateway, &request.head.fields, moment.wall);
     match (reserved, request.head.method) {
         (Reserved::Token, Method::Post) => {}
@@ -60,38 +61,39 @@ pub(crate) fn answer<'s>(
         (_, _) => return Err(Rejection::ReadOnly),
     }
     match reserved {
-        Reserved::Live => Ok((status_reply(200, "live"), None)),
+        Reserved::Live => Ok(status_reply(200, "live")),
         Reserved::Health | Reserved::Ready if gateway.is_draining() => {
             let mut reply = status_reply(503, "draining");
             reply.lines.extend_from_slice(b"Retry-After: 1\r\n");
-            Ok((reply, None))
+            Ok(reply)
         }
         // A node that has not been told anything yet.
         Reserved::Health | Reserved::Ready if snapshot.revision() == 0 => {
             let mut reply = status_reply(503, "starting");
             reply.lines.extend_from_slice(b"Retry-After: 1\r\n");
-            Ok((reply, None))
+            Ok(reply)
         }
-        Reserved::Health | Reserved::Ready => Ok((ready_reply(&gateway.counters), None)),
+        Reserved::Health | Reserved::Ready => Ok(ready_reply(&gateway.counters)),
         Reserved::Usage | Reserved::Token | Reserved::KeySet if snapshot.revision() == 0 => {
             Err(Rejection::NotStarted)
         }
         Reserved::Usage => {
-            let caller = caller_of_usage(worker, snapshot, request, origin, now)?;
+            let caller = caller_of_usage(worker, snapshot, request, now)?;
+            identified(caller);
+            permit::here(&caller, origin.client)?;
             let asked = usage::Asked { query: request.query, client: origin.client, now: moment };
-            let reply = usage::reply(&caller, &asked, &gateway.counters, &worker.times)?;
-            Ok((reply, Some(caller)))
+            usage::reply(&caller, &asked, &gateway.counters, &worker.times)
         }
         Reserved::Token => {
             let (caller, key, key_hash) = authenticate::caller_with_key(snapshot, fields, now.secs())?;
+            identified(caller);
             permit::here(&caller, origin.client)?;
-            worker.note_use(key.id, now.secs());
             let token_id = Uuid::from_u64_pair(worker.random(), worker.random());
             let grant = caller.grant(key.id, key_hash, token_id);
             let issued = gateway.settings.issuing.issue(snapshot, &grant, now.secs());
-            Ok((token_reply(&issued.ok_or(Rejection::NoSigningKey)?), Some(caller)))
+            Ok(token_reply(&issued.ok_or(Rejection::NoSigningKey)?))
         }
-        Reserved::KeySet => Ok((key_set_reply(gateway.settings.issuing.key_set(snapshot)), None)),
+        Reserved::KeySet => Ok(key_set_reply(gateway.settings.issuing.key_set(snapshot))),
     }
 }
 
@@ -99,16 +101,13 @@ fn caller_of_usage<'s>(
     worker: &Worker,
     snapshot: &'s Snapshot,
     request: &Request<'_>,
-    origin: &Origin<'_>,
     now: UnixMicros,
 ) -> Result<Caller<'s>, Rejection> {
     let fields = &request.head.fields;
-    let caller = match authenticate::caller_of_gateway(snapshot, fields, now.secs())? {
-        Found::Caller(caller) => caller,
-        Found::Token(token) => token::caller_of_gateway(worker, snapshot, fields, &token, now.secs())?,
-    };
-    permit::here(&caller, origin.client)?;
-    Ok(caller)
+    match authenticate::caller_of_gateway(snapshot, fields, now.secs())? {
+        Found::Caller(caller) => Ok(caller),
+        Found::Token(token) => token::caller_of_gateway(worker, snapshot, fields, &token, now.secs()),
+    }
 }
 
 /// Asks the counter store what [`answer`] is to tell, where there is one and the caller may know.
@@ -121,7 +120,8 @@ pub(crate) async fn look(
     now: Moment,
 ) {
     if reserved == Reserved::Usage
-        && let Ok(caller) = caller_of_usage(worker, snapshot, request, origin, now.wall)
+        && let Ok(caller) = caller_of_usage(worker, snapshot, request, now.wall)
+        && permit::here(&caller, origin.client).is_ok()
     {
         let asked = usage::Asked { query: request.query, client: origin.client, now };
         usage::look(&caller, &asked, &worker.gateway.counters).await;

@@ -384,7 +384,16 @@ fn what_a_key_was_used_for_is_counted() {
         let answer = get(&gateway, &format!("/acme/{service}"), &[("X-API-Key", text(&made, "key"))]);
         assert_eq!(answer.status, status, "{}", answer.text());
     }
+    let elsewhere = tenant.key_with(&json!({ "name": "elsewhere", "allow_ips": ["192.0.2.0/24"] }));
+    for (method, path) in [("GET", "/-/usage"), ("POST", "/-/token")] {
+        let key = [("X-API-Key", text(&elsewhere, "key"))];
+        gateway.client().request(method, path, &key, b"").expect(403);
+        let line = gateway.await_logged(|line| line["path"] == path);
+        assert_eq!((&line["tenant"], &line["key_id"]), (&json!("acme"), &elsewhere["id"]));
+    }
     let gateway = gateway.restart_after("TERM");
-    let shown = gateway.admin().get(&format!("/api/keys/{}?tenant=acme", text(&made, "id"))).expect(200);
-    assert_eq!((&shown["requests"], &shown["rejections"]), (&json!(4), &json!(2)));
+    for (made, requests, rejections) in [(&made, 4, 2), (&elsewhere, 2, 2)] {
+        let shown = gateway.admin().get(&format!("/api/keys/{}?tenant=acme", text(made, "id"))).expect(200);
+        assert_eq!((&shown["requests"], &shown["rejections"]), (&json!(requests), &json!(rejections)));
+    }
 }
