@@ -125,7 +125,11 @@ fn a_request_s_time_that_ends_within_its_body_is_504_whether_the_body_is_kept_or
             "{method} /acme/api HTTP/1.1\r\nHost: g\r\nX-API-Key: {key}\r\nContent-Length: 4\r\n\r\nbo"
         ));
         let response = client.read_response().expect(504);
-        assert_eq!(response.header("Proxy-Status"), Some("tollgate; error=http_response_timeout"), "{method}");
+        assert_eq!(
+            response.header("Proxy-Status"),
+            Some("tollgate; error=http_response_timeout"),
+            "{method}"
+        );
     }
 }
 
@@ -207,7 +211,8 @@ fn a_slow_client_is_not_held_against_the_target() {
 
 #[test]
 fn slow_clients_do_not_shrink_an_adaptive_channel() {
-    let steps = [vec![Step::ReadWholeBody, Step::Pause(Duration::from_millis(100))], Step::respond("200 OK", "")];
+    let steps =
+        [vec![Step::ReadWholeBody, Step::Pause(Duration::from_millis(100))], Step::respond("200 OK", "")];
     let upstream = ScriptedUpstream::script(steps.concat());
     let channel = json!({ "adaptive": { "initial": 20, "least": 2, "most": 30 }, "longest_wait": "1m" });
     let (gateway, key) = expose(&[&upstream], &json!({ "channel": channel }));

@@ -87,12 +87,9 @@ impl Live {
     pub fn forget(&self, snapshots: &ArcSwap<Snapshot>) {
         let mut services = self.services.lock();
         let snapshot = snapshots.load();
-        services.retain(|&id, live| match find(&snapshot, live.tenant, id) {
-            Some(service) => {
-                live.keep_targets(|target| service.targets.iter().any(|held| held.id == target));
-                true
-            }
-            None => false,
+        services.retain(|&id, live| {
+            live.forget_targets(id, snapshots);
+            find(&snapshot, live.tenant, id).is_some()
         });
     }
 }

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ahash::RandomState;
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tollgate_core::breaker::Breaker;
 use tollgate_core::hedge::Latencies;
-use tollgate_core::resource::{TargetId, TenantId};
+use tollgate_core::resource::{ServiceId, TargetId, TenantId};
+use tollgate_core::snapshot::Snapshot;
 
-use super::TargetLive;
 use super::queue::Queue;
+use super::{TargetLive, find};
 
 pub(crate) struct ServiceLive {
     pub tenant: TenantId,
@@ -57,8 +59,14 @@ impl ServiceLive {
         self.epoch.fetch_add(1, Ordering::Release);
     }
 
-    pub fn keep_targets(&self, is_kept: impl Fn(TargetId) -> bool) {
-        self.targets.lock().retain(|&id, _| is_kept(id));
+    /// Drops what is known of targets that are gone. As in [`super::Live::forget`] the snapshot is looked at under the lock.
+    pub fn forget_targets(&self, service: ServiceId, snapshots: &ArcSwap<Snapshot>) {
+        let mut targets = self.targets.lock();
+        let snapshot = snapshots.load();
+        // One that is gone by now is dropped as a whole when it is looked for next.
+        if let Some(service) = find(&snapshot, self.tenant, service) {
+            targets.retain(|&id, _| service.targets.iter().any(|held| held.id == id));
+        }
     }
 }
 
@@ -81,5 +89,41 @@ impl Hedges {
     /// How many went out, and how many of them answered first.
     pub fn read(&self) -> (u64, u64) {
         (self.sent.load(Ordering::Relaxed), self.won.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::thread;
+    use std::time::Duration;
+
+    use tollgate_core::snapshot::Change;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::worker::tests::{SERVICE, TENANT, service, snapshot};
+
+    #[test]
+    fn what_is_known_of_a_new_target_is_not_dropped_by_an_older_snapshot() {
+        let upstream = SocketAddr::from(([127, 0, 0, 1], 9));
+        let (older, added) = (snapshot(upstream), TargetId(Uuid::from_u128(7)));
+        let mut service = service(upstream);
+        service.targets[0].id = added;
+        let newer = older.with(&[Change::PutService(service)], 2).unwrap();
+        let snapshots = Arc::new(ArcSwap::from_pointee(older));
+        let live = Arc::new(ServiceLive::new(TENANT));
+        let kept = live.target(added);
+        let targets = live.targets.lock();
+        let forgetting = {
+            let (live, snapshots) = (Arc::clone(&live), Arc::clone(&snapshots));
+            thread::spawn(move || live.forget_targets(SERVICE, &snapshots))
+        };
+        // By then it waits for the lock.
+        thread::sleep(Duration::from_millis(50));
+        snapshots.store(Arc::new(newer));
+        drop(targets);
+        forgetting.join().unwrap();
+        assert!(Arc::ptr_eq(&kept, &live.target(added)));
     }
 }

@@ -190,8 +190,7 @@ impl Pump {
 
     fn end(&mut self, to: &mut Buffers) -> Result<(), PumpError> {
         let trailers = self.decoder.trailers();
-        let kept =
-            trailers.map(|trailers| passed_on(trailers, &self.hidden, self.nominated.as_deref()));
+        let kept = trailers.map(|trailers| passed_on(trailers, &self.hidden, self.nominated.as_deref()));
         self.encoder.end(kept.as_ref(), to.output()).map_err(|_| PumpError::Misfit)?;
         self.stage = Stage::Framed;
         Ok(())

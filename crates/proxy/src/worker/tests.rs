@@ -66,7 +66,7 @@ pub(crate) fn snapshot(upstream: SocketAddr) -> Snapshot {
     Snapshot::default().with(&changes, 1).unwrap()
 }
 
-fn service(upstream: SocketAddr) -> resource::Service {
+pub(crate) fn service(upstream: SocketAddr) -> resource::Service {
     let target = resource::Target {
         id: resource::TargetId(Uuid::from_u128(2)),
         url: BaseUrl::parse(&format!("http://{upstream}")).unwrap(),
