@@ -2,6 +2,7 @@
 
 mod own_answer;
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 use tollgate_core::snapshot::Snapshot;
@@ -24,7 +25,7 @@ use crate::reserved::{self, Reserved};
 use crate::room::{RequestPlace, Standing};
 use crate::route::{Selected, Selecting};
 use crate::session::Session;
-use crate::worker::Worker;
+use crate::worker::{HeldSnapshot, Worker};
 use crate::{admit, authenticate, forward, permit, token};
 
 /// What becomes of the client's connection.
@@ -78,15 +79,15 @@ pub(crate) async fn serve(
     };
     let head: &RequestHead = request;
     let received = worker.clock.now();
-    let snapshot = worker.snapshot();
+    let (snapshot, newer) = (worker.snapshot(), OnceCell::new());
     let request_id = &*request_id.insert(RequestId::of(worker, &head.fields, peer.trust));
     let origin = Origin::of(peer, &head.fields, &settings.trusted_proxies);
     let Some(mut record) = Record::begin(worker, received, head, &origin, request_id) else {
         return Next::Abandon;
     };
     let standing = client.standing;
-    let context =
-        Context { worker, snapshot: &snapshot, head, origin: &origin, request_id, received, standing };
+    let (snapshot, newer) = (&*snapshot, &newer);
+    let context = Context { worker, snapshot, newer, head, origin: &origin, request_id, received, standing };
     let mut sides =
         Sides { client, client_buffers, upstream_buffers: upstream, response, parser: response_parser };
     let answer = match unreadable {
@@ -108,6 +109,8 @@ pub(crate) async fn serve(
 struct Context<'x> {
     worker: &'x Rc<Worker>,
     snapshot: &'x Snapshot,
+    /// Where there was an edit while an issuer's keys were waited for.
+    newer: &'x OnceCell<Rc<HeldSnapshot>>,
     head: &'x RequestHead,
     origin: &'x Origin<'x>,
     request_id: &'x RequestId,
@@ -160,12 +163,14 @@ impl<'x> Context<'x> {
         record.selected(selected);
         let found =
             authenticate::caller(self.snapshot, &selected, fields, usual.as_ref(), client, now.wall.secs());
-        let caller = match found.map_err(untouched)? {
-            Found::Caller(caller) => caller,
+        let (snapshot, selected, caller) = match found.map_err(untouched)? {
+            Found::Caller(caller) => (self.snapshot, selected, caller),
             Found::Token(token) => {
                 // Boxed, so that requests with keys carry no room for it.
-                let caller = self.token_caller(&selected, &token);
-                Box::pin(clock.moving_on(&mut now, caller)).await.map_err(untouched)?
+                let found = self.token_caller(selected, &token, &mut now);
+                let (snapshot, selected, caller) = Box::pin(found).await.map_err(untouched)?;
+                record.selected(selected);
+                (snapshot, selected, caller)
             }
         };
         self.identified(record, caller);
@@ -187,7 +192,7 @@ impl<'x> Context<'x> {
         let admitted = admitted.map_err(untouched)?;
         let forward = Forward {
             worker: self.worker,
-            snapshot: self.snapshot,
+            snapshot,
             request: &request,
             selected: &selected,
             admitted: &admitted,
@@ -214,13 +219,25 @@ impl<'x> Context<'x> {
         }
     }
 
+    /// The caller that a token is for. Where its issuer's keys are waited for, what is edited meanwhile holds for the request:
+    /// gives the snapshot that it goes on with, and what was selected as it is there.
     async fn token_caller(
         &self,
-        selected: &Selected<'x, '_>,
+        selected: Selected<'x, 'x>,
         token: &Token<'_>,
-    ) -> Result<Caller<'x>, Rejection> {
-        let now_secs = self.received.wall.secs();
-        token::caller(self.worker, self.snapshot, selected, &self.head.fields, token, now_secs).await
+        now: &mut Moment,
+    ) -> Result<(&'x Snapshot, Selected<'x, 'x>, Caller<'x>), Rejection> {
+        let (worker, fields, now_secs) = (self.worker, &self.head.fields, self.received.wall.secs());
+        let clock = &worker.clock;
+        let caller = token::caller(worker, self.snapshot, &selected, fields, token, now_secs);
+        let caller = clock.moving_on(now, caller).await;
+        if worker.snapshot().revision() == self.snapshot.revision() {
+            return Ok((self.snapshot, selected, caller?));
+        }
+        let snapshot: &'x Snapshot = self.newer.get_or_init(|| worker.snapshot());
+        let selected = selected.renewed(snapshot).ok_or(Rejection::NoSuchService)?;
+        let caller = token::caller(worker, snapshot, &selected, fields, token, now_secs);
+        Ok((snapshot, selected, clock.moving_on(now, caller).await?))
     }
 
     /// Held until the request is answered; `None` where the node has no room for it.

@@ -4,7 +4,10 @@
 
 mod harness;
 
-use harness::{Gate, Gateway, RawClient, ScriptedUpstream, Step, Tenant, eventually, eventually_some, overlaid};
+use harness::{
+    AUDIENCE, Gate, Gateway, ISSUER, Issuer, RawClient, ScriptedUpstream, Step, Tenant, eventually,
+    eventually_some, exactly, overlaid,
+};
 use serde_json::{Value, json};
 
 /// One request at a time, while others wait for it.
@@ -91,4 +94,56 @@ fn a_header_that_is_renamed_while_a_request_waits_goes_no_further() {
     assert!(received.trailers.is_empty(), "{:?}", received.trailers);
     assert_eq!((first.header("X-Cost"), waiting.header("X-Cost")), (None, None));
     assert_eq!(waiting.header("X-Price"), None, "it is what the field is called now");
+}
+
+/// A request with a token, whose issuer keeps it waiting for its keys until the gate opens. The service has two targets, one
+/// of which drains.
+struct Waiting {
+    gateway: Gateway,
+    client: RawClient,
+    keys: ScriptedUpstream,
+    targets: [ScriptedUpstream; 2],
+    gate: Gate,
+}
+
+impl Waiting {
+    fn start() -> Self {
+        let (issuer, gate) = (Issuer::start(), Gate::new());
+        let shown = Step::respond("200 OK", &json!({ "keys": [issuer.key("one", "EC")] }).to_string());
+        // At once when the service is written.
+        let late = [vec![Step::Await(gate.clone())], shown.clone()].concat();
+        let keys = ScriptedUpstream::scripts(vec![shown, late]);
+        let targets = ["first", "second"].map(ScriptedUpstream::responding);
+        let token = issuer.token("one", "ES256", &Issuer::claims(&json!({})));
+        let (gateway, tenant) = serving(&service(&targets, &keys, 1));
+        tenant.plan_with(&json!({ "slug": "basic", "limits": [exactly(1_000)] }));
+        tenant.consumer("ann@example.com", "basic");
+        let mut client = gateway.client();
+        client.send(format!("GET /acme/api HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer {token}\r\n\r\n"));
+        eventually("the keys to be asked for", || keys.requests().len() == 2);
+        Self { gateway, client, keys, targets, gate }
+    }
+}
+
+fn service(targets: &[ScriptedUpstream; 2], keys: &ScriptedUpstream, draining: usize) -> Value {
+    let target = |place: usize| json!({ "url": targets[place].url(), "drain": place == draining });
+    let entry = json!({ "issuer": ISSUER, "audience": AUDIENCE, "jwks_url": format!("{}/keys", keys.url()) });
+    json!({ "slug": "api", "targets": [target(0), target(1)], "jwt": [entry] })
+}
+
+#[test]
+fn a_target_that_drains_while_keys_are_waited_for_gets_nothing() {
+    let Waiting { gateway, mut client, keys, targets, gate } = Waiting::start();
+    edit(&gateway, &service(&targets, &keys, 0));
+    gate.open();
+    assert_eq!(client.read_response().expect(200).text(), "second");
+}
+
+#[test]
+fn a_consumer_that_is_removed_while_keys_are_waited_for_is_refused() {
+    let Waiting { gateway, mut client, keys: _keys, targets, gate } = Waiting::start();
+    gateway.admin().delete("/api/consumers/ann@example.com?tenant=acme").expect(204);
+    gate.open();
+    client.read_response().expect(403);
+    assert!(targets[0].requests().is_empty());
 }

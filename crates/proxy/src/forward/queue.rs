@@ -71,7 +71,8 @@ async fn wait<'q>(
     let came = forward.admitted_at;
     let queue = &live.shared.queue;
     let uptime = forward.worker.gateway.live.uptime(came);
-    let mut waiter = match queue.enter(flow, rules, uptime).map_err(refused)? {
+    let in_force = || current_rules(forward).unwrap_or(*rules);
+    let mut waiter = match queue.enter(flow, uptime, in_force).map_err(refused)? {
         Entered::Place(place) => return Ok(Entry::at_once(Some(place), came)),
         Entered::Waits(waiter) => waiter,
     };
@@ -93,19 +94,25 @@ async fn wait<'q>(
                 return Poll::Ready(Err(Rejection::QueuedTooLong { retry_after_secs }));
             }
             look_at = now + LOOKS_EVERY;
-            let current = forward.worker.snapshot();
-            if mem::replace(&mut seen, current.revision()) == current.revision() {
+            let revision = forward.worker.snapshot().revision();
+            if mem::replace(&mut seen, revision) == revision {
                 continue;
             }
-            match forward.selected.renewed(&current).and_then(|selected| selected.service.channel()) {
-                // Perhaps this very request is let in by it, and is woken then.
-                Some(rules) => queue.edited(rules),
-                None => return Poll::Ready(Ok(Entry::later(None))),
+            if current_rules(forward).is_none() {
+                return Poll::Ready(Ok(Entry::later(None)));
             }
+            // Perhaps this very request is let in by it, and is woken then.
+            queue.edited(|| current_rules(forward));
         }
         Poll::Pending
     })
     .await
+}
+
+/// As the service has them now; `None` where it has none any more, or is gone.
+fn current_rules(forward: &Forward<'_, '_>) -> Option<ChannelRules> {
+    let snapshot = forward.worker.snapshot();
+    forward.selected.renewed(&snapshot)?.service.channel().copied()
 }
 
 fn refused(full: Full) -> Rejection {

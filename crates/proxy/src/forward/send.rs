@@ -90,7 +90,8 @@ pub(crate) async fn send(
         Entry::ClientGone => return Ok(Forwarded::Abandoned),
     };
     // What was edited meanwhile holds for it too: a target that drains gets no new requests.
-    let current = (waited == Waited::Yes).then(|| forward.worker.snapshot());
+    let has_waited = waited == Waited::Yes || forward.admitted_at != forward.received.instant;
+    let current = has_waited.then(|| forward.worker.snapshot());
     let snapshot = current.as_deref().map_or(forward.snapshot, |current| current);
     let forward = &Forward { snapshot, selected: &forward.selected_in(snapshot)?, ..*forward };
     let mut journey = Journey::begin(forward, &live, began, deadlines.total, record)?;

@@ -55,10 +55,17 @@ pub(crate) struct Waiter<'q> {
 }
 
 impl Queue {
-    pub fn enter(&self, flow: Flow, rules: &ChannelRules, now: Uptime) -> Result<Entered<'_>, Full> {
+    /// `rules` gives those in force. It is asked under the lock, so that nobody brings older ones back than another has brought.
+    pub fn enter(
+        &self,
+        flow: Flow,
+        now: Uptime,
+        rules: impl FnOnce() -> ChannelRules,
+    ) -> Result<Entered<'_>, Full> {
         let mut state = self.0.lock();
-        state.rules = Some(*rules);
-        match state.channel.arrive(flow, 1, rules, now) {
+        let rules = rules();
+        state.rules = Some(rules);
+        match state.channel.arrive(flow, 1, &rules, now) {
             Arrived::Go => Ok(Entered::Place(Place::new(self))),
             Arrived::Full(full) => Err(full),
             Arrived::Queued { ticket, until, evicted } => {
@@ -77,10 +84,10 @@ impl Queue {
         }
     }
 
-    /// Takes over edited rules, and lets in whoever there is a place for by them.
-    pub fn edited(&self, rules: &ChannelRules) {
+    /// Takes over edited rules, and lets in whoever there is a place for by them. Those of before stay where `rules` knows none.
+    pub fn edited(&self, rules: impl FnOnce() -> Option<ChannelRules>) {
         let mut state = self.0.lock();
-        state.rules = Some(*rules);
+        state.rules = rules().or(state.rules);
         state.call();
     }
 
@@ -197,7 +204,7 @@ mod tests {
     };
 
     fn wait(queue: &Queue) -> Waiter<'_> {
-        match queue.enter(Flow(1), &ONE_AT_ONCE, Uptime(0)) {
+        match queue.enter(Flow(1), Uptime(0), || ONE_AT_ONCE) {
             Ok(Entered::Waits(waiter)) => waiter,
             Ok(Entered::Place(_)) | Err(_) => panic!("it should wait"),
         }
@@ -208,11 +215,26 @@ mod tests {
     }
 
     #[test]
+    fn rules_are_looked_up_where_nobody_can_bring_newer_ones_meanwhile() {
+        let queue = Queue::default();
+        let is_locked = || queue.0.try_lock().is_none();
+        let place = queue.enter(Flow(1), Uptime(0), || {
+            assert!(is_locked());
+            ONE_AT_ONCE
+        });
+        queue.edited(|| {
+            assert!(is_locked());
+            Some(ONE_AT_ONCE)
+        });
+        drop(place);
+    }
+
+    #[test]
     fn who_asks_for_a_spare_place_brings_no_old_rules_back() {
         let queue = Queue::default();
         let two = NonZeroU32::MIN.saturating_add(1);
         let two_at_once = ChannelRules { concurrency: Concurrency::Fixed(two), ..ONE_AT_ONCE };
-        let enter = || queue.enter(Flow(1), &two_at_once, Uptime(0)).ok();
+        let enter = || queue.enter(Flow(1), Uptime(0), || two_at_once).ok();
         let (first, _second) = (enter(), enter());
         let Some(Entered::Waits(mut waiter)) = enter() else { panic!("it should wait") };
         assert!(queue.spare(&ONE_AT_ONCE).is_none());
@@ -223,7 +245,7 @@ mod tests {
     #[test]
     fn a_place_that_was_not_used_says_nothing_of_how_long_places_are_held() {
         let (queue, rules) = (Queue::default(), ChannelRules { most_queued: 0, ..ONE_AT_ONCE });
-        let enter = || queue.enter(Flow(1), &rules, Uptime(0));
+        let enter = || queue.enter(Flow(1), Uptime(0), || rules);
         let Ok(Entered::Place(mut place)) = enter() else { panic!("there is a place") };
         place.since -= Duration::from_secs(1);
         drop(place);
@@ -238,7 +260,7 @@ mod tests {
     #[test]
     fn a_place_that_nobody_takes_goes_to_the_next_that_waits() {
         let queue = Queue::default();
-        let place = queue.enter(Flow(1), &ONE_AT_ONCE, Uptime(0)).ok();
+        let place = queue.enter(Flow(1), Uptime(0), || ONE_AT_ONCE).ok();
         let (gone, called, mut next) = (wait(&queue), wait(&queue), wait(&queue));
         drop(gone);
         drop(place);
@@ -247,6 +269,6 @@ mod tests {
         drop(called);
         assert!(has_place(&mut next));
         drop(next);
-        assert!(matches!(queue.enter(Flow(1), &ONE_AT_ONCE, Uptime(0)), Ok(Entered::Place(_))));
+        assert!(matches!(queue.enter(Flow(1), Uptime(0), || ONE_AT_ONCE), Ok(Entered::Place(_))));
     }
 }
