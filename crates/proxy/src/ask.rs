@@ -11,6 +11,7 @@ use tollgate_http1::{HeadError, HeadLimits, ResponseHead, ResponseParser};
 
 use crate::forward::{DialError, dial};
 use crate::gateway::Gateway;
+use crate::names::Whose;
 use crate::wire::{READ_BYTES, Stream};
 
 #[derive(Debug, thiserror::Error)]
@@ -47,8 +48,13 @@ pub(crate) struct Answer {
 }
 
 /// Sends a request without a body over a connection of its own. Time is the caller's to limit.
-pub(crate) async fn ask(gateway: &Gateway, endpoint: &Endpoint, request: &str) -> Result<Answer, AskError> {
-    let dialled = dial(gateway, endpoint, None, gateway.settings.timeouts.connect).await;
+pub(crate) async fn ask(
+    gateway: &Gateway,
+    endpoint: &Endpoint,
+    request: &str,
+    whose: Whose,
+) -> Result<Answer, AskError> {
+    let dialled = dial(gateway, endpoint, None, gateway.settings.timeouts.connect, whose).await;
     let mut stream = dialled.map_err(AskError::Dial)?.stream;
     let mut unsent = request.as_bytes();
     while !unsent.is_empty() {

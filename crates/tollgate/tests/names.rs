@@ -270,3 +270,21 @@ fn a_name_that_nobody_knows_is_told_so_and_found_once_it_is_there() {
     dns.set(NAME, &[FIRST]);
     eventually("the name is asked for again", || get().status == 200);
 }
+
+#[test]
+fn names_that_nobody_answers_for_keep_no_other_tenant_s_waiting() {
+    let (dns, upstream) = (DnsServer::start(), ScriptedUpstream::responding("first"));
+    dns.set(NAME, &[FIRST]);
+    dns.silence("dead.test");
+    let servers = dns.address().to_string();
+    let builder = Gateway::builder().env("TOLLGATE_UPSTREAMS__DNS_SERVERS", &servers);
+    let gateway = builder.config("[proxy.timeouts]\nconnect = \"1s\"\n").start();
+    let targets: Vec<_> =
+        (0..80).map(|number| json!({ "url": format!("http://{number}.dead.test") })).collect();
+    let health_check = json!({ "interval": "1s", "timeout": "1s" });
+    let dead = json!({ "slug": "dead", "targets": targets, "health_check": health_check });
+    gateway.tenant("noisy").service_with(&dead);
+    eventually("names that nobody answers for", || dns.unanswered() >= 30);
+    let key = gateway.expose(&format!("http://{NAME}:{}", upstream.address().port()));
+    gateway.client().get("/acme/api/", &[("X-API-Key", &key)]).expect(200);
+}

@@ -78,7 +78,8 @@ async fn dial_in_time(
     deadlines: &Deadlines,
 ) -> Result<Option<Upstream>, UpstreamFailure> {
     // Boxed: dialling is rare, and its state would make every connection's task larger.
-    let dialling = Box::pin(dial(&forward.worker.gateway, &target.endpoint, first, deadlines.connect));
+    let dialling =
+        Box::pin(dial(&forward.worker.gateway, &target.endpoint, first, deadlines.connect, forward.whose()));
     let mut dialling = pin!(dialling);
     let began = Instant::now();
     let deadline = deadlines.nearer(began + deadlines.connect);

@@ -18,7 +18,7 @@ use tollgate_core::snapshot::Endpoint;
 
 use super::tls;
 use crate::gateway::Gateway;
-use crate::names::LookupError;
+use crate::names::{LookupError, Whose};
 use crate::wire::Stream;
 
 /// How long an address is alone: what RFC 8305 section 8 recommends.
@@ -57,8 +57,9 @@ pub(crate) async fn dial(
     endpoint: &Endpoint,
     first: Option<IpAddr>,
     within: Duration,
+    whose: Whose,
 ) -> Result<Upstream, DialError> {
-    let (tcp, ip) = connect(gateway, endpoint, first, within).await?;
+    let (tcp, ip) = connect(gateway, endpoint, first, within, whose).await?;
     // Small writes must not wait for acknowledgements; where it fails the next write will tell.
     drop(tcp.set_nodelay(true));
     let stream = match endpoint.scheme {
@@ -73,6 +74,7 @@ async fn connect(
     endpoint: &Endpoint,
     first: Option<IpAddr>,
     within: Duration,
+    whose: Whose,
 ) -> Result<(TcpStream, IpAddr), DialError> {
     match &endpoint.host {
         Host::Address(ip) => {
@@ -80,7 +82,7 @@ async fn connect(
             Ok((tcp, *ip))
         }
         Host::Name(name) => {
-            let addresses = gateway.names.addresses(name).await.map_err(DialError::Name)?;
+            let addresses = gateway.names.addresses(name, whose).await.map_err(DialError::Name)?;
             let now = gateway.live.uptime(Instant::now());
             // The address may have gone meanwhile. Where no turn is decided all are equally likely.
             let first = first.filter(|&ip| addresses.contains(ip));

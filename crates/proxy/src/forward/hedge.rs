@@ -236,7 +236,7 @@ async fn ask_in_time(
             outcome => return outcome,
         }
     }
-    let dialling = dial(&forward.worker.gateway, &target.endpoint, first, deadlines.connect);
+    let dialling = dial(&forward.worker.gateway, &target.endpoint, first, deadlines.connect, forward.whose());
     let dialled = timeout(deadlines.connect, dialling).await;
     let upstream = dialled.map_err(|_| UpstreamFailure::ConnectTimeout)?.map_err(UpstreamFailure::Dial)?;
     Answered::over(upstream, forward, target, deadlines).await

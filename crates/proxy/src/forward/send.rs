@@ -23,6 +23,7 @@ use crate::clock::Moment;
 use crate::identity::{Origin, RequestId};
 use crate::live::Lookup;
 use crate::message::{Hidden, Nominations, Persistence, UpstreamHead, write_request};
+use crate::names::Whose;
 use crate::record::Record;
 use crate::rejection::Rejection;
 use crate::request::Request;
@@ -190,6 +191,10 @@ impl<'x> Forward<'x, '_> {
             return Ok(*self.selected);
         }
         self.selected.renewed(snapshot).ok_or(Rejection::NoSuchService)
+    }
+
+    pub(super) const fn whose(&self) -> Whose {
+        Whose::Tenant(self.selected.tenant.id)
     }
 
     fn auth_header(&self) -> Hidden<'_> {

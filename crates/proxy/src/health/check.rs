@@ -10,15 +10,17 @@ use tollgate_core::snapshot::Target;
 use crate::ask::{AskError, ask};
 use crate::forward::DialError;
 use crate::gateway::Gateway;
+use crate::names::Whose;
 
 /// How long it took, and how it went.
 pub(super) async fn check(
     gateway: &Gateway,
     target: &Target,
     check: &HealthCheck,
+    whose: Whose,
 ) -> (Duration, CheckOutcome) {
     let began = Instant::now();
-    let status = tokio::time::timeout(check.timeout, status(gateway, target, check)).await;
+    let status = tokio::time::timeout(check.timeout, status(gateway, target, check, whose)).await;
     let outcome = match status {
         Err(_) => CheckOutcome::Failed(format!("no answer within {} ms", check.timeout.as_millis()).into()),
         // Where a name leads in the operator's network is for nobody else to know.
@@ -32,12 +34,17 @@ pub(super) async fn check(
     (began.elapsed(), outcome)
 }
 
-async fn status(gateway: &Gateway, target: &Target, check: &HealthCheck) -> Result<u16, AskError> {
+async fn status(
+    gateway: &Gateway,
+    target: &Target,
+    check: &HealthCheck,
+    whose: Whose,
+) -> Result<u16, AskError> {
     let request = format!(
         "GET {}{} HTTP/1.1\r\nHost: {}\r\nUser-Agent: tollgate-health\r\nAccept: */*\r\nConnection: close\r\n\r\n",
         target.path_prefix(),
         check.path,
         target.authority
     );
-    Ok(ask(gateway, &target.endpoint, &request).await?.head.status)
+    Ok(ask(gateway, &target.endpoint, &request, whose).await?.head.status)
 }

@@ -9,6 +9,7 @@ use tollgate_http1::{BodyDecoder, Decoded, Method, response_body};
 
 use crate::ask::{Answer, AskError, ask};
 use crate::gateway::Gateway;
+use crate::names::Whose;
 
 /// From the name's resolution to the last byte.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -41,7 +42,7 @@ async fn download(gateway: &Gateway, source: &KeySource) -> Result<Vec<u8>, Fetc
          User-Agent: tollgate\r\nConnection: close\r\n\r\n",
         source.target, source.authority
     );
-    let answer = ask(gateway, &source.endpoint, &request).await?;
+    let answer = ask(gateway, &source.endpoint, &request, Whose::Issuers).await?;
     if answer.head.status != 200 {
         return Err(FetchError::Status(answer.head.status));
     }

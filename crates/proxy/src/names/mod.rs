@@ -5,6 +5,7 @@
 mod current;
 mod families;
 mod name;
+mod places;
 mod resolver;
 mod servers;
 mod system;
@@ -21,6 +22,7 @@ use tokio::runtime::Handle;
 use tollgate_core::balance::Addresses;
 
 use name::Name;
+pub(crate) use places::Whose;
 use resolver::{Failure, Found, Resolver};
 
 /// Names that are looked up in the background, each by a task. More are looked up for every connection.
@@ -63,11 +65,15 @@ impl Names {
     }
 
     /// The name's addresses. Waits where the name has not resolved yet; time is the caller's to limit.
-    pub async fn addresses(self: &Arc<Self>, text: &str) -> Result<Arc<Addresses>, LookupError> {
-        if let Some(name) = self.name(text) {
+    pub async fn addresses(
+        self: &Arc<Self>,
+        text: &str,
+        whose: Whose,
+    ) -> Result<Arc<Addresses>, LookupError> {
+        if let Some(name) = self.name(text, whose) {
             return name.addresses().await;
         }
-        match self.resolver.look_up(text, None).await {
+        match self.resolver.look_up(text, None, whose).await {
             Ok(Found { ips, .. }) => Ok(Arc::new(Addresses::new(ips, None))),
             Err(Failure::Denied { error, .. } | Failure::Unknown(error)) => Err(error),
         }
@@ -93,7 +99,7 @@ impl Names {
     }
 
     /// The name, which is looked up from now on; `None` where there are too many already.
-    fn name(self: &Arc<Self>, text: &str) -> Option<Arc<Name>> {
+    fn name(self: &Arc<Self>, text: &str, whose: Whose) -> Option<Arc<Name>> {
         let mut known = self.known.lock();
         if let Some(name) = known.get(text) {
             return Some(Arc::clone(name));
@@ -103,7 +109,7 @@ impl Names {
         }
         let name = Arc::new(Name::new(text));
         known.insert(text.into(), Arc::clone(&name));
-        self.background.spawn(current::keep(Arc::downgrade(self), Arc::clone(&name)));
+        self.background.spawn(current::keep(Arc::downgrade(self), Arc::clone(&name), whose));
         Some(name)
     }
 

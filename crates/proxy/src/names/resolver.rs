@@ -9,16 +9,14 @@ use hickory_resolver::Hosts;
 use hickory_resolver::proto::op::Query;
 use hickory_resolver::proto::rr::{Name, RecordType};
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
 
 use super::LookupError;
 use super::families::addresses_of;
+use super::places::{Places, Whose};
 use super::servers::Servers;
 use super::system;
 
 const FILES: [&str; 2] = ["/etc/hosts", "/etc/resolv.conf"];
-/// Look-ups at once; more wait.
-const MOST_AT_ONCE: usize = 64;
 /// How long what is known without a time to live is good.
 const UNSTATED: Duration = Duration::from_secs(5);
 
@@ -26,7 +24,7 @@ pub(super) struct Resolver {
     /// Instead of the system's, where there are any.
     servers: Box<[SocketAddr]>,
     current: Mutex<Option<(Versions, Arc<Sources>)>>,
-    permits: Semaphore,
+    places: Places,
 }
 
 /// Addresses, at least one, and for how long they are good.
@@ -70,13 +68,12 @@ struct Sources {
 
 impl Resolver {
     pub fn new(servers: Box<[SocketAddr]>) -> Self {
-        Self { servers, current: Mutex::default(), permits: Semaphore::new(MOST_AT_ONCE) }
+        Self { servers, current: Mutex::default(), places: Places::default() }
     }
 
     /// The name's addresses, and for how long they are good. Where one family's do not come, those `before` stand in.
-    pub async fn look_up(&self, name: &str, before: Option<&Found>) -> Result<Found, Failure> {
-        // It is never closed.
-        let _permit = self.permits.acquire().await;
+    pub async fn look_up(&self, name: &str, before: Option<&Found>, whose: Whose) -> Result<Found, Failure> {
+        let _place = self.places.take(whose).await;
         let sources = self.sources().map_err(Failure::Unknown)?;
         if let Some(ips) = local(&sources.hosts, name) {
             return Ok(Found { ips, time_to_live: UNSTATED, whole_name: None });

@@ -21,7 +21,10 @@ pub struct DnsServer {
 #[derive(Default)]
 struct State {
     names: Mutex<HashMap<String, Vec<Ipv4Addr>>>,
+    /// Domains of which nothing is said.
+    silent: Mutex<Vec<String>>,
     answered: AtomicUsize,
+    unanswered: AtomicUsize,
     is_stopping: AtomicBool,
 }
 
@@ -50,6 +53,16 @@ impl DnsServer {
         self.state.names.lock().unwrap().remove(name);
     }
 
+    /// From now on no question for a name in this domain is answered.
+    pub fn silence(&self, domain: &str) {
+        self.state.silent.lock().unwrap().push(format!(".{domain}"));
+    }
+
+    /// How many questions were not answered.
+    pub fn unanswered(&self) -> usize {
+        self.state.unanswered.load(Ordering::SeqCst)
+    }
+
     /// How many questions were answered.
     pub fn answered(&self) -> usize {
         self.state.answered.load(Ordering::SeqCst)
@@ -67,13 +80,17 @@ impl State {
         let mut datagram = [0; 1_024];
         while !self.is_stopping.load(Ordering::SeqCst) {
             let Ok((length, peer)) = socket.recv_from(&mut datagram) else { continue };
-            let answer = self.answer(&datagram[..length]).expect("a question");
+            let Some(answer) = self.answer(&datagram[..length]) else {
+                self.unanswered.fetch_add(1, Ordering::SeqCst);
+                continue;
+            };
             let _gone = socket.send_to(&answer, peer);
             self.answered.fetch_add(1, Ordering::SeqCst);
         }
     }
 
-    /// Section 4: a header of twelve bytes, the question, the answers; where there are none, for how long that is so.
+    /// Section 4: a header of twelve bytes, the question, the answers; where there are none, for how long that is so. Nothing
+    /// where nothing is to be said.
     fn answer(&self, query: &[u8]) -> Option<Vec<u8>> {
         let (mut labels, mut at) = (Vec::new(), 12);
         loop {
@@ -87,7 +104,11 @@ impl State {
         }
         let question = query.get(12..at + 4)?;
         let kind = u16::from_be_bytes([*query.get(at)?, *query.get(at + 1)?]);
-        let known = self.names.lock().unwrap().get(&labels.join(".").to_ascii_lowercase()).cloned();
+        let name = labels.join(".").to_ascii_lowercase();
+        if self.silent.lock().unwrap().iter().any(|domain| name.ends_with(domain)) {
+            return None;
+        }
+        let known = self.names.lock().unwrap().get(&name).cloned();
         let code = if known.is_some() { 0 } else { NAME_ERROR };
         let addresses = known.filter(|_| kind == A).unwrap_or_default();
         let mut answer = query.get(..2)?.to_vec();
