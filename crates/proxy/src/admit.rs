@@ -28,7 +28,7 @@ pub(crate) struct Admitted<'s> {
     charged: Cell<u64>,
     charged_at: UnixMicros,
     /// The service's own header as it was called when the caller was found.
-    auth_header: &'s HeaderName,
+    pub auth_header: &'s HeaderName,
     /// Of the service, where it has any: what a request costs in the end.
     costs: Option<&'s ServiceLimits>,
     /// Held as long as the request is under way.
@@ -105,7 +105,7 @@ impl<'s> Admitted<'s> {
     }
 
     /// The header that carries the service's keys. `service` is the same as it is now.
-    pub fn auth_header<'h>(&self, service: &'h Service) -> Hidden<'h>
+    pub fn auth_headers<'h>(&self, service: &'h Service) -> Hidden<'h>
     where
         's: 'h,
     {
@@ -141,8 +141,8 @@ impl<'s> Admitted<'s> {
     /// The same for a request that ends with this rejection behind its charge.
     pub fn settle_failed(&self, rejection: &Rejection, now: Moment) -> Option<Limits<'s>> {
         let refunds_failures = || self.costs.is_some_and(|costs| costs.failed == FailedRequests::Refunded);
-        let is_refunded =
-            rejection.is_refusal_of_service() || rejection.appearance().status >= 500 && refunds_failures();
+        let is_refunded = rejection.is_refusal_before_target()
+            || rejection.appearance().status >= 500 && refunds_failures();
         if is_refunded { self.settle_at(0, now) } else { None }
     }
 

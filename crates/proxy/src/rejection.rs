@@ -164,9 +164,9 @@ impl Rejection {
         )
     }
 
-    /// Whether the service takes the request from nobody now, or has gone while it waited, so that no target has seen anything
-    /// of it: a refusal, which is never charged.
-    pub const fn is_refusal_of_service(&self) -> bool {
+    /// Whether, of a request that was charged, no target has seen anything: the service takes it from nobody now, or the service or
+    /// the caller has gone while it waited. That is a refusal, which is never charged.
+    pub const fn is_refusal_before_target(&self) -> bool {
         matches!(
             self,
             Self::NoSuchService
@@ -174,6 +174,10 @@ impl Rejection {
                 | Self::CircuitOpen { .. }
                 | Self::ChannelFull { .. }
                 | Self::QueuedTooLong { .. }
+                | Self::UnknownKey
+                | Self::KeyExpired
+                | Self::ConsumerNotAllowed
+                | Self::TokenNotValid(_)
         )
     }
 

@@ -67,6 +67,55 @@ fn a_target_that_drains_while_a_body_is_gathered_does_not_get_it() {
 }
 
 #[test]
+fn whose_key_or_consumer_is_removed_while_a_request_waits_is_refused_and_not_charged() {
+    for removed in ["key", "consumer"] {
+        let gate = Gate::new();
+        let upstream = ScriptedUpstream::script(
+            [vec![Step::Await(gate.clone())], Step::respond("200 OK", "answered")].concat(),
+        );
+        let (gateway, tenant) = serving(&one_at_a_time(&upstream, &json!({ "limits": [exactly(10)] })));
+        tenant.plan_with(&json!({ "slug": "basic", "limits": [exactly(1_000)] }));
+        tenant.consumer("ann", "basic");
+        let other = tenant.unlimited_key();
+        let made = tenant.key_with(&json!({ "name": "removed" }));
+        let key = made["key"].as_str().expect("the key is shown once");
+        let get = "GET /acme/api HTTP/1.1\r\nHost: g\r\nX-API-Key: ";
+        let (first, waiting) =
+            (format!("{get}{other}\r\n\r\n"), format!("{get}{key}\r\nX-Client-ID: ann\r\n\r\n"));
+        let mut clients = at_the_target_and_waiting(&gateway, &first, &waiting);
+        let path = match removed {
+            "key" => format!("/api/keys/{}?tenant=acme", made["id"].as_str().expect("an id")),
+            _ => "/api/consumers/ann?tenant=acme".to_owned(),
+        };
+        gateway.admin().delete(&path).expect(204);
+        gate.open();
+        let [_first, refused] = clients.each_mut().map(RawClient::read_response);
+        assert_eq!((refused.status, upstream.requests().len()), (403, 1), "{removed}");
+        let usage = gateway.client().get("/-/usage?service=api", &[("X-API-Key", &other)]).expect(200);
+        assert_eq!(usage.json()["limits"][0]["used"], 1, "{removed}: {}", usage.text());
+    }
+}
+
+#[test]
+fn who_waits_with_a_token_for_a_key_is_let_through_after_an_edit_of_something_else() {
+    let gate = Gate::new();
+    let steps = [vec![Step::Await(gate.clone())], Step::respond("200 OK", "answered")].concat();
+    let upstream = ScriptedUpstream::script(steps);
+    let service = one_at_a_time(&upstream, &json!({}));
+    let (gateway, tenant) = serving(&service);
+    let key = tenant.unlimited_key();
+    let issued = gateway.client().request("POST", "/-/token", &[("X-API-Key", &key)], b"").expect(200).json();
+    let token = issued["token"].as_str().expect("a token");
+    let request = format!("GET /acme/api HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer {token}\r\n\r\n");
+    let mut clients = at_the_target_and_waiting(&gateway, &request, &request);
+    edit(&gateway, &overlaid(service, &json!({ "name": "another name" })));
+    gate.open();
+    for client in &mut clients {
+        client.read_response().expect(200);
+    }
+}
+
+#[test]
 fn a_header_that_is_renamed_while_a_request_waits_goes_no_further() {
     let gate = Gate::new();
     let answer = "HTTP/1.1 200 OK\r\nX-Cost: 1\r\nX-Price: 1\r\nContent-Length: 0\r\n\r\n";

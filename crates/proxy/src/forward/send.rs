@@ -18,6 +18,7 @@ use super::queue::{Entry, Waited, enter};
 use super::relay::Held;
 use super::respond::respond;
 use crate::admit::Admitted;
+use crate::authenticate::check_again;
 use crate::client::Client;
 use crate::clock::Moment;
 use crate::identity::{Origin, RequestId};
@@ -182,7 +183,7 @@ pub(crate) async fn send(
 }
 
 impl<'x> Forward<'x, '_> {
-    /// What was selected, as it is in a snapshot that may be a later one.
+    /// What was selected, as it is in a snapshot that may be a later one, for a caller who may still call by that.
     fn selected_in<'n>(&self, snapshot: &'n Snapshot) -> Result<Selected<'n, 'n>, Rejection>
     where
         'x: 'n,
@@ -190,7 +191,10 @@ impl<'x> Forward<'x, '_> {
         if std::ptr::eq(snapshot, self.snapshot) {
             return Ok(*self.selected);
         }
-        self.selected.renewed(snapshot).ok_or(Rejection::NoSuchService)
+        let selected = self.selected.renewed(snapshot).ok_or(Rejection::NoSuchService)?;
+        let (admitted, fields) = (self.admitted, &self.request.head.fields);
+        check_again(self.worker, snapshot, &selected, &admitted.caller, fields, admitted.auth_header)?;
+        Ok(selected)
     }
 
     pub(super) const fn whose(&self) -> Whose {
@@ -198,7 +202,7 @@ impl<'x> Forward<'x, '_> {
     }
 
     fn auth_header(&self) -> Hidden<'_> {
-        self.admitted.auth_header(self.selected.service)
+        self.admitted.auth_headers(self.selected.service)
     }
 }
 
