@@ -58,7 +58,8 @@ impl Shared {
         Decided::Apart(outcome.standings, outcome.crossed)
     }
 
-    /// Corrects what was let through apart; gives the thresholds that this has reached.
+    /// Corrects what the store is to be told once it is back; gives the thresholds that this has reached. What is not owed is
+    /// given back in the store.
     pub(super) fn unowe(
         &self,
         demand: &Demand<'_>,
@@ -66,7 +67,12 @@ impl Shared {
         server_now: UnixMicros,
         now: Instant,
     ) -> Crossed {
-        self.owe(demand, settlement, server_now, now);
+        if settlement.actual < settlement.charged {
+            let not_owed = self.take_off_owed(demand, settlement, server_now, now);
+            self.give_back_charged(demand, &not_owed, settlement.charged_at, now);
+        } else {
+            self.owe(demand, settlement, server_now, now);
+        }
         self.settle_apart(demand, settlement, server_now)
     }
 

@@ -50,6 +50,12 @@ pub enum Amount {
     },
 }
 
+impl Amount {
+    pub const fn is_less(&self) -> bool {
+        matches!(self, Self::Less { .. })
+    }
+}
+
 /// For each limit that is a bucket what it misses right after an answer, on top of all that was given back to it before; 0 for
 /// others. What is charged with that answer and given back later would not have come back by itself as long as this much
 /// did not flow.

@@ -1,6 +1,7 @@
 //! What was charged in the store, and how that is corrected.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use tollgate_core::limit::{self, Demand, LimitRule, Settled, Settlement, Subject, SubjectWindows};
@@ -89,7 +90,6 @@ impl Shared {
         let charged_at = self.server_time(settlement.charged_at);
         let settlement = Settlement { charged_at, ..settlement };
         if !self.is_up() {
-            self.give_back_beyond_owed(demand, settlement, server_now, now.instant);
             let crossed = self.unowe(demand, settlement, server_now, now.instant);
             let standings = self.inspect(demand, 1, now.wall).standings;
             return Settled { standings, crossed };
@@ -110,22 +110,26 @@ impl Shared {
         Settled { standings, crossed: settled.crossed }
     }
 
-    /// What was charged in the store before it went away is given back there when it is back: more than is owed here cannot be
-    /// taken off what is owed.
-    fn give_back_beyond_owed(
+    /// Gives back so many units of each limit, as far as they can have been charged in the store: at once, or when it is back. What
+    /// was let through since it went away it never saw.
+    pub(super) fn give_back_charged(
         &self,
         demand: &Demand<'_>,
-        settlement: Settlement,
-        server_now: UnixMicros,
+        units: &[u64],
+        charged_at: UnixMicros,
         sent: Instant,
     ) {
-        let Settlement { charged, charged_at: granted_at, actual } = settlement;
-        let rules = &demand.limits.rules;
-        let owed = self.local.owed(demand.subject, rules, server_now);
-        let units = charged.saturating_sub(actual).saturating_sub(owed.into_iter().min().unwrap_or(0));
-        if units > 0 {
-            let about = About { subject: demand.subject, rules: Arc::clone(rules), sent };
-            self.not_given_back.lock().push((about, Unused { units, granted_at, depths: Depths::new() }));
+        if units.iter().all(|units| *units == 0) {
+            return;
+        }
+        let (subject, rules) = (demand.subject, &demand.limits.rules);
+        let amounts = units.iter().map(|&units| Amount::Less { units, charged_at, depth: 0 }).collect();
+        if self.is_up() {
+            let nowhere = SubjectWindows::default();
+            self.adjust(subject, rules, Periods::Of(&nowhere), amounts, charged_at);
+        } else if charged_at.0 <= self.lost_at.load(Ordering::Relaxed) {
+            let about = About { subject, rules: Arc::clone(rules), sent };
+            self.not_given_back.lock().push((about, amounts));
         }
     }
 
@@ -153,5 +157,77 @@ impl Shared {
     ) {
         let cmd = self.caller(subject, rules, server_now).adjust(periods, &amounts);
         self.send(subject, rules, Instant::now(), cmd, Then::Told(amounts));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+    use tollgate_core::limit::{Calendar, LevelLimits};
+    use tollgate_core::resource::{Counting, LimitDraft, OnUnavailable};
+
+    use super::*;
+    use crate::shared::{LANES, Op};
+    use crate::{LocalCounters, TimeSource};
+
+    const BEFORE: UnixMicros = UnixMicros::from_secs(1_769_351_520);
+
+    /// One that nobody answers, and what it is asked.
+    fn shared() -> (Shared, [mpsc::UnboundedReceiver<Op>; LANES]) {
+        let (lanes, asked) =
+            [(); LANES].map(|()| mpsc::unbounded_channel()).into_iter().unzip::<_, _, Vec<_>, Vec<_>>();
+        let shared =
+            Shared::new(Arc::new(LocalCounters::new()), TimeSource::Server, lanes.try_into().unwrap());
+        (shared, asked.try_into().unwrap())
+    }
+
+    fn limits() -> LevelLimits {
+        let limit = |per: &str| LimitDraft { requests: 100, per: per.into(), ..LimitDraft::default() };
+        let limits = ["hour", "month"].map(|per| limit(per).parse().unwrap());
+        LevelLimits::of_plan(&limits, None).counted(Counting::Exact, OnUnavailable::Local)
+    }
+
+    fn demand(limits: &LevelLimits) -> Demand<'_> {
+        Demand { subject: Subject(uuid::Uuid::from_u128(2)), limits, calendar: Calendar::utc() }
+    }
+
+    fn units(amounts: &[Amount]) -> Vec<u64> {
+        amounts
+            .iter()
+            .map(|amount| if let Amount::Less { units, .. } = *amount { units } else { 0 })
+            .collect()
+    }
+
+    #[test]
+    fn what_the_store_was_told_meanwhile_is_given_back_there() {
+        let (shared, [mut asked, _]) = shared();
+        shared.status.is_back();
+        let (limits, now) = (limits(), Instant::now());
+        let demand = demand(&limits);
+        for owed in [1, 0] {
+            shared.owe(&demand, Settlement::uncharged(owed, BEFORE), BEFORE, now);
+            let nothing = Settlement { charged: 1, charged_at: BEFORE, actual: 0 };
+            shared.unowe(&demand, nothing, BEFORE, now);
+            let given_back = asked.try_recv().ok().map(|op| match op.then {
+                Then::Told(amounts) => units(&amounts),
+                _ => panic!("it was asked something else"),
+            });
+            assert_eq!(given_back, (owed == 0).then(|| vec![1, 1]));
+        }
+    }
+
+    #[test]
+    fn while_it_is_away_no_more_is_kept_for_it_than_it_was_charged_before() {
+        let (shared, _asked) = shared();
+        shared.lost_at.store(BEFORE.0, Ordering::Relaxed);
+        let (limits, instant) = (limits(), Instant::now());
+        let demand = demand(&limits);
+        for (micros, kept) in [(0, 1), (1, 1)] {
+            let charged_at = BEFORE.after(micros);
+            let now = Moment { wall: BEFORE.after(10), instant };
+            let _settled = shared.settle(&demand, Settlement { charged: 3, charged_at, actual: 1 }, now);
+            assert_eq!(shared.not_given_back.lock().len(), kept);
+        }
+        assert_eq!(units(&shared.not_given_back.lock()[0].1), [2, 2]);
     }
 }

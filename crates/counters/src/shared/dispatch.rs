@@ -11,7 +11,6 @@ use tokio::time::timeout;
 use super::call::{Amount, Answered};
 use super::charged::Charged;
 use super::connection::Link;
-use super::slices::Unused;
 use super::{About, Op, Reply, Shared, Then, Unavailable, scripts};
 
 /// A batch that takes longer is not answered any more. Whoever waited for it has gone on long before.
@@ -196,13 +195,17 @@ impl Shared {
 
     /// The store is away: what was to be given back can be given back later.
     fn was_not_sent(&self, about: &About, then: Then) {
-        if let Then::Told(amounts) = &then
-            && let Some(unused) = Unused::of(amounts)
-        {
-            self.not_given_back.lock().push((about.clone(), unused));
-            return;
+        match then {
+            Then::Told(amounts) if amounts.iter().any(Amount::is_less) => {
+                self.not_given_back.lock().push((about.clone(), amounts));
+            }
+            other @ (Then::Decide { .. }
+            | Then::Refill
+            | Then::Told(_)
+            | Then::ToldOwed(_)
+            | Then::PutBack
+            | Then::Passed(_)) => self.could_not(about, other),
         }
-        self.could_not(about, then);
     }
 
     /// The store did not answer.

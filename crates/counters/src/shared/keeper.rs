@@ -299,6 +299,7 @@ impl Shared {
     /// The store is not to be asked any more, unless it is lost and back already.
     pub(super) fn lost(&self, losses_before: u64, why: &dyn Display) {
         if self.status.is_lost(losses_before) {
+            self.lost_at.store(self.server_time(wall()).0, Ordering::Relaxed);
             self.link.store(None);
             self.losses.send_replace(self.status.losses());
             self.forget_apart();

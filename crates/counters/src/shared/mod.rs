@@ -29,7 +29,7 @@ mod status;
 mod telling;
 mod waiting;
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -47,7 +47,6 @@ use self::incarnation::Incarnation;
 use self::ledgers::Ledgers;
 use self::owing::Owed;
 use self::scripts::Scripts;
-use self::slices::Unused;
 use crate::LocalCounters;
 
 pub use self::asking::Undecided;
@@ -82,8 +81,10 @@ pub struct Shared {
     incarnation: Incarnation,
     /// Whether any ledger owes.
     is_owing: AtomicBool,
-    /// What the store could not be told that was not used.
-    not_given_back: Mutex<Vec<(About, Unused)>>,
+    /// When the store went away last, by its time.
+    lost_at: AtomicU64,
+    /// What it is to give back once it is there: no more than was charged there before.
+    not_given_back: Mutex<Vec<(About, Box<[Amount]>)>>,
 }
 
 /// Something to be asked of the store, or told.
@@ -142,6 +143,7 @@ impl Shared {
             losses: watch::Sender::new(0),
             incarnation: Incarnation::default(),
             is_owing: AtomicBool::new(false),
+            lost_at: AtomicU64::new(0),
             not_given_back: Mutex::default(),
         }
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use smallvec::SmallVec;
 use tollgate_core::limit::{Calendar, Demand, LimitRule, Settlement, Subject, SubjectWindows};
 use tollgate_core::time::UnixMicros;
 
@@ -26,7 +27,7 @@ pub struct Owed {
 }
 
 impl Shared {
-    /// Corrects what the store is to be told of once it is back: no more is taken off than it does not know.
+    /// Has the store told once it is back of what was charged, or of what it turned out to cost more.
     pub(super) fn owe(
         &self,
         demand: &Demand<'_>,
@@ -39,15 +40,32 @@ impl Shared {
         let mut shard = self.ledgers.shard(subject).lock();
         let ledger = shard.ledger(subject, rules, now);
         self.begin_owing(ledger, subject, rules, calendar, server_now);
-        if settlement.actual >= settlement.charged {
-            self.local.owe(subject, rules, calendar, settlement, server_now);
-            return;
-        }
-        for (rule, owed) in rules.iter().zip(self.local.owed(subject, rules, server_now)) {
-            let actual = settlement.actual.max(settlement.charged.saturating_sub(owed));
-            let settlement = Settlement { actual, ..settlement };
+        self.local.owe(subject, rules, calendar, settlement, server_now);
+    }
+
+    /// Takes off what the store is to be told what was charged too much, but no more than it does not know; gives what is left of
+    /// each limit.
+    pub(super) fn take_off_owed(
+        &self,
+        demand: &Demand<'_>,
+        settlement: Settlement,
+        server_now: UnixMicros,
+        now: Instant,
+    ) -> SmallVec<[u64; 4]> {
+        let Demand { subject, limits, calendar } = *demand;
+        let rules = &limits.rules;
+        let less = settlement.charged.saturating_sub(settlement.actual);
+        let mut shard = self.ledgers.shard(subject).lock();
+        let ledger = shard.ledger(subject, rules, now);
+        self.begin_owing(ledger, subject, rules, calendar, server_now);
+        let take_off = |(rule, owed): (&LimitRule, u64)| {
+            // What the store is being told of is as good as told.
+            let taken = if ledger.is_telling(rule.window) { 0 } else { less.min(owed) };
+            let settlement = Settlement { actual: settlement.charged - taken, ..settlement };
             self.local.owe(subject, std::slice::from_ref(rule), calendar, settlement, server_now);
-        }
+            less - taken
+        };
+        rules.iter().zip(self.local.owed(subject, rules, server_now)).map(take_off).collect()
     }
 
     fn begin_owing(

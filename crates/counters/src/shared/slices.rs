@@ -61,16 +61,6 @@ impl Unused {
     pub fn amounts(&self, limits: usize) -> Box<[Amount]> {
         call::less(limits, self.units, self.granted_at, &self.depths)
     }
-
-    /// What such amounts give back; `None` where they charge.
-    pub fn of(amounts: &[Amount]) -> Option<Self> {
-        let &Amount::Less { units, charged_at: granted_at, .. } = amounts.first()? else { return None };
-        let depth = |amount: &Amount| match *amount {
-            Amount::Less { depth, .. } => depth,
-            Amount::More(_) => 0,
-        };
-        Some(Self { units, granted_at, depths: amounts.iter().map(depth).collect() })
-    }
 }
 
 /// Whether a request can be decided here.

@@ -15,7 +15,7 @@ use super::keeper::{StoreError, wall};
 use super::ledger::Ledger;
 use super::members;
 use super::owing::Owed;
-use super::{Shared, Then};
+use super::{About, Shared, Then};
 
 /// Most subjects that are told of at once, and how long that may take.
 const CHUNK: usize = 500;
@@ -196,8 +196,9 @@ impl Shared {
 
     /// What was to be given back while the store was away.
     pub(super) fn give_back_late(&self) {
-        for (about, unused) in std::mem::take(&mut *self.not_given_back.lock()) {
-            self.give_back(about.subject, &about.rules, [unused]);
+        let (nowhere, now) = (SubjectWindows::default(), self.server_time(wall()));
+        for (About { subject, rules, .. }, amounts) in std::mem::take(&mut *self.not_given_back.lock()) {
+            self.adjust(subject, &rules, Periods::Of(&nowhere), amounts, now);
         }
     }
 

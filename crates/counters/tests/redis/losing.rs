@@ -81,6 +81,34 @@ async fn what_turns_out_to_cost_less_meanwhile_is_given_back_once_it_is_back() {
     eventually_async(async || node.remaining(&demand).await == 100 - 40 - 1).await;
 }
 
+/// The tokens have flowed back by then, and the day's requests have not.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_turns_out_to_cost_less_is_given_back_once_to_each_limit() {
+    let redis = Redis::start();
+    let node = Node::start(redis.settings()).await;
+    let day = limit(1_000, "day", "fixed_window");
+    let both = [limit(100, "1s", "token_bucket"), day.clone()];
+    let [both, day] = [&both[..], &[day]].map(|limits| plan(limits, Counting::Exact, OnUnavailable::Local));
+    let [both, day] = [&both, &day].map(|limits| demand(subject(1), limits));
+    assert_eq!(node.admitted(&day, 100).await, 100);
+    redis.freeze();
+    let mut charged = Vec::new();
+    for _ in 0..10 {
+        charged.push(now().wall);
+        assert!(node.admits(&[both]).await);
+    }
+    assert_eq!(node.state(), StoreState::Down);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    for charged_at in charged {
+        node.counters.settle(&[both], Settlement { charged: 1, charged_at, actual: 0 }, now());
+    }
+    redis.thaw();
+    node.until(StoreState::Up).await;
+    // What is kept to be given back is on its way.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(node.remaining(&day).await, 900);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_let_through_meanwhile_is_counted_once_it_is_back() {
     let mut redis = Redis::start();
