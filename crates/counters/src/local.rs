@@ -6,6 +6,7 @@
 
 mod decision;
 mod locked;
+mod owing;
 
 use std::num::NonZeroU32;
 
@@ -13,8 +14,8 @@ use ahash::RandomState;
 use parking_lot::Mutex;
 use smallvec::{SmallVec, smallvec};
 use tollgate_core::limit::{
-    self, Calendar, Charge, Counted, CounterRecord, Crossed, Demand, LimitRule, Outcome, Settled, Settlement,
-    Standings, Subject, SubjectWindows, Window,
+    self, Charge, Counted, CounterRecord, Crossed, Demand, LimitRule, Outcome, Settled, Settlement,
+    Standings, Subject, SubjectWindows,
 };
 use tollgate_core::time::UnixMicros;
 
@@ -28,9 +29,6 @@ pub struct LocalCounters {
     /// Of all shards.
     hasher: RandomState,
 }
-
-/// A count that is over, and takes the place of one that is not.
-const OVER: Counted = Counted::Fixed { start_secs: 0, end_secs: 0, used: 0 };
 
 /// A cache line each, so that workers do not slow each other down by neighbourhood.
 #[repr(align(64))]
@@ -83,7 +81,7 @@ impl LocalCounters {
     }
 
     fn decide_together(&self, demands: &[Demand<'_>], cost: u64, now: UnixMicros) -> Decision<'_> {
-        let mut locked = self.lock_all(demands);
+        let mut locked = self.lock_all(demands.iter().map(|demand| demand.subject));
         let is_busy = |(index, demand): (usize, &Demand<'_>)| {
             let in_flight = locked.entry(index).map_or(0, |entry| entry.in_flight);
             is_full(demand.limits.concurrency, in_flight)
@@ -127,7 +125,7 @@ impl LocalCounters {
     }
 
     pub(crate) fn inspect_costing(&self, demands: &[Demand<'_>], cost: u64, now: UnixMicros) -> Outcome {
-        self.lock_all(demands).inspect(demands, cost, now)
+        self.lock_all(demands.iter().map(|demand| demand.subject)).inspect(demands, cost, now)
     }
 
     /// A place among the requests of a subject whose limits are counted elsewhere.
@@ -143,95 +141,6 @@ impl LocalCounters {
 
     pub(crate) fn no_permits(&self) -> Permits<'_> {
         self.permits()
-    }
-
-    /// Corrects what a store that is not there has to be told of one subject.
-    pub(crate) fn owe(
-        &self,
-        subject: Subject,
-        rules: &[LimitRule],
-        calendar: Calendar<'_>,
-        settlement: Settlement,
-        now: UnixMicros,
-    ) {
-        let mut held = self.hold(subject);
-        let entry = held.entry();
-        limit::settle(rules, &mut entry.windows, calendar, settlement, now);
-        entry.changed = true;
-    }
-
-    /// What was counted in a store is counted here from now on, and on top of it what is here already. What of that the store knows
-    /// is kept too, for as long: it would be told of it a second time.
-    pub(crate) fn go_on_from(
-        &self,
-        subject: Subject,
-        rules: &[LimitRule],
-        calendar: Calendar<'_>,
-        known: &SubjectWindows,
-        now: UnixMicros,
-    ) {
-        let mut held = self.hold(subject);
-        let entry = held.entry();
-        let here = limit::used(rules, &entry.windows, now);
-        for (window, counted) in known.iter() {
-            entry.windows.put(window, counted.clone());
-        }
-        let on_top = rules.iter().zip(here).filter(|(rule, _)| known.find(rule.window).is_some());
-        limit::charge_each(on_top, &mut entry.windows, calendar, now);
-        entry.changed = true;
-        drop(held);
-        self.put(subject.in_store(), known.iter());
-    }
-
-    /// What was counted here of a subject.
-    pub(crate) fn windows(&self, subject: Subject) -> SubjectWindows {
-        self.hold(subject).get().map(|entry| entry.windows.clone()).unwrap_or_default()
-    }
-
-    /// How much of that the store does not know, of each limit.
-    pub(crate) fn owed(&self, subject: Subject, rules: &[LimitRule], now: UnixMicros) -> SmallVec<[u64; 4]> {
-        let known = self.used_of(subject.in_store(), rules, now);
-        let mut owed = self.used_of(subject, rules, now);
-        owed.iter_mut().zip(known).for_each(|(owed, known)| *owed = owed.saturating_sub(known));
-        owed
-    }
-
-    /// The store knows of these windows, which were here. What was counted since is still owed; where nothing was, it counts from now
-    /// on, and what was kept here over restarts goes too.
-    pub(crate) fn has_told(
-        &self,
-        subject: Subject,
-        rules: &[LimitRule],
-        told: &SubjectWindows,
-        now: UnixMicros,
-    ) {
-        let here = self.windows(subject);
-        let (mut over, mut known) = (SubjectWindows::default(), SubjectWindows::default());
-        for rule in rules {
-            let Some(counted) = told.find(rule.window) else { continue };
-            let used = |windows| limit::used(std::slice::from_ref(rule), windows, now)[0];
-            if used(&here) > used(told) {
-                known.put(rule.window, counted.clone());
-            } else {
-                over.put(rule.window, OVER);
-                known.put(rule.window, OVER);
-            }
-        }
-        self.put(subject, over.iter());
-        self.put(subject.in_store(), known.iter());
-    }
-
-    fn put<'w>(&self, subject: Subject, windows: impl Iterator<Item = (Window, &'w Counted)>) {
-        let mut windows = windows.peekable();
-        if windows.peek().is_none() {
-            return;
-        }
-        let mut held = self.hold(subject);
-        let entry = held.entry();
-        for (window, counted) in windows {
-            entry.windows.put(window, counted.clone());
-        }
-        entry.changed = true;
     }
 
     /// What the subjects have used of each limit, beyond it too; charges nothing.

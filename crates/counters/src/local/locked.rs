@@ -30,22 +30,22 @@ impl Held<'_> {
     }
 }
 
-/// The shards of all subjects of one request.
+/// The shards of several subjects, which [`LocalCounters::lock_all`] was given in this order.
 pub(super) struct Locked<'c> {
     guards: SmallVec<[MutexGuard<'c, Entries>; 8]>,
-    /// Of each demand which guard is its subject's, and the subject.
+    /// Of each subject which guard is its own.
     places: SmallVec<[(usize, Hashed); 8]>,
     hasher: &'c RandomState,
 }
 
 impl Locked<'_> {
-    pub fn entry(&self, demand: usize) -> Option<&Entry> {
-        let (guard, subject) = self.places[demand];
+    pub fn entry(&self, place: usize) -> Option<&Entry> {
+        let (guard, subject) = self.places[place];
         self.guards[guard].get(subject)
     }
 
-    pub fn entry_mut(&mut self, demand: usize) -> &mut Entry {
-        let (guard, subject) = self.places[demand];
+    pub fn entry_mut(&mut self, place: usize) -> &mut Entry {
+        let (guard, subject) = self.places[place];
         self.guards[guard].entry(subject, self.hasher)
     }
 
@@ -74,9 +74,8 @@ impl LocalCounters {
     }
 
     /// In ascending order and none twice: whoever holds one waits only for later ones.
-    pub(super) fn lock_all(&self, demands: &[Demand<'_>]) -> Locked<'_> {
-        let subjects: SmallVec<[Hashed; 8]> =
-            demands.iter().map(|demand| self.hashed(demand.subject)).collect();
+    pub(super) fn lock_all(&self, subjects: impl Iterator<Item = Subject>) -> Locked<'_> {
+        let subjects: SmallVec<[Hashed; 8]> = subjects.map(|subject| self.hashed(subject)).collect();
         let mut indices: SmallVec<[u8; 8]> = subjects.iter().map(|subject| subject.shard()).collect();
         indices.sort_unstable();
         indices.dedup();

@@ -43,10 +43,7 @@ impl Shared {
             // It is slow, and what was counted apart before is older than what it has said since.
             ledger.apart = None;
         }
-        let here = || {
-            let owed = self.local.owed(demand.subject, rules, server_now);
-            (self.local.windows(demand.subject), owed)
-        };
+        let here = || self.local.windows_and_owed(demand.subject, rules, server_now);
         let windows = ledger.apart_after(here, rules, demand.calendar, share.nodes(), server_now);
         let charge = Charge { rules, windows, calendar: demand.calendar };
         let outcome = limit::decide_share(&mut [charge], cost, share, server_now);

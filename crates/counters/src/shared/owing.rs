@@ -109,9 +109,9 @@ impl Shared {
             ledger.kept = Kept::Told;
         }
         ledger.is_at_home = false;
-        let here = self.local.windows(subject);
+        let (here, owed) = self.local.windows_and_owed(subject, rules, now);
         let (mut windows, mut amounts) = (SubjectWindows::default(), Vec::with_capacity(rules.len()));
-        for (rule, owed) in rules.iter().zip(self.local.owed(subject, rules, now)) {
+        for (rule, owed) in rules.iter().zip(owed) {
             let counted = here.find(rule.window).filter(|_| !ledger.is_telling(rule.window));
             amounts.push(Amount::More(counted.map_or(0, |_| owed)));
             if let Some(counted) = counted {

@@ -1,0 +1,178 @@
+//! What was counted here that a store does not know of.
+//!
+//! What the store knows of it is kept beside it, over restarts too, as a subject of its own: both are read and changed under one
+//! lock, as requests that are counted here alone come in between.
+
+use smallvec::SmallVec;
+use tollgate_core::limit::{self, Calendar, Counted, LimitRule, Settlement, Subject, SubjectWindows, Window};
+use tollgate_core::time::UnixMicros;
+
+use super::LocalCounters;
+use super::locked::Locked;
+
+/// A count that is over, and takes the place of one that is not.
+const OVER: Counted = Counted::Fixed { start_secs: 0, end_secs: 0, used: 0 };
+
+/// What is counted of a subject here, and what of that the store knows.
+struct Owing<'c>(Locked<'c>);
+
+impl Owing<'_> {
+    const HERE: usize = 0;
+    const IN_STORE: usize = 1;
+
+    fn here(&self) -> SubjectWindows {
+        self.0.entry(Self::HERE).map(|entry| entry.windows.clone()).unwrap_or_default()
+    }
+
+    fn used(&self, place: usize, rules: &[LimitRule], now: UnixMicros) -> SmallVec<[u64; 4]> {
+        match self.0.entry(place) {
+            Some(entry) => limit::used(rules, &entry.windows, now),
+            None => SmallVec::from_elem(0, rules.len()),
+        }
+    }
+
+    /// How much is not known, of each limit.
+    fn owed(&self, rules: &[LimitRule], now: UnixMicros) -> SmallVec<[u64; 4]> {
+        let mut owed = self.used(Self::HERE, rules, now);
+        let known = self.used(Self::IN_STORE, rules, now);
+        owed.iter_mut().zip(known).for_each(|(owed, known)| *owed = owed.saturating_sub(known));
+        owed
+    }
+
+    fn put<'w>(&mut self, place: usize, windows: impl Iterator<Item = (Window, &'w Counted)>) {
+        let mut windows = windows.peekable();
+        if windows.peek().is_none() {
+            return;
+        }
+        let entry = self.0.entry_mut(place);
+        for (window, counted) in windows {
+            entry.windows.put(window, counted.clone());
+        }
+        entry.changed = true;
+    }
+}
+
+impl LocalCounters {
+    fn owing(&self, subject: Subject) -> Owing<'_> {
+        Owing(self.lock_all([subject, subject.in_store()].into_iter()))
+    }
+
+    /// Corrects what a store that is not there has to be told of one subject.
+    pub(crate) fn owe(
+        &self,
+        subject: Subject,
+        rules: &[LimitRule],
+        calendar: Calendar<'_>,
+        settlement: Settlement,
+        now: UnixMicros,
+    ) {
+        let mut held = self.hold(subject);
+        let entry = held.entry();
+        limit::settle(rules, &mut entry.windows, calendar, settlement, now);
+        entry.changed = true;
+    }
+
+    /// What was counted in a store is counted here from now on, and on top of it what is here already. What of that the store knows
+    /// is kept too, for as long: it would be told of it a second time.
+    pub(crate) fn go_on_from(
+        &self,
+        subject: Subject,
+        rules: &[LimitRule],
+        calendar: Calendar<'_>,
+        known: &SubjectWindows,
+        now: UnixMicros,
+    ) {
+        let mut owing = self.owing(subject);
+        let here = owing.used(Owing::HERE, rules, now);
+        owing.put(Owing::HERE, known.iter());
+        let on_top = rules.iter().zip(here).filter(|(rule, _)| known.find(rule.window).is_some());
+        let entry = owing.0.entry_mut(Owing::HERE);
+        limit::charge_each(on_top, &mut entry.windows, calendar, now);
+        owing.put(Owing::IN_STORE, known.iter());
+    }
+
+    /// What was counted here of a subject.
+    pub(crate) fn windows(&self, subject: Subject) -> SubjectWindows {
+        self.hold(subject).get().map(|entry| entry.windows.clone()).unwrap_or_default()
+    }
+
+    /// How much of that the store does not know, of each limit.
+    pub(crate) fn owed(&self, subject: Subject, rules: &[LimitRule], now: UnixMicros) -> SmallVec<[u64; 4]> {
+        self.owing(subject).owed(rules, now)
+    }
+
+    /// Both, as they are at one moment.
+    pub(crate) fn windows_and_owed(
+        &self,
+        subject: Subject,
+        rules: &[LimitRule],
+        now: UnixMicros,
+    ) -> (SubjectWindows, SmallVec<[u64; 4]>) {
+        let owing = self.owing(subject);
+        (owing.here(), owing.owed(rules, now))
+    }
+
+    /// The store knows of these windows, which were here. What was counted since is still owed; where nothing was, it counts from now
+    /// on, and what was kept here over restarts goes too.
+    pub(crate) fn has_told(
+        &self,
+        subject: Subject,
+        rules: &[LimitRule],
+        told: &SubjectWindows,
+        now: UnixMicros,
+    ) {
+        let mut owing = self.owing(subject);
+        let here = owing.used(Owing::HERE, rules, now);
+        let (mut over, mut known) = (SubjectWindows::default(), SubjectWindows::default());
+        for ((rule, here), told_of) in rules.iter().zip(here).zip(limit::used(rules, told, now)) {
+            let Some(counted) = told.find(rule.window) else { continue };
+            if here > told_of {
+                known.put(rule.window, counted.clone());
+            } else {
+                over.put(rule.window, OVER);
+                known.put(rule.window, OVER);
+            }
+        }
+        owing.put(Owing::HERE, over.iter());
+        owing.put(Owing::IN_STORE, known.iter());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    use tollgate_core::limit::{Demand, LevelLimits};
+    use tollgate_core::resource::LimitDraft;
+    use uuid::Uuid;
+
+    use super::*;
+
+    const NOW: UnixMicros = UnixMicros::from_secs(1_769_351_520);
+
+    #[test]
+    fn what_is_counted_while_the_store_is_told_is_told_once() {
+        let counters = LocalCounters::new();
+        let limit = LimitDraft { requests: 1_000_000, per: "month".into(), ..LimitDraft::default() };
+        let limits = LevelLimits::of_plan(&[limit.parse().unwrap()], None);
+        let demand =
+            Demand { subject: Subject(Uuid::from_u128(1)), limits: &limits, calendar: Calendar::utc() };
+        let is_over = AtomicBool::new(false);
+        let mut told = 0;
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..100_000 {
+                    assert!(counters.decide(&[demand], 1, NOW).verdict.is_admitted());
+                }
+                is_over.store(true, Ordering::Release);
+            });
+            while !is_over.load(Ordering::Acquire) {
+                let (windows, owed) = counters.windows_and_owed(demand.subject, &limits.rules, NOW);
+                told += owed[0];
+                counters.has_told(demand.subject, &limits.rules, &windows, NOW);
+            }
+        });
+        assert_eq!(told + counters.owed(demand.subject, &limits.rules, NOW)[0], 100_000);
+    }
+}
