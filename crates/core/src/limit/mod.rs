@@ -8,6 +8,7 @@ mod decision;
 mod fixed_window;
 mod gauge;
 mod level;
+mod owed;
 mod rule;
 mod share;
 mod sliding_log;
@@ -24,6 +25,7 @@ pub use decision::{
     used,
 };
 pub use level::{Demand, Level, LevelLimits, SubjectLimits};
+pub use owed::{owed, settle_on_top};
 pub use rule::{LimitRule, RuleHeaders};
 pub use share::{Share, decide_share};
 pub use sliding_log::Log;

@@ -41,6 +41,11 @@ impl TokenBucket {
         Self { missing, at: at.max(now), ..self }
     }
 
+    /// In microseconds of requests.
+    pub const fn missing(&self) -> u128 {
+        self.missing
+    }
+
     /// The requests that are missing, rounded up.
     pub fn used(&self) -> u64 {
         u64::try_from(self.missing.div_ceil(u128::from(self.window_micros))).unwrap_or(u64::MAX)

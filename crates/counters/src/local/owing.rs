@@ -3,6 +3,8 @@
 //! What the store knows of it is kept beside it, over restarts too, as a subject of its own: both are read and changed under one
 //! lock, as requests that are counted here alone come in between.
 
+use std::num::NonZeroU32;
+
 use smallvec::SmallVec;
 use tollgate_core::limit::{self, Calendar, Counted, LimitRule, Settlement, Subject, SubjectWindows, Window};
 use tollgate_core::time::UnixMicros;
@@ -24,19 +26,23 @@ impl Owing<'_> {
         self.0.entry(Self::HERE).map(|entry| entry.windows.clone()).unwrap_or_default()
     }
 
-    fn used(&self, place: usize, rules: &[LimitRule], now: UnixMicros) -> SmallVec<[u64; 4]> {
-        match self.0.entry(place) {
+    fn in_store(&self) -> SubjectWindows {
+        self.0.entry(Self::IN_STORE).map(|entry| entry.windows.clone()).unwrap_or_default()
+    }
+
+    fn used_here(&self, rules: &[LimitRule], now: UnixMicros) -> SmallVec<[u64; 4]> {
+        match self.0.entry(Self::HERE) {
             Some(entry) => limit::used(rules, &entry.windows, now),
             None => SmallVec::from_elem(0, rules.len()),
         }
     }
 
     /// How much is not known, of each limit.
-    fn owed(&self, rules: &[LimitRule], now: UnixMicros) -> SmallVec<[u64; 4]> {
-        let mut owed = self.used(Self::HERE, rules, now);
-        let known = self.used(Self::IN_STORE, rules, now);
-        owed.iter_mut().zip(known).for_each(|(owed, known)| *owed = owed.saturating_sub(known));
-        owed
+    fn owed(&self, rules: &[LimitRule], nodes: NonZeroU32, now: UnixMicros) -> SmallVec<[u64; 4]> {
+        let nothing = SubjectWindows::default();
+        let [here, known] = [Self::HERE, Self::IN_STORE]
+            .map(|place| self.0.entry(place).map_or(&nothing, |entry| &entry.windows));
+        limit::owed(rules, here, known, nodes, now)
     }
 
     fn put<'w>(&mut self, place: usize, windows: impl Iterator<Item = (Window, &'w Counted)>) {
@@ -57,18 +63,20 @@ impl LocalCounters {
         Owing(self.lock_all([subject, subject.in_store()].into_iter()))
     }
 
-    /// Corrects what a store that is not there has to be told of one subject.
+    /// Corrects what a store that is not there has to be told of one subject, which so many nodes count apart.
     pub(crate) fn owe(
         &self,
         subject: Subject,
         rules: &[LimitRule],
         calendar: Calendar<'_>,
         settlement: Settlement,
+        nodes: NonZeroU32,
         now: UnixMicros,
     ) {
-        let mut held = self.hold(subject);
-        let entry = held.entry();
-        limit::settle(rules, &mut entry.windows, calendar, settlement, now);
+        let mut owing = self.owing(subject);
+        let known = owing.in_store();
+        let entry = owing.0.entry_mut(Owing::HERE);
+        limit::settle_on_top(rules, &mut entry.windows, &known, calendar, settlement, nodes, now);
         entry.changed = true;
     }
 
@@ -83,7 +91,7 @@ impl LocalCounters {
         now: UnixMicros,
     ) {
         let mut owing = self.owing(subject);
-        let here = owing.used(Owing::HERE, rules, now);
+        let here = owing.used_here(rules, now);
         owing.put(Owing::HERE, known.iter());
         let on_top = rules.iter().zip(here).filter(|(rule, _)| known.find(rule.window).is_some());
         let entry = owing.0.entry_mut(Owing::HERE);
@@ -97,8 +105,14 @@ impl LocalCounters {
     }
 
     /// How much of that the store does not know, of each limit.
-    pub(crate) fn owed(&self, subject: Subject, rules: &[LimitRule], now: UnixMicros) -> SmallVec<[u64; 4]> {
-        self.owing(subject).owed(rules, now)
+    pub(crate) fn owed(
+        &self,
+        subject: Subject,
+        rules: &[LimitRule],
+        nodes: NonZeroU32,
+        now: UnixMicros,
+    ) -> SmallVec<[u64; 4]> {
+        self.owing(subject).owed(rules, nodes, now)
     }
 
     /// Both, as they are at one moment.
@@ -106,10 +120,11 @@ impl LocalCounters {
         &self,
         subject: Subject,
         rules: &[LimitRule],
+        nodes: NonZeroU32,
         now: UnixMicros,
     ) -> (SubjectWindows, SmallVec<[u64; 4]>) {
         let owing = self.owing(subject);
-        (owing.here(), owing.owed(rules, now))
+        (owing.here(), owing.owed(rules, nodes, now))
     }
 
     /// The store knows of these windows, which were here. What was counted since is still owed; where nothing was, it counts from now
@@ -122,7 +137,7 @@ impl LocalCounters {
         now: UnixMicros,
     ) {
         let mut owing = self.owing(subject);
-        let here = owing.used(Owing::HERE, rules, now);
+        let here = owing.used_here(rules, now);
         let (mut over, mut known) = (SubjectWindows::default(), SubjectWindows::default());
         for ((rule, here), told_of) in rules.iter().zip(here).zip(limit::used(rules, told, now)) {
             let Some(counted) = told.find(rule.window) else { continue };
@@ -168,11 +183,12 @@ mod tests {
                 is_over.store(true, Ordering::Release);
             });
             while !is_over.load(Ordering::Acquire) {
-                let (windows, owed) = counters.windows_and_owed(demand.subject, &limits.rules, NOW);
+                let (windows, owed) =
+                    counters.windows_and_owed(demand.subject, &limits.rules, NonZeroU32::MIN, NOW);
                 told += owed[0];
                 counters.has_told(demand.subject, &limits.rules, &windows, NOW);
             }
         });
-        assert_eq!(told + counters.owed(demand.subject, &limits.rules, NOW)[0], 100_000);
+        assert_eq!(told + counters.owed(demand.subject, &limits.rules, NonZeroU32::MIN, NOW)[0], 100_000);
     }
 }

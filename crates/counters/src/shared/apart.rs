@@ -43,7 +43,7 @@ impl Shared {
             // It is slow, and what was counted apart before is older than what it has said since.
             ledger.apart = None;
         }
-        let here = || self.local.windows_and_owed(demand.subject, rules, server_now);
+        let here = || self.local.windows_and_owed(demand.subject, rules, share.nodes(), server_now);
         let windows = ledger.apart_after(here, rules, demand.calendar, share.nodes(), server_now);
         let charge = Charge { rules, windows, calendar: demand.calendar };
         let outcome = limit::decide_share(&mut [charge], cost, share, server_now);
@@ -75,7 +75,7 @@ impl Shared {
 
     /// The same of what was counted apart so far, where it was.
     fn settle_apart(&self, demand: &Demand<'_>, settlement: Settlement, server_now: UnixMicros) -> Crossed {
-        let nodes = u64::from(self.share.lock().nodes().get());
+        let nodes = u64::from(self.nodes().get());
         let of_all = Settlement {
             charged: settlement.charged.saturating_mul(nodes),
             actual: settlement.actual.saturating_mul(nodes),

@@ -207,7 +207,7 @@ impl Shared {
 
     pub(super) fn slice_of(&self, rules: &[LimitRule], cost: u64, times: u64, extra: u64) -> Take {
         let life_micros = u64::try_from(life(rules).as_micros()).unwrap_or(u64::MAX);
-        let nodes = u64::from(self.share.lock().nodes().get());
+        let nodes = u64::from(self.nodes().get());
         Take { cost, times, extra, life_micros, divisor: 2 * nodes }
     }
 }

@@ -29,6 +29,7 @@ mod status;
 mod telling;
 mod waiting;
 
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -169,6 +170,11 @@ impl Shared {
             TimeSource::Server => self.ahead_micros.load(Ordering::Relaxed),
             TimeSource::Caller => 0,
         }
+    }
+
+    /// How many share what is left.
+    fn nodes(&self) -> NonZeroU32 {
+        self.share.lock().nodes()
     }
 
     fn caller<'a>(&'a self, subject: Subject, rules: &'a [LimitRule], now: UnixMicros) -> Caller<'a> {

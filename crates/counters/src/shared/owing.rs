@@ -1,7 +1,7 @@
 //! What the store does not know of: kept here until it has heard.
 //!
-//! It is counted on top of what the store said last, as that goes on here meanwhile: a bucket fills by itself once and not twice, whoever
-//! counts it. The store is told the difference.
+//! It is counted on top of what the store said last, as that goes on here meanwhile: a bucket fills by itself once and not twice, nor
+//! once for each node, whoever counts it. The store is told the difference.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -40,7 +40,7 @@ impl Shared {
         let mut shard = self.ledgers.shard(subject).lock();
         let ledger = shard.ledger(subject, rules, now);
         self.begin_owing(ledger, subject, rules, calendar, server_now);
-        self.local.owe(subject, rules, calendar, settlement, server_now);
+        self.local.owe(subject, rules, calendar, settlement, self.nodes(), server_now);
     }
 
     /// Takes off what the store is to be told what was charged too much, but no more than it does not know; gives what is left of
@@ -55,6 +55,7 @@ impl Shared {
         let Demand { subject, limits, calendar } = *demand;
         let rules = &limits.rules;
         let less = settlement.charged.saturating_sub(settlement.actual);
+        let nodes = self.nodes();
         let mut shard = self.ledgers.shard(subject).lock();
         let ledger = shard.ledger(subject, rules, now);
         self.begin_owing(ledger, subject, rules, calendar, server_now);
@@ -62,10 +63,10 @@ impl Shared {
             // What the store is being told of is as good as told.
             let taken = if ledger.is_telling(rule.window) { 0 } else { less.min(owed) };
             let settlement = Settlement { actual: settlement.charged - taken, ..settlement };
-            self.local.owe(subject, std::slice::from_ref(rule), calendar, settlement, server_now);
+            self.local.owe(subject, std::slice::from_ref(rule), calendar, settlement, nodes, server_now);
             less - taken
         };
-        rules.iter().zip(self.local.owed(subject, rules, server_now)).map(take_off).collect()
+        rules.iter().zip(self.local.owed(subject, rules, nodes, server_now)).map(take_off).collect()
     }
 
     fn begin_owing(
@@ -109,7 +110,7 @@ impl Shared {
             ledger.kept = Kept::Told;
         }
         ledger.is_at_home = false;
-        let (here, owed) = self.local.windows_and_owed(subject, rules, now);
+        let (here, owed) = self.local.windows_and_owed(subject, rules, self.nodes(), now);
         let (mut windows, mut amounts) = (SubjectWindows::default(), Vec::with_capacity(rules.len()));
         for (rule, owed) in rules.iter().zip(owed) {
             let counted = here.find(rule.window).filter(|_| !ledger.is_telling(rule.window));
@@ -155,7 +156,7 @@ impl Shared {
     /// What was to be charged to each limit, and was not.
     pub(super) fn owe_again(&self, about: &About, amounts: &[Amount]) {
         let About { subject, ref rules, .. } = *about;
-        let now = self.server_time(wall());
+        let (nodes, now) = (self.nodes(), self.server_time(wall()));
         let mut shard = self.ledgers.shard(subject).lock();
         // Where a day or month runs already, it is that one.
         let calendar = Calendar::utc();
@@ -163,7 +164,7 @@ impl Shared {
         for (rule, amount) in rules.iter().zip(amounts) {
             let Amount::More(units @ 1..) = *amount else { continue };
             let settlement = Settlement::uncharged(units, now);
-            self.local.owe(subject, std::slice::from_ref(rule), calendar, settlement, now);
+            self.local.owe(subject, std::slice::from_ref(rule), calendar, settlement, nodes, now);
         }
     }
 }

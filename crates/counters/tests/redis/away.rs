@@ -9,7 +9,9 @@ use tollgate_core::limit::Demand;
 use tollgate_core::resource::{Counting, LimitDraft, OnUnavailable};
 use tollgate_counters::{Attempt, LocalCounters, StoreState};
 
-use crate::node::{Node, demand, eventually_async, limit, monthly, now, plan, subject, undisturbed};
+use crate::node::{
+    Node, demand, eventually, eventually_async, limit, monthly, now, plan, subject, undisturbed,
+};
 use crate::server::Redis;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -31,6 +33,38 @@ async fn a_bucket_fills_by_itself_once_whoever_counts_it() {
     redis.thaw();
     node.until(StoreState::Up).await;
     admitted += node.admitted(&demand, 40).await;
+    let flowed = u64::try_from(begun.elapsed().as_millis()).unwrap() / 100;
+    assert!(admitted <= 30 + flowed + 1, "{admitted} of 30 and {flowed}");
+    assert!(admitted >= 30 + flowed / 2, "{admitted} of 30 and {flowed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_bucket_fills_by_itself_once_where_several_nodes_count_it_apart() {
+    let redis = Redis::start();
+    let nodes = [Node::start(redis.settings()).await, Node::start(redis.settings()).await];
+    let limits = LimitDraft { burst: Some(30), ..limit(10, "1s", "token_bucket") };
+    let limits = plan(&[limits], Counting::Exact, OnUnavailable::Local);
+    let demand = demand(subject(1), &limits);
+    // Both have to know of each other.
+    eventually(|| redis.members() == 2).await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    redis.freeze();
+    let begun = Instant::now();
+    let mut admitted = 0;
+    while begun.elapsed() < Duration::from_secs(2) {
+        for node in &nodes {
+            admitted += node.admitted(&demand, 1).await;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for node in &nodes {
+        assert_eq!(node.state(), StoreState::Down);
+    }
+    redis.thaw();
+    for node in &nodes {
+        node.until(StoreState::Up).await;
+    }
+    admitted += nodes[0].admitted(&demand, 40).await;
     let flowed = u64::try_from(begun.elapsed().as_millis()).unwrap() / 100;
     assert!(admitted <= 30 + flowed + 1, "{admitted} of 30 and {flowed}");
     assert!(admitted >= 30 + flowed / 2, "{admitted} of 30 and {flowed}");
