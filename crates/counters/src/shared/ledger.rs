@@ -216,8 +216,8 @@ impl Ledger {
     }
 
     /// What is counted while the store cannot be reached: it goes on from what the store said last, and what is owed already, as
-    /// for all nodes. Where the store said nothing yet, or this node counted alone since then, what is counted here is all that
-    /// is known, as after a restart.
+    /// for all nodes. Where the store said nothing yet, as after a restart, what is counted here is all that is known, and of
+    /// that what is owed once for each other node. Where this node counted alone since then, it is its own.
     pub fn apart_after(
         &mut self,
         here: impl FnOnce() -> (SubjectWindows, SmallVec<[u64; 4]>),
@@ -229,11 +229,13 @@ impl Ledger {
         let Self { mirror, is_at_home, apart, .. } = self;
         apart.get_or_insert_with(|| {
             let (windows, owed) = here();
-            if mirror.is_empty() || *is_at_home {
+            if *is_at_home {
                 return Box::new(windows);
             }
-            let mut apart = mirror.clone();
-            let of_all = owed.into_iter().map(|owed| owed.saturating_mul(nodes.get().into()));
+            let nodes = u64::from(nodes.get());
+            let (mut apart, times) =
+                if mirror.is_empty() { (windows, nodes - 1) } else { (mirror.clone(), nodes) };
+            let of_all = owed.into_iter().map(|owed| owed.saturating_mul(times));
             limit::charge_each(rules.iter().zip(of_all), &mut apart, calendar, now);
             Box::new(apart)
         })

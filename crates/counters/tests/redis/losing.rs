@@ -194,7 +194,7 @@ async fn slices_in_hand_are_used_while_the_store_is_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nodes_that_start_while_the_store_is_away_keep_to_the_shares_that_they_had() {
+async fn nodes_that_start_while_the_store_is_away_have_the_shares_that_they_had_once() {
     let mut redis = Redis::start();
     let directory = tempfile::tempdir().unwrap();
     let settings = |node: usize| StoreSettings {
@@ -214,13 +214,20 @@ async fn nodes_that_start_while_the_store_is_away_keep_to_the_shares_that_they_h
     redis.kill();
     drop(nodes);
     let limits = monthly(31, Counting::Leased);
-    let mut admitted = Vec::new();
+    let demand = demand(subject(1), &limits);
+    let (mut admitted, mut again) = (Vec::new(), Vec::new());
     for settings in settings {
+        let node = Node::start(settings.clone()).await;
+        admitted.push(node.admitted(&demand, 40).await);
+        let kept = node.local.take_changed();
+        drop(node);
         let node = Node::start(settings).await;
-        admitted.push(node.admitted(&demand(subject(1), &limits), 40).await);
+        node.local.restore(kept);
+        again.push(node.admitted(&demand, 40).await);
     }
     admitted.sort_unstable();
     assert_eq!(admitted, [10, 10, 11]);
+    assert_eq!(again, [0; 3], "a restart gives no share anew");
 }
 
 #[tokio::test(flavor = "multi_thread")]
