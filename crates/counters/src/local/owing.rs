@@ -91,12 +91,16 @@ impl LocalCounters {
         now: UnixMicros,
     ) {
         let mut owing = self.owing(subject);
-        let here = owing.used_here(rules, now);
-        owing.put(Owing::HERE, known.iter());
-        let on_top = rules.iter().zip(here).filter(|(rule, _)| known.find(rule.window).is_some());
+        let (here, used) = (owing.here(), owing.used_here(rules, now));
+        // What other limits count here could not come on top.
+        let is_ours = |window| rules.iter().any(|rule| rule.window == window) || here.find(window).is_none();
+        let known: Vec<_> = known.iter().filter(|(window, _)| is_ours(*window)).collect();
+        owing.put(Owing::HERE, known.iter().copied());
+        let is_known = |rule: &LimitRule| known.iter().any(|(window, _)| *window == rule.window);
+        let on_top = rules.iter().zip(used).filter(|(rule, _)| is_known(rule));
         let entry = owing.0.entry_mut(Owing::HERE);
         limit::charge_each(on_top, &mut entry.windows, calendar, now);
-        owing.put(Owing::IN_STORE, known.iter());
+        owing.put(Owing::IN_STORE, known.iter().copied());
     }
 
     /// What was counted here of a subject.

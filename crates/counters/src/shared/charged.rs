@@ -162,24 +162,13 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
-    use tokio::sync::mpsc;
     use tollgate_core::limit::{Calendar, LevelLimits};
     use tollgate_core::resource::{Counting, LimitDraft, OnUnavailable};
 
     use super::*;
-    use crate::shared::{LANES, Op};
-    use crate::{LocalCounters, TimeSource};
+    use crate::shared::unanswered::unanswered;
 
     const BEFORE: UnixMicros = UnixMicros::from_secs(1_769_351_520);
-
-    /// One that nobody answers, and what it is asked.
-    fn shared() -> (Shared, [mpsc::UnboundedReceiver<Op>; LANES]) {
-        let (lanes, asked) =
-            [(); LANES].map(|()| mpsc::unbounded_channel()).into_iter().unzip::<_, _, Vec<_>, Vec<_>>();
-        let shared =
-            Shared::new(Arc::new(LocalCounters::new()), TimeSource::Server, lanes.try_into().unwrap());
-        (shared, asked.try_into().unwrap())
-    }
 
     fn limits() -> LevelLimits {
         let limit = |per: &str| LimitDraft { requests: 100, per: per.into(), ..LimitDraft::default() };
@@ -200,7 +189,7 @@ mod tests {
 
     #[test]
     fn what_the_store_was_told_meanwhile_is_given_back_there() {
-        let (shared, [mut asked, _]) = shared();
+        let (shared, [mut asked, _]) = unanswered();
         shared.status.is_back();
         let (limits, now) = (limits(), Instant::now());
         let demand = demand(&limits);
@@ -218,7 +207,7 @@ mod tests {
 
     #[test]
     fn while_it_is_away_no_more_is_kept_for_it_than_it_was_charged_before() {
-        let (shared, _asked) = shared();
+        let (shared, _asked) = unanswered();
         shared.lost_at.store(BEFORE.0, Ordering::Relaxed);
         let (limits, instant) = (limits(), Instant::now());
         let demand = demand(&limits);

@@ -305,16 +305,22 @@ impl Ledger {
         self.put_back_number = 0;
     }
 
-    pub const fn mirror(&self) -> &SubjectWindows {
-        &self.mirror
-    }
-
     pub const fn mirror_mut(&mut self) -> &mut SubjectWindows {
         &mut self.mirror
     }
 
     pub fn is_telling(&self, window: Window) -> bool {
         self.telling.contains(&window)
+    }
+
+    /// What the store has said and holds still, but of windows that it is being told of.
+    pub fn not_being_told(&self, now: UnixMicros) -> SubjectWindows {
+        let mut said = SubjectWindows::default();
+        for (window, counted) in self.mirror.iter().filter(|(window, _)| !self.is_telling(*window)) {
+            said.put(window, counted.clone());
+        }
+        said.forget_past(now);
+        said
     }
 
     pub fn is_telling_any(&self) -> bool {

@@ -27,6 +27,8 @@ mod settings;
 mod slices;
 mod status;
 mod telling;
+#[cfg(test)]
+mod unanswered;
 mod waiting;
 
 use std::num::NonZeroU32;

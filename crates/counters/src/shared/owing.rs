@@ -77,8 +77,9 @@ impl Shared {
         calendar: Calendar<'_>,
         now: UnixMicros,
     ) {
-        if !ledger.owes && !ledger.is_at_home && !ledger.is_telling_any() {
-            self.go_on_here(subject, rules, calendar, ledger.mirror(), now);
+        if !ledger.is_at_home {
+            // Each window when something is owed of it first: the store may have spoken of one since another was.
+            self.go_on_here(subject, rules, calendar, &ledger.not_being_told(now), now);
         }
         self.note_owes(ledger);
     }
@@ -166,5 +167,59 @@ impl Shared {
             let settlement = Settlement::uncharged(units, now);
             self.local.owe(subject, std::slice::from_ref(rule), calendar, settlement, nodes, now);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use smallvec::smallvec;
+    use tollgate_core::limit::{LevelLimits, charge_each};
+    use tollgate_core::resource::{Counting, LimitDraft, OnUnavailable};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::shared::call::Depths;
+    use crate::shared::unanswered::unanswered;
+
+    const NOW: UnixMicros = UnixMicros::from_secs(1_769_351_520);
+    const SUBJECT: Subject = Subject(Uuid::from_u128(1));
+
+    fn limits(per: &str) -> LevelLimits {
+        let limit = LimitDraft { requests: 100, per: per.into(), ..LimitDraft::default() };
+        LevelLimits::of_plan(&[limit.parse().unwrap()], None).counted(Counting::Exact, OnUnavailable::Allow)
+    }
+
+    /// The store says that so many are used of a limit.
+    fn answer(shared: &Shared, rules: &Arc<[LimitRule]>, used: u64) {
+        let mut windows = SubjectWindows::default();
+        charge_each([(&rules[0], used)], &mut windows, Calendar::utc(), NOW);
+        let answer = Answer {
+            admitted: 0,
+            slice: 0,
+            now: NOW,
+            number: 1,
+            said_in: 1,
+            was_said_in: smallvec![1],
+            windows,
+            depths: Depths::new(),
+        };
+        shared.ledgers.shard(SUBJECT).lock().ledger(SUBJECT, rules, Instant::now()).note(rules, &answer);
+    }
+
+    #[test]
+    fn what_is_owed_of_a_limit_comes_on_top_of_what_the_store_said_of_it_since_others_are_owed() {
+        let (shared, _asked) = unanswered();
+        let [month, minute] = ["month", "minute"].map(limits);
+        let demand = |limits| Demand { subject: SUBJECT, limits, calendar: Calendar::utc() };
+        let charge = Settlement::uncharged(5, NOW);
+        shared.owe(&demand(&month), charge, NOW, Instant::now());
+        answer(&shared, &minute.rules, 60);
+        for _ in 0..2 {
+            shared.owe(&demand(&minute), charge, NOW, Instant::now());
+        }
+        let used = |limits| shared.local.used(&[demand(limits)], NOW)[0];
+        let owed = |limits: &LevelLimits| shared.local.owed(SUBJECT, &limits.rules, shared.nodes(), NOW)[0];
+        assert_eq!((used(&minute), owed(&minute)), (70, 10));
+        assert_eq!((used(&month), owed(&month)), (5, 5));
     }
 }
