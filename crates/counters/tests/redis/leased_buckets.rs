@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use tokio::runtime::Runtime;
-use tollgate_core::limit::{LevelLimits, Settlement};
+use tollgate_core::limit::{Demand, LevelLimits, Settlement};
 use tollgate_core::resource::{Counting, LimitDraft, OnUnavailable};
 use tollgate_core::time::UnixMicros;
 use tollgate_counters::{Moment, TimeSource};
 
-use crate::node::{Node, demand, limit, plan, subject};
+use crate::node::{Node, demand, limit, now, plan, subject};
 use crate::server::Redis;
 
 /// So far ahead that the server forgets nothing meanwhile.
@@ -60,6 +60,59 @@ async fn what_is_given_back_while_slices_are_out_comes_back() {
     // A sixth of a token flows in a tenth of a second, and is not given back once more.
     let left = node.counters.inspect(&demands, soon)[0].remaining;
     assert!((100 - 7..=100).contains(&left), "{left}");
+}
+
+/// What is let through if a slice is used at the end of its life, and all the rest then.
+async fn admitted_in_the_end(nodes: &[Node; 2], demand: Demand<'_>, now: Moment) -> [u64; 2] {
+    let mut admitted = [0; 2];
+    for (node, admitted) in nodes.iter().zip(&mut admitted) {
+        while node.decide(&[demand], 1, now).await.verdict.is_admitted() {
+            *admitted += 1;
+        }
+    }
+    admitted
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_given_back_beside_a_slice_leaves_the_bucket_standing_still() {
+    let redis = Redis::start();
+    let start = async || Node::start_by(redis.settings(), TimeSource::Caller).await;
+    let nodes = [start().await, start().await];
+    let limits = bucket(600, 60, 600);
+    let begun = Instant::now();
+    let demand = demand(subject(1), &limits);
+    let used_up = plan(&[limit(1, "720h", "fixed_window")], Counting::Exact, OnUnavailable::Deny);
+    let both = [demand, self::demand(subject(2), &used_up)];
+    assert!(nodes[0].decide(&both[1..], 1, later(begun, 0)).await.verdict.is_admitted());
+    // The next is granted a slice of as many, and given back what it costs itself.
+    assert!(nodes[0].decide(&[demand], 8, later(begun, 0)).await.verdict.is_admitted());
+    assert!(!nodes[0].decide(&both, 15, later(begun, 0)).await.verdict.is_admitted());
+    let late = later(begun, 1_990_000);
+    let admitted = admitted_in_the_end(&nodes, demand, late).await;
+    assert!((595..=600).contains(&admitted.iter().sum::<u64>()), "{admitted:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_that_stands_still_is_put_back_so() {
+    let redis = Redis::start();
+    let start = async || Node::start_by(redis.settings(), TimeSource::Caller).await;
+    let nodes = [start().await, start().await];
+    let limits = bucket(600, 60, 600);
+    let demand = demand(subject(1), &limits);
+    assert!(nodes[0].admits(&[demand]).await);
+    // A slice of what the node has just met would not outlast the loss.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    let begun = now();
+    // The second is granted a slice of as many as the first has used.
+    for cost in [8, 1] {
+        assert!(nodes[0].decide(&[demand], cost, begun).await.verdict.is_admitted());
+    }
+    redis.run(&["FLUSHALL"]);
+    nodes[0].counters.look(&[demand], now()).await;
+    let late =
+        Moment { wall: begun.wall.after(1_990_000), instant: begun.instant + Duration::from_millis(1_990) };
+    let admitted = admitted_in_the_end(&nodes, demand, late).await;
+    assert!((580..=600).contains(&admitted.iter().sum::<u64>()), "{admitted:?}");
 }
 
 #[derive(Debug, Clone, Copy)]

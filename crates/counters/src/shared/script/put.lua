@@ -10,6 +10,8 @@ local function put(gauge, tag, x, y, z)
   if gauge.kind == 'B' then
     local rest
     from_before, rest = bucket_now(gauge, x, y, z)
+    -- It stands still until then, as slices of it are out, whatever else is charged.
+    if z > now then gauge.at, gauge.stands_still = max(gauge.at, z), true end
     if from_before >= gauge.earlier then gauge.rest = max(gauge.rest, rest) end
   elseif gauge.kind == 'F' then
     if now_secs >= y then return end

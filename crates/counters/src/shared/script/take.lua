@@ -59,11 +59,10 @@ end
 if used + slice > 0 then
   for index = 1, #gauges do
     local gauge = gauges[index]
+    -- Without what is charged besides: that may be given back before the slice is used.
+    if slice > 0 and gauge.kind == 'B' then stand_still(gauge) end
     charge(gauge, used, now)
-    if slice > 0 then
-      if gauge.kind == 'B' then stand_still(gauge) end
-      charge(gauge, slice, now + life)
-    end
+    if slice > 0 then charge(gauge, slice, now + life) end
   end
 end
 local records = save()
