@@ -99,7 +99,7 @@ local function read(index, algorithm_of)
       gauge.used = used_before(gauge, tag, x, y, z)
     end
     if stands_still then gauge.stands_still = true end
-    -- A new one begins above whatever one before it can have come to.
+    -- A new one begins above whatever one before it has come to, as long as no more than one was given back a microsecond.
     gauge.returned = tag == 'B' and returned or now
     gauge.left = burst - gauge.used - at_least_one(gauge.rest)
   elseif kind == 'F' then
