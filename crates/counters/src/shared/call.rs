@@ -14,6 +14,9 @@ use super::scripts::Scripts;
 /// The scripts' own: no count is larger.
 const COUNT_MOST: u64 = 1 << 50;
 
+/// The version of the scripts' records. Those of another are no counts to them, and would be removed: they have other keys.
+const RECORDS: u32 = 2;
+
 /// In place of an incarnation.
 pub const WHICHEVER: u64 = 0;
 
@@ -160,7 +163,7 @@ impl Caller<'_> {
         let logs = rules.iter().filter(|rule| rule.algorithm == Algorithm::SlidingLog);
         let mut cmd = Cmd::with_capacity(5 + 2 * rules.len(), 256 + 128 * rules.len());
         cmd.arg("EVALSHA").arg(scripts.map_or("", script)).arg(1 + logs.clone().count());
-        let state = format!("tg:{{{}}}", subject.0.simple());
+        let state = format!("tg:{{{}}}:{RECORDS}", subject.0.simple());
         cmd.arg(&state);
         for rule in logs {
             cmd.arg(format!("{state}:{}:log", window_name(rule.window)));

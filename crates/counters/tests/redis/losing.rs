@@ -256,7 +256,11 @@ async fn what_others_wrote_into_a_count_harms_nobody_else() {
     let of_damaged = keys().filter(|key| key.contains(&subject(1).0.simple().to_string()));
     let of_damaged: Vec<String> = of_damaged.collect();
     assert_eq!(of_damaged.len(), 2, "{:?}", keys().collect::<Vec<_>>());
-    for written in [&["SET", "nonsense"][..], &["HSET", "a", "b"], &["RPUSH", "short"]] {
+    // As long as two counts, with what is before them and without.
+    let long = [2 * 65, 4 + 2 * 65].map(|length| "a".repeat(length));
+    let long = long.each_ref().map(|long| ["SET", long]);
+    let short = [&["SET", "nonsense"][..], &["HSET", "a", "b"], &["RPUSH", "short"]];
+    for written in short.into_iter().chain(long.iter().map(|long| &long[..])) {
         for key in &of_damaged {
             redis.run(&["DEL", key]);
             redis.run(&[&[written[0], key][..], &written[1..]].concat());

@@ -28,7 +28,7 @@ async fn all_keys_of_a_subject_share_a_slot_and_end_with_their_period() {
     let limits = plan(&limits, Counting::Exact, OnUnavailable::Deny);
     assert!(node.admits(&[demand(subject(1), &limits)]).await);
     let keys = redis.keys("tg:{00*");
-    let state = "tg:{00000000000000000000000000000001}";
+    let state = "tg:{00000000000000000000000000000001}:2";
     let names: BTreeSet<_> = keys.iter().map(|(key, _)| key.as_str()).collect();
     assert_eq!(names, BTreeSet::from([state, &format!("{state}:90:log")]));
     for (key, lives) in keys {

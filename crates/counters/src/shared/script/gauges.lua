@@ -2,6 +2,8 @@
 
 -- A limit as it is sent, and what is kept of it.
 local LIMIT, RECORD, RECORD_SIZE = '<dc1ddddd', '<dc1ddddddd', 65
+-- What a state begins with: by chance nobody else's does, of as many bytes as some records have.
+local MARK = 'tgat'
 -- As in the core: a bucket is kept until it would be full at so-manieth of its rate, which may be lowered meanwhile; a period
 -- longer than it takes to fill at the most.
 local SLOWER_AT_MOST = 10
@@ -9,8 +11,10 @@ local SLOWER_AT_MOST = 10
 local OWN_OF_LIMIT = 50
 
 -- What somebody else has written there is no count: it is as good as lost, and nobody else's count suffers for it.
-local state = redis.pcall('GET', KEYS[1]) or ''
-if type(state) ~= 'string' or #state % RECORD_SIZE ~= 0 then
+local state = redis.pcall('GET', KEYS[1]) or MARK
+if type(state) == 'string' and string.sub(state, 1, #MARK) == MARK and (#state - #MARK) % RECORD_SIZE == 0 then
+  state = string.sub(state, #MARK + 1)
+else
   give_up(KEYS[1])
   state = ''
 end
@@ -232,7 +236,7 @@ local function save()
   if changed == 0 then return records end
   if replaced < #state then ends = keep_unchanged(kept, ends) end
   if #kept > 0 then
-    call('SET', KEYS[1], table.concat(kept), 'PXAT', ends)
+    call('SET', KEYS[1], MARK .. table.concat(kept), 'PXAT', ends)
   else
     call('DEL', KEYS[1])
   end

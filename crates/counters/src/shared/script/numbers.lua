@@ -14,7 +14,7 @@
 -- A record is a window's name, the letter of the algorithm that counted (W: a bucket that stands still until it is as of then,
 -- as slices are out) and three numbers of its own; how much of what is
 -- used is from an earlier incarnation of the store, and the incarnation in which that was said; until when all this
--- means anything, in milliseconds; and of a bucket all that was ever given back to it. The state is such records. Those of limits that are not asked about stay until then.
+-- means anything, in milliseconds; and of a bucket all that was ever given back to it. The state is a mark, and such records. Those of limits that are not asked about stay until then.
 --
 -- Whatever is sent, kept or answered is doubles, packed: text takes twice the time. Whole ones are exact below 2^53. Counts
 -- stay below 2^50, instants below 2^51, windows are at most 2^42 microseconds. A product of two is divided digit by digit
