@@ -2,6 +2,7 @@
 //! used, which thresholds of limits were reached, and what is
 //! not as usual with services, soon after it has changed.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,8 +107,7 @@ impl Reporter {
                 connection = None;
                 // Whether it was taken is not known.
                 self.sightings.begin_anew();
-                // Where there will be no more progress, the follower is gone, and this soon.
-                let _progress_or_not = timeout(REPORT_EVERY, self.progress.changed()).await;
+                let _progress_or_not = timeout(REPORT_EVERY, until_progress(&mut self.progress)).await;
             } else if !self.sightings.is_cut() {
                 self.until_due().await;
             }
@@ -120,7 +120,7 @@ impl Reporter {
         loop {
             tokio::select! {
                 biased;
-                _ = self.progress.changed() => return,
+                () = until_progress(&mut self.progress) => return,
                 Some(order) = self.done.recv() => return self.sightings.note_done(&order),
                 () = sleep_until(latest) => return,
                 () = sleep(LOOK_EVERY) => {
@@ -200,5 +200,32 @@ impl Reporter {
         self.crossings.told();
         self.sightings.told(Instant::now());
         Ok(said)
+    }
+}
+
+/// Where the follower is gone there is none any more: what else there is to say is said all the same.
+async fn until_progress(progress: &mut watch::Receiver<Progress>) {
+    if progress.changed().await.is_err() {
+        pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{Future, poll_fn};
+    use std::pin::pin;
+    use std::task::Poll;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_follower_that_is_gone_makes_no_progress() {
+        let (sender, mut progress) =
+            watch::channel(Progress { position: None, full_syncs: 0, changes: 0, feeds: 0 });
+        sender.send_modify(|progress| progress.changes += 1);
+        until_progress(&mut progress).await;
+        drop(sender);
+        let mut next = pin!(until_progress(&mut progress));
+        assert_eq!(poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await, Poll::Pending);
     }
 }
