@@ -69,8 +69,10 @@ impl Counts {
         match self.write() {
             Ok(()) => self.unsaved.clear(),
             Err(error) => {
-                // Nothing is kept twice, however long the disk is full.
-                self.unsaved = newest(std::mem::take(&mut self.unsaved)).into_values().collect();
+                // Nothing is kept twice, nor for longer than it counts, however long the disk is full.
+                let mut unsaved = newest(std::mem::take(&mut self.unsaved));
+                unsaved.retain(|_, record| takes_place(record, now()));
+                self.unsaved = unsaved.into_values().collect();
                 tracing::error!(%error, "counts could not be kept");
             }
         }
@@ -176,6 +178,13 @@ fn next_batch(bytes: &[u8]) -> Next {
     }
 }
 
+/// Whether a record says anything: that it counts, or that what was counted before it does not, which was over at the beginning of
+/// time.
+fn takes_place(record: &CounterRecord, now: UnixMicros) -> bool {
+    let over_at = record.over_at();
+    now < over_at || over_at == UnixMicros(0)
+}
+
 fn newest(records: Vec<CounterRecord>) -> HashMap<(Subject, Window), CounterRecord> {
     records.into_iter().map(|record| ((record.subject, record.window), record)).collect()
 }
@@ -218,6 +227,24 @@ mod tests {
         // After a merge it goes on in the new file.
         counts.append(vec![record(1, 3)]);
         assert_eq!(kept(folder.path()), [record(1, 3), record(2, 5)]);
+    }
+
+    #[test]
+    fn what_cannot_be_written_waits_for_as_long_as_it_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut counts, _) = Counts::open(folder.path()).unwrap();
+        counts.append(vec![record(1, 1)]);
+        let path = folder.path().join(FILE);
+        let writable = std::mem::replace(&mut counts.file, File::open(&path).unwrap());
+        // What was counted here and counts elsewhere now.
+        let moved =
+            CounterRecord { counted: Counted::Fixed { start_secs: 0, end_secs: 0, used: 0 }, ..record(1, 1) };
+        counts.append(vec![moved, over(), record(2, 1)]);
+        counts.append(vec![record(2, 5)]);
+        assert_eq!(counts.unsaved.len(), 2);
+        counts.file = writable;
+        counts.append(Vec::new());
+        assert_eq!(kept(folder.path()), [record(2, 5)]);
     }
 
     #[test]
