@@ -111,7 +111,8 @@ impl Counts {
         coming.take_place()?;
         self.batches = usize::from(!records.is_empty());
         self.file = file;
-        Ok(())
+        // Its name has to outlast a loss of power as well.
+        File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()
     }
 }
 
