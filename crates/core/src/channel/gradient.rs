@@ -44,8 +44,7 @@ impl Gradient {
         reason = "clamped to what a u32 holds"
     )]
     pub fn limit(&self, rules: &GradientRules) -> u32 {
-        let most = f64::from(rules.most.get());
-        (self.limit.clamp(f64::from(rules.least.get()).min(most), most)) as u32
+        rules.bound(self.limit) as u32
     }
 
     /// Takes the latency of a request that succeeded while so many were under way.
@@ -59,6 +58,8 @@ impl Gradient {
         if self.long_secs / sample_secs > 2.0 {
             self.long_secs *= 0.95;
         }
+        // What was learnt under other rules may be beyond what these let through.
+        self.limit = rules.bound(self.limit);
         // With few requests under way their latency says nothing of the limit.
         if f64::from(in_flight) < self.limit / 2.0 {
             return;
@@ -66,8 +67,14 @@ impl Gradient {
         let gradient = (TOLERANCE * self.long_secs / sample_secs).clamp(0.5, 1.0);
         let wanted = self.limit * gradient + HEADROOM;
         let followed = self.limit * (1.0 - SMOOTHING) + wanted * SMOOTHING;
-        let most = f64::from(rules.most.get());
-        self.limit = followed.clamp(f64::from(rules.least.get()).min(most), most);
+        self.limit = rules.bound(followed);
+    }
+}
+
+impl GradientRules {
+    fn bound(&self, limit: f64) -> f64 {
+        let most = f64::from(self.most.get());
+        limit.clamp(f64::from(self.least.get()).min(most), most)
     }
 }
 
@@ -113,6 +120,21 @@ mod tests {
             gradient.note(Duration::from_millis(100), gradient.limit(&rules()), &rules());
         }
         assert!(gradient.limit(&rules()) < before / 2, "{before}, then {}", gradient.limit(&rules()));
+    }
+
+    #[test]
+    fn a_limit_that_was_cut_by_new_rules_goes_on_adapting() {
+        let mut gradient = Gradient::new(&rules());
+        for _ in 0..2_000 {
+            gradient.note(Duration::from_millis(10), gradient.limit(&rules()), &rules());
+        }
+        assert_eq!(gradient.limit(&rules()), 200);
+        let cut = GradientRules { most: NonZeroU32::new(50).unwrap(), ..rules() };
+        assert_eq!(gradient.limit(&cut), 50);
+        for _ in 0..20 {
+            gradient.note(Duration::from_millis(100), gradient.limit(&cut), &cut);
+        }
+        assert!(gradient.limit(&cut) < 25, "{}", gradient.limit(&cut));
     }
 
     #[test]
