@@ -12,7 +12,7 @@ use tollgate_core::Problems;
 use tollgate_core::address::AllowList;
 use tollgate_core::credential::KeyHash;
 use tollgate_core::feed::Position;
-use tollgate_core::snapshot::Snapshot;
+use tollgate_core::snapshot::{CrowdingRoute, Snapshot};
 use tollgate_core::token::Issuing;
 use tollgate_counters::LocalCounters;
 use tollgate_store::{Store, StoreError};
@@ -262,7 +262,11 @@ async fn load(store: &Store, sealing: &SealingSecret) -> Result<(Snapshot, Posit
     let (loaded, grown) = tokio::join!(store.load(batches), async move {
         let mut snapshot = Snapshot::default();
         while let Some(batch) = arriving.recv().await {
-            snapshot = snapshot.grown(&batch, 0)?;
+            let crowding;
+            (snapshot, crowding) = snapshot.restored(&batch, 0)?;
+            for CrowdingRoute { tenant, id, name, problem } in crowding {
+                tracing::warn!(%tenant, route = %id.0, %name, field = %problem.field, "a route makes look-ups dearer than a new one may: it {}", problem.message);
+            }
         }
         Ok(snapshot)
     });

@@ -1,4 +1,5 @@
 use serde_json::json;
+use tollgate_core::routing::{Asked, Selection};
 
 use crate::gateway::{Gateway, settings};
 
@@ -35,6 +36,62 @@ fn after_a_restart_everything_is_in_force_again() {
     // And writing goes on where it stopped.
     gateway.admin().in_tenant("acme").post("/api/keys", &json!({ "name": "next" })).expect(201);
     assert_eq!(gateway.revision(), before.revision() + 1);
+}
+
+#[test]
+fn routes_that_an_earlier_build_let_in_are_in_force_after_a_restart() {
+    struct LastVersion;
+    impl Asked for LastVersion {
+        fn method(&self) -> &[u8] {
+            b"GET"
+        }
+        fn header(&self, _: &str) -> Option<&[u8]> {
+            None
+        }
+        fn query(&self) -> &[u8] {
+            b"?v=65"
+        }
+    }
+
+    let gateway = Gateway::start();
+    let acme = gateway.admin_in("acme");
+    acme.post("/api/services", &json!({ "slug": "api", "url": "http://127.0.0.1:9001" })).expect(201);
+    let first = json!({ "name": "0", "service": "api", "hosts": ["h.example"], "paths": ["/all"], "query": { "v": "0" } });
+    acme.post("/api/routes", &first).expect(201);
+    gateway.runtime.block_on(async {
+        let store = gateway.open_store_again().await;
+        let tenant = gateway.snapshot().tenant("acme").unwrap().id;
+        let name = tollgate_core::resource::DisplayName::parse("0").unwrap();
+        let stored = store.read().await.unwrap().route_by_name(tenant, &name).await.unwrap();
+        let mut route = stored.unwrap().value.route;
+        let mut write = store.write(1_800_000_000).await.unwrap();
+        for number in 1..=65 {
+            let mut draft = first.clone();
+            draft["name"] = number.to_string().into();
+            draft["query"]["v"] = number.to_string().into();
+            let draft: tollgate_core::resource::RouteDraft = serde_json::from_value(draft).unwrap();
+            let spec = draft.parse().unwrap();
+            route.id = tollgate_core::resource::RouteId(uuid::Uuid::now_v7());
+            (route.name, route.rules) = (spec.name, spec.rules);
+            write.insert_route(&route).await.unwrap();
+        }
+        write.commit().await.unwrap();
+    });
+
+    let (gateway, _) = Gateway::start_in(gateway.stop(), settings());
+    let acme = gateway.admin().in_tenant("acme");
+    let listed = acme.get("/api/routes?limit=100").expect(200);
+    assert_eq!(listed["items"].as_array().unwrap().len(), 66);
+    let snapshot = gateway.snapshot();
+    let selected = snapshot.hosts().unwrap().select(&mut b"h.example".to_vec(), "/all", &LastVersion);
+    assert!(matches!(selected, Selection::Route(found) if found.route.name.as_str() == "65"));
+    // New ones are not let in until some of them are gone.
+    let more = json!({ "name": "66", "service": "api", "hosts": ["h.example"], "paths": ["/all"], "query": { "v": "66" } });
+    acme.post("/api/routes", &more).refused(422);
+    for item in &listed["items"].as_array().unwrap()[..3] {
+        acme.delete(&format!("/api/routes/{}", item["id"].as_str().unwrap())).expect(204);
+    }
+    acme.post("/api/routes", &more).expect(201);
 }
 
 #[test]

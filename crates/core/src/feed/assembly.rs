@@ -1,4 +1,4 @@
-//! From frames to snapshots.
+//! From frames to snapshots. What comes was accepted by the control plane, which names the routes that crowd others.
 
 use std::sync::Arc;
 
@@ -65,7 +65,7 @@ impl Assembly {
         match &mut self.incoming {
             Incoming::Changes(pending) => pending.append(&mut changes),
             Incoming::Everything(growing) => {
-                *growing = std::mem::take(growing).grown(&changes, 0)?;
+                *growing = std::mem::take(growing).restored(&changes, 0)?.0;
             }
         }
         Ok(())
@@ -77,7 +77,7 @@ impl Assembly {
             Incoming::Changes(changes) => {
                 // Where nobody else holds it, nothing is copied: so a long run of changes is read fast.
                 let current = Arc::unwrap_or_clone(std::mem::take(&mut self.current));
-                (current.grown(&changes, position.revision)?, CommittedAs::Changes(changes.len()))
+                (current.restored(&changes, position.revision)?.0, CommittedAs::Changes(changes.len()))
             }
             Incoming::Everything(growing) => {
                 (growing.grown(&[], position.revision)?, CommittedAs::Everything)

@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 
+use super::admission::Conflict;
 use super::key::End;
-use super::node::Conflict;
 use crate::resource::{Route, RouteId};
-
-/// Routes of one host that may have the same path: a look-up goes through all of them where their conditions are not met.
-pub(crate) const MOST_AT_ONE_PATH: usize = 64;
 
 /// Routes that are for what has been read, the most wanted first.
 #[derive(Debug, Clone, Default)]
@@ -49,7 +46,8 @@ impl Ends {
         }
     }
 
-    pub fn add(&mut self, entry: Entry) -> Result<(), Conflict> {
+    /// Yields how many there are now that end as this one does.
+    pub fn add(&mut self, entry: Entry) -> Result<usize, Conflict> {
         let held = self.as_slice();
         let rank = entry.rank();
         let at = held.partition_point(|held| held.rank() > rank);
@@ -57,9 +55,7 @@ impl Ends {
         if let Some(tied) = tied {
             return Err(Conflict::Tie(Arc::clone(&tied.route)));
         }
-        if held.iter().filter(|held| held.kind.end() == entry.kind.end()).count() >= MOST_AT_ONE_PATH {
-            return Err(Conflict::TooManyAtOnePath);
-        }
+        let like_this = 1 + held.iter().filter(|held| held.kind.end() == entry.kind.end()).count();
         if let Self::Several(entries) = self {
             entries.insert(at, entry);
         } else {
@@ -67,7 +63,7 @@ impl Ends {
             entries.insert(at, entry);
             *self = Self::from(entries);
         }
-        Ok(())
+        Ok(like_this)
     }
 
     pub fn remove(&mut self, end: End, route: RouteId) {

@@ -9,7 +9,8 @@ use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 use super::HostPattern;
-use super::node::{Conflict, Trie};
+use super::admission::{Admission, Conflict, Crowding};
+use super::node::Trie;
 use crate::resource::{Route, TenantId};
 
 type Map<K, V> = GenericHashMap<K, V, ahash::RandomState, DefaultSharedPtr>;
@@ -92,10 +93,11 @@ impl Hosts {
         key: &super::key::Key,
         route: &Arc<Route>,
         path: u8,
-    ) -> Result<(), Conflict> {
+        admission: Admission,
+    ) -> Result<Option<Crowding>, Conflict> {
         match self.by_pattern.get_mut(pattern.as_str()) {
-            Some(host) => Arc::make_mut(host).routes.insert(key, route, path),
-            None => Ok(()),
+            Some(host) => Arc::make_mut(host).routes.insert(key, route, path, admission),
+            None => Ok(None),
         }
     }
 

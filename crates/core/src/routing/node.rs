@@ -8,16 +8,12 @@ use std::borrow::Cow;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
+use super::admission::{Admission, Conflict, Crowding, MOST_AT_ONE_PATH, MOST_VISITS};
 use super::ends::{Ends, Entry};
 use super::key::{End, Key, PARAMETER};
 use super::label::{Head, INLINE_BYTES, common, first_segment};
 use super::literals::Literals;
 use crate::resource::{Route, RouteId};
-
-/// Nodes that a look-up may have to visit, so that no set of templates makes one expensive: a path may match several
-/// templates, and each place where a literal and a parameter are both possible may double what there is to look at. A node
-/// where several routes end counts as many times.
-const MOST_VISITS: u16 = 256;
 
 /// The routes of a host. Copies share what neither has changed since.
 #[derive(Debug, Clone, Default)]
@@ -67,31 +63,35 @@ impl Sums {
     }
 }
 
-/// Why a route cannot be beside those that there are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Conflict {
-    /// A request could match both, and nothing says which is meant.
-    Tie(Arc<Route>),
-    /// A look-up would have to try too much.
-    TooManyOverlaps,
-    /// Too many other routes have the path.
-    TooManyAtOnePath,
-}
-
 impl Trie {
     pub fn is_empty(&self) -> bool {
         self.root.is_empty()
     }
 
     /// Adds the path of this index of a route. One that has no place is not kept: others would be judged by it as well.
-    pub fn insert(&mut self, key: &Key, route: &Arc<Route>, path: u8) -> Result<(), Conflict> {
+    pub fn insert(
+        &mut self,
+        key: &Key,
+        route: &Arc<Route>,
+        path: u8,
+        admission: Admission,
+    ) -> Result<Option<Crowding>, Conflict> {
         let entry = Entry::new(route, path, key.end);
-        self.root.insert(&key.bytes, entry, &self.hashing)?;
-        if self.root.visits > MOST_VISITS {
-            self.remove(key, route.id);
-            return Err(Conflict::TooManyOverlaps);
+        let at_one_path = self.root.insert(&key.bytes, entry, &self.hashing)?;
+        let crowding = if at_one_path > MOST_AT_ONE_PATH {
+            Some(Crowding::TooManyAtOnePath)
+        } else if self.root.visits > MOST_VISITS {
+            Some(Crowding::TooManyOverlaps)
+        } else {
+            None
+        };
+        match (crowding, admission) {
+            (Some(crowding), Admission::New) => {
+                self.remove(key, route.id);
+                Err(Conflict::Crowding(crowding))
+            }
+            (Some(_) | None, _) => Ok(crowding),
         }
-        Ok(())
     }
 
     pub fn remove(&mut self, key: &Key, route: RouteId) {
@@ -177,31 +177,32 @@ impl Node {
         self.ends.as_slice().is_empty() && self.more().is_none_or(More::is_leaf)
     }
 
-    /// `key` is what follows this node's label.
-    fn insert(&mut self, key: &[u8], entry: Entry, hashing: &Hashing) -> Result<(), Conflict> {
-        if key.is_empty() {
-            self.ends.add(entry)?;
-        } else {
-            let mut entry = Some(entry);
-            let more = self.more_mut();
-            let outcome = more.change(key, hashing, |child| match entry.take() {
-                Some(entry) => child.insert_below(key, entry, hashing),
-                None => Ok(()),
-            });
-            outcome.unwrap_or(Ok(()))?;
-            if let Some(entry) = entry {
-                let mut leaf = Self::new(key);
-                leaf.ends.add(entry)?;
-                leaf.sum_up();
-                more.add(leaf, hashing);
-            }
-        }
+    /// `key` is what follows this node's label. Yields how many routes have the path now.
+    fn insert(&mut self, key: &[u8], entry: Entry, hashing: &Hashing) -> Result<usize, Conflict> {
+        let at_one_path = if key.is_empty() { self.ends.add(entry)? } else { self.add(key, entry, hashing)? };
         self.sum_up();
-        Ok(())
+        Ok(at_one_path)
+    }
+
+    /// Into the child that `key` goes on with, or as a child of its own.
+    fn add(&mut self, key: &[u8], entry: Entry, hashing: &Hashing) -> Result<usize, Conflict> {
+        let mut entry = Some(entry);
+        let more = self.more_mut();
+        let below = more
+            .change(key, hashing, |child| Some(child.insert_below(key, entry.take()?, hashing)))
+            .flatten();
+        if let Some(below) = below {
+            return below;
+        }
+        let mut leaf = Self::new(key);
+        let at_one_path = entry.map_or(Ok(0), |entry| leaf.ends.add(entry))?;
+        leaf.sum_up();
+        more.add(leaf, hashing);
+        Ok(at_one_path)
     }
 
     /// `key` begins with this node's first segment.
-    fn insert_below(&mut self, key: &[u8], entry: Entry, hashing: &Hashing) -> Result<(), Conflict> {
+    fn insert_below(&mut self, key: &[u8], entry: Entry, hashing: &Hashing) -> Result<usize, Conflict> {
         let label = self.label().into_owned();
         let common = common(&label, key);
         if common < label.len() {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::routes::{Admitted, CrowdingRoute};
 use super::{Consumer, Key, Map, Plan, Service, Snapshot, Tenant};
 use crate::limit::{Level, Subject, SubjectLimits};
 use crate::problem::Problems;
@@ -45,7 +46,24 @@ impl Snapshot {
 
     /// As [`Snapshot::with`], for a snapshot that nobody else holds yet: growing it batch by batch copies
     /// nothing that is in it already, so that a million keys can be loaded.
-    pub fn grown(mut self, changes: &[Change], revision: u64) -> Result<Self, Problems> {
+    pub fn grown(self, changes: &[Change], revision: u64) -> Result<Self, Problems> {
+        self.grow(changes, revision, &mut Admitted::New)
+    }
+
+    /// As [`Snapshot::grown`] with what was accepted before, by this build or an earlier one: routes that crowd others, which a
+    /// new one may not, are in force as they were, and told.
+    pub fn restored(self, changes: &[Change], revision: u64) -> Result<(Self, Vec<CrowdingRoute>), Problems> {
+        let mut crowding = Vec::new();
+        let snapshot = self.grow(changes, revision, &mut Admitted::Accepted(&mut crowding))?;
+        Ok((snapshot, crowding))
+    }
+
+    fn grow(
+        mut self,
+        changes: &[Change],
+        revision: u64,
+        admitted: &mut Admitted<'_>,
+    ) -> Result<Self, Problems> {
         self.revision = revision;
         let mut problems = Problems::default();
         // Routes that change together are compared as they will be: two may change places.
@@ -55,12 +73,12 @@ impl Snapshot {
             }
         }
         for change in changes {
-            self.apply(change, &mut problems);
+            self.apply(change, admitted, &mut problems);
         }
         problems.finish(Some(self))
     }
 
-    fn apply(&mut self, change: &Change, problems: &mut Problems) {
+    fn apply(&mut self, change: &Change, admitted: &mut Admitted<'_>, problems: &mut Problems) {
         match change {
             Change::PutTenant(tenant) => self.put_tenant(tenant, problems),
             Change::DeleteTenant(id) => self.delete_tenant(*id),
@@ -104,7 +122,7 @@ impl Snapshot {
                 self.signing_keys.extend(compiled.map(Arc::new));
             }
             Change::DeleteSigningKey(key_id) => self.remove_signing_key(key_id),
-            Change::PutRoute(route) => self.put_route(route, problems),
+            Change::PutRoute(route) => self.put_route(route, admitted, problems),
             Change::DeleteRoute(tenant, id) => self.delete_route(*tenant, *id),
         }
     }

@@ -25,6 +25,7 @@ use imbl::shared_ptr::DefaultSharedPtr;
 pub use change::Change;
 pub use compiled::{Consumer, Key, KeyParticulars, Plan};
 pub use issuers::{ForeignToken, KeySource, TokenIssuer, TokenIssuers};
+pub use routes::CrowdingRoute;
 pub use service::{Endpoint, Service, Target, Targets};
 pub use service_limits::{Rule, ServiceLimits};
 pub use traffic::{Circuits, Picking, Traffic};

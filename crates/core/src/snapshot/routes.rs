@@ -3,9 +3,26 @@
 use std::sync::Arc;
 
 use super::{Snapshot, Tenant};
-use crate::problem::Problems;
-use crate::resource::{Route, RouteId, RouteState, TenantId};
-use crate::routing::{Conflict, Hosts, MOST_AT_ONE_PATH};
+use crate::problem::{Problem, Problems};
+use crate::resource::{DisplayName, Route, RouteId, RouteState, TenantId, TenantSlug};
+use crate::routing::{Admission, Conflict, Crowding, Hosts, MOST_AT_ONE_PATH};
+
+/// A route that was accepted before and makes look-ups dearer than a new one may: it is in force all the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CrowdingRoute {
+    pub tenant: TenantSlug,
+    pub id: RouteId,
+    pub name: DisplayName,
+    /// What a new one would be told.
+    pub problem: Problem,
+}
+
+/// How routes come into a snapshot.
+pub(super) enum Admitted<'c> {
+    New,
+    /// Those that crowd are told.
+    Accepted(&'c mut Vec<CrowdingRoute>),
+}
 
 impl Snapshot {
     /// The routes of all tenants that have hosts; `None` where there is none.
@@ -21,13 +38,13 @@ impl Snapshot {
         }
         let misfit = |(index, route): (usize, &Route)| {
             let mut problems = Problems::default();
-            candidate.put_route(route, &mut problems);
+            candidate.put_route(route, &mut Admitted::New, &mut problems);
             (!problems.is_empty()).then_some((index, problems))
         };
         routes.iter().enumerate().filter_map(misfit).collect()
     }
 
-    pub(super) fn put_route(&mut self, route: &Route, problems: &mut Problems) {
+    pub(super) fn put_route(&mut self, route: &Route, admitted: &mut Admitted<'_>, problems: &mut Problems) {
         let Some(tenant) = self.tenant_by_id(route.tenant) else {
             problems.add("tenant", "does not exist");
             return;
@@ -49,18 +66,27 @@ impl Snapshot {
         if route.rules.state == RouteState::Disabled {
             return;
         }
+        let admission = admitted.admission();
         for (path, template) in route.templates() {
-            let mut conflicts = Vec::new();
+            let mut outcomes = Vec::new();
             if route.rules.hosts.is_empty() {
                 let routes = Arc::make_mut(tenant.routes_within.get_or_insert_default());
-                conflicts.extend(routes.insert(template.key(), &route, path).err());
+                outcomes.push(routes.insert(template.key(), &route, path, admission));
             }
             if let Some(hosts) = hosts.as_deref_mut() {
-                let insert = |host| hosts.insert(host, template.key(), &route, path).err();
-                conflicts.extend(route.rules.hosts.iter().filter_map(insert));
+                let insert = |host| hosts.insert(host, template.key(), &route, path, admission);
+                outcomes.extend(route.rules.hosts.iter().map(insert));
             }
-            if let Some(conflict) = conflicts.into_iter().next() {
-                problems.add(field_of_path(&route, path), message(&route, &conflict));
+            let field = || field_of_path(&route, path);
+            match outcomes.into_iter().collect::<Result<Vec<_>, _>>() {
+                Err(Conflict::Tie(other)) => problems.add(field(), tie(&route, &other)),
+                Err(Conflict::Crowding(crowding)) => problems.add(field(), message(crowding)),
+                Ok(crowdings) => {
+                    if let Some(crowding) = crowdings.into_iter().flatten().next() {
+                        let problem = Problem { field: field(), message: message(crowding) };
+                        admitted.tell(&tenant.slug, &route, problem);
+                    }
+                }
             }
         }
     }
@@ -111,6 +137,28 @@ impl Snapshot {
     }
 }
 
+impl Admitted<'_> {
+    const fn admission(&self) -> Admission {
+        match self {
+            Self::New => Admission::New,
+            Self::Accepted(_) => Admission::Accepted,
+        }
+    }
+
+    fn tell(&mut self, tenant: &TenantSlug, route: &Route, problem: Problem) {
+        match self {
+            // It was refused.
+            Self::New => {}
+            Self::Accepted(crowding) => crowding.push(CrowdingRoute {
+                tenant: tenant.clone(),
+                id: route.id,
+                name: route.name.clone(),
+                problem,
+            }),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Claimed {
     All,
@@ -132,17 +180,20 @@ fn field_of_path(route: &Route, path: u8) -> String {
     if route.rules.paths.is_empty() { "paths".to_owned() } else { format!("paths[{path}]") }
 }
 
-fn message(route: &Route, conflict: &Conflict) -> String {
-    match conflict {
-        Conflict::Tie(other) => format!(
-            "ties: the routes \"{}\" and \"{}\" could match one request, and neither their priority nor their conditions say \
-             which is meant",
-            route.name, other.name
-        ),
-        Conflict::TooManyOverlaps => {
+fn tie(route: &Route, other: &Route) -> String {
+    format!(
+        "ties: the routes \"{}\" and \"{}\" could match one request, and neither their priority nor their conditions say \
+         which is meant",
+        route.name, other.name
+    )
+}
+
+fn message(crowding: Crowding) -> String {
+    match crowding {
+        Crowding::TooManyOverlaps => {
             "overlaps with too many other paths: a look-up would have to try them all".to_owned()
         }
-        Conflict::TooManyAtOnePath => {
+        Crowding::TooManyAtOnePath => {
             format!(
                 "is the path of {MOST_AT_ONE_PATH} other routes already, and a look-up would have to try them all"
             )

@@ -115,29 +115,77 @@ fn a_refused_change_leaves_the_snapshot_as_it_was_and_names_all_problems() {
     assert_eq!(before.revision(), 1);
 }
 
+/// Of a path of its own, and of one that all have.
+fn route(number: u128) -> Route {
+    let draft: resource::RouteDraft = serde_json::from_str(&format!(
+        r#"{{"name":"{number}","service":"api","hosts":["h.example"],"paths":["/own/{number}","/all"],"query":{{"v":"{number}"}}}}"#
+    ))
+    .unwrap();
+    let spec = draft.parse().unwrap();
+    Route {
+        id: RouteId(id(number)),
+        tenant: TENANT,
+        name: spec.name,
+        split: crate::routing::Split { shares: vec![(ServiceId(id(3)), 1)], sticky: None },
+        rules: spec.rules,
+    }
+}
+
+const TOO_MANY: &str = "is the path of 64 other routes already, and a look-up would have to try them all";
+
 #[test]
 fn a_path_that_too_many_routes_have_is_named() {
     let before = Snapshot::default().with(&[tenant("acme"), service(3, "api")], 1).unwrap();
-    let route = |number: u128| {
-        let draft: resource::RouteDraft = serde_json::from_str(&format!(
-            r#"{{"name":"{number}","service":"api","hosts":["h.example"],"paths":["/own/{number}","/all"],"query":{{"v":"{number}"}}}}"#
-        ))
-        .unwrap();
-        let spec = draft.parse().unwrap();
-        Route {
-            id: RouteId(id(number)),
-            tenant: TENANT,
-            name: spec.name,
-            split: crate::routing::Split { shares: vec![(ServiceId(id(3)), 1)], sticky: None },
-            rules: spec.rules,
-        }
-    };
     let routes: Vec<_> = (0..66).map(route).collect();
     let said: Vec<_> =
         before.misfits(&routes).into_iter().map(|(index, problems)| (index, problems.to_string())).collect();
-    let message =
-        "paths[1]: is the path of 64 other routes already, and a look-up would have to try them all";
-    assert_eq!(said, [(64, message.to_owned()), (65, message.to_owned())]);
+    let message = format!("paths[1]: {TOO_MANY}");
+    assert_eq!(said, [(64, message.clone()), (65, message)]);
+}
+
+#[test]
+fn routes_that_an_earlier_build_accepted_stay_in_force_and_are_named_where_they_crowd_others() {
+    struct OfVersion(String);
+    impl crate::routing::Asked for OfVersion {
+        fn method(&self) -> &[u8] {
+            b"GET"
+        }
+        fn header(&self, _: &str) -> Option<&[u8]> {
+            None
+        }
+        fn query(&self) -> &[u8] {
+            self.0.as_bytes()
+        }
+    }
+    let found = |snapshot: &Snapshot, number: u128| {
+        let asked = OfVersion(format!("?v={number}"));
+        match snapshot.hosts()?.select(&mut b"h.example".to_vec(), "/all", &asked) {
+            crate::routing::Selection::Route(matched) => Some(matched.route.id),
+            _ => None,
+        }
+    };
+    // As many as are more than a look-up may visit, too.
+    let mut changes = vec![tenant("acme"), service(3, "api")];
+    changes.extend((0..300).map(|number| Change::PutRoute(route(number))));
+    let (snapshot, crowding) = Snapshot::default().restored(&changes, 1).unwrap();
+    // Once for each of its paths.
+    let mut named: Vec<_> = crowding.iter().map(|crowding| crowding.id).collect();
+    named.dedup();
+    assert_eq!(named, (64..300).map(|number| RouteId(id(number))).collect::<Vec<_>>());
+    let first = &crowding[0];
+    let said = (first.tenant.as_str(), first.name.as_str(), &*first.problem.field, &*first.problem.message);
+    assert_eq!(said, ("acme", "64", "paths[1]", TOO_MANY));
+    for number in 0..300 {
+        assert_eq!(found(&snapshot, number), Some(RouteId(id(number))), "{number}");
+    }
+
+    // Nobody adds to them, and whoever takes some away makes room again.
+    let more = [Change::PutRoute(route(300))];
+    assert_eq!(fields(snapshot.with(&more, 2)), ["paths[0]", "paths[1]"]);
+    let gone: Vec<_> = (10..300).map(|number| Change::DeleteRoute(TENANT, RouteId(id(number)))).collect();
+    let smaller = snapshot.with(&gone, 2).unwrap().with(&more, 3).unwrap();
+    assert_eq!(found(&smaller, 300), Some(RouteId(id(300))));
+    assert_eq!(found(&smaller, 10), None);
 }
 
 /// There may be a million of them, in the table that every request asks.

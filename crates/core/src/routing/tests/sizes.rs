@@ -26,7 +26,7 @@ fn templates_that_would_make_a_look_up_expensive_are_refused() {
             match put(&mut candidate, &route) {
                 Ok(()) => hosts = candidate,
                 Err(conflict) => {
-                    assert_eq!(conflict, Conflict::TooManyOverlaps);
+                    assert_eq!(conflict, Conflict::Crowding(Crowding::TooManyOverlaps));
                     refused += 1;
                 }
             }
@@ -55,7 +55,7 @@ fn one_path_of_a_host_is_for_so_many_routes_and_no_more() {
         put(&mut hosts, &of_version(number, "/a/{b}")).unwrap();
     }
     let more = of_version(most + 1, "/%61/{c}");
-    assert_eq!(put(&mut hosts.clone(), &more), Err(Conflict::TooManyAtOnePath));
+    assert_eq!(put(&mut hosts.clone(), &more), Err(Conflict::Crowding(Crowding::TooManyAtOnePath)));
     for other in ["/a/{b}/*", "/a/b", "/a"] {
         assert_eq!(put(&mut hosts.clone(), &of_version(most + 1, other)), Ok(()), "{other}");
     }
@@ -78,10 +78,13 @@ fn the_routes_of_all_paths_that_a_request_may_have_are_bounded_together() {
         put_next(number, &path).map_err(|conflict| (number, conflict))
     });
     // The place where all paths begin is one more.
-    assert_eq!(outcome, Err((255, Conflict::TooManyOverlaps)));
+    assert_eq!(outcome, Err((255, Conflict::Crowding(Crowding::TooManyOverlaps))));
     // What has no place condemns nobody who comes after it.
     let deepest = format!("{path}/*");
-    assert_eq!(put(&mut hosts, &of_version(255, &deepest)), Err(Conflict::TooManyOverlaps));
+    assert_eq!(
+        put(&mut hosts, &of_version(255, &deepest)),
+        Err(Conflict::Crowding(Crowding::TooManyOverlaps))
+    );
     assert_eq!(put(&mut hosts, &of_version(256, "/b/{c}")), Ok(()));
     take(&mut hosts, &of_version(0, "/a/*"));
     assert_eq!(put(&mut hosts, &of_version(255, &deepest)), Ok(()));
