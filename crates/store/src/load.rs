@@ -12,6 +12,9 @@ use crate::page::Page;
 use crate::store::{Read, Store};
 
 const ROWS_A_PAGE: u32 = 2_000;
+/// Of the keys on a page: the database makes one value of them, which cannot have 1,000,000,000 bytes, and a few pages are in
+/// memory at a time. Scopes that may be written today leave hundreds of keys to a page.
+const SCOPE_BYTES_A_PAGE: u32 = 16 << 20;
 
 type Batches = mpsc::Sender<Vec<Change>>;
 
@@ -93,7 +96,7 @@ async fn load_keys(read: &mut Read, batches: &Batches) -> Result<(), StoreError>
 
 async fn fetch_keys(read: &mut Read, pages: mpsc::Sender<PackedKeys>) -> Result<(), StoreError> {
     let mut after = KeyId(Uuid::nil());
-    while let Some(page) = read.packed_keys_after(after, ROWS_A_PAGE).await? {
+    while let Some(page) = read.packed_keys_after(after, ROWS_A_PAGE, SCOPE_BYTES_A_PAGE).await? {
         after = page.last;
         if pages.send(page).await.is_err() {
             break;

@@ -44,6 +44,7 @@ contract! {
     a_deleted_tenant_takes_everything_along
     lists_come_in_pages_in_the_order_of_creation
     everything_loads_in_an_order_that_compiles
+    keys_of_long_scopes_load_few_at_a_time
     counters_are_kept_until_they_are_over
     sessions_end_when_they_should
     signing_keys_come_and_go

@@ -81,7 +81,7 @@ pub struct KeyDraft {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(min_items = 1))]
     pub services: Option<Vec<String>>,
-    /// The only paths and methods that the key may be used for; all where left out.
+    /// The only paths and methods that the key may be used for, of at most 16384 bytes together; all where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub routes: Option<Vec<KeyRouteDraft>>,
     /// Networks in CIDR notation from which alone the key may be used; anywhere where left out.
@@ -137,6 +137,9 @@ impl KeyDraft {
             parsed.collect()
         });
         let scope = KeyScope::parse(self.routes.as_deref(), self.allow_ips.as_deref(), &mut problems);
+        if let Some(scope) = &scope {
+            scope.check_size(&mut problems);
+        }
         let environment = self
             .environment
             .as_deref()

@@ -11,6 +11,8 @@ use crate::problem::Problems;
 
 const MOST_ENTRIES: usize = 64;
 const LONGEST_PATH: usize = 512;
+/// Of all paths and methods together: every key is in the memory of every node.
+const MOST_TEXT_BYTES: usize = 16 << 10;
 const LONGEST_METHOD: usize = 32;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +71,15 @@ impl KeyScope {
         (routes.is_some() || allow_ips.is_some()).then(|| Box::new(Self { routes, allow_ips }))
     }
 
+    /// What a new scope may hold. An earlier build kept more, which loads.
+    pub(super) fn check_size(&self, problems: &mut Problems) {
+        let bytes: usize = self.routes.iter().flatten().map(KeyRoute::text_bytes).sum();
+        if bytes > MOST_TEXT_BYTES {
+            let message = format!("must have at most {MOST_TEXT_BYTES} bytes of paths and methods together");
+            problems.add("routes", message);
+        }
+    }
+
     /// `path` is within the service: empty, or starting with a slash.
     pub fn permits_route(&self, method: &[u8], path: &str) -> bool {
         self.routes.as_ref().is_none_or(|routes| routes.iter().any(|route| route.matches(method, path)))
@@ -81,6 +92,12 @@ impl KeyScope {
 }
 
 impl KeyRoute {
+    fn text_bytes(&self) -> usize {
+        let paths = self.paths.iter().flatten().map(|path| path.as_str().len());
+        let methods = self.methods.iter().flatten().map(|method| method.len());
+        paths.chain(methods).sum()
+    }
+
     fn matches(&self, method: &[u8], path: &str) -> bool {
         let is_method = |allowed: &Vec<Box<str>>| allowed.iter().any(|allowed| allowed.as_bytes() == method);
         let is_path = |allowed: &Vec<PermittedPath>| allowed.iter().any(|allowed| allowed.matches(path));
@@ -235,6 +252,21 @@ mod tests {
             assert_eq!(scope.permits_client(client.parse().unwrap()), expected, "{client}");
         }
         assert!(scope.permits_route(b"ANY", "/thing"));
+    }
+
+    #[test]
+    fn a_new_scope_is_of_a_bounded_size() {
+        let of_paths = |count: usize| {
+            let paths = (0..count).map(|number| format!("/{number:02}/{}", "a".repeat(508))).collect();
+            let draft = KeyRouteDraft { paths: Some(paths), methods: None };
+            *KeyScope::parse(Some(&[draft]), None, &mut Problems::default()).unwrap()
+        };
+        for (paths, expected) in [(32, &[][..]), (33, &["routes"])] {
+            let mut problems = Problems::default();
+            of_paths(paths).check_size(&mut problems);
+            let fields: Vec<String> = problems.into_vec().into_iter().map(|problem| problem.field).collect();
+            assert_eq!(fields, expected, "{paths}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use sqlx::{Row, query};
+use sqlx::{Row, query, query_scalar};
 use tollgate_core::credential::KeyHash;
 use tollgate_core::resource::{
     ConsumerId, DisplayName, Key, KeyId, PlanId, RetiredHash, ServiceId, TenantId,
@@ -28,6 +28,10 @@ const KEYS: &str = "SELECT max(id), CAST(group_concat(record, '') AS BLOB) FROM 
                || x'1f' || name || x'1f' || ifnull(scope, '') || x'1f' || ifnull(limits, '') || x'1e' AS record
     FROM keys WHERE id > ? ORDER BY id LIMIT ?)";
 
+/// The size is in the row's header: what is long is not read for it.
+const LONGEST_SCOPE: &str = "SELECT max(octet_length(scope)) FROM (
+    SELECT scope FROM keys WHERE id > ? ORDER BY id LIMIT ?)";
+
 const SERVICES: &str = "SELECT CAST(group_concat(key_id || service_id, '') AS BLOB) FROM (
     SELECT key_id, service_id FROM key_services WHERE key_id > ? AND key_id <= ? ORDER BY key_id, service_id)";
 
@@ -44,12 +48,17 @@ pub(crate) struct PackedKeys {
 }
 
 impl Read {
-    /// The keys of all tenants after the one given; `None` where there are no more.
+    /// The keys of all tenants after the one given, as many as `rows`, and fewer where their scopes would be more than
+    /// `scope_bytes` together; `None` where there are no more.
     pub(crate) async fn packed_keys_after(
         &mut self,
         after: KeyId,
         rows: u32,
+        scope_bytes: u32,
     ) -> Result<Option<PackedKeys>, StoreError> {
+        let longest: Option<u32> =
+            query_scalar(LONGEST_SCOPE).bind(after.0).bind(rows).fetch_one(self.connection()).await?;
+        let rows = rows.min(scope_bytes / longest.unwrap_or_default().max(1)).max(1);
         let row = query(KEYS).bind(after.0).bind(rows).fetch_one(self.connection()).await?;
         let last: Option<Uuid> = row.try_get(0)?;
         let keys: Option<Vec<u8>> = row.try_get(1)?;

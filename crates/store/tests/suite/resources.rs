@@ -1,6 +1,7 @@
+use tollgate_core::Problems;
 use tollgate_core::credential::KeyHash;
 use tollgate_core::resource::*;
-use tollgate_core::snapshot::Snapshot;
+use tollgate_core::snapshot::{Change, Snapshot};
 use tollgate_core::usage::KeyUsage;
 use tollgate_store::{Dependent, Page, Store, StoreError, Unique};
 use uuid::Uuid;
@@ -234,6 +235,39 @@ pub async fn everything_loads_in_an_order_that_compiles(store: &Store) {
     let plain = snapshot.key(&more[4_499].hash).unwrap();
     assert_eq!(found.limits().map(|own| own.limits.rules.len()), Some(2));
     assert!(plain.particulars().is_none() && plain.plan().is_none());
+}
+
+/// As they may be of a build that let scopes be of any size.
+pub async fn keys_of_long_scopes_load_few_at_a_time(store: &Store) {
+    let tenant = add_tenant(store, "acme").await;
+    let paths: Vec<String> = (0..64).map(|number| format!("/{number}/{}", "a".repeat(500))).collect();
+    let route = KeyRouteDraft { paths: Some(paths), methods: None };
+    let scope = KeyScope::parse(Some(&vec![route; 16]), None, &mut Problems::default());
+    let mut keys: Vec<Key> = (0..40).map(|number| key(&tenant, &format!("secret-{number}"))).collect();
+    for key in &mut keys {
+        key.scope.clone_from(&scope);
+    }
+    let mut write = writing(store).await;
+    for key in &keys {
+        write.insert_keys(std::slice::from_ref(key)).await.unwrap();
+    }
+    write.commit().await.unwrap();
+    let (mut loaded, mut longest) = (Vec::new(), 0);
+    let (batches, mut arriving) = tokio::sync::mpsc::channel(1);
+    let (position, ()) = tokio::join!(store.load(batches), async {
+        while let Some(batch) = arriving.recv().await {
+            let of_keys = batch.into_iter().filter_map(|change| match change {
+                Change::PutKey { key, before: _ } => Some(key),
+                _ => None,
+            });
+            let before = loaded.len();
+            loaded.extend(of_keys);
+            longest = longest.max(loaded.len() - before);
+        }
+    });
+    position.unwrap();
+    assert!(loaded == keys, "{} of {}", loaded.len(), keys.len());
+    assert!(longest < 33, "{longest} keys of half a MiB at once");
 }
 
 pub async fn lapsed_values_are_found_and_forgotten(store: &Store) {
