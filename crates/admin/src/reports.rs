@@ -1,7 +1,7 @@
 //! What nodes say of how keys were used: kept before it is answered, and once, however often it is said. Reports that
 //! come while one is being written are written together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tollgate_core::resource::KeyId;
@@ -34,9 +34,17 @@ struct Waiting {
     reports: BTreeMap<u64, Arc<KeyUses>>,
 }
 
-/// When this returns, the uses are in the database, by this report or an earlier one of the same number. A caller that
-/// goes away meanwhile changes nothing about it.
-pub async fn keep(plane: &Arc<Inner>, uses: KeyUses) -> Result<(), StoreError> {
+/// What has become of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// The uses are in the database, by this report or an earlier one of the same number.
+    Written,
+    /// Its token was revoked while it waited: nothing of it is kept.
+    TokenGone,
+}
+
+/// A caller that goes away meanwhile changes nothing about what becomes of the report.
+pub async fn keep(plane: &Arc<Inner>, uses: KeyUses) -> Result<Kept, StoreError> {
     let own = plane.reports.add(uses);
     match tokio::spawn(write_waiting(Arc::clone(plane), own)).await {
         Ok(outcome) => outcome,
@@ -45,30 +53,35 @@ pub async fn keep(plane: &Arc<Inner>, uses: KeyUses) -> Result<(), StoreError> {
 }
 
 /// Whoever has the turn writes for all that wait.
-async fn write_waiting(plane: Arc<Inner>, own: u64) -> Result<(), StoreError> {
+async fn write_waiting(plane: Arc<Inner>, own: u64) -> Result<Kept, StoreError> {
     let _turn = plane.turn.lock().await;
     let waiting = plane.reports.waiting().reports.clone();
     if !waiting.contains_key(&own) {
-        return Ok(());
+        return Ok(Kept::Written);
     }
     let outcome = write(&plane, &waiting).await;
-    let mut now_waiting = plane.reports.waiting();
-    match &outcome {
-        Ok(()) => now_waiting.reports.retain(|number, _| !waiting.contains_key(number)),
-        // The others see for themselves.
-        Err(_) => drop(now_waiting.reports.remove(&own)),
-    }
-    outcome
+    let mut reports = plane.reports.waiting();
+    // Those whose turn did not help them see for themselves.
+    reports.reports.remove(&own);
+    let written = outcome?;
+    reports.reports.retain(|number, _| !written.contains(number));
+    Ok(if written.contains(&own) { Kept::Written } else { Kept::TokenGone })
 }
 
-async fn write(plane: &Inner, waiting: &BTreeMap<u64, Arc<KeyUses>>) -> Result<(), StoreError> {
+/// Yields which of them are in the database now.
+async fn write(plane: &Inner, waiting: &BTreeMap<u64, Arc<KeyUses>>) -> Result<BTreeSet<u64>, StoreError> {
     let mut write = plane.store.write(clock::now_secs()).await?;
-    for uses in waiting.values() {
-        if write.hear_node(uses.token, uses.session, uses.number).await? == Heard::First {
-            write.note_key_uses(&uses.used).await?;
+    let mut written = BTreeSet::new();
+    for (number, uses) in waiting {
+        match write.hear_node(uses.token, uses.session, uses.number).await? {
+            Heard::First => write.note_key_uses(&uses.used).await?,
+            Heard::Before => {}
+            Heard::TokenGone => continue,
         }
+        written.insert(*number);
     }
-    write.commit().await
+    write.commit().await?;
+    Ok(written)
 }
 
 impl Reports {

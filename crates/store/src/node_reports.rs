@@ -1,6 +1,6 @@
 //! How far nodes have been heard.
 
-use sqlx::query;
+use sqlx::{query, query_scalar};
 use uuid::Uuid;
 
 use crate::error::StoreError;
@@ -14,8 +14,9 @@ const MOST_RUNS_A_TOKEN: u32 = 1_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heard {
     First,
-    /// Or of a token that is gone.
     Before,
+    /// Not at all: the node has to say it again, under a token that there is.
+    TokenGone,
 }
 
 impl Write {
@@ -35,7 +36,14 @@ impl Write {
         .bind(token)
         .execute(self.connection())
         .await?;
-        Ok(if written.rows_affected() > 0 { Heard::First } else { Heard::Before })
+        if written.rows_affected() > 0 {
+            return Ok(Heard::First);
+        }
+        let is_there: bool = query_scalar("SELECT EXISTS (SELECT 1 FROM node_tokens WHERE id = ?)")
+            .bind(token)
+            .fetch_one(self.connection())
+            .await?;
+        Ok(if is_there { Heard::Before } else { Heard::TokenGone })
     }
 
     /// Forgets the runs that were last heard before `since_secs`, and those that are too many.

@@ -34,7 +34,7 @@ use crate::connection::{ClientCertificate, Connection};
 use crate::control_plane::ControlPlane;
 use crate::feed;
 use crate::nodes::{BadNodeToken, Lease, NodeReport};
-use crate::reports::{self, KeyUses};
+use crate::reports::{self, Kept, KeyUses};
 use crate::shape::Draft;
 
 /// Of a key in one report.
@@ -195,7 +195,10 @@ async fn status(
     // A node that is told of a failure tells everything again, and nothing of it counts twice.
     plane.keep_crossings(&limits_crossed).await?;
     if !used.is_empty() {
-        reports::keep(&plane.0, KeyUses { token: lease.token(), session, number, used }).await?;
+        match reports::keep(&plane.0, KeyUses { token: lease.token(), session, number, used }).await? {
+            Kept::Written => {}
+            Kept::TokenGone => return Err(Refusal::BadToken),
+        }
     }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -359,6 +359,30 @@ fn the_nodes_are_listed_in_pages() {
 }
 
 #[test]
+fn a_report_whose_token_is_revoked_while_it_waits_is_not_taken() {
+    let gateway = Gateway::start();
+    let acme = gateway.admin_in("acme");
+    let (id, _) = key(&acme, "used");
+    let (token, _) = gateway.node_token("edge");
+    // As a revocation that comes between the look at the token and the writing.
+    gateway.runtime.block_on(async {
+        let store = gateway.open_store_again().await;
+        let tokens = store.read().await.unwrap().all_node_tokens().await.unwrap();
+        let mut write = store.write(1_800_000_000).await.unwrap();
+        write.delete_node_token(tokens[0].id).await.unwrap();
+        write.commit().await.unwrap();
+    });
+    let uses = report(1, SESSION, 1, &[(&id, 3)]);
+    gateway.anyone().with_token(&token).post("/api/node/status", &uses).refused(401);
+    // It is said again, and taken once.
+    let (next, _) = gateway.node_token("next");
+    let node = gateway.anyone().with_token(&next);
+    node.post("/api/node/status", &uses).expect(204);
+    node.post("/api/node/status", &uses).expect(204);
+    assert_eq!(acme.get(&format!("/api/keys/{id}")).expect(200)["requests"], 3);
+}
+
+#[test]
 fn what_a_node_says_of_keys_is_added_once() {
     let gateway = Gateway::start();
     let acme = gateway.admin_in("acme");

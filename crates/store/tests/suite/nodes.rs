@@ -37,7 +37,8 @@ pub async fn a_report_of_a_node_is_heard_once(store: &Store) {
     assert_eq!(write.hear_node(token.id, run, 3).await.unwrap(), Heard::First);
     assert_eq!(write.hear_node(other.id, other_run, 1).await.unwrap(), Heard::Before);
     write.delete_node_token(token.id).await.unwrap();
-    assert_eq!(write.hear_node(token.id, run, 9).await.unwrap(), Heard::Before, "the token is gone");
+    assert_eq!(write.hear_node(token.id, run, 9).await.unwrap(), Heard::TokenGone);
+    assert_eq!(write.hear_node(token.id, run, 3).await.unwrap(), Heard::TokenGone, "heard before or not");
 }
 
 pub async fn a_report_is_heard_once_when_the_token_was_changed_in_between(store: &Store) {
