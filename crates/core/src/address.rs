@@ -65,10 +65,10 @@ pub fn client_network(client: IpAddr) -> IpAddr {
     }
 }
 
-/// Whether a target of this reach may be at `address`. Where that carries another, it must be permitted to be at both:
-/// who writes an address chooses what is in front of the one inside, and a packet may be delivered by either.
+/// Whether a target of this reach may be at `address`. Where that carries others, it must be permitted to be at all of them:
+/// who writes an address chooses what is in front of the one inside, and a packet may be delivered by any.
 pub fn permit(address: IpAddr, reach: Reach, allowed: &AllowList) -> Result<(), AddressRefused> {
-    for address in [Some(address), carried(address)].into_iter().flatten() {
+    for address in std::iter::once(address).chain(carried(address)) {
         match classify_itself(address) {
             AddressClass::Public => {}
             AddressClass::Metadata => return Err(AddressRefused::Metadata(address)),
@@ -83,10 +83,9 @@ pub fn permit(address: IpAddr, reach: Reach, allowed: &AllowList) -> Result<(), 
     Ok(())
 }
 
-/// The stricter one, where an address carries another.
+/// The strictest one, where an address carries others.
 pub fn classify(address: IpAddr) -> AddressClass {
-    let own = classify_itself(address);
-    carried(address).map_or(own, |carried| own.max(classify_itself(carried)))
+    carried(address).map(classify_itself).fold(classify_itself(address), AddressClass::max)
 }
 
 fn classify_itself(address: IpAddr) -> AddressClass {
@@ -148,24 +147,31 @@ fn classify_v6(address: Ipv6Addr) -> AddressClass {
     }
 }
 
-/// The IPv4 address inside an IPv6 one, where it carries one: mapped and compatible (RFC 4291), translated (RFC 2765),
-/// 6to4 (RFC 3056), NAT64 (RFC 6052), Teredo (RFC 4380), ISATAP (RFC 5214). It is what the packet may reach in the end.
-fn carried(address: IpAddr) -> Option<IpAddr> {
-    let IpAddr::V6(v6) = address else { return None };
-    let v4 =
-        |high: u16, low: u16| Some(IpAddr::V4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low))));
-    match v6.segments() {
-        [0, 0, 0, 0, 0, 0, high, low] if high != 0 || low > 1 => v4(high, low),
+/// The IPv4 addresses inside an IPv6 one: mapped and compatible (RFC 4291), translated (RFC 2765), 6to4 (RFC 3056),
+/// NAT64 (RFC 6052), Teredo (RFC 4380), ISATAP (RFC 5214). They are what the packet may reach in the end. One address may be
+/// read in more than one way: the last bits are anybody's to choose where the first make it 6to4's or Teredo's.
+fn carried(address: IpAddr) -> impl Iterator<Item = IpAddr> {
+    let v4 = |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
+    let segments = match address {
+        IpAddr::V4(_) => [0; 8],
+        IpAddr::V6(v6) => v6.segments(),
+    };
+    let by_its_beginning = match segments {
+        [0x2002, high, low, ..] => Some(v4(high, low)),
+        // Its bits are turned round, so that no translator on the way takes it for an address.
+        [0x2001, 0, _, _, _, _, high, low] => Some(v4(!high, !low)),
+        _ => None,
+    };
+    let at_its_end = match segments {
+        [0, 0, 0, 0, 0, 0, high, low] if high != 0 || low > 1 => Some(v4(high, low)),
         [0, 0, 0, 0, 0, 0xffff, high, low]
         | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
         | [0, 0, 0, 0, 0xffff, 0, high, low]
-        | [0x2002, high, low, ..]
         // In any network.
-        | [_, _, _, _, 0 | 0x200, 0x5efe, high, low] => v4(high, low),
-        // Its bits are turned round, so that no translator on the way takes it for an address.
-        [0x2001, 0, _, _, _, _, high, low] => v4(!high, !low),
+        | [_, _, _, _, 0 | 0x200, 0x5efe, high, low] => Some(v4(high, low)),
         _ => None,
-    }
+    };
+    by_its_beginning.into_iter().chain(at_its_end)
 }
 
 #[cfg(test)]
@@ -188,6 +194,10 @@ mod tests {
             "::ffff:0:169.254.169.254",
             "2001:0:4136:e378:8000:63bf:5601:5601",
             "2001:db8::5efe:169.254.169.254",
+            // Two at once: Teredo's with one of ISATAP in it, and 6to4's.
+            "2001:0:4136:e378:0:5efe:5601:5601",
+            "2002:808:808::5efe:169.254.169.254",
+            "2002:a9fe:a9fe::5efe:8.8.8.8",
             "fe80::200:5efe:10.0.0.1",
             "fd12:3456::5efe:169.254.169.254",
             "fe80::1",
