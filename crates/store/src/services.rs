@@ -242,7 +242,11 @@ fn issuers_json(issuers: &[JwtIssuer]) -> Result<String, StoreError> {
 fn parse_issuers(json: &str) -> Result<Vec<JwtIssuer>, String> {
     let columns: Vec<IssuerColumn> = serde_json::from_str(json).map_err(|error| error.to_string())?;
     let issuer = |IssuerColumn { reach, issuer }: IssuerColumn| {
-        issuer.parse().map(|spec| JwtIssuer { spec, reach }).map_err(|problems| problems.to_string())
+        issuer
+            .within_bounds()
+            .parse()
+            .map(|spec| JwtIssuer { spec, reach })
+            .map_err(|problems| problems.to_string())
     };
     columns.into_iter().map(issuer).collect()
 }
@@ -283,5 +287,11 @@ mod tests {
         assert_eq!(read.failure_on.unwrap(), ["503"]);
         let check = read.health_check.unwrap();
         assert_eq!((check.interval.unwrap().0.as_secs(), check.timeout.unwrap().0.as_secs()), (7_200, 60));
+        let names = vec![r#""EdDSA","ES256""#; 1_000].join(",");
+        let kept = format!(
+            r#"[{{"reach":"public","issuer":{{"issuer":"i","audience":"a","jwks_url":"https://i.example/keys","algorithms":[{names}]}}}}]"#
+        );
+        let read = parse_issuers(&kept).unwrap();
+        assert_eq!(read[0].spec.algorithms.as_ref().map(Vec::len), Some(2));
     }
 }

@@ -15,6 +15,8 @@ use crate::token::Algorithm;
 const MOST_ISSUERS: usize = 8;
 const LONGEST_TEXT: usize = 255;
 const MOST_PLANS: usize = 256;
+/// More than there are: one that is named twice is no harm.
+const MOST_ALGORITHMS: usize = 64;
 const USUAL_LEEWAY: Duration = Duration::from_mins(1);
 const LONGEST_LEEWAY: Duration = Duration::from_mins(10);
 const USUAL_CONSUMER_CLAIM: &str = "sub";
@@ -61,7 +63,7 @@ pub struct JwtIssuerDraft {
     /// Of `EdDSA`, `ES256`, `ES384`, `RS256`, `RS384`, `RS512`, `PS256`, `PS384`, `PS512`; all that its keys are for
     /// where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<forms::SignatureWord>>, inline))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<forms::SignatureWord>>, inline, min_items = 1, max_items = 64))]
     pub algorithms: Option<Vec<String>>,
     /// How far its clock may be off: `"0s"` to `"10m"`; `"1m"` where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -94,6 +96,16 @@ pub(super) fn parse_issuers(drafts: &[JwtIssuerDraft], problems: &mut Problems) 
 }
 
 impl JwtIssuerDraft {
+    /// As it could be written today: an earlier build kept however many algorithms were named, each as often as it was.
+    #[must_use]
+    pub fn within_bounds(mut self) -> Self {
+        if let Some(names) = &mut self.algorithms {
+            let mut seen = HashSet::new();
+            names.retain(|name| seen.insert(name.clone()));
+        }
+        self
+    }
+
     pub fn parse(&self) -> Result<JwtIssuerSpec, Problems> {
         let mut problems = Problems::default();
         let issuer = problems.check("issuer", visible(&self.issuer));
@@ -103,10 +115,14 @@ impl JwtIssuerDraft {
             if names.is_empty() {
                 problems.add("algorithms", "must name at least one, or be left out");
             }
-            let parsed = names.iter().enumerate().filter_map(|(index, name)| {
-                problems.check(&format!("algorithms[{index}]"), Algorithm::parse_asymmetric(name))
-            });
-            parsed.collect()
+            let mut algorithms = Vec::new();
+            let names = problems.check_length("algorithms", names, 0..=MOST_ALGORITHMS);
+            for (index, name) in names.iter().enumerate() {
+                let field = format!("algorithms[{index}]");
+                let parsed = problems.check(&field, Algorithm::parse_asymmetric(name));
+                algorithms.extend(parsed.filter(|algorithm| !algorithms.contains(algorithm)));
+            }
+            algorithms
         });
         let leeway = self.leeway.map_or(USUAL_LEEWAY, |DurationText(leeway)| leeway);
         if leeway > LONGEST_LEEWAY || leeway.subsec_nanos() != 0 {
@@ -205,6 +221,23 @@ mod tests {
         assert_eq!((&*spec.consumer_claim, spec.leeway), ("sub", Duration::from_mins(1)));
         assert!(!spec.is_fetched_in_clear());
         assert_eq!(JwtIssuerDraft::from(&spec).parse().unwrap(), spec);
+    }
+
+    #[test]
+    fn algorithms_are_kept_once_each_and_no_more_are_looked_at_than_there_may_be() {
+        let draft = |algorithms: Vec<String>| JwtIssuerDraft {
+            algorithms: Some(algorithms),
+            ..serde_json::from_str(r#"{"issuer":"i","audience":"a","jwks_url":"https://i.example/keys"}"#)
+                .unwrap()
+        };
+        let twice = draft(["EdDSA", "ES256", "EdDSA"].map(str::to_owned).to_vec()).parse().unwrap();
+        assert_eq!(twice.algorithms.unwrap(), [Algorithm::EdDsa, Algorithm::Es256]);
+        let good = draft(vec!["EdDSA".into(); 100_000]);
+        let problems = good.parse().unwrap_err();
+        assert_eq!((&*problems.iter().next().unwrap().field, problems.iter().count()), ("algorithms", 1));
+        assert_eq!(good.within_bounds().parse().unwrap().algorithms.unwrap(), [Algorithm::EdDsa]);
+        let problems = draft(vec!["HS256".into(); 100_000]).parse().unwrap_err();
+        assert_eq!(problems.iter().count(), 1 + MOST_ALGORITHMS);
     }
 
     #[test]

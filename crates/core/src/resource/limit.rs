@@ -10,7 +10,7 @@ use crate::problem::Problems;
 
 /// Above this, nobody means a limit, and the arithmetic needs no thought.
 const MOST_REQUESTS: u64 = 1_000_000_000_000;
-const MOST_LIMITS: usize = 8;
+pub(super) const MOST_LIMITS: usize = 8;
 /// A sliding log remembers each of its requests.
 const MOST_LOGGED_REQUESTS: u64 = 10_000;
 

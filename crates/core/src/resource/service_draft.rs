@@ -84,7 +84,7 @@ pub struct ServiceDraft {
     /// What counts as a failure of a target and of the service: `connect`, `reset`, `timeout`, statuses from 400 on
     /// such as `503`, the classes `4xx` and `5xx`; `connect`, `reset`, `timeout` and `5xx` where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<forms::Failure>>, inline))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<forms::Failure>>, inline, max_items = 407))]
     pub failure_on: Option<Vec<String>>,
     /// The circuit breaker; the usual one where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::limit::{Subscribed, parse_limits};
+use super::limit::{MOST_LIMITS, Subscribed, parse_limits};
 use super::{HeaderName, Limit, LimitDraft, Rule, RuleDraft};
 use crate::problem::Problems;
 
@@ -105,7 +105,8 @@ impl ServiceLimitsDraft {
 
 /// Limits of whoever calls from an address. Nobody is told of them: there are as many addresses as a stranger likes.
 fn parse_address_limits(field: &str, drafts: &[LimitDraft], problems: &mut Problems) -> Vec<Limit> {
-    for (index, draft) in drafts.iter().enumerate() {
+    // Those beyond are told by whoever parses them.
+    for (index, draft) in drafts.iter().take(MOST_LIMITS).enumerate() {
         if !draft.thresholds.is_empty() {
             problems.add(
                 format!("{field}[{index}].thresholds"),
@@ -155,6 +156,22 @@ mod tests {
         let expected: serde_json::Value = serde_json::from_str(WHOLE).unwrap();
         assert_eq!(serde_json::to_value(&written).unwrap(), expected);
         assert_eq!(written.parse().unwrap(), parsed);
+    }
+
+    #[test]
+    fn limits_of_addresses_that_are_too_many_are_refused_without_a_look_at_those_beyond() {
+        let limit: LimitDraft =
+            serde_json::from_str(r#"{"requests":1,"per":"minute","thresholds":[50]}"#).unwrap();
+        let draft: ServiceLimitsDraft = serde_json::from_str("{}").unwrap();
+        let anonymous = Some(AnonymousDraft { limits: vec![limit.clone(); 100_000] });
+        let problems =
+            ServiceLimitsDraft { ip_limits: vec![limit; 100_000], anonymous, ..draft }.parse().unwrap_err();
+        // Their thresholds, periods that they share, and the length.
+        let most = 2 * (MOST_LIMITS + MOST_LIMITS - 1 + 1);
+        assert!(problems.iter().count() <= most, "{}", problems.iter().count());
+        for field in ["ip_limits", "anonymous.limits"] {
+            assert!(problems.iter().any(|problem| problem.field == field), "{field}");
+        }
     }
 
     #[test]

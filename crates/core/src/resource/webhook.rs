@@ -13,6 +13,8 @@ use crate::problem::Problems;
 use crate::webhook::WebhookSecret;
 
 const LONGEST_URL: usize = 2_048;
+/// More than there are: one that is named twice is no harm.
+const MOST_EVENTS: usize = 64;
 
 /// A webhook without its secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,7 +105,7 @@ pub struct WebhookDraft {
     pub url: String,
     /// Types of events that it is sent, such as `limit.threshold`; all where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<forms::EventWord>>, inline))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<forms::EventWord>>, inline, min_items = 1, max_items = 64))]
     pub events: Option<Vec<String>>,
     /// What its deliveries are signed with: `whsec_` and the base64 of 24 to 64 random bytes. Made where left out; in
     /// place of one that is there already, it stays.
@@ -127,7 +129,9 @@ impl WebhookDraft {
             problems.add("events", "must name at least one, or be left out");
         }
         let mut events: Vec<EventKind> = Vec::new();
-        for (index, name) in self.events.iter().flatten().enumerate() {
+        let names = self.events.as_deref().unwrap_or_default();
+        let names = problems.check_length("events", names, 0..=MOST_EVENTS);
+        for (index, name) in names.iter().enumerate() {
             let Some(kind) = problems.check(&format!("events[{index}]"), EventKind::parse(name)) else {
                 continue;
             };
@@ -144,6 +148,20 @@ impl WebhookDraft {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_of_events_that_is_too_long_is_refused_without_a_look_at_what_is_beyond() {
+        let draft = WebhookDraft {
+            url: "https://h.example".into(),
+            events: Some(vec!["none".into(); 100_000]),
+            secret: None,
+        };
+        let problems = draft.parse().err().unwrap();
+        assert_eq!(
+            (&*problems.iter().next().unwrap().field, problems.iter().count()),
+            ("events", 1 + MOST_EVENTS)
+        );
+    }
 
     #[test]
     fn a_url_is_used_letter_for_letter() {

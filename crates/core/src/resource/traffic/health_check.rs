@@ -55,6 +55,7 @@ pub struct HealthCheckDraft {
     pub timeout: Option<DurationText>,
     /// Statuses such as `204` and classes such as `2xx`; `["2xx", "3xx"]` where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 407))]
     pub expect: Option<Vec<String>>,
     /// Checks in a row that must pass before a target is well again; 2 where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -185,12 +185,16 @@ fn parse_causes(list: &[String]) -> Result<Causes, Problems> {
     parse_patterns(list, CausePattern::parse)
 }
 
+/// As many as there are.
+const MOST_PATTERNS: usize = 3 + 400 + 4;
+
 /// Each entry once.
 fn parse_patterns<E: fmt::Display>(
     list: &[String],
     parse: impl Fn(&str) -> Result<CausePattern, E>,
 ) -> Result<Causes, Problems> {
     let mut problems = Problems::default();
+    let list = problems.check_length("", list, 0..=MOST_PATTERNS);
     let mut patterns: Vec<CausePattern> = Vec::with_capacity(list.len());
     for (index, text) in list.iter().enumerate() {
         let field = format!("[{index}]");

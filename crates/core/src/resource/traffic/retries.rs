@@ -28,7 +28,7 @@ pub struct RetriesDraft {
     /// What is worth another attempt: `connect`, `reset`, `timeout`, statuses such as `503`, classes such as `5xx`;
     /// `connect` and `reset` where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<forms::Cause>>, inline))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<forms::Cause>>, inline, max_items = 407))]
     pub on: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backoff: Option<BackoffDraft>,

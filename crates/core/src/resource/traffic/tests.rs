@@ -53,6 +53,34 @@ fn what_is_empty_is_what_is_usual() {
 }
 
 #[test]
+fn a_list_that_is_too_long_is_refused_without_a_look_at_what_is_beyond() {
+    let list = vec!["6xx".to_owned(); 100_000];
+    let draft = TrafficDraft {
+        failure_on: Some(list.clone()),
+        retries: Some(RetriesDraft { on: Some(list.clone()), ..RetriesDraft::default() }),
+        health_check: Some(HealthCheckDraft { expect: Some(list), ..HealthCheckDraft::default() }),
+        ..TrafficDraft::default()
+    };
+    let problems = draft.parse().unwrap_err();
+    for field in ["failure_on", "retries.on", "health_check.expect"] {
+        assert!(problems.iter().any(|problem| problem.field == field), "{field}");
+    }
+    assert_eq!(problems.iter().count(), 3 * (1 + MOST_PATTERNS));
+    // Whatever may be said once each may be said together.
+    let statuses = (200..600).map(|status: u16| status.to_string());
+    let classes = (2..6).map(|class| format!("{class}xx"));
+    let every: Vec<String> = ["connect", "reset", "timeout"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(statuses)
+        .chain(classes)
+        .collect();
+    assert_eq!(every.len(), MOST_PATTERNS);
+    let retries = Some(RetriesDraft { on: Some(every), ..RetriesDraft::default() });
+    assert!(TrafficDraft { retries, ..TrafficDraft::default() }.parse().is_ok());
+}
+
+#[test]
 fn every_problem_is_named() {
     assert_eq!(
         fields(
