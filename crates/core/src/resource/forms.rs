@@ -54,9 +54,9 @@ words! {
 
 patterns! {
     /// What retries are for.
-    Cause: "^(connect|reset|timeout|[1-9][0-9]{2}|[1-5]xx)$";
+    Cause: "^(connect|reset|timeout|[2-5][0-9]{2}|[2-5]xx)$";
     /// Of a service or a target.
-    Failure: "^(connect|reset|timeout|[4-9][0-9]{2}|[45]xx)$";
+    Failure: "^(connect|reset|timeout|[45][0-9]{2}|[45]xx)$";
 }
 
 impl PartialSchema for DurationText {
@@ -69,4 +69,31 @@ impl ToSchema for DurationText {}
 
 fn of_pattern(pattern: &str) -> RefOr<Schema> {
     ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use regex::Regex;
+
+    use super::*;
+    use crate::cause::CausePattern;
+
+    fn pattern<T: PartialSchema>() -> Regex {
+        let schema = serde_json::to_value(T::schema()).unwrap();
+        Regex::new(schema["pattern"].as_str().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn causes_have_the_form_that_is_told_and_no_other() {
+        let (cause, failure) = (pattern::<Cause>(), pattern::<Failure>());
+        let numbers = (0..1_000).flat_map(|number| [format!("{number}"), format!("{number:03}")]);
+        let classes = (0..10).map(|digit| format!("{digit}xx"));
+        let words = ["connect", "reset", "timeout", "", "5XX", "Reset"].map(str::to_owned);
+        for text in numbers.chain(classes).chain(words) {
+            let parsed = CausePattern::parse(&text).ok();
+            assert_eq!(cause.is_match(&text), parsed.is_some(), "{text}");
+            let may_fail = parsed.is_some_and(CausePattern::may_be_failure);
+            assert_eq!(failure.is_match(&text), may_fail, "{text}");
+        }
+    }
 }

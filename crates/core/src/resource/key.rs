@@ -79,7 +79,7 @@ pub struct KeyDraft {
     pub subscribed_at: Option<String>,
     /// Slugs of the only services that the key opens, at most 256; all where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(min_items = 1))]
+    #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 256))]
     pub services: Option<Vec<String>>,
     /// The only paths and methods that the key may be used for, of at most 16384 bytes together; all where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
