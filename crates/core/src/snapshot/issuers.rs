@@ -76,7 +76,7 @@ impl TokenIssuer {
         {
             return Err(TokenError::Algorithm);
         }
-        let key = keys.key(token.key_id.as_deref()).ok_or(TokenError::UnknownKey)?;
+        let key = keys.key(token.key_id.as_deref(), token.algorithm).ok_or(TokenError::UnknownKey)?;
         let expected = Expected {
             issuer: &spec.issuer,
             audience: &spec.audience,

@@ -44,12 +44,16 @@ impl KeySet {
         self.0.is_empty()
     }
 
-    /// The key that a token names. A token that names none means the only one there is.
-    pub fn key(&self, key_id: Option<&str>) -> Option<&VerifyingKey> {
+    /// The key that a token names. A token that names none means the only one there is. Of keys that share an id, as those of
+    /// different kinds may (RFC 7517 section 4.5), it is one that is for the token's algorithm; the first, where none is.
+    pub fn key(&self, key_id: Option<&str>, algorithm: Algorithm) -> Option<&VerifyingKey> {
         match (key_id, self.0.as_slice()) {
             (None, [only]) => Some(only),
             (None, _) => None,
-            (Some(wanted), keys) => keys.iter().find(|key| key.key_id.as_deref() == Some(wanted)),
+            (Some(wanted), keys) => {
+                let mut named = keys.iter().filter(|key| key.key_id.as_deref() == Some(wanted));
+                named.clone().find(|key| key.is_for(algorithm)).or_else(|| named.next())
+            }
         }
     }
 }

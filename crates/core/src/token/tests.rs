@@ -108,10 +108,38 @@ fn the_published_key_verifies_as_any_issuer_s_would() {
     let compact = Compact::parse(token.as_bytes()).unwrap();
     let expected =
         Expected { issuer: "tollgate", audience: "acme", leeway_secs: 0, ahead_secs: 0, now_secs: NOW };
-    let key = keys.key(compact.key_id.as_deref()).unwrap();
+    let key = keys.key(compact.key_id.as_deref(), compact.algorithm).unwrap();
     assert_eq!(key.verify(&compact, &expected).unwrap().1, NOW + 3_600);
     let other = Expected { audience: "other", ..expected };
     assert_eq!(key.verify(&compact, &other).unwrap_err(), TokenError::Audience);
+}
+
+#[test]
+fn of_keys_that_share_an_id_the_one_for_the_algorithm_verifies() {
+    let (issuing, snapshot) = (Issuing::default(), snapshot(&[signing_key("one", 0)]));
+    let own = issuing
+        .key_set(&snapshot)
+        .strip_prefix(r#"{"keys":["#)
+        .unwrap()
+        .strip_suffix("]}")
+        .unwrap()
+        .to_owned();
+    // Long enough to be a key; nobody signs with it.
+    let modulus = URL_SAFE_NO_PAD.encode([0xff; 256]);
+    let rsa = format!(r#"{{"kty":"RSA","kid":"one","n":"{modulus}","e":"AQAB"}}"#);
+    let token = issued(&issuing, &snapshot);
+    let compact = Compact::parse(token.as_bytes()).unwrap();
+    for keys in [[&rsa, &own], [&own, &rsa]] {
+        let text = format!(r#"{{"keys":[{},{}]}}"#, keys[0], keys[1]);
+        let keys = KeySet::parse(text.as_bytes()).unwrap();
+        let key = keys.key(Some("one"), Algorithm::EdDsa).unwrap();
+        assert!(key.verify_signature(&compact).is_ok(), "{text}");
+        assert!(keys.key(Some("one"), Algorithm::Ps256).unwrap().is_for(Algorithm::Ps256), "{text}");
+        // That there is none for it is said of one of them, not that there is no such key.
+        let other = keys.key(Some("one"), Algorithm::Es256).unwrap();
+        assert!(!other.is_for(Algorithm::Es256), "{text}");
+        assert!(keys.key(Some("two"), Algorithm::EdDsa).is_none());
+    }
 }
 
 #[test]
