@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn nobody_keeps_anybody_else_from_signing_in() {
         let passwords = Passwords::new();
-        let sign_in = |name: &str| passwords.sign_ins.take(Some(Some(named(name))));
+        let sign_in = |name: &str| passwords.sign_ins.take(Some(named(name)));
         let change = |author| passwords.changes.take(author);
         let tenant = |number| Some(TenantId(uuid::Uuid::from_u128(number)));
         let anns: Vec<_> = std::iter::from_fn(|| sign_in("ann").ok()).collect();

@@ -5,7 +5,8 @@
 //! committed. [`Store::load`] turns everything into the changes that a snapshot is built from.
 //!
 //! Rows hold ids of 16 bytes and instants in seconds; a row that does not parse back into the core's types is
-//! [`StoreError::Corrupt`], never a guess.
+//! [`StoreError::Corrupt`], never a guess. The one exception are batches of what limits have counted: a damaged one is passed
+//! over and logged, as [`Read::counters`] says why.
 
 mod consumers;
 mod counters;
