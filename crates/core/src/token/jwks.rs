@@ -47,14 +47,21 @@ impl KeySet {
     /// The key that a token names. A token that names none means the only one there is. Of keys that share an id, as those of
     /// different kinds may (RFC 7517 section 4.5), it is one that is for the token's algorithm; the first, where none is.
     pub fn key(&self, key_id: Option<&str>, algorithm: Algorithm) -> Option<&VerifyingKey> {
-        match (key_id, self.0.as_slice()) {
-            (None, [only]) => Some(only),
-            (None, _) => None,
-            (Some(wanted), keys) => {
-                let mut named = keys.iter().filter(|key| key.key_id.as_deref() == Some(wanted));
-                named.clone().find(|key| key.is_for(algorithm)).or_else(|| named.next())
-            }
-        }
+        let mut named = self.named(key_id);
+        named.clone().find(|key| key.is_for(algorithm)).or_else(|| named.next())
+    }
+
+    /// Whether there is a key for a token that names this one, or none.
+    pub fn has(&self, key_id: Option<&str>) -> bool {
+        self.named(key_id).next().is_some()
+    }
+
+    fn named<'s>(&'s self, key_id: Option<&str>) -> impl Iterator<Item = &'s VerifyingKey> + Clone {
+        let is_only = self.0.len() == 1;
+        self.0.iter().filter(move |key| match key_id {
+            Some(wanted) => key.key_id.as_deref() == Some(wanted),
+            None => is_only,
+        })
     }
 }
 

@@ -135,7 +135,7 @@ mod tests {
         write(&file, SET, now).unwrap();
         let kept = read(&file, now + STALE / 2).unwrap().unwrap();
         assert_eq!(kept.age, STALE / 2);
-        assert!(kept.keys.key(Some("one")).is_some() && kept.keys.key(Some("two")).is_none());
+        assert!(kept.keys.has(Some("one")) && !kept.keys.has(Some("two")));
         assert_eq!(read(&file, now - STALE).unwrap().unwrap().age, Duration::ZERO);
         assert!(read(&file, now + STALE).unwrap().is_none());
     }

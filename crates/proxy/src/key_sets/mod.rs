@@ -76,7 +76,7 @@ impl State {
         let may_fetch = !self.is_fetching && !is_within(self.failed_at, RETRY_AFTER);
         match &self.keys {
             Some((keys, at)) if is_within(Some(*at), STALE) => {
-                let is_known = keys.key(key_id).is_some();
+                let is_known = keys.has(key_id);
                 let is_fresh = is_within(Some(*at), FRESH);
                 match (is_known, may_fetch) {
                     (true, true) if !is_fresh => Step::UseAndFetch(Arc::clone(keys)),
@@ -166,7 +166,7 @@ impl Held {
     /// Whether there is no use in waiting on.
     fn answers(&self, key_id: Option<&str>) -> bool {
         let state = self.state.lock();
-        !state.is_fetching || state.keys.as_ref().is_some_and(|(keys, _)| keys.key(key_id).is_some())
+        !state.is_fetching || state.keys.as_ref().is_some_and(|(keys, _)| keys.has(key_id))
     }
 
     fn is_empty(&self) -> bool {

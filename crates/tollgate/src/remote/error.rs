@@ -92,6 +92,7 @@ impl ApiError {
         match self {
             Self::Refused { problem, .. } => problem.clone(),
             Self::Url(_)
+            | Self::Credentials
             | Self::File { .. }
             | Self::Unreachable { .. }
             | Self::Distrusted { .. }

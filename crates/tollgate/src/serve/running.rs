@@ -173,9 +173,10 @@ pub async fn drained(proxy: &Proxy) {
 
 /// Ends the proxy, and with it its access log, once whoever else looks at it has: a scrape holds it for a moment.
 pub async fn stop(proxy: Arc<Proxy>) {
-    match timeout(RELEASE, alone(proxy)).await {
-        Ok(proxy) => tokio::task::block_in_place(|| proxy.stop()),
-        Err(_) => tracing::warn!("the proxy is still in use: the end of its access log may be missing"),
+    if let Ok(proxy) = timeout(RELEASE, alone(proxy)).await {
+        tokio::task::block_in_place(|| proxy.stop());
+    } else {
+        tracing::warn!("the proxy is still in use: the end of its access log may be missing");
     }
 }
 
