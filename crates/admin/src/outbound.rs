@@ -80,7 +80,7 @@ impl Outbound<'_> {
         let addresses: Vec<SocketAddr> = match self.place.host() {
             Host::Address(address) => vec![SocketAddr::new(*address, self.place.port())],
             Host::Name(name) => {
-                let found = tokio::net::lookup_host((&**name, self.place.port())).await;
+                let found = tokio::net::lookup_host((name.to_look_up(), self.place.port())).await;
                 found.map_err(|_| OutboundError::Name)?.collect()
             }
         };
@@ -125,6 +125,8 @@ impl Outbound<'_> {
 fn server_name(host: &Host) -> Result<ServerName<'static>, OutboundError> {
     match host {
         Host::Address(address) => Ok(ServerName::from(*address)),
-        Host::Name(name) => ServerName::try_from(name.to_string()).map_err(|_| OutboundError::ServerName),
+        Host::Name(name) => {
+            ServerName::try_from(name.without_dot().to_owned()).map_err(|_| OutboundError::ServerName)
+        }
     }
 }

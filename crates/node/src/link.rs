@@ -105,7 +105,7 @@ impl Link {
         let port = self.control.port();
         let tcp = match self.control.host() {
             Host::Address(address) => TcpStream::connect((*address, port)).await,
-            Host::Name(name) => TcpStream::connect((&**name, port)).await,
+            Host::Name(name) => TcpStream::connect((name.to_look_up(), port)).await,
         };
         let tcp = tcp.map_err(LinkError::Connect)?;
         // Reports are small, and waited for.
@@ -115,9 +115,8 @@ impl Link {
             Scheme::Https => {
                 let name = match self.control.host() {
                     Host::Address(address) => ServerName::from(*address),
-                    Host::Name(name) => {
-                        ServerName::try_from(name.to_string()).map_err(|_| LinkError::ServerName)?
-                    }
+                    Host::Name(name) => ServerName::try_from(name.without_dot().to_owned())
+                        .map_err(|_| LinkError::ServerName)?,
                 };
                 let tls = TlsConnector::from(self.tls.load_full());
                 self.handshake(tls.connect(name, tcp).await.map_err(LinkError::Connect)?).await

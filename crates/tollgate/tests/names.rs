@@ -91,6 +91,37 @@ fn requests_take_turns_at_all_addresses_of_a_name_whatever_is_connected() {
 }
 
 #[test]
+fn a_name_with_a_dot_at_its_end_is_one_of_its_own_that_only_the_resolver_sees() {
+    let (dns, twins) = (DnsServer::start(), Twins::start());
+    dns.set(NAME, &[FIRST]);
+    let gateway = gateway(&dns);
+    let tenant = gateway.tenant("acme");
+    let authority = format!("{NAME}:{}", twins.first.address().port());
+    let urls = [format!("http://{NAME}.:{}", twins.first.address().port()), twins.url()];
+    let targets = urls.clone().map(|url| json!({ "url": url }));
+    tenant.service_with(&json!({ "slug": "api", "targets": targets }));
+    let written = gateway.admin().get(&tenant.path("services/api")).expect(200);
+    assert_eq!([0, 1].map(|index| written["targets"][index]["url"].clone()), urls);
+    let key = tenant.unlimited_key();
+    for _ in 0..4 {
+        gateway.client().get("/acme/api/", &[("X-API-Key", &key)]).expect(200);
+    }
+    assert!(twins.first.requests().iter().all(|request| request.header("Host") == Some(&authority)));
+    assert_eq!(twins.first.connections(), 2, "neither uses the other's");
+}
+
+#[test]
+fn the_resolver_is_given_a_name_with_its_dot() {
+    let dns = DnsServer::start();
+    let gateway = gateway(&dns);
+    let key = gateway.expose("http://nowhere.upstreams.test.:1");
+    gateway.client().get("/acme/api/", &[("X-API-Key", &key)]).expect(502);
+    eventually("it is told", || {
+        gateway.stderr().iter().any(|line| line.contains(r#""name":"nowhere.upstreams.test.""#))
+    });
+}
+
+#[test]
 fn an_address_that_is_added_gets_its_share_though_no_connection_is_ever_idle() {
     let (dns, twins) = (DnsServer::start(), Twins::start());
     let (_gateway, load) = loaded_at_the_first(&dns, &twins);

@@ -41,6 +41,17 @@ fn an_upstream_with_a_trusted_certificate_is_served_over_tls() {
 }
 
 #[test]
+fn a_certificate_is_for_a_name_with_a_dot_at_its_end_as_without() {
+    let certificate = Certificate::new(&["DNS:localhost"]);
+    let nginx = Nginx::start_tls(&certificate, "location / { return 200 \"$ssl_server_name $http_host\"; }");
+    let port = nginx.address().port();
+    let gateway = trusting(&certificate);
+    let key = gateway.expose(&format!("https://localhost.:{port}"));
+    let response = gateway.client().get("/acme/api", &[("X-API-Key", &key)]).expect(200);
+    assert_eq!(response.text(), format!("localhost localhost:{port}"));
+}
+
+#[test]
 fn bodies_go_both_ways_over_tls() {
     let certificate = Certificate::new(&["DNS:localhost"]);
     let nginx = Nginx::start_tls(

@@ -11,7 +11,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::Host;
+use super::host::Host;
 use super::url::{parse_host, parse_port, split_port};
 
 const SERVER_PORT: u16 = 6_379;

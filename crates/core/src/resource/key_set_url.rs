@@ -64,7 +64,7 @@ fn may_be_in_query(byte: u8) -> bool {
 
 impl fmt::Display for KeySetUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}{}", self.place.scheme().as_str(), self.place.authority(), self.target)
+        write!(f, "{}://{}{}", self.place.scheme().as_str(), self.place.url_authority(), self.target)
     }
 }
 

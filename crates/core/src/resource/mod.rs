@@ -8,6 +8,7 @@ mod duration;
 #[cfg(feature = "openapi")]
 mod forms;
 mod header_name;
+mod host;
 mod id;
 mod instant;
 mod jwt;
@@ -44,6 +45,7 @@ pub use counter_store::{
 pub use counting::{Counting, OnUnavailable};
 pub use duration::{BadDuration, DurationText, format_duration, parse_duration};
 pub use header_name::HeaderName;
+pub use host::{Host, HostName};
 pub use id::{ConsumerId, KeyId, PlanId, RouteId, ServiceId, TargetId, TenantId, UserId, WebhookId};
 pub use jwt::{JwtIssuer, JwtIssuerDraft, JwtIssuerSpec};
 pub use key::{Key, KeyDraft, KeySpec, RetiredHash};
@@ -72,6 +74,6 @@ pub use traffic::{
     ChannelDraft, HashOn, HealthCheck, HealthCheckDraft, HedgingDraft, OutlierDraft, RetriesDraft, Setting,
     SlowStartDraft, Traffic, TrafficDraft,
 };
-pub use url::{BadUrl, BaseUrl, Host, Scheme};
+pub use url::{BadUrl, BaseUrl, Scheme};
 pub use user::{Role, UserDraft, UserSpec, Username};
 pub use webhook::{BadWebhookUrl, Webhook, WebhookDraft, WebhookSpec, WebhookUrl};

@@ -6,6 +6,7 @@ use std::num::NonZeroU16;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::host::{Host, HostName};
 use super::text::parsed;
 use crate::address::{self, AddressClass, AddressRefused, AllowList, Reach};
 use crate::routing::CanonicalPath;
@@ -32,24 +33,8 @@ impl Scheme {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Host {
-    Address(IpAddr),
-    /// A DNS name in lower case, without a trailing dot.
-    Name(Box<str>),
-}
-
-impl fmt::Display for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Address(IpAddr::V4(address)) => address.fmt(f),
-            Self::Address(IpAddr::V6(address)) => write!(f, "[{address}]"),
-            Self::Name(name) => f.write_str(name),
-        }
-    }
-}
-
-/// A validated upstream URL. Two texts of the same place (`HTTP://Host:80/` and `http://host`) are equal.
+/// A validated upstream URL. Two texts of the same place (`HTTP://Host:80/` and `http://host`) are equal; `http://host.` is
+/// another, as a search list may lead there and here.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BaseUrl {
     scheme: Scheme,
@@ -122,12 +107,24 @@ impl BaseUrl {
         &self.path_prefix
     }
 
-    /// Host and port as they stand in a `Host` field: the scheme's own port is left out.
+    /// Host and port as they stand in a `Host` field: the scheme's own port is left out, and a dot at the name's end.
     pub fn authority(&self) -> String {
+        match &self.host {
+            Host::Address(_) => self.with_port(&self.host),
+            Host::Name(name) => self.with_port(&name.without_dot()),
+        }
+    }
+
+    /// Host and port as they stand in a URL: only the scheme's own port is left out.
+    pub(super) fn url_authority(&self) -> String {
+        self.with_port(&self.host)
+    }
+
+    fn with_port(&self, host: &dyn fmt::Display) -> String {
         if self.port == self.scheme.default_port() {
-            self.host.to_string()
+            host.to_string()
         } else {
-            format!("{}:{}", self.host, self.port)
+            format!("{host}:{}", self.port)
         }
     }
 
@@ -136,7 +133,7 @@ impl BaseUrl {
     pub fn permit(&self, reach: Reach, allowed: &AllowList) -> Result<(), AddressRefused> {
         match &self.host {
             Host::Address(address) => address::permit(*address, reach, allowed),
-            Host::Name(name) if is_localhost(name) => {
+            Host::Name(name) if name.is_localhost() => {
                 address::permit(IpAddr::V4(Ipv4Addr::LOCALHOST), reach, allowed)
             }
             Host::Name(_) => Ok(()),
@@ -146,7 +143,7 @@ impl BaseUrl {
 
 impl fmt::Display for BaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}{}", self.scheme.as_str(), self.authority(), self.path_prefix)
+        write!(f, "{}://{}{}", self.scheme.as_str(), self.url_authority(), self.path_prefix)
     }
 }
 
@@ -204,7 +201,8 @@ pub(super) fn parse_host(text: &str) -> Result<Host, BadUrl> {
     if let Ok(address) = text.parse::<Ipv4Addr>() {
         return literal(IpAddr::V4(address));
     }
-    let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+    let text = text.to_ascii_lowercase();
+    let name = text.strip_suffix('.').unwrap_or(&text);
     let is_label = |label: &str| {
         let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         (1..=63).contains(&label.len())
@@ -220,10 +218,10 @@ pub(super) fn parse_host(text: &str) -> Result<Host, BadUrl> {
     if name.len() > 253 || !name.split('.').all(is_label) || ends_like_a_number {
         return Err(BadUrl::Host);
     }
-    if address::is_metadata_name(&name) {
+    if address::is_metadata_name(name) {
         return Err(BadUrl::Metadata);
     }
-    Ok(Host::Name(name.into()))
+    Ok(Host::Name(HostName::new(text)))
 }
 
 fn literal(address: IpAddr) -> Result<Host, BadUrl> {
@@ -234,10 +232,6 @@ fn literal(address: IpAddr) -> Result<Host, BadUrl> {
     }
 }
 
-fn is_localhost(name: &str) -> bool {
-    name == "localhost" || name.ends_with(".localhost")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -245,17 +239,48 @@ mod tests {
     #[test]
     fn equal_places_are_equal() {
         let canonical = BaseUrl::parse("http://host").unwrap();
-        for same in ["HTTP://Host:80/", "http://host.", "http://HOST:80"] {
+        for same in ["HTTP://Host:80/", "http://host/", "http://HOST:80"] {
             assert_eq!(BaseUrl::parse(same).unwrap(), canonical, "{same}");
         }
-        assert_ne!(BaseUrl::parse("https://host").unwrap(), canonical);
+        for other in ["https://host", "http://host."] {
+            assert_ne!(BaseUrl::parse(other).unwrap(), canonical, "{other}");
+        }
     }
 
     #[test]
     fn the_text_parses_back() {
-        for text in ["http://a.b:8080/x/y", "https://[2001:db8::1]:8443", "http://127.0.0.1:9001"] {
+        for text in [
+            "http://a.b:8080/x/y",
+            "http://a.:8080/x",
+            "https://a.b.",
+            "https://[2001:db8::1]:8443",
+            "http://127.0.0.1:9001",
+        ] {
             assert_eq!(BaseUrl::parse(text).unwrap().to_string(), text);
         }
+    }
+
+    #[test]
+    fn a_dot_at_the_end_is_for_the_resolver_alone() {
+        let url = BaseUrl::parse("http://API.Test.:8080").unwrap();
+        let Host::Name(name) = url.host() else { panic!("{url}") };
+        assert_eq!((name.to_look_up(), name.without_dot()), ("api.test.", "api.test"));
+        assert_eq!(url.authority(), "api.test:8080");
+        let longest = ["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(61)].join(".");
+        for text in [format!("http://{longest}"), format!("http://{longest}.")] {
+            assert_eq!(BaseUrl::parse(&text).unwrap().authority(), longest);
+        }
+        let nobody = AllowList::default();
+        let refused = BaseUrl::parse("http://localhost").unwrap().permit(Reach::Public, &nobody);
+        assert!(refused.is_err());
+        assert_eq!(BaseUrl::parse("http://localhost.").unwrap().permit(Reach::Public, &nobody), refused);
+        for bad in ["http://.", "http://a..", "http://a..:80"] {
+            assert_eq!(BaseUrl::parse(bad), Err(BadUrl::Host), "{bad}");
+        }
+        for metadata in ["http://metadata.google.internal.", "http://Instance-Data."] {
+            assert_eq!(BaseUrl::parse(metadata), Err(BadUrl::Metadata), "{metadata}");
+        }
+        assert_eq!(BaseUrl::parse("http://2130706433."), Err(BadUrl::Host));
     }
 
     #[test]

@@ -87,7 +87,7 @@ impl WebhookUrl {
 
 impl fmt::Display for WebhookUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}{}", self.place.scheme().as_str(), self.place.authority(), self.path)
+        write!(f, "{}://{}{}", self.place.scheme().as_str(), self.place.url_authority(), self.path)
     }
 }
 

@@ -194,7 +194,7 @@ fn address(settings: &StoreSettings, server: &StoreServer) -> ConnectionAddr {
 fn host_text(host: &Host) -> String {
     match host {
         Host::Address(address) => address.to_string(),
-        Host::Name(name) => name.to_string(),
+        Host::Name(name) => name.to_look_up().to_owned(),
     }
 }
 

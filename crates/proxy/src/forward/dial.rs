@@ -82,7 +82,8 @@ async fn connect(
             Ok((tcp, *ip))
         }
         Host::Name(name) => {
-            let addresses = gateway.names.addresses(name, whose).await.map_err(DialError::Name)?;
+            let addresses =
+                gateway.names.addresses(name.to_look_up(), whose).await.map_err(DialError::Name)?;
             let now = gateway.live.uptime(Instant::now());
             // The address may have gone meanwhile. Where no turn is decided all are equally likely.
             let first = first.filter(|&ip| addresses.contains(ip));

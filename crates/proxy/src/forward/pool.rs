@@ -113,7 +113,7 @@ impl Pools {
         pool.by_endpoint.retain(|endpoint, entry| {
             let is_used = mem::take(&mut entry.is_used);
             if let (true, Host::Name(name)) = (is_used, &endpoint.host) {
-                self.names.note_used(name);
+                self.names.note_used(name.to_look_up());
             }
             if has_changed {
                 entry.lead_to(self.addresses(endpoint));
@@ -126,7 +126,7 @@ impl Pools {
     /// Of a name that is known.
     fn addresses(&self, endpoint: &Endpoint) -> Option<Arc<Addresses>> {
         match &endpoint.host {
-            Host::Name(name) => self.names.known(name),
+            Host::Name(name) => self.names.known(name.to_look_up()),
             Host::Address(_) => None,
         }
     }

@@ -74,7 +74,7 @@ pub(super) async fn handshake(
 ) -> Result<Stream, DialError> {
     let name = match host {
         Host::Address(ip) => ServerName::from(*ip),
-        Host::Name(name) => ServerName::try_from(name.to_string())
+        Host::Name(name) => ServerName::try_from(name.without_dot().to_owned())
             .map_err(|error| DialError::Certificate(io::Error::other(error)))?,
     };
     match TlsConnector::from(config).connect(name, tcp).await {

@@ -121,7 +121,8 @@ fn local(hosts: &Hosts, text: &str) -> Option<Vec<IpAddr>> {
     let of = |family| hosts.lookup_static_host(&Query::query(name.clone(), family));
     let lookups = [RecordType::A, RecordType::AAAA].into_iter().filter_map(of);
     let ips: Vec<IpAddr> = lookups.flat_map(|lookup| addresses_of(&lookup)).collect();
-    let is_this_machine = text == "localhost" || text.ends_with(".localhost");
+    let plain = text.strip_suffix('.').unwrap_or(text);
+    let is_this_machine = plain == "localhost" || plain.ends_with(".localhost");
     match (ips.is_empty(), is_this_machine) {
         (false, _) => Some(ips),
         (true, true) => Some(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]),
@@ -153,7 +154,10 @@ mod tests {
         hosts.read_hosts_conf(&b"192.0.2.7 api.test api\n2001:db8::7 api.test\n"[..]).unwrap();
         assert_eq!(local(&hosts, "api.test"), Some(vec![ip("192.0.2.7"), ip("2001:db8::7")]));
         assert_eq!(local(&hosts, "api"), Some(vec![ip("192.0.2.7")]));
-        assert_eq!(local(&hosts, "web.localhost"), Some(vec![ip("127.0.0.1"), ip("::1")]));
+        assert_eq!(local(&hosts, "api."), Some(vec![ip("192.0.2.7")]));
+        for text in ["web.localhost", "localhost."] {
+            assert_eq!(local(&hosts, text), Some(vec![ip("127.0.0.1"), ip("::1")]), "{text}");
+        }
         assert_eq!(local(&hosts, "other.test"), None);
     }
 }

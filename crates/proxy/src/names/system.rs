@@ -54,6 +54,7 @@ fn build(
 #[cfg(test)]
 mod tests {
     use hickory_resolver::system_conf::parse_resolv_conf;
+    use tollgate_core::resource::{BaseUrl, Host};
 
     use super::*;
 
@@ -72,6 +73,18 @@ mod tests {
         assert_eq!(candidates(FILE, Some("other.test"), None), ["api.eu.other.test.", "api.eu."]);
         assert_eq!(candidates(FILE, Some(""), None), ["api.eu."]);
         assert_eq!(candidates(FILE, Some("other.test"), Some("ndots:1")), ["api.eu.", "api.eu.other.test."]);
+    }
+
+    #[test]
+    fn a_target_with_a_dot_at_its_end_is_looked_for_in_no_domain() {
+        let (config, options) = parse_resolv_conf(FILE).unwrap();
+        let (search, _) = said(&config, &options, None, None);
+        let candidates = |text| match BaseUrl::parse(text).unwrap().host() {
+            Host::Name(name) => search.candidates(name.to_look_up()),
+            Host::Address(_) => panic!("{text}"),
+        };
+        assert_eq!(candidates("http://api.:8080"), ["api."]);
+        assert_eq!(candidates("http://api:8080"), ["api.shop.test.", "api.example.com.", "api."]);
     }
 
     #[test]
