@@ -4,6 +4,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tollgate_core::snapshot::Endpoint;
@@ -47,14 +48,16 @@ pub(crate) struct Answer {
     pub input: BytesMut,
 }
 
-/// Sends a request without a body over a connection of its own. Time is the caller's to limit.
+/// Sends a request without a body over a connection of its own. Time is the caller's to limit: `within` is all that there is.
 pub(crate) async fn ask(
     gateway: &Gateway,
     endpoint: &Endpoint,
     request: &str,
     whose: Whose,
+    within: Duration,
 ) -> Result<Answer, AskError> {
-    let dialled = dial(gateway, endpoint, None, gateway.settings.timeouts.connect, whose).await;
+    let within = gateway.settings.timeouts.connect.min(within);
+    let dialled = dial(gateway, endpoint, None, within, whose).await;
     let mut stream = dialled.map_err(AskError::Dial)?.stream;
     let mut unsent = request.as_bytes();
     while !unsent.is_empty() {

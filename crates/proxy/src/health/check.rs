@@ -46,5 +46,5 @@ async fn status(
         check.path,
         target.authority
     );
-    Ok(ask(gateway, &target.endpoint, &request, whose).await?.head.status)
+    Ok(ask(gateway, &target.endpoint, &request, whose, check.timeout).await?.head.status)
 }

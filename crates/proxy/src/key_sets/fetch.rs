@@ -42,7 +42,7 @@ async fn download(gateway: &Gateway, source: &KeySource) -> Result<Vec<u8>, Fetc
          User-Agent: tollgate\r\nConnection: close\r\n\r\n",
         source.target, source.authority
     );
-    let answer = ask(gateway, &source.endpoint, &request, Whose::Issuers).await?;
+    let answer = ask(gateway, &source.endpoint, &request, Whose::Issuers, WITHIN).await?;
     if answer.head.status != 200 {
         return Err(FetchError::Status(answer.head.status));
     }

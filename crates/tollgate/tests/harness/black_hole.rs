@@ -14,8 +14,12 @@ pub struct BlackHole {
 
 impl BlackHole {
     pub fn open() -> Self {
+        Self::open_at(([127, 0, 0, 1], 0).into())
+    }
+
+    pub fn open_at(address: SocketAddr) -> Self {
         let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a free port");
+        listener.bind(&address.into()).expect("a free port");
         listener.listen(0).expect("listening");
         let address = listener.local_addr().expect("an address").as_socket().expect("of IP");
         let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(100));
