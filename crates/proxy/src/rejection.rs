@@ -61,6 +61,10 @@ pub(crate) enum Rejection {
     CircuitOpen {
         retry_after_secs: u64,
     },
+    /// The same, and as many requests as may try whether it is well again are under way.
+    CircuitProbed {
+        retry_after_secs: u64,
+    },
     /// The service has as many requests as it may have, and as many wait.
     ChannelFull {
         retry_after_secs: u64,
@@ -172,6 +176,7 @@ impl Rejection {
             Self::NoSuchService
                 | Self::NoTarget
                 | Self::CircuitOpen { .. }
+                | Self::CircuitProbed { .. }
                 | Self::ChannelFull { .. }
                 | Self::QueuedTooLong { .. }
                 | Self::UnknownKey
@@ -199,6 +204,11 @@ impl Rejection {
             proxy_error: "connection_limit_reached",
             retry_after_secs: Some(retry_after_secs),
             ..plain(503, Gateway, message)
+        };
+        let unavailable = |retry_after_secs, message| Appearance {
+            proxy_error: "destination_unavailable",
+            retry_after_secs: Some(retry_after_secs),
+            ..plain(503, Upstream, message)
         };
         match self {
             Self::Malformed(what) => {
@@ -263,16 +273,14 @@ impl Rejection {
                 ..plain(503, Gateway, "The token cannot be verified now: its issuer's keys are not available")
             },
             Self::Panicked => plain(500, Gateway, "The gateway failed"),
-            Self::NoTarget => Appearance {
-                proxy_error: "destination_unavailable",
-                retry_after_secs: Some(1),
-                ..plain(503, Upstream, "The service has no target that takes requests")
-            },
-            Self::CircuitOpen { retry_after_secs } => Appearance {
-                proxy_error: "destination_unavailable",
-                retry_after_secs: Some(*retry_after_secs),
-                ..plain(503, Upstream, "The service has failed too often: its circuit is open")
-            },
+            Self::NoTarget => unavailable(1, "The service has no target that takes requests"),
+            Self::CircuitOpen { retry_after_secs } => {
+                unavailable(*retry_after_secs, "The service has failed too often: its circuit is open")
+            }
+            Self::CircuitProbed { retry_after_secs } => unavailable(
+                *retry_after_secs,
+                "The service has failed too often: its circuit is half open, and other requests try it",
+            ),
             Self::ChannelFull { retry_after_secs } => {
                 full(*retry_after_secs, "The service has all the requests it may have, and too many wait")
             }

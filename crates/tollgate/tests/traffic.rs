@@ -6,6 +6,7 @@ mod harness;
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
+use std::thread;
 use std::time::Duration;
 
 use harness::{
@@ -65,6 +66,36 @@ fn a_service_that_fails_is_held_back_and_let_in_again_when_it_works() {
     for state in ["closed", "open", "half_open"] {
         gateway.await_logged(|line| line["circuit"] == state);
     }
+}
+
+#[test]
+fn a_request_that_a_half_open_circuit_refuses_is_told_and_logged_so() {
+    let (works, answers) = (Gate::new(), Gate::new());
+    let (is_well, held) = (works.clone(), answers.clone());
+    let upstream = ScriptedUpstream::start(move |exchange| {
+        if is_well.is_open() {
+            exchange.run(&[vec![Step::Await(held.clone())], Step::respond("200 OK", "")].concat())
+        } else {
+            exchange.run(&Step::respond("500 Internal Server Error", ""))
+        }
+    });
+    let gateway = with_one_worker();
+    let breaker = json!({ "breaker": { "failures": 1, "recovery": "2s", "probes": 1 } });
+    let (_, key) = expose(&gateway, &[upstream.url()], &breaker);
+    get(&gateway, &key).expect(500);
+    works.open();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            eventually("the circuit to let a probe through", || get(&gateway, &key).status == 200);
+        });
+        eventually("the probe at the upstream", || upstream.requests().len() == 2);
+        let refused = get(&gateway, &key).expect(503);
+        answers.open();
+        assert!(refused.text().contains("its circuit is half open"), "{}", refused.text());
+        assert_eq!(refused.header("Proxy-Status"), Some("tollgate; error=destination_unavailable"));
+        assert_eq!(refused.header("Retry-After"), Some("1"));
+    });
+    gateway.await_logged(|line| line["circuit"] == "half_open" && line["status"] == 503);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //!   first that will.
 
 use super::TargetSet;
-use crate::breaker::OpenFor;
+use crate::breaker::Refused;
 
 /// Why a request has no target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub enum Unpicked {
     /// None takes requests.
     Nobody,
     /// Circuits are in the way.
-    Open(OpenFor),
+    Refused(Refused),
 }
 
 /// Picks among those that are not left out, until one is let through. Open circuits should be left out by the shares
@@ -22,13 +22,13 @@ pub enum Unpicked {
 pub fn pick_permitted<P>(
     left_out: TargetSet,
     mut pick: impl FnMut(TargetSet) -> Option<usize>,
-    mut ask: impl FnMut(usize) -> Result<P, OpenFor>,
+    mut ask: impl FnMut(usize) -> Result<P, Refused>,
 ) -> Result<(usize, P), Unpicked> {
     let (mut left_out, mut refused) = (left_out, Unpicked::Nobody);
     while let Some(place) = pick(left_out) {
         match ask(place) {
             Ok(permit) => return Ok((place, permit)),
-            Err(open) => refused = refused.or_sooner(open),
+            Err(other) => refused = refused.or_sooner(other),
         }
         left_out.insert(place);
     }
@@ -37,10 +37,10 @@ pub fn pick_permitted<P>(
 
 impl Unpicked {
     #[must_use]
-    pub fn or_sooner(self, other: OpenFor) -> Self {
+    pub fn or_sooner(self, other: Refused) -> Self {
         match self {
-            Self::Nobody => Self::Open(other),
-            Self::Open(OpenFor(wait)) => Self::Open(OpenFor(wait.min(other.0))),
+            Self::Refused(sooner) if sooner.wait() <= other.wait() => self,
+            Self::Nobody | Self::Refused(_) => Self::Refused(other),
         }
     }
 }
@@ -80,7 +80,7 @@ mod tests {
         let next = |left_out| cursor.pick(serving.shares.without(left_out));
         let picked = pick_permitted(TargetSet::NONE, next, |place| breakers[place].ask(rules, now));
         picked.map_err(|refused| match serving.reopens_at {
-            Some(at) => refused.or_sooner(OpenFor(at.since(now))),
+            Some(at) => refused.or_sooner(Refused::OpenFor(at.since(now))),
             None => refused,
         })
     }
@@ -163,9 +163,12 @@ mod tests {
                         Err(refused) => {
                             prop_assert!(models.iter().all(|model| !model.is_free(&rules, now)));
                             let first = models.iter().filter_map(|model| model.open_until).min();
-                            let Unpicked::Open(OpenFor(wait)) = refused else { panic!("{refused:?}") };
+                            let Unpicked::Refused(refused) = refused else { panic!("{refused:?}") };
+                            let wait = refused.wait();
                             let longest = first.map_or(Duration::from_secs(1), |first| first.since(now));
                             prop_assert!(wait > Duration::ZERO && wait <= longest, "{wait:?}");
+                            let states = breakers.each_ref().map(|breaker| breaker.read(now).state);
+                            prop_assert!(states.contains(&refused.state()), "{refused:?} of {states:?}");
                         }
                     },
                     3..=6 if !under_way.is_empty() => {

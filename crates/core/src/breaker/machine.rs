@@ -33,12 +33,35 @@ pub enum Transition {
     Closed,
 }
 
-/// No request is let through; try again so much later.
+/// Why no request is let through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OpenFor(pub Duration);
+pub enum Refused {
+    /// It stays open for so long.
+    OpenFor(Duration),
+    /// It is half open, and as many requests as may try it are under way.
+    Probed,
+}
 
 /// While half open, places come free at any moment.
 const PROBE_RETRY: Duration = Duration::from_secs(1);
+
+impl Refused {
+    /// After how long to try again.
+    pub const fn wait(self) -> Duration {
+        match self {
+            Self::OpenFor(wait) => wait,
+            Self::Probed => PROBE_RETRY,
+        }
+    }
+
+    /// What the request has met.
+    pub const fn state(self) -> State {
+        match self {
+            Self::OpenFor(_) => State::Open,
+            Self::Probed => State::HalfOpen,
+        }
+    }
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Machine {
@@ -118,10 +141,10 @@ impl Machine {
         &mut self,
         rules: &BreakerRules,
         now: Uptime,
-    ) -> Result<(Ticket, Option<Transition>), OpenFor> {
+    ) -> Result<(Ticket, Option<Transition>), Refused> {
         let transition = match &mut self.phase {
             Phase::Closed { .. } => None,
-            Phase::Open { until } if *until > now => return Err(OpenFor(until.since(now))),
+            Phase::Open { until } if *until > now => return Err(Refused::OpenFor(until.since(now))),
             Phase::Open { .. } => {
                 self.enter(Phase::HalfOpen { under_way: vec![now], successes: 0 });
                 Some(Transition::HalfOpened)
@@ -129,7 +152,7 @@ impl Machine {
             Phase::HalfOpen { under_way, .. } => {
                 under_way.retain(|asked_at| now < asked_at.after(rules.recovery));
                 if under_way.len() as u64 >= u64::from(rules.probes.get()) {
-                    return Err(OpenFor(PROBE_RETRY));
+                    return Err(Refused::Probed);
                 }
                 under_way.push(now);
                 None

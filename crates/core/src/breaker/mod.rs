@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use machine::{OpenFor, State, Transition};
+pub use machine::{Refused, State, Transition};
 pub use shared::{Breaker, Permit, Reading};
 
 use crate::outlier::ErrorRatio;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::machine::{Machine, OpenFor, State, Ticket, Transition};
+use super::machine::{Machine, Refused, State, Ticket, Transition};
 use super::{BreakerRules, Trip};
 use crate::outlier::Outcome;
 use crate::uptime::Uptime;
@@ -51,7 +51,7 @@ pub struct Permit<'r, B: Deref<Target = Breaker> = &'r Breaker> {
 }
 
 impl Breaker {
-    pub fn ask<'b>(&'b self, rules: &'b BreakerRules, now: Uptime) -> Result<Permit<'b>, OpenFor> {
+    pub fn ask<'b>(&'b self, rules: &'b BreakerRules, now: Uptime) -> Result<Permit<'b>, Refused> {
         Permit::ask(self, rules, now)
     }
 
@@ -105,7 +105,7 @@ impl Breaker {
 
 impl<'r, B: Deref<Target = Breaker>> Permit<'r, B> {
     /// The same as [`Breaker::ask`], for whoever holds the breaker in another way.
-    pub fn ask(breaker: B, rules: &'r BreakerRules, now: Uptime) -> Result<Self, OpenFor> {
+    pub fn ask(breaker: B, rules: &'r BreakerRules, now: Uptime) -> Result<Self, Refused> {
         let hint = breaker.hint();
         if hint & CLOSED != 0 {
             let ticket = Some(Ticket { generation: hint >> FLAG_BITS, asked_at: now });

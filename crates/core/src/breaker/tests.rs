@@ -35,7 +35,7 @@ fn five_failures_open_it_for_half_a_minute_and_three_successes_close_it() {
         assert_eq!(fail(&breaker, &RULES, secs(0)), None);
     }
     assert_eq!(fail(&breaker, &RULES, secs(0)), Some(Transition::Opened));
-    assert_eq!(breaker.ask(&RULES, secs(10)).unwrap_err(), OpenFor(Duration::from_secs(20)));
+    assert_eq!(breaker.ask(&RULES, secs(10)).unwrap_err(), Refused::OpenFor(Duration::from_secs(20)));
     let probe = breaker.ask(&RULES, secs(30)).unwrap();
     assert_eq!(probe.transition(), Some(Transition::HalfOpened));
     assert_eq!(probe.report(Outcome::Success, secs(30)), None);
@@ -84,7 +84,7 @@ fn a_ratio_opens_it_once_there_are_enough_requests() {
 fn a_probe_that_fails_opens_it_again() {
     let breaker = opened(&RULES);
     assert_eq!(fail(&breaker, &RULES, secs(30)), Some(Transition::Opened));
-    assert_eq!(breaker.ask(&RULES, secs(59)).unwrap_err(), OpenFor(Duration::from_secs(1)));
+    assert_eq!(breaker.ask(&RULES, secs(59)).unwrap_err(), Refused::OpenFor(Duration::from_secs(1)));
     assert_eq!(breaker.read(secs(30)).opened, 2);
 }
 
@@ -93,7 +93,7 @@ fn a_probe_that_is_given_up_frees_its_place() {
     let rules = BreakerRules { probes: count(1), ..RULES };
     let breaker = opened(&rules);
     let probe = breaker.ask(&rules, secs(30)).unwrap();
-    assert!(breaker.ask(&rules, secs(30)).is_err());
+    assert_eq!(breaker.ask(&rules, secs(30)).unwrap_err(), Refused::Probed);
     drop(probe);
     assert!(breaker.ask(&rules, secs(30)).is_ok());
 }
@@ -274,7 +274,11 @@ proptest! {
             match event {
                 Event::Ask => match (breaker.ask(&rules, now), model.ask(&rules, now)) {
                     (Ok(permit), Some(request)) => under_way.push((permit, request)),
-                    (Err(OpenFor(wait)), None) => prop_assert!(wait > Duration::ZERO && wait <= rules.recovery),
+                    (Err(refused), None) => {
+                        let wait = refused.wait();
+                        prop_assert!(wait > Duration::ZERO && wait <= rules.recovery);
+                        prop_assert_eq!(refused.state(), breaker.read(now).state);
+                    }
                     (asked, expected) => prop_assert!(false, "{asked:?}, but {expected:?}"),
                 },
                 Event::End(which, outcome) => {

@@ -8,7 +8,7 @@ use tollgate_core::balance::{
     Load, Serving, SmoothWeighted, Standing, TargetSet, Unpicked, least_requests, lowest_latency,
     pick_permitted, serving,
 };
-use tollgate_core::breaker::OpenFor;
+use tollgate_core::breaker::Refused;
 use tollgate_core::draws::Draws;
 use tollgate_core::health::Verdict;
 use tollgate_core::resource::TargetId;
@@ -71,7 +71,7 @@ impl LocalService {
                 let next = |left_out| view.pick_with_doubts(traffic, asked, left_out);
                 let picked = pick_permitted(asked.tried, next, ask);
                 let (place, permit) = picked.map_err(|refused| match view.serving.reopens_at {
-                    Some(at) => refused.or_sooner(OpenFor(at.since(asked.now))),
+                    Some(at) => refused.or_sooner(Refused::OpenFor(at.since(asked.now))),
                     None => refused,
                 })?;
                 (place, Some(permit))

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use tollgate_core::balance::{Load, Underway};
-use tollgate_core::breaker::{Breaker, BreakerRules, OpenFor, Permit, State, Transition};
+use tollgate_core::breaker::{Breaker, BreakerRules, Permit, Refused, State, Transition};
 use tollgate_core::outlier::Outcome;
 use tollgate_core::snapshot::{Circuits, Target};
 use tollgate_core::uptime::Uptime;
@@ -57,7 +57,7 @@ impl Deref for CircuitAt {
 
 impl AtTarget {
     /// Asks the target's own circuit.
-    pub fn ask(self, rules: &BreakerRules, now: Uptime) -> Result<Box<TargetPermit<'_>>, OpenFor> {
+    pub fn ask(self, rules: &BreakerRules, now: Uptime) -> Result<Box<TargetPermit<'_>>, Refused> {
         Permit::ask(CircuitAt(self), rules, now).map(Box::new)
     }
 }
@@ -80,7 +80,7 @@ impl<'s> Picked<'s> {
 
     /// Asks the target's own circuit to let another attempt through, where it was told how the one before went; says so
     /// where that changes its state.
-    pub fn ask_again(&self, circuits: &'s Circuits, now: Uptime) -> Result<Option<Transition>, OpenFor> {
+    pub fn ask_again(&self, circuits: &'s Circuits, now: Uptime) -> Result<Option<Transition>, Refused> {
         let Circuits::EachTarget(rules) = circuits else { return Ok(None) };
         let mut held = self.permit.borrow_mut();
         if held.is_some() {

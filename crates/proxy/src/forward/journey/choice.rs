@@ -59,7 +59,7 @@ impl<'j> Choice<'j> {
         let picked = match pick(forward.worker, service, live, traffic, &asked) {
             Ok(picked) => picked,
             Err(Unpicked::Nobody) => return Err(Rejection::NoTarget),
-            Err(Unpicked::Open(open)) => return Err(refuse(open, record)),
+            Err(Unpicked::Refused(refused)) => return Err(refuse(refused, record)),
         };
         if let Some((state, _)) = picked.circuit() {
             record.circuit = Some(state);

@@ -3,7 +3,7 @@
 use std::mem;
 use std::time::{Duration, Instant};
 
-use tollgate_core::breaker::{BreakerRules, OpenFor, Permit, State, Trip};
+use tollgate_core::breaker::{BreakerRules, Permit, Refused, State, Trip};
 use tollgate_core::outlier::Outcome;
 use tollgate_core::resource::ServiceId;
 use tollgate_core::snapshot::Service;
@@ -90,7 +90,7 @@ fn ask<'j>(
     now: Uptime,
     record: &mut Record<'_>,
 ) -> Result<Permit<'j>, Rejection> {
-    let permit = live.get().shared.breaker.ask(rules, now).map_err(|open| refuse(open, record))?;
+    let permit = live.get().shared.breaker.ask(rules, now).map_err(|refused| refuse(refused, record))?;
     record.circuit = Some(permit.state());
     if let Some(transition) = permit.transition() {
         worker.gateway.live.changes.circuit(service, transition);
@@ -98,9 +98,13 @@ fn ask<'j>(
     Ok(permit)
 }
 
-pub(super) fn refuse(OpenFor(wait): OpenFor, record: &mut Record<'_>) -> Rejection {
-    record.circuit = Some(State::Open);
-    Rejection::CircuitOpen { retry_after_secs: whole_secs(wait) }
+pub(super) fn refuse(refused: Refused, record: &mut Record<'_>) -> Rejection {
+    record.circuit = Some(refused.state());
+    let retry_after_secs = whole_secs(refused.wait());
+    match refused {
+        Refused::OpenFor(_) => Rejection::CircuitOpen { retry_after_secs },
+        Refused::Probed => Rejection::CircuitProbed { retry_after_secs },
+    }
 }
 
 /// Rounded up, and at least one.
