@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::mem;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tollgate_core::channel::{ChannelRules, Flow, Full};
@@ -11,7 +11,7 @@ use super::UpstreamFailure;
 use super::attempt::{Deadlines, Spent};
 use super::journey::whole_secs;
 use super::send::{Forward, Sides};
-use crate::live::{Entered, LocalService, Lookup, Place};
+use crate::live::{Entered, LocalService, Lookup, Place, Waiter};
 use crate::rejection::Rejection;
 
 /// How often one that waits looks whether what it waits for was edited.
@@ -79,9 +79,17 @@ async fn wait<'q>(
     let longest = waiter.until.since(uptime);
     let deadline = deadlines.nearer(came + longest);
     let (mut seen, mut look_at) = (forward.snapshot.revision(), came + LOOKS_EVERY);
+    let late = || {
+        let Full { retry_after } = queue.refuse_late(rules);
+        Rejection::QueuedTooLong { retry_after_secs: whole_secs(retry_after) }
+    };
     poll_fn(|cx| {
-        if let Poll::Ready(called) = waiter.poll_called(cx) {
-            return Poll::Ready(called.map(|place| Entry::later(Some(place))).map_err(refused));
+        match poll_turn(&mut waiter, deadlines, cx) {
+            Poll::Ready(Turn::Called(called)) => {
+                return Poll::Ready(called.map(|place| Entry::later(Some(place))).map_err(refused));
+            }
+            Poll::Ready(Turn::TooLate) => return Poll::Ready(Err(late())),
+            Poll::Pending => {}
         }
         if sides.poll_gone(cx, forward.request).is_ready() {
             return Poll::Ready(Ok(Entry::ClientGone));
@@ -89,9 +97,7 @@ async fn wait<'q>(
         while sides.client.watchdog.poll_past(cx, deadline.min(look_at)).is_ready() {
             let now = Instant::now();
             if now >= deadline {
-                let Full { retry_after } = queue.refuse_late(rules);
-                let retry_after_secs = whole_secs(retry_after);
-                return Poll::Ready(Err(Rejection::QueuedTooLong { retry_after_secs }));
+                return Poll::Ready(Err(late()));
             }
             look_at = now + LOOKS_EVERY;
             let revision = forward.worker.snapshot().revision();
@@ -115,7 +121,60 @@ fn current_rules(forward: &Forward<'_, '_>) -> Option<ChannelRules> {
     forward.selected.renewed(&snapshot)?.service.channel().copied()
 }
 
+enum Turn<'q> {
+    Called(Result<Place<'q>, Full>),
+    TooLate,
+}
+
+/// Called or not, a request whose total time is over comes to no target any more: with its waiter, its place goes to the next.
+fn poll_turn<'q>(waiter: &mut Waiter<'q>, deadlines: &Deadlines, cx: &mut Context<'_>) -> Poll<Turn<'q>> {
+    if deadlines.is_total_past() {
+        return Poll::Ready(Turn::TooLate);
+    }
+    waiter.poll_called(cx).map(Turn::Called)
+}
+
 fn refused(full: Full) -> Rejection {
     let Full { retry_after } = full;
     Rejection::ChannelFull { retry_after_secs: whole_secs(retry_after) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::task::Waker;
+
+    use tollgate_core::channel::Concurrency;
+    use tollgate_core::uptime::Uptime;
+
+    use super::*;
+    use crate::live::Queue;
+
+    const ONE_AT_ONCE: ChannelRules = ChannelRules {
+        concurrency: Concurrency::Fixed(NonZeroU32::MIN),
+        most_queued: 9,
+        longest_wait: Duration::from_secs(1),
+    };
+
+    fn until(total: Option<Instant>) -> Deadlines {
+        let usual = Duration::from_secs(1);
+        Deadlines { connect: usual, first_byte: usual, idle: usual, received: Instant::now(), total }
+    }
+
+    #[test]
+    fn a_place_that_comes_too_late_goes_to_the_next_in_time() {
+        let queue = Queue::default();
+        let enter = || queue.enter(Flow(1), &ONE_AT_ONCE, Uptime(0)).ok();
+        let holder = enter();
+        let (Some(Entered::Waits(mut late)), Some(Entered::Waits(mut in_time))) = (enter(), enter()) else {
+            panic!("they should wait");
+        };
+        let cx = &mut Context::from_waker(Waker::noop());
+        drop(holder);
+        let turn = poll_turn(&mut late, &until(Some(Instant::now())), cx);
+        assert!(matches!(turn, Poll::Ready(Turn::TooLate)));
+        drop(late);
+        let turn = poll_turn(&mut in_time, &until(None), cx);
+        assert!(matches!(turn, Poll::Ready(Turn::Called(Ok(_)))));
+    }
 }

@@ -29,7 +29,9 @@ pub use changes::{ChangeCounts, CheckCounts, CircuitCounts, EjectionCounts};
 pub(crate) use local::{Asked, LocalService};
 pub(crate) use lookup::Lookup;
 pub(crate) use picked::Picked;
-pub(crate) use queue::{Entered, Place};
+#[cfg(test)]
+pub(crate) use queue::Queue;
+pub(crate) use queue::{Entered, Place, Waiter};
 pub(crate) use service::ServiceLive;
 pub(crate) use target::TargetLive;
 
