@@ -251,9 +251,18 @@ fn both_copies_end_with_the_request_s_time() {
 
 #[test]
 fn a_second_copy_is_waited_for_no_longer_than_a_first() {
-    // Were its time to connect added, the request would take minutes.
-    let timeouts = json!({ "timeouts": { "first_byte": "200ms", "connect": "10m", "total": "11m" } });
-    let (_gateway, [first, second], _) = held_in_vain(&timeouts);
+    let late = || {
+        ScriptedUpstream::start(|exchange| {
+            exchange.run(&[Step::Pause(Duration::from_secs(3))])?;
+            exchange.run(&Step::respond("200 OK", "too late"))
+        })
+    };
+    let (first, second) = (late(), late());
+    let fields =
+        json!({ "hedging": { "delay": "10ms" }, "timeouts": { "first_byte": "200ms", "connect": "10m" } });
+    let (gateway, tenant) = expose([&first, &second], &fields);
+    // A connection takes no time, so that none may be added for it.
+    get(&gateway, "/acme/api/late", &tenant.unlimited_key()).expect(504);
     assert_eq!((first.requests().len(), second.requests().len()), (1, 1));
 }
 
