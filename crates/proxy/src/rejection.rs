@@ -219,9 +219,7 @@ impl Rejection {
             Self::BodyTooLarge => plain(413, Client, "The request body is larger than this service accepts"),
             Self::TooSlow => plain(408, Client, "The request did not arrive in time"),
             Self::ExpectationFailed => plain(417, Client, "The only expectation that is met is 100-continue"),
-            Self::Misdirected => {
-                plain(421, Client, "An https resource is not served over a connection in clear")
-            }
+            Self::Misdirected => plain(421, Client, "An https resource is not served over plain HTTP"),
             Self::ConnectRefused => plain(405, Client, "CONNECT is not allowed: this is no forward proxy"),
             Self::ReadOnly => plain(405, Client, "Only GET and HEAD are allowed here"),
             Self::PostOnly => plain(405, Client, "Only POST is allowed here"),

@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn a_place_that_comes_too_late_goes_to_the_next_in_time() {
         let queue = Queue::default();
-        let enter = || queue.enter(Flow(1), &ONE_AT_ONCE, Uptime(0)).ok();
+        let enter = || queue.enter(Flow(1), Uptime(0), || ONE_AT_ONCE).ok();
         let holder = enter();
         let (Some(Entered::Waits(mut late)), Some(Entered::Waits(mut in_time))) = (enter(), enter()) else {
             panic!("they should wait");
