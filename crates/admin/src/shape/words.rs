@@ -2,26 +2,27 @@
 
 use std::borrow::Cow;
 
-/// `must be a whole number from 0 to 65535, not -1` for ``invalid value: integer `-1`, expected u16``. What is said of other
-/// mistakes stays as it is.
+/// `must be a whole number, not 1.5` for ``invalid type: floating point `1.5`, expected u16``. What is said of other mistakes
+/// stays as it is.
 pub fn in_words(message: &str) -> Cow<'_, str> {
     let types = ["invalid type: ", "invalid value: "].iter().find_map(|start| message.strip_prefix(start));
     match types.and_then(|types| types.rsplit_once(", expected ")) {
         Some((found, wanted)) => {
-            format!("must be {}, not {}", wanted_in_words(wanted), found_in_words(found)).into()
+            format!("must be {}, not {}", wanted_in_words(wanted, found), found_in_words(found)).into()
         }
         None => message.into(),
     }
 }
 
-fn wanted_in_words(wanted: &str) -> &str {
+fn wanted_in_words<'w>(wanted: &'w str, found: &str) -> &'w str {
+    // What a type holds is not what a field may be, so its bounds are not told.
     match wanted {
-        "u8" => "a whole number from 0 to 255",
-        "u16" => "a whole number from 0 to 65535",
-        "u32" => "a whole number from 0 to 4294967295",
-        "u64" => "a whole number from 0 on",
-        "i32" => "a whole number from -2147483648 to 2147483647",
-        "i64" => "a whole number",
+        "u8" | "u16" | "u32" | "u64" | "i32" | "i64" => match found.strip_prefix("integer `") {
+            None => "a whole number",
+            Some(number) if !number.starts_with('-') => "a smaller whole number",
+            Some(_) if wanted.starts_with('u') => "a whole number that is not negative",
+            Some(_) => "a greater whole number",
+        },
         "f32" | "f64" => "a number",
         "a boolean" => "true or false",
         "a sequence" => "a list",
@@ -49,11 +50,20 @@ mod tests {
     #[test]
     fn no_type_of_the_code_is_named() {
         for (said, meant) in [
-            ("invalid value: integer `-1`, expected u64", "must be a whole number from 0 on, not -1"),
             (
-                "invalid type: floating point `1.5`, expected u16",
-                "must be a whole number from 0 to 65535, not 1.5",
+                "invalid value: integer `-1`, expected u64",
+                "must be a whole number that is not negative, not -1",
             ),
+            (
+                "invalid value: integer `4294967296`, expected u32",
+                "must be a smaller whole number, not 4294967296",
+            ),
+            (
+                "invalid value: integer `-2147483649`, expected i32",
+                "must be a greater whole number, not -2147483649",
+            ),
+            ("invalid type: floating point `1.5`, expected u16", "must be a whole number, not 1.5"),
+            ("invalid type: string \"1\", expected u16", "must be a whole number, not \"1\""),
             (
                 r#"invalid type: string "a, expected b", expected a boolean"#,
                 r#"must be true or false, not "a, expected b""#,

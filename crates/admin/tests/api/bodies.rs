@@ -65,7 +65,7 @@ fn a_value_of_another_type_is_named_in_words() {
     let wrong = json!({ "slug": "a", "limits": [{ "requests": -1, "per": true }] });
     let answer = gateway.admin_in("acme").post("/api/plans", &wrong);
     assert_eq!(answer.refused(422), ["limits[0].per", "limits[0].requests"]);
-    for words in ["must be a whole number from 0 on, not -1", "must be a string, not true"] {
+    for words in ["must be a whole number that is not negative, not -1", "must be a string, not true"] {
         assert!(answer.text.contains(words), "{}", answer.text);
     }
 }
