@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::parts::{count, duration, within};
+use super::parts::{Bounds, LONGEST, SHORTEST, count, duration_within, within};
 use super::{Setting, causes_as_written, parse_patterns};
 use crate::cause::{CausePattern, Causes};
 use crate::health::Thresholds;
@@ -17,9 +17,10 @@ const USUAL_TIMEOUT: Duration = Duration::from_secs(2);
 const USUAL_HEALTHY: NonZeroU32 = NonZeroU32::new(2).unwrap();
 const USUAL_UNHEALTHY: NonZeroU32 = NonZeroU32::new(3).unwrap();
 const USUAL_JITTER_PERCENT: u32 = 10;
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+const INTERVALS: Bounds = Bounds { least: Duration::from_millis(100), most: LONGEST, said: "100ms and 24h" };
 /// A check holds one of the places that all tenants' checks share.
 const LONGEST_TIMEOUT: Duration = Duration::from_mins(1);
+const TIMEOUTS: Bounds = Bounds { least: SHORTEST, most: LONGEST_TIMEOUT, said: "1ms and 60s" };
 const LONGEST_PATH: usize = 1_024;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,14 +112,10 @@ impl HealthCheckDraft {
         if !is_path(path) {
             problems.add("path", "must start with / and be of visible ASCII characters other than #");
         }
-        let interval = duration("interval", self.interval, USUAL_INTERVAL, &mut problems);
-        if interval < SHORTEST_INTERVAL {
-            problems.add("interval", "must be at least 100ms");
-        }
-        let timeout = duration("timeout", self.timeout, USUAL_TIMEOUT.min(interval), &mut problems);
-        if timeout > LONGEST_TIMEOUT {
-            problems.add("timeout", "must be at most 60s");
-        } else if timeout > interval {
+        let interval = duration_within("interval", self.interval, USUAL_INTERVAL, &INTERVALS, &mut problems);
+        let usual = USUAL_TIMEOUT.min(interval);
+        let timeout = duration_within("timeout", self.timeout, usual, &TIMEOUTS, &mut problems);
+        if timeout > interval {
             problems.add("timeout", "must not be longer than `interval`");
         }
         let check = HealthCheck {

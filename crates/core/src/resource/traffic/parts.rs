@@ -6,7 +6,16 @@ use std::time::Duration;
 use crate::problem::Problems;
 use crate::resource::DurationText;
 
-const LONGEST: Duration = Duration::from_hours(24);
+/// How long something may take.
+pub(super) struct Bounds {
+    pub least: Duration,
+    pub most: Duration,
+    /// As people are told: `1ms and 24h`.
+    pub said: &'static str,
+}
+
+pub(super) const SHORTEST: Duration = Duration::from_millis(1);
+pub(super) const LONGEST: Duration = Duration::from_hours(24);
 
 pub(super) fn count(
     field: &str,
@@ -51,11 +60,22 @@ pub(super) fn duration(
     usual: Duration,
     problems: &mut Problems,
 ) -> Duration {
+    let bounds = Bounds { least: SHORTEST, most: LONGEST, said: "1ms and 24h" };
+    duration_within(field, written, usual, &bounds, problems)
+}
+
+pub(super) fn duration_within(
+    field: &str,
+    written: Option<DurationText>,
+    usual: Duration,
+    bounds: &Bounds,
+    problems: &mut Problems,
+) -> Duration {
     match written {
         None => usual,
-        Some(DurationText(duration)) if !duration.is_zero() && duration <= LONGEST => duration,
+        Some(DurationText(duration)) if (bounds.least..=bounds.most).contains(&duration) => duration,
         Some(_) => {
-            problems.add(field, "must be between 1ms and 24h");
+            problems.add(field, format!("must be between {}", bounds.said));
             usual
         }
     }

@@ -131,6 +131,15 @@ fn every_problem_is_named() {
 }
 
 #[test]
+fn whichever_bound_is_passed_both_are_told() {
+    for interval in ["0s", "50ms", "25h"] {
+        let draft = draft(&format!(r#"{{"health_check":{{"interval":"{interval}"}}}}"#));
+        let problems = draft.parse().unwrap_err().to_string();
+        assert_eq!(problems, "health_check.interval: must be between 100ms and 24h", "{interval}");
+    }
+}
+
+#[test]
 fn what_was_not_written_follows_what_was() {
     draft(r#"{"outlier":{"ejection":"10m"}}"#).parse().unwrap();
     assert_eq!(
@@ -171,7 +180,7 @@ fn no_check_takes_longer_than_a_minute() {
     for timeout in ["61s", "24h"] {
         let draft = draft(&check(timeout));
         let problems = draft.parse().unwrap_err().to_string();
-        assert_eq!(problems, "health_check.timeout: must be at most 60s");
+        assert_eq!(problems, "health_check.timeout: must be between 1ms and 60s");
         let Setting::On(kept) = draft.within_bounds().parse().unwrap().health_check else {
             panic!("it is on")
         };
