@@ -45,6 +45,8 @@ pub struct FieldName(SmolStr);
 pub enum BadValue {
     #[error("has a name that no header field has")]
     Name,
+    #[error("has no name, or one of more than {LONGEST} bytes")]
+    QueryName,
     #[error("can be matched by `hosts` alone")]
     Host,
     #[error("can't match: the gateway writes it itself, and takes it out of requests")]
@@ -103,7 +105,7 @@ impl QueryCondition {
     pub fn parse(name: &str, wanted: Wanted) -> Result<Self, BadValue> {
         let is_long = |text: &str| text.len() > LONGEST;
         if name.is_empty() || is_long(name) {
-            return Err(BadValue::Name);
+            return Err(BadValue::QueryName);
         }
         match &wanted {
             Wanted::Exactly(value) if is_long(value) => Err(BadValue::Value),
@@ -191,5 +193,8 @@ mod tests {
             assert_eq!(HeaderCondition::parse(name, wanted), Err(expected), "{name}");
         }
         assert!(HeaderCondition::parse("Authorization", Wanted::Present).is_ok());
+        for name in ["", &"x".repeat(LONGEST + 1)] {
+            assert_eq!(QueryCondition::parse(name, Wanted::Present), Err(BadValue::QueryName), "{name}");
+        }
     }
 }
