@@ -1,13 +1,15 @@
 //! While the store cannot be reached: what plans say for that, and what the store is to be told of it afterwards.
 
+use std::num::NonZeroU32;
 use std::time::Instant;
 
-use tollgate_core::limit::{self, Charge, Crossed, Demand, Settlement};
+use tollgate_core::limit::{self, Charge, Crossed, Demand, Settlement, SubjectWindows};
 use tollgate_core::resource::{Counting, OnUnavailable};
 use tollgate_core::time::UnixMicros;
 
 use super::Shared;
 use super::here::Decided;
+use super::ledger::Ledger;
 use crate::Moment;
 
 impl Shared {
@@ -18,8 +20,10 @@ impl Shared {
             OnUnavailable::Deny => Decided::Unavailable,
             OnUnavailable::Allow => {
                 let charge = Settlement::uncharged(cost, server_now);
+                self.begin_apart(demand, server_now, now.instant);
                 self.owe(demand, charge, server_now, now.instant);
-                // Should the plan come to say `local`, its share is what is left then. Thresholds are told once the store is back.
+                // For whoever looks where the caller stands; and should the plan come to say `local`, its share is what is left then.
+                // Thresholds are told once the store is back.
                 let _told_later = self.settle_apart(demand, charge, server_now);
                 Decided::Apart(self.inspect(demand, 1, now.wall).standings, Crossed::new())
             }
@@ -39,12 +43,7 @@ impl Shared {
         {
             return Decided::FromSlice(granted_at);
         }
-        if self.is_up() {
-            // It is slow, and what was counted apart before is older than what it has said since.
-            ledger.apart = None;
-        }
-        let here = || self.local.windows_and_owed(demand.subject, rules, share.nodes(), server_now);
-        let windows = ledger.apart_after(here, rules, demand.calendar, share.nodes(), server_now);
+        let windows = self.apart(ledger, demand, share.nodes(), server_now);
         let charge = Charge { rules, windows, calendar: demand.calendar };
         let outcome = limit::decide_share(&mut [charge], cost, share, server_now);
         drop(shard);
@@ -53,6 +52,29 @@ impl Shared {
         }
         self.owe(demand, Settlement::uncharged(cost, server_now), server_now, now.instant);
         Decided::Apart(outcome.standings, outcome.crossed)
+    }
+
+    /// From here on it is counted apart, with what is owed already.
+    fn begin_apart(&self, demand: &Demand<'_>, server_now: UnixMicros, now: Instant) {
+        let mut shard = self.ledgers.shard(demand.subject).lock();
+        let ledger = shard.ledger(demand.subject, &demand.limits.rules, now);
+        self.apart(ledger, demand, self.nodes(), server_now);
+    }
+
+    fn apart<'l>(
+        &self,
+        ledger: &'l mut Ledger,
+        demand: &Demand<'_>,
+        nodes: NonZeroU32,
+        server_now: UnixMicros,
+    ) -> &'l mut SubjectWindows {
+        if self.is_up() {
+            // It is slow, and what was counted apart before is older than what it has said since.
+            ledger.apart = None;
+        }
+        let rules = &demand.limits.rules;
+        let here = || self.local.windows_and_owed(demand.subject, rules, nodes, server_now);
+        ledger.apart_after(here, rules, demand.calendar, nodes, server_now)
     }
 
     /// Corrects what the store is to be told once it is back; gives the thresholds that this has reached. What is not owed is

@@ -64,6 +64,29 @@ async fn what_was_let_through_under_allow_is_a_part_of_the_share_after_an_edit()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn under_allow_it_is_told_meanwhile_where_a_caller_stands() {
+    let redis = Redis::start();
+    let node = Node::start(redis.settings()).await;
+    let limits = monthly_or(50, OnUnavailable::Allow);
+    let demand = demand(subject(1), &limits);
+    assert_eq!(node.admitted(&demand, 10).await, 10);
+    redis.freeze();
+    assert_eq!(node.admitted(&demand, 20).await, 20);
+    assert_eq!(node.state(), StoreState::Down);
+    assert_eq!(node.counters.used(&[demand], now()), [30]);
+    assert_eq!(node.decide(&[demand], 1, now()).await.standings[0].remaining, 19);
+    assert_eq!(node.admitted(&demand, 30).await, 30, "over the limit too");
+    assert_eq!(node.counters.used(&[demand], now()), [61]);
+    redis.thaw();
+    node.until(StoreState::Up).await;
+    eventually_async(async || {
+        node.counters.look(&[demand], now()).await;
+        node.counters.used(&[demand], now()) == [61]
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_turns_out_to_cost_less_meanwhile_is_given_back_once_it_is_back() {
     let redis = Redis::start();
     let node = Node::start(redis.settings()).await;
