@@ -7,6 +7,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::watch;
 use tollgate_core::address::{AllowList, Reach};
 use tollgate_core::credential::KeyHash;
 use tollgate_core::resource::{self, BaseUrl, DisplayName, HeaderName, ServiceSlug, TenantId, TenantSlug};
@@ -15,8 +18,10 @@ use tollgate_core::token::Issuing;
 use tollgate_counters::{Counters, LocalCounters};
 use uuid::Uuid;
 
+use super::run::accept;
 use super::*;
 use crate::access_log::AccessLogger;
+use crate::connection;
 use crate::forward::client_config;
 use crate::settings::{AccessLog, Limits, Settings, Timeouts};
 
