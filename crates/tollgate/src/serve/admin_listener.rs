@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::serve::Listener;
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
@@ -23,6 +24,8 @@ use crate::tls::ServerTls;
 
 /// From the connection to the last byte of the handshake.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+/// What is sent may stay unacknowledged for so long.
+const UNANSWERED_FOR: Duration = Duration::from_secs(20);
 /// First byte of a record that begins a handshake (RFC 8446 section 5.1).
 const HANDSHAKE_RECORD: u8 = 22;
 const SPEAKS_HTTPS: &str = concat!(
@@ -122,7 +125,18 @@ async fn accept(tcp: &mut TcpListener) -> (TcpStream, SocketAddr) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection may be slow");
     }
+    if let Err(error) = end_unanswered(&stream) {
+        tracing::debug!(%error, "it may take long until a connection that has broken is known to have");
+    }
     (stream, peer)
+}
+
+/// A node whose machine or network is gone says no farewell: its feed, which has something to say every few seconds, ends once
+/// nothing of that has arrived for so long (RFC 5482; other systems have bounds of their own).
+fn end_unanswered(stream: &TcpStream) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    SockRef::from(stream).set_tcp_user_timeout(Some(UNANSWERED_FOR))?;
+    Ok(())
 }
 
 impl Tls {
@@ -198,5 +212,20 @@ fn say(peer: SocketAddr, error: &io::Error) {
         tracing::warn!(%peer, %error, "a client's certificate was refused");
     } else {
         tracing::debug!(%peer, %error, "a connection did not come about");
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_is_gone_without_a_word_is_not_waited_for() {
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut listener = AdminListener::new(tcp, None);
+        let address = listener.tcp.local_addr().unwrap();
+        let (_client, (stream, _)) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let Either::Left(stream) = stream else { panic!("it should be plain") };
+        assert_eq!(SockRef::from(&stream).tcp_user_timeout().unwrap(), Some(UNANSWERED_FOR));
     }
 }
