@@ -8,7 +8,8 @@ pub fn in_words(message: &str) -> Cow<'_, str> {
     let types = ["invalid type: ", "invalid value: "].iter().find_map(|start| message.strip_prefix(start));
     match types.and_then(|types| types.rsplit_once(", expected ")) {
         Some((found, wanted)) => {
-            format!("must be {}, not {}", wanted_in_words(wanted, found), found_in_words(found)).into()
+            format!("must be {}, not {}", wanted_in_words(wanted, found), found_in_words(found, wanted))
+                .into()
         }
         None => message.into(),
     }
@@ -31,11 +32,13 @@ fn wanted_in_words<'w>(wanted: &'w str, found: &str) -> &'w str {
     }
 }
 
-fn found_in_words(found: &str) -> &str {
+fn found_in_words<'f>(found: &'f str, wanted: &str) -> &'f str {
     match found {
         "sequence" => "a list",
         "map" => "an object",
         "unit value" => "null",
+        // Where a whole list or object should be, a text may well be one of its secrets.
+        text if text.starts_with("string ") && matches!(wanted, "a sequence" | "a map") => "a text",
         others => ["integer ", "floating point ", "boolean ", "string "]
             .iter()
             .find_map(|kind| others.strip_prefix(kind))
@@ -64,6 +67,8 @@ mod tests {
             ),
             ("invalid type: floating point `1.5`, expected u16", "must be a whole number, not 1.5"),
             ("invalid type: string \"1\", expected u16", "must be a whole number, not \"1\""),
+            ("invalid type: string \"s3cret\", expected a sequence", "must be a list, not a text"),
+            ("invalid type: string \"s3cret\", expected a map", "must be an object, not a text"),
             (
                 r#"invalid type: string "a, expected b", expected a boolean"#,
                 r#"must be true or false, not "a, expected b""#,
