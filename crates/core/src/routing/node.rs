@@ -77,10 +77,11 @@ impl Trie {
         admission: Admission,
     ) -> Result<Option<Crowding>, Conflict> {
         let entry = Entry::new(route, path, key.end);
+        let visits_before = self.root.visits;
         let at_one_path = self.root.insert(&key.bytes, entry, &self.hashing)?;
         let crowding = if at_one_path > MOST_AT_ONE_PATH {
             Some(Crowding::TooManyAtOnePath)
-        } else if self.root.visits > MOST_VISITS {
+        } else if self.root.visits > MOST_VISITS.max(visits_before) {
             Some(Crowding::TooManyOverlaps)
         } else {
             None
