@@ -111,7 +111,7 @@ impl Shared {
     }
 
     /// Gives back so many units of each limit, as far as they can have been charged in the store: at once, or when it is back. What
-    /// was let through since it went away it never saw.
+    /// was let through since it went away, and not told yet, it never saw.
     pub(super) fn give_back_charged(
         &self,
         demand: &Demand<'_>,
@@ -127,10 +127,19 @@ impl Shared {
         if self.is_up() {
             let nowhere = SubjectWindows::default();
             self.adjust(subject, rules, Periods::Of(&nowhere), amounts, charged_at);
-        } else if charged_at.0 <= self.lost_at.load(Ordering::Relaxed) {
+        } else if charged_at.0 <= self.heard_until.load(Ordering::Acquire) {
             let about = About { subject, rules: Arc::clone(rules), sent };
             self.not_given_back.lock().push((about, amounts));
+            if self.is_up() {
+                // Meanwhile; whoever noticed has given back what was there then.
+                self.give_back_late();
+            }
         }
+    }
+
+    /// What was charged until then is in the store, or will be.
+    pub(super) fn has_heard_until(&self, at: UnixMicros) {
+        self.heard_until.fetch_max(at.0, Ordering::Release);
     }
 
     /// Gives back what was charged and not used.
@@ -206,9 +215,24 @@ mod tests {
     }
 
     #[test]
+    fn what_it_is_being_told_of_while_it_is_away_is_given_back_too() {
+        let (shared, _asked) = unanswered();
+        let (limits, instant) = (limits(), Instant::now());
+        let demand = demand(&limits);
+        shared.owe(&demand, Settlement::uncharged(1, BEFORE), BEFORE, instant);
+        let owed = shared.begin_telling(demand.subject, &limits.rules, BEFORE.after(1)).unwrap();
+        for (number, charged_at) in [(1, BEFORE), (2, BEFORE.after(2))] {
+            let now = Moment { wall: BEFORE.after(3), instant };
+            let _settled = shared.settle(&demand, Settlement { charged: 1, charged_at, actual: 0 }, now);
+            assert_eq!(shared.not_given_back.lock().len(), number);
+        }
+        shared.still_owes(&owed);
+    }
+
+    #[test]
     fn while_it_is_away_no_more_is_kept_for_it_than_it_was_charged_before() {
         let (shared, _asked) = unanswered();
-        shared.lost_at.store(BEFORE.0, Ordering::Relaxed);
+        shared.heard_until.store(BEFORE.0, Ordering::Relaxed);
         let (limits, instant) = (limits(), Instant::now());
         let demand = demand(&limits);
         for (micros, kept) in [(0, 1), (1, 1)] {

@@ -298,8 +298,9 @@ enum Kept {
 impl Shared {
     /// The store is not to be asked any more, unless it is lost and back already.
     pub(super) fn lost(&self, losses_before: u64, why: &dyn Display) {
+        // Before anybody sees that it is lost: what it was charged until now is given back there.
+        self.has_heard_until(self.server_time(wall()));
         if self.status.is_lost(losses_before) {
-            self.lost_at.store(self.server_time(wall()).0, Ordering::Relaxed);
             self.link.store(None);
             self.losses.send_replace(self.status.losses());
             self.forget_apart();

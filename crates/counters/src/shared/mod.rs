@@ -84,8 +84,8 @@ pub struct Shared {
     incarnation: Incarnation,
     /// Whether any ledger owes.
     is_owing: AtomicBool,
-    /// When the store went away last, by its time.
-    lost_at: AtomicU64,
+    /// What was charged until then, by the store's time, is in the store or will be: it was asked, or is being told.
+    heard_until: AtomicU64,
     /// What it is to give back once it is there: no more than was charged there before.
     not_given_back: Mutex<Vec<(About, Box<[Amount]>)>>,
 }
@@ -146,7 +146,7 @@ impl Shared {
             losses: watch::Sender::new(0),
             incarnation: Incarnation::default(),
             is_owing: AtomicBool::new(false),
-            lost_at: AtomicU64::new(0),
+            heard_until: AtomicU64::new(0),
             not_given_back: Mutex::default(),
         }
     }

@@ -59,6 +59,9 @@ impl Shared {
         let mut shard = self.ledgers.shard(subject).lock();
         let ledger = shard.ledger(subject, rules, now);
         self.begin_owing(ledger, subject, rules, calendar, server_now);
+        if ledger.is_telling_any() {
+            self.has_heard_until(server_now);
+        }
         let take_off = |(rule, owed): (&LimitRule, u64)| {
             // What the store is being told of is as good as told.
             let taken = if ledger.is_telling(rule.window) { 0 } else { less.min(owed) };
@@ -111,6 +114,7 @@ impl Shared {
             ledger.kept = Kept::Told;
         }
         ledger.is_at_home = false;
+        self.has_heard_until(now);
         let (here, owed) = self.local.windows_and_owed(subject, rules, self.nodes(), now);
         let (mut windows, mut amounts) = (SubjectWindows::default(), Vec::with_capacity(rules.len()));
         for (rule, owed) in rules.iter().zip(owed) {
