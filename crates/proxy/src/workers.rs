@@ -12,7 +12,7 @@ use crate::worker::{self, Phase};
 
 pub struct Workers {
     phase: watch::Sender<Phase>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<JoinHandle<io::Result<()>>>,
 }
 
 /// One that cannot start.
@@ -38,25 +38,29 @@ impl Workers {
             let (gateway, phase, report) = (Arc::clone(gateway), workers.phase.subscribe(), report.clone());
             let work = move || {
                 let _departure = Departure { gateway: Arc::clone(&gateway), index };
-                // Whoever waits for the report has given up where it is not heard.
-                let started = || drop(report.send(Ok(())));
-                if let Err(error) = worker::run(index, gateway, listener, phase, started) {
-                    drop(report.send(Err(error)));
-                }
+                let started = move || {
+                    // Where it is not heard, whoever waited for it has given up.
+                    let _heard = report.send(());
+                };
+                worker::run(index, gateway, listener, phase, started)
             };
             match thread::Builder::new().name(format!("worker-{index}")).spawn(work) {
                 Ok(thread) => workers.threads.push(thread),
-                Err(source) => return Err(workers.give_up(source, index, wanted)),
+                Err(source) => {
+                    drop(workers.end());
+                    return Err(NotStarted { started: index, wanted, source });
+                }
             }
         }
         drop(report);
-        for started in 0..wanted {
-            let reported = reports.recv().unwrap_or_else(|_| Err(io::Error::other("it panicked")));
-            if let Err(source) = reported {
-                return Err(workers.give_up(source, started, wanted));
-            }
+        // Whoever fails, by a panic too, drops the report that the others send.
+        let started = reports.iter().count();
+        if started == wanted {
+            return Ok(workers);
         }
-        Ok(workers)
+        let source =
+            workers.end().into_iter().next().unwrap_or_else(|| io::Error::other("no reason is known"));
+        Err(NotStarted { started, wanted, source })
     }
 
     /// No more connections are accepted; what has begun goes on.
@@ -66,17 +70,19 @@ impl Workers {
 
     /// Ends all of them, whatever they are doing.
     pub fn stop(self) {
-        self.phase.send_replace(Phase::Stopped);
-        for thread in self.threads {
-            if thread.join().is_err() {
-                tracing::error!("a worker panicked");
-            }
+        for error in self.end() {
+            tracing::error!(%error, "a worker failed");
         }
     }
 
-    fn give_up(self, source: io::Error, started: usize, wanted: usize) -> NotStarted {
-        self.stop();
-        NotStarted { started, wanted, source }
+    /// What went wrong with those that failed.
+    fn end(self) -> Vec<io::Error> {
+        self.phase.send_replace(Phase::Stopped);
+        let outcomes = self
+            .threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|_| Err(io::Error::other("it panicked"))));
+        outcomes.filter_map(Result::err).collect()
     }
 }
 

@@ -77,12 +77,12 @@ async fn dial_in_time(
     first: Option<IpAddr>,
     deadlines: &Deadlines,
 ) -> Result<Option<Upstream>, UpstreamFailure> {
-    // Boxed: dialling is rare, and its state would make every connection's task larger.
-    let dialling =
-        Box::pin(dial(&forward.worker.gateway, &target.endpoint, first, deadlines.connect, forward.whose()));
-    let mut dialling = pin!(dialling);
     let began = Instant::now();
     let deadline = deadlines.nearer(began + deadlines.connect);
+    let within = deadline.saturating_duration_since(began);
+    // Boxed: dialling is rare, and its state would make every connection's task larger.
+    let dialling = Box::pin(dial(&forward.worker.gateway, &target.endpoint, first, within, forward.whose()));
+    let mut dialling = pin!(dialling);
     poll_fn(|cx| {
         if let Poll::Ready(outcome) = dialling.as_mut().poll(cx) {
             return Poll::Ready(outcome.map(Some).map_err(UpstreamFailure::Dial));

@@ -236,7 +236,9 @@ async fn ask_in_time(
             outcome => return outcome,
         }
     }
-    let dialling = dial(&forward.worker.gateway, &target.endpoint, first, deadlines.connect, forward.whose());
+    let now = Instant::now();
+    let within = deadlines.nearer(now + deadlines.connect).saturating_duration_since(now);
+    let dialling = dial(&forward.worker.gateway, &target.endpoint, first, within, forward.whose());
     let dialled = timeout(deadlines.connect, dialling).await;
     let upstream = dialled.map_err(|_| UpstreamFailure::ConnectTimeout)?.map_err(UpstreamFailure::Dial)?;
     Answered::over(upstream, forward, target, deadlines).await
