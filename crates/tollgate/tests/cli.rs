@@ -155,6 +155,9 @@ fn a_name_that_is_given_twice_is_no_reason_to_take_the_last() {
         let refused = gateway.command(&[&create[..], &flags].concat());
         let expected = format!("{} says X-A twice", flags[0]);
         assert!(refused.code == Some(1) && refused.stderr.contains(&expected), "{}", refused.stderr);
+        // Of a variable that is not set.
+        let nameless = gateway.command(&["routes", "update", "r", "--tenant", "acme", flags[0], "=1"]);
+        assert!(nameless.code == Some(2), "{nameless:?}");
     }
 }
 

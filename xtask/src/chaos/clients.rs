@@ -14,7 +14,7 @@ use crate::bench::client::Connection;
 const CLIENTS: usize = 8;
 /// Between two requests of a client.
 const PACE: Duration = Duration::from_millis(20);
-/// A tenth of what the clients ask where they are answered.
+/// About a tenth of what the clients ask where they are answered.
 const FEWEST_ANSWERS: u64 = 900;
 
 pub struct Clients {

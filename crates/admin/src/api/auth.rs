@@ -107,7 +107,7 @@ async fn login(
         .sign_ins
         .begin(guessed, peer, now_secs)
         .map_err(|too_many| Refusal::TooManyAttempts { retry_after_secs: too_many.retry_after_secs })?;
-    let user = match whose(&plane, username, draft.password).await {
+    let user = match matching_user(&plane, username, draft.password).await {
         Ok(user) => user,
         Err(error) => {
             attempt.withdraw();
@@ -131,8 +131,8 @@ async fn login(
     Ok(Secret(axum::Json(view)))
 }
 
-/// The user, where it is its password; an error where that was not found out.
-async fn whose(
+/// The user whose password it is, if anybody's; an error where that was not found out.
+async fn matching_user(
     plane: &ControlPlane,
     username: Option<Username>,
     password: String,

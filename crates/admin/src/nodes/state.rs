@@ -21,6 +21,7 @@ const MOST_NODES_A_TOKEN: usize = 1_000;
 const FORGOTTEN_AFTER_SECS: u64 = 7 * 86_400;
 /// What a node that is away has said of services is shown for so long.
 const SHOWN_AWAY_SECS: u64 = 3_600;
+
 #[derive(Default)]
 pub(super) struct State {
     pub(super) tokens: HashMap<KeyHash, Token>,

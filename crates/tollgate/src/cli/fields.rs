@@ -63,6 +63,9 @@ pub fn named(flag: &str, given: Vec<(String, Value)>) -> Result<Option<Value>> {
     match &given[..] {
         [] => return Ok(None),
         [(name, _)] if name.is_empty() => return Ok(Some(Value::String(String::new()))),
+        several if several.iter().any(|(name, _)| name.is_empty()) => {
+            bail!("{flag} '' takes all away: it stands alone");
+        }
         [..] => {}
     }
     let mut values = Map::new();

@@ -138,12 +138,13 @@ fn share(text: &str) -> Result<Value, String> {
     }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "clap wants a parser that may fail")]
 fn wanted(text: &str) -> Result<(String, Value), String> {
-    Ok(match text.split_once('=') {
-        None => (text.to_owned(), Value::Bool(true)),
-        Some((name, value)) => (name.to_owned(), value.into()),
-    })
+    match text.split_once('=') {
+        None => Ok((text.to_owned(), Value::Bool(true))),
+        // `--header "$NAME=1"` of a variable that is not set is not meant to take all conditions away.
+        Some(("", _)) => Err("a name stands before =".to_owned()),
+        Some((name, value)) => Ok((name.to_owned(), value.into())),
+    }
 }
 
 impl ResourceVerb for Verb {

@@ -117,7 +117,8 @@ fn timeout(text: &str) -> Result<(String, Value), String> {
     if text.is_empty() {
         return Ok((String::new(), Value::Null));
     }
-    let (name, duration) = text.split_once('=').ok_or("it is written connect=2s")?;
+    let named = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    let (name, duration) = named.ok_or("it is written connect=2s")?;
     Ok((name.to_owned(), duration.into()))
 }
 

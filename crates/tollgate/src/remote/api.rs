@@ -77,6 +77,7 @@ impl AdminApi {
     pub fn new(url: &str, token: Option<String>, trust: &Trust<'_>) -> Result<Self, ApiError> {
         let url = url.trim_end_matches('/');
         let is_secure = url.starts_with("https://");
+        // Behind the host as well: a slash in a password may not have been encoded.
         if url
             .split_once("://")
             .map_or(url, |(_, rest)| rest)

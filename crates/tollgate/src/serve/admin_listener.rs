@@ -24,8 +24,8 @@ use crate::tls::ServerTls;
 
 /// From the connection to the last byte of the handshake.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
-/// What is sent may stay unacknowledged for so long.
-const UNANSWERED_FOR: Duration = Duration::from_secs(20);
+/// What is sent may stay unacknowledged for so long; longer than a peer that is there may leave it unread.
+const UNANSWERED_FOR: Duration = Duration::from_secs(40);
 /// First byte of a record that begins a handshake (RFC 8446 section 5.1).
 const HANDSHAKE_RECORD: u8 = 22;
 const SPEAKS_HTTPS: &str = concat!(
@@ -125,7 +125,7 @@ async fn accept(tcp: &mut TcpListener) -> (TcpStream, SocketAddr) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection may be slow");
     }
-    if let Err(error) = end_unanswered(&stream) {
+    if let Err(error) = bound_unanswered(&stream) {
         tracing::debug!(%error, "it may take long until a connection that has broken is known to have");
     }
     (stream, peer)
@@ -133,7 +133,7 @@ async fn accept(tcp: &mut TcpListener) -> (TcpStream, SocketAddr) {
 
 /// A node whose machine or network is gone says no farewell: its feed, which has something to say every few seconds, ends once
 /// nothing of that has arrived for so long (RFC 5482; other systems have bounds of their own).
-fn end_unanswered(stream: &TcpStream) -> io::Result<()> {
+fn bound_unanswered(stream: &TcpStream) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     SockRef::from(stream).set_tcp_user_timeout(Some(UNANSWERED_FOR))?;
     Ok(())
