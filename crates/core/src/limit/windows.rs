@@ -52,6 +52,10 @@ impl SubjectWindows {
         self.0.is_empty()
     }
 
+    pub fn not_over(&self, now: UnixMicros) -> impl Iterator<Item = (Window, &Counted)> {
+        self.iter().filter(move |(window, counted)| now < counted.over_at(*window))
+    }
+
     pub fn find(&self, window: Window) -> Option<&Counted> {
         self.0.iter().find(|(held, _)| *held == window).map(|(_, counted)| counted)
     }

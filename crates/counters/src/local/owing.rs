@@ -3,6 +3,7 @@
 //! What the store knows of it is kept beside it, over restarts too, as a subject of its own: both are read and changed under one
 //! lock, as requests that are counted here alone come in between.
 
+use std::mem;
 use std::num::NonZeroU32;
 
 use smallvec::SmallVec;
@@ -16,33 +17,23 @@ use super::locked::Locked;
 const OVER: Counted = Counted::Fixed { start_secs: 0, end_secs: 0, used: 0 };
 
 /// What is counted of a subject here, and what of that the store knows.
-struct Owing<'c>(Locked<'c>);
+struct Owing<'c> {
+    locked: Locked<'c>,
+    /// Of a place that has no entry.
+    nothing: SubjectWindows,
+}
 
 impl Owing<'_> {
     const HERE: usize = 0;
     const IN_STORE: usize = 1;
 
-    fn here(&self) -> SubjectWindows {
-        self.0.entry(Self::HERE).map(|entry| entry.windows.clone()).unwrap_or_default()
-    }
-
-    fn in_store(&self) -> SubjectWindows {
-        self.0.entry(Self::IN_STORE).map(|entry| entry.windows.clone()).unwrap_or_default()
-    }
-
-    fn used_here(&self, rules: &[LimitRule], now: UnixMicros) -> SmallVec<[u64; 4]> {
-        match self.0.entry(Self::HERE) {
-            Some(entry) => limit::used(rules, &entry.windows, now),
-            None => SmallVec::from_elem(0, rules.len()),
-        }
+    fn windows(&self, place: usize) -> &SubjectWindows {
+        self.locked.entry(place).map_or(&self.nothing, |entry| &entry.windows)
     }
 
     /// How much is not known, of each limit.
     fn owed(&self, rules: &[LimitRule], nodes: NonZeroU32, now: UnixMicros) -> SmallVec<[u64; 4]> {
-        let nothing = SubjectWindows::default();
-        let [here, known] = [Self::HERE, Self::IN_STORE]
-            .map(|place| self.0.entry(place).map_or(&nothing, |entry| &entry.windows));
-        limit::owed(rules, here, known, nodes, now)
+        limit::owed(rules, self.windows(Self::HERE), self.windows(Self::IN_STORE), nodes, now)
     }
 
     fn put<'w>(&mut self, place: usize, windows: impl Iterator<Item = (Window, &'w Counted)>) {
@@ -50,7 +41,7 @@ impl Owing<'_> {
         if windows.peek().is_none() {
             return;
         }
-        let entry = self.0.entry_mut(place);
+        let entry = self.locked.entry_mut(place);
         for (window, counted) in windows {
             entry.windows.put(window, counted.clone());
         }
@@ -60,7 +51,8 @@ impl Owing<'_> {
 
 impl LocalCounters {
     fn owing(&self, subject: Subject) -> Owing<'_> {
-        Owing(self.lock_all([subject, subject.in_store()].into_iter()))
+        let locked = self.lock_all([subject, subject.in_store()].into_iter());
+        Owing { locked, nothing: SubjectWindows::default() }
     }
 
     /// Corrects what a store that is not there has to be told of one subject, which so many nodes count apart.
@@ -74,41 +66,45 @@ impl LocalCounters {
         now: UnixMicros,
     ) {
         let mut owing = self.owing(subject);
-        let known = owing.in_store();
-        let entry = owing.0.entry_mut(Owing::HERE);
-        limit::settle_on_top(rules, &mut entry.windows, &known, calendar, settlement, nodes, now);
+        let mut here = mem::take(&mut owing.locked.entry_mut(Owing::HERE).windows);
+        let known = owing.windows(Owing::IN_STORE);
+        limit::settle_on_top(rules, &mut here, known, calendar, settlement, nodes, now);
+        let entry = owing.locked.entry_mut(Owing::HERE);
+        entry.windows = here;
         entry.changed = true;
     }
 
     /// What was counted in a store is counted here from now on, and on top of it what is here already. What of that the store knows
-    /// is kept too, for as long: it would be told of it a second time.
-    pub(crate) fn go_on_from(
+    /// is kept too, for as long: it would be told of it a second time. Where it is kept already, what is here goes on here: the store
+    /// knows less of it.
+    pub(crate) fn go_on_from<'w>(
         &self,
         subject: Subject,
         rules: &[LimitRule],
         calendar: Calendar<'_>,
-        known: &SubjectWindows,
+        of_store: impl Iterator<Item = (Window, &'w Counted)>,
         now: UnixMicros,
     ) {
         let mut owing = self.owing(subject);
-        let (here, used) = (owing.here(), owing.used_here(rules, now));
+        let (here, in_store) = (owing.windows(Owing::HERE), owing.windows(Owing::IN_STORE));
+        let is_kept = |window| in_store.not_over(now).any(|(kept, _)| kept == window);
         // What other limits count here could not come on top.
         let is_ours = |window| rules.iter().any(|rule| rule.window == window) || here.find(window).is_none();
-        let known: Vec<_> = known.iter().filter(|(window, _)| is_ours(*window)).collect();
+        let known: SmallVec<[_; 4]> =
+            of_store.filter(|(window, _)| !is_kept(*window) && is_ours(*window)).collect();
+        if known.is_empty() {
+            return;
+        }
+        let used = limit::used(rules, here, now);
         owing.put(Owing::HERE, known.iter().copied());
         let is_known = |rule: &LimitRule| known.iter().any(|(window, _)| *window == rule.window);
         let on_top = rules.iter().zip(used).filter(|(rule, _)| is_known(rule));
-        let entry = owing.0.entry_mut(Owing::HERE);
+        let entry = owing.locked.entry_mut(Owing::HERE);
         limit::charge_each(on_top, &mut entry.windows, calendar, now);
         owing.put(Owing::IN_STORE, known.iter().copied());
     }
 
-    /// What was counted here of a subject.
-    pub(crate) fn windows(&self, subject: Subject) -> SubjectWindows {
-        self.hold(subject).get().map(|entry| entry.windows.clone()).unwrap_or_default()
-    }
-
-    /// How much of that the store does not know, of each limit.
+    /// How much of what is counted here the store does not know, of each limit.
     pub(crate) fn owed(
         &self,
         subject: Subject,
@@ -119,7 +115,7 @@ impl LocalCounters {
         self.owing(subject).owed(rules, nodes, now)
     }
 
-    /// Both, as they are at one moment.
+    /// What is counted here, and how much of it the store does not know, as they are at one moment.
     pub(crate) fn windows_and_owed(
         &self,
         subject: Subject,
@@ -128,7 +124,7 @@ impl LocalCounters {
         now: UnixMicros,
     ) -> (SubjectWindows, SmallVec<[u64; 4]>) {
         let owing = self.owing(subject);
-        (owing.here(), owing.owed(rules, nodes, now))
+        (owing.windows(Owing::HERE).clone(), owing.owed(rules, nodes, now))
     }
 
     /// The store knows of these windows, which were here. What was counted since is still owed; where nothing was, it counts from now
@@ -141,7 +137,7 @@ impl LocalCounters {
         now: UnixMicros,
     ) {
         let mut owing = self.owing(subject);
-        let here = owing.used_here(rules, now);
+        let here = limit::used(rules, owing.windows(Owing::HERE), now);
         let (mut over, mut known) = (SubjectWindows::default(), SubjectWindows::default());
         for ((rule, here), told_of) in rules.iter().zip(here).zip(limit::used(rules, told, now)) {
             let Some(counted) = told.find(rule.window) else { continue };

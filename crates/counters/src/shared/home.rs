@@ -1,8 +1,7 @@
 //! A plan that counted in the store, and counts in each node alone from now on: here its periods go on from where they
 //! stood in the store, and should it come back, the store hears of what was counted here meanwhile.
 
-use tollgate_core::limit::{Calendar, Demand, LimitRule, Subject, SubjectWindows};
-use tollgate_core::time::UnixMicros;
+use tollgate_core::limit::Demand;
 
 use super::Shared;
 use super::here::is_local;
@@ -29,28 +28,8 @@ impl Shared {
         let unused = ledger.slices.take_all();
         let of_store = ledger.go_home(&unused, demand.calendar, server_now);
         // Within the lock: whoever finds the ledger at home finds its count here.
-        self.go_on_here(demand.subject, &rules, demand.calendar, &of_store, server_now);
+        self.local.go_on_from(demand.subject, &rules, demand.calendar, of_store.iter(), server_now);
         drop(shard);
         self.give_back(demand.subject, &rules, unused);
-    }
-
-    /// What the store counted is counted here from now on. What is here already goes on here: the store knows less of it.
-    pub(super) fn go_on_here(
-        &self,
-        subject: Subject,
-        rules: &[LimitRule],
-        calendar: Calendar<'_>,
-        of_store: &SubjectWindows,
-        now: UnixMicros,
-    ) {
-        let mut is_here = self.local.windows(subject.in_store());
-        is_here.forget_past(now);
-        let mut known = SubjectWindows::default();
-        for (window, counted) in of_store.iter().filter(|(window, _)| is_here.find(*window).is_none()) {
-            known.put(window, counted.clone());
-        }
-        if !known.is_empty() {
-            self.local.go_on_from(subject, rules, calendar, &known, now);
-        }
     }
 }

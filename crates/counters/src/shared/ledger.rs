@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use smallvec::SmallVec;
 use tollgate_core::limit::{
-    self, Calendar, Crossed, LimitRule, Outcome, Settlement, SubjectWindows, Window, crossed_between,
+    self, Calendar, Counted, Crossed, LimitRule, Outcome, Settlement, SubjectWindows, Window, crossed_between,
 };
 use tollgate_core::resource::Overage;
 use tollgate_core::time::UnixMicros;
@@ -314,13 +314,8 @@ impl Ledger {
     }
 
     /// What the store has said and holds still, but of windows that it is being told of.
-    pub fn not_being_told(&self, now: UnixMicros) -> SubjectWindows {
-        let mut said = SubjectWindows::default();
-        for (window, counted) in self.mirror.iter().filter(|(window, _)| !self.is_telling(*window)) {
-            said.put(window, counted.clone());
-        }
-        said.forget_past(now);
-        said
+    pub fn not_being_told(&self, now: UnixMicros) -> impl Iterator<Item = (Window, &Counted)> {
+        self.mirror.not_over(now).filter(|(window, _)| !self.is_telling(*window))
     }
 
     pub fn is_telling_any(&self) -> bool {

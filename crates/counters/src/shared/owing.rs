@@ -82,7 +82,7 @@ impl Shared {
     ) {
         if !ledger.is_at_home {
             // Each window when something is owed of it first: the store may have spoken of one since another was.
-            self.go_on_here(subject, rules, calendar, &ledger.not_being_told(now), now);
+            self.local.go_on_from(subject, rules, calendar, ledger.not_being_told(now), now);
         }
         self.note_owes(ledger);
     }
