@@ -1,6 +1,7 @@
 //! What operators write. Each resource has a *draft*, the shape of the wire and of declarative files, whose
 //! `parse` yields the valid thing or all problems at once; nothing behind it is stringly typed.
 
+mod bounds;
 mod consumer;
 mod counter_store;
 mod counting;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::bounds::{parse_body_limit, parse_weight};
 #[cfg(feature = "openapi")]
 use super::forms;
 use super::jwt::{JwtIssuerDraft, JwtIssuerSpec, parse_issuers};
@@ -18,9 +19,6 @@ use crate::problem::Problems;
 
 /// Of one service.
 pub const MOST_TARGETS: usize = 256;
-const HEAVIEST: u32 = 65_535;
-/// Databases have no larger integer.
-const LARGEST_BODY_LIMIT: u64 = u64::MAX / 2;
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[cfg_attr(
@@ -152,9 +150,7 @@ impl ServiceDraft {
         let auth_header = self.auth_header.as_deref().map_or(Ok(HeaderName::USUAL), HeaderName::parse);
         let auth_header = problems.check("auth_header", auth_header);
         let timeouts = problems.check_nested("timeouts", self.timeouts.parse());
-        if self.max_body_bytes.is_some_and(|bytes| bytes > LARGEST_BODY_LIMIT) {
-            problems.add("max_body_bytes", format!("must be at most {LARGEST_BODY_LIMIT}"));
-        }
+        let max_body_bytes = parse_body_limit(self.max_body_bytes, &mut problems);
         let jwt = parse_issuers(&self.jwt, &mut problems);
         let limits = problems.check_nested("", self.limits_draft().parse());
         let traffic = problems.check_nested("", self.traffic_draft().parse());
@@ -165,7 +161,7 @@ impl ServiceDraft {
                 auth_header,
                 targets,
                 timeouts,
-                max_body_bytes: self.max_body_bytes,
+                max_body_bytes,
                 jwt,
                 limits,
                 traffic: Box::new(traffic),
@@ -221,10 +217,7 @@ fn parse_target_list(drafts: &[TargetDraft], problems: &mut Problems) -> Vec<Tar
     let drafts = problems.check_length("targets", drafts, 1..=MOST_TARGETS);
     let mut targets: Vec<TargetSpec> = Vec::with_capacity(drafts.len());
     for (index, draft) in drafts.iter().enumerate() {
-        let weight = draft.weight.unwrap_or(1);
-        if !(1..=HEAVIEST).contains(&weight) {
-            problems.add(format!("targets[{index}].weight"), format!("must be 1 to {HEAVIEST}"));
-        }
+        let weight = parse_weight(draft.weight, &format!("targets[{index}].weight"), problems);
         let field = format!("targets[{index}].url");
         let Some(url) = problems.check(&field, BaseUrl::parse(&draft.url)) else { continue };
         if targets.iter().any(|earlier| earlier.url == url) {

@@ -9,6 +9,7 @@ use smol_str::SmolStr;
 
 use super::{MOST_SERVICES, RouteDraft};
 use crate::problem::Problems;
+use crate::resource::bounds::{parse_body_limit, parse_weight};
 use crate::resource::{
     DisplayName, DurationText, GivenServices, RouteRules, RouteSpec, RouteState, ServiceSlug, TextOrBool,
     UpstreamHost,
@@ -20,12 +21,9 @@ use crate::routing::{
 
 const MOST_ENTRIES: usize = 64;
 const MOST_CONDITIONS: usize = 16;
-const HEAVIEST: u32 = 65_535;
 const MOST_RETRIES: u8 = 10;
 const PRIORITIES: std::ops::RangeInclusive<i32> = -1_000_000..=1_000_000;
 const LONGEST_TIMEOUT: Duration = Duration::from_hours(24);
-/// Databases have no larger integer.
-const LARGEST_BODY_LIMIT: u64 = u64::MAX / 2;
 /// What the proxy answers itself, on every host.
 const RESERVED_PATHS: [&str; 6] =
     ["/health", "/health/live", "/health/ready", "/-/usage", "/-/token", "/.well-known/jwks.json"];
@@ -68,7 +66,7 @@ impl RouteDraft {
             upstream_host: self.parse_upstream_host(problems),
             timeout: self.parse_timeout(problems),
             retries: self.parse_retries(problems),
-            max_body_bytes: self.parse_body_limit(problems),
+            max_body_bytes: parse_body_limit(self.max_body_bytes, problems),
         }
     }
 
@@ -84,10 +82,7 @@ impl RouteDraft {
             (None, Some(shares)) => {
                 let shares = problems.check_length("services", shares, 1..=MOST_SERVICES);
                 for (index, share) in shares.iter().enumerate() {
-                    let weight = share.weight.unwrap_or(1);
-                    if !(1..=HEAVIEST).contains(&weight) {
-                        problems.add(format!("services[{index}].weight"), format!("must be 1 to {HEAVIEST}"));
-                    }
+                    let weight = parse_weight(share.weight, &format!("services[{index}].weight"), problems);
                     let field = format!("services[{index}].service");
                     let Some(slug) = problems.check(&field, ServiceSlug::parse(&share.service)) else {
                         continue;
@@ -177,13 +172,6 @@ impl RouteDraft {
             problems.add("retries", format!("must be 0 to {MOST_RETRIES}"));
         }
         self.retries
-    }
-
-    fn parse_body_limit(&self, problems: &mut Problems) -> Option<u64> {
-        if self.max_body_bytes.is_some_and(|bytes| bytes > LARGEST_BODY_LIMIT) {
-            problems.add("max_body_bytes", format!("must be at most {LARGEST_BODY_LIMIT}"));
-        }
-        self.max_body_bytes
     }
 }
 
