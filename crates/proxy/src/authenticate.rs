@@ -14,7 +14,7 @@ use crate::gateway::Gateway;
 use crate::message::Hidden;
 use crate::rejection::Rejection;
 use crate::route::Selected;
-use crate::token::caller_of_gateway as caller_of_gateway_by_token;
+use crate::token;
 use crate::worker::Worker;
 
 /// Credentials that a request carries.
@@ -126,7 +126,7 @@ pub(crate) fn check_again(
         // A token for the key; else the key is none any more.
         None if is_token_shaped(credential) => {
             let token = Token { text: credential, hash };
-            caller_of_gateway_by_token(worker, snapshot, fields, &token, now_secs).map(drop)
+            token::caller_of_gateway(worker, snapshot, fields, &token, now_secs).map(drop)
         }
         Some(_) | None => Err(Rejection::UnknownKey),
     }

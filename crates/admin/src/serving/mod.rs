@@ -80,9 +80,11 @@ impl Crowd {
         if self.open.len() < self.most {
             return true;
         }
-        let oldest = |is: fn(Phase) -> bool| self.open.iter().position(|open| is(*open.phase.borrow()));
-        let waits = oldest(|phase| !phase.is_answering() && !phase.is_sending());
-        let oldest = waits.or_else(|| oldest(Phase::is_sending)).and_then(|index| self.open.remove(index));
+        let oldest_in =
+            |is_in: fn(Phase) -> bool| self.open.iter().position(|open| is_in(*open.phase.borrow()));
+        let waiting = oldest_in(|phase| !phase.is_answering() && !phase.is_sending());
+        let oldest =
+            waiting.or_else(|| oldest_in(Phase::is_sending)).and_then(|index| self.open.remove(index));
         if let Some(oldest) = &oldest {
             oldest.task.abort();
         }

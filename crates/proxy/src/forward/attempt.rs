@@ -41,6 +41,11 @@ impl Deadlines {
         self.total.map_or(deadline, |total| total.min(deadline))
     }
 
+    /// How long a connection that is begun now may take.
+    pub fn connect_within(&self, now: Instant) -> Duration {
+        self.nearer(now + self.connect).saturating_duration_since(now)
+    }
+
     pub fn is_total_past(&self) -> bool {
         self.total.is_some_and(|total| Instant::now() >= total)
     }

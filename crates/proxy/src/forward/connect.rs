@@ -78,8 +78,8 @@ async fn dial_in_time(
     deadlines: &Deadlines,
 ) -> Result<Option<Upstream>, UpstreamFailure> {
     let began = Instant::now();
-    let deadline = deadlines.nearer(began + deadlines.connect);
-    let within = deadline.saturating_duration_since(began);
+    let within = deadlines.connect_within(began);
+    let deadline = began + within;
     // Boxed: dialling is rare, and its state would make every connection's task larger.
     let dialling = Box::pin(dial(&forward.worker.gateway, &target.endpoint, first, within, forward.whose()));
     let mut dialling = pin!(dialling);

@@ -236,8 +236,7 @@ async fn ask_in_time(
             outcome => return outcome,
         }
     }
-    let now = Instant::now();
-    let within = deadlines.nearer(now + deadlines.connect).saturating_duration_since(now);
+    let within = deadlines.connect_within(Instant::now());
     let dialling = dial(&forward.worker.gateway, &target.endpoint, first, within, forward.whose());
     let dialled = timeout(deadlines.connect, dialling).await;
     let upstream = dialled.map_err(|_| UpstreamFailure::ConnectTimeout)?.map_err(UpstreamFailure::Dial)?;

@@ -18,11 +18,15 @@ pub fn push(text: &mut String, proxy: &Proxy) {
 
 fn push_room(text: &mut String, proxy: &Proxy) {
     let room = proxy.room();
-    let mut push = |name: &str, kind: MetricKind, help: &str, value: u64| {
-        push_metric(text, name, kind, help, value);
-    };
-    push("tollgate_proxy_connections", MetricKind::Gauge, "Clients' connections.", room.connections);
-    push(
+    push_metric(
+        text,
+        "tollgate_proxy_connections",
+        MetricKind::Gauge,
+        "Clients' connections.",
+        room.connections,
+    );
+    push_metric(
+        text,
         "tollgate_proxy_overloaded_total",
         MetricKind::Counter,
         "Requests refused for want of room.",
