@@ -114,12 +114,12 @@ fn a_node_that_is_killed_is_stale_and_one_that_ends_is_gone() {
 fn a_node_that_is_frozen_is_stale_and_is_not_said_to_have_done_anything() {
     let upstream = ScriptedUpstream::failing_until(&Gate::new());
     let (control, tenant, _, [first, _second]) = fleet(&upstream, &json!({}));
-    first.signal("STOP");
+    first.freeze();
     let reset = control.admin().post(&tenant.path("circuit-breakers/api/reset"), &json!({})).expect(200);
     assert_eq!(told(&reset), each([("edge-1", "told"), ("edge-2", "done")]));
     eventually("the node is stale", || node_of(&circuit(&control), "edge-1")["stale"] == true);
     assert_eq!(node_of(&circuit(&control), "edge-2")["stale"], false);
-    first.signal("CONT");
+    first.thaw();
     eventually("the node is back", || node_of(&circuit(&control), "edge-1")["state"] == "closed");
 }
 

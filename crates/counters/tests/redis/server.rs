@@ -1,6 +1,6 @@
 //! A Redis of a test's own.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -44,8 +44,16 @@ impl Redis {
         self.wait();
     }
 
+    /// Returns once every thread stands still: one that the signal has not reached yet still answers.
     pub fn freeze(&self) {
         self.signal("-STOP");
+        let threads = format!("/proc/{}/task", self.process.id());
+        until("redis-server stands still", || {
+            fs::read_dir(&threads).unwrap().all(|thread| {
+                let status = fs::read_to_string(thread.unwrap().path().join("status")).unwrap();
+                status.contains("State:\tT")
+            })
+        });
     }
 
     pub fn thaw(&self) {
@@ -92,11 +100,7 @@ impl Redis {
     }
 
     fn wait(&self) {
-        let begun = Instant::now();
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
-            assert!(begun.elapsed() < Duration::from_secs(10), "redis-server does not start");
-            thread::sleep(Duration::from_millis(10));
-        }
+        until("redis-server starts", || TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok());
     }
 }
 
@@ -105,6 +109,15 @@ impl Drop for Redis {
         // It may have been killed by the test.
         drop(self.process.kill());
         drop(self.process.wait());
+    }
+}
+
+#[track_caller]
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "waited for ten seconds until {what}");
+        thread::sleep(Duration::from_millis(1));
     }
 }
 

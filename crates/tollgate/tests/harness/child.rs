@@ -1,5 +1,6 @@
 //! A child process: what it prints is kept, and it is killed when dropped.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -74,10 +75,29 @@ impl ChildProcess {
 
     /// The system accepts connections for it meanwhile.
     pub fn while_stopped<T>(&self, act: impl FnOnce() -> T) -> T {
-        self.signal("STOP");
+        self.freeze();
         let done = act();
-        self.signal("CONT");
+        self.thaw();
         done
+    }
+
+    /// Returns once every thread stands still: the signal stops them one after the other, and a thread that it has
+    /// not reached yet still answers. Until [`Self::thaw`].
+    #[track_caller]
+    pub fn freeze(&self) {
+        self.signal("STOP");
+        let threads = format!("/proc/{}/task", self.id());
+        eventually(&format!("{} stands still", self.name), || {
+            let mut threads = fs::read_dir(&threads).expect("the threads of a child");
+            threads.all(|thread| {
+                let status = fs::read_to_string(thread.expect("a thread").path().join("status"));
+                status.expect("a thread's status").contains("State:\tT")
+            })
+        });
+    }
+
+    pub fn thaw(&self) {
+        self.signal("CONT");
     }
 
     /// `TERM`, `HUP`, `KILL` or another signal's name.

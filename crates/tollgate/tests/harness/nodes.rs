@@ -227,8 +227,12 @@ impl Node {
         StoppedNode { name, token, control, environment, directory }
     }
 
-    pub fn signal(&self, signal: &str) {
-        self.process.signal(signal);
+    pub fn freeze(&self) {
+        self.process.freeze();
+    }
+
+    pub fn thaw(&self) {
+        self.process.thaw();
     }
 
     /// What it has printed.

@@ -98,11 +98,11 @@ impl StoreServer {
 
     /// It takes connections and answers nothing, until [`Self::thaw`].
     pub fn freeze(&self) {
-        self.process().signal("STOP");
+        self.process().freeze();
     }
 
     pub fn thaw(&self) {
-        self.process().signal("CONT");
+        self.process().thaw();
     }
 
     pub fn port(&self) -> u16 {
