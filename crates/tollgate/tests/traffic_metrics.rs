@@ -4,7 +4,8 @@
 mod harness;
 
 use harness::{
-    Control, EchoUpstream, Gate, Gateway, ScriptedUpstream, Step, Tenant, curl, eventually, overlaid,
+    Control, EchoUpstream, Gate, Gateway, ScriptedUpstream, Step, Tenant, curl, eventually, eventually_some,
+    overlaid,
 };
 use serde_json::{Value, json};
 
@@ -70,6 +71,26 @@ fn every_change_of_a_circuit_is_counted_those_by_hand_too() {
     assert_eq!(circuits(&gateway), [2, 1, 2]);
     let text = metrics(&gateway);
     assert!(!text.contains("acme") && !text.contains("payments"), "{text}");
+}
+
+#[test]
+fn a_line_about_a_target_names_the_service_by_its_id_too() {
+    let (broken, well) = (
+        ScriptedUpstream::failing_until(&Gate::new()),
+        ScriptedUpstream::script(Step::respond("200 OK", "")),
+    );
+    let gateway = Gateway::builder().arg("--workers").arg("1").start();
+    let fields = json!({ "breaker": { "per": "target", "failures": 1 }, "outlier": { "consecutive": 1 } });
+    let (tenant, key) = expose(&gateway, &[&broken, &well], &fields);
+    let service = gateway.admin().get(&tenant.path("services/payments")).expect(200)["id"].clone();
+    assert_eq!([(); 2].map(|()| get(&gateway, &key)).iter().filter(|status| **status == 500).count(), 1);
+    for message in ["a circuit opens: the target fails", "a target is left out: it fails"] {
+        let line = eventually_some(message, || {
+            let lines = gateway.stderr().into_iter().map(|line| serde_json::from_str::<Value>(&line));
+            lines.flatten().find(|line| line["message"] == message)
+        });
+        assert_eq!((&line["service"], &line["id"]), (&json!("payments"), &service), "{line}");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use tollgate_core::health::Verdict;
 use tollgate_core::outlier::{Ejection, Reason};
 use tollgate_core::snapshot::{Service, Target};
 use tollgate_core::uptime::Uptime;
+use uuid::Uuid;
 
 #[derive(Default)]
 pub(crate) struct Changes {
@@ -78,13 +79,13 @@ impl Changes {
     /// Of one of a service's targets.
     pub fn target_circuit(&self, service: &Service, target: &Target, transition: Transition) {
         self.count(transition);
-        let (service, address) = (service.slug.as_str(), target.authority.as_str());
+        let (service, id, address) = target_of(service, target);
         match transition {
-            Transition::Opened => tracing::warn!(service, address, "a circuit opens: the target fails"),
+            Transition::Opened => tracing::warn!(service, %id, address, "a circuit opens: the target fails"),
             Transition::HalfOpened => {
-                tracing::info!(service, address, "a circuit is half open: some may try");
+                tracing::info!(service, %id, address, "a circuit is half open: some may try");
             }
-            Transition::Closed => tracing::info!(service, address, "a circuit closes: the target works"),
+            Transition::Closed => tracing::info!(service, %id, address, "a circuit closes: the target works"),
         }
     }
 
@@ -102,21 +103,21 @@ impl Changes {
             Reason::Consecutive => self.ejected_in_a_row.add(),
             Reason::Ratio => self.ejected_by_ratio.add(),
         }
-        let (service, address, seconds) =
-            (service.slug.as_str(), target.authority.as_str(), until.since(now).as_secs());
-        tracing::warn!(service, address, ?reason, seconds, "a target is left out: it fails");
+        let (service, id, address) = target_of(service, target);
+        let seconds = until.since(now).as_secs();
+        tracing::warn!(service, %id, address, ?reason, seconds, "a target is left out: it fails");
     }
 
     pub fn verdict(&self, service: &Service, target: &Target, verdict: Verdict) {
-        let (service, address) = (service.slug.as_str(), target.authority.as_str());
+        let (service, id, address) = target_of(service, target);
         match verdict {
             Verdict::Healthy | Verdict::Unknown => {
                 self.healthy.add();
-                tracing::info!(service, address, "a target is well");
+                tracing::info!(service, %id, address, "a target is well");
             }
             Verdict::Unhealthy => {
                 self.unhealthy.add();
-                tracing::warn!(service, address, "a target is left out: its checks fail");
+                tracing::warn!(service, %id, address, "a target is left out: its checks fail");
             }
         }
     }
@@ -135,4 +136,9 @@ impl Changes {
             checks: CheckCounts { healthy: self.healthy.read(), unhealthy: self.unhealthy.read() },
         }
     }
+}
+
+/// The service's slug and id, as another tenant may have a service of that slug, and where the target is.
+fn target_of<'a>(service: &'a Service, target: &'a Target) -> (&'a str, Uuid, &'a str) {
+    (service.slug.as_str(), service.id.0, target.authority.as_str())
 }
