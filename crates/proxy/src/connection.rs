@@ -14,19 +14,18 @@ use crate::arrival::is_blank;
 use crate::client::{Client, Progress};
 use crate::exchange::{self, Next};
 use crate::identity::{Peer, RequestId};
+use crate::linger::linger;
 use crate::message::{Persistence, write_rejection, write_reply};
 use crate::rejection::Rejection;
 use crate::room::ConnectionPlace;
 use crate::session::Session;
-use crate::wire::{READ_BYTES, Stream};
+use crate::wire::Stream;
 use crate::worker::Worker;
 
 /// A connection whose last request is this long ago is not busy any more.
 const BUSY: Duration = Duration::from_secs(1);
-/// How long, and for how many bytes, a closed connection is still read, so that a client that is sending
-/// gets to see the response before its connection is reset (RFC 9112 section 9.6).
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 4 * 1_024 * 1_024;
+/// How long a client may take for the answer to a request that panicked.
+const APOLOGY: Duration = Duration::from_secs(2);
 
 pub(crate) fn spawn(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
     let Some(place) = ConnectionPlace::take(worker) else { return };
@@ -39,7 +38,7 @@ pub(crate) fn spawn(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
 
 async fn run(worker: Rc<Worker>, mut client: Client, peer: Peer, place: ConnectionPlace) {
     let timeouts = worker.gateway.settings.timeouts;
-    let mut idle = place.standing.head_time(timeouts.head);
+    let mut idle = place.standing.patience(timeouts.head);
     while wait_for_request(&mut client, Instant::now() + idle).await == Waited::Readable {
         // Boxed, so that a connection that idles holds no memory for what it may do one day; and once for as
         // long as it is busy, so that no request pays for it.
@@ -69,10 +68,16 @@ async fn serve_while_busy(worker: &Rc<Worker>, client: &mut Client, peer: &Peer)
                     session.get().begin();
                     continue;
                 }
-                Ok(Next::Close) => linger(client, session.get()).await,
-                Ok(Next::Abandon) => {}
-                Err(Panicked) => apologise(worker, client, session.get()).await,
+                Ok(Next::Close) => {}
+                Ok(Next::Abandon) => return Flow::Ended,
+                Err(Panicked) => {
+                    if !apologise(worker, client, session.get()).await {
+                        return Flow::Ended;
+                    }
+                }
             }
+            drop(session);
+            linger(worker, client).await;
             return Flow::Ended;
         }
         drop(session);
@@ -102,33 +107,6 @@ async fn wait_for_request(client: &mut Client, deadline: Instant) -> Waited {
     .await
 }
 
-/// Ends the sending direction and reads on for a while.
-async fn linger(client: &mut Client, session: &mut Session) {
-    let deadline = Instant::now() + LINGER;
-    let input = &mut session.client.input;
-    let mut read_bytes = 0;
-    let mut is_shut = false;
-    poll_fn(|cx| {
-        if !is_shut {
-            match client.stream.poll_shutdown(cx) {
-                Poll::Ready(Ok(())) => is_shut = true,
-                Poll::Ready(Err(_)) => return Poll::Ready(()),
-                Poll::Pending => return client.watchdog.poll_past(cx, deadline),
-            }
-        }
-        while read_bytes < LINGER_BYTES {
-            input.clear();
-            match client.stream.poll_read(cx, input, READ_BYTES) {
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
-                Poll::Ready(Ok(bytes)) => read_bytes += bytes,
-                Poll::Pending => return client.watchdog.poll_past(cx, deadline),
-            }
-        }
-        Poll::Ready(())
-    })
-    .await;
-}
-
 /// Marks a future that panicked; the panic itself went to the panic hook.
 #[derive(Debug)]
 struct Panicked;
@@ -143,14 +121,15 @@ async fn caught<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Result<T, P
     .await
 }
 
-/// Answers 500 where nothing was answered yet; a response that was begun, an interim one too, is cut.
-async fn apologise(worker: &Worker, client: &mut Client, session: &mut Session) {
+/// Answers 500 where nothing was answered yet, and says whether that was sent; a response that was begun, an interim
+/// one too, is cut.
+async fn apologise(worker: &Worker, client: &mut Client, session: &mut Session) -> bool {
     if client.progress != Progress::Unanswered {
-        return;
+        return false;
     }
     if session.client.is_partly_sent() {
         client.stream.reset_on_close();
-        return;
+        return false;
     }
     let request_id = session.request_id.take().unwrap_or_else(|| RequestId::random(worker));
     let rejection = Rejection::Panicked;
@@ -160,9 +139,7 @@ async fn apologise(worker: &Worker, client: &mut Client, session: &mut Session) 
     buffers.clear_output();
     let date = worker.times.date(now);
     write_reply(buffers.output(), &reply, request, &request_id, Persistence::Close, &date);
-    if client.flush_before(buffers, Instant::now() + LINGER).await {
-        linger(client, session).await;
-    }
+    client.flush_before(buffers, Instant::now() + APOLOGY).await
 }
 
 #[cfg(test)]

@@ -68,7 +68,7 @@ pub(crate) async fn serve(
         client_buffers,
         request_parser,
         &settings.limits.head,
-        client.standing.head_time(settings.timeouts.head),
+        client.standing.patience(settings.timeouts.head),
         request,
     );
     let unreadable = match arrival.await {

@@ -34,6 +34,7 @@ mod gateway;
 mod health;
 mod identity;
 mod key_sets;
+mod linger;
 mod live;
 mod message;
 mod names;

@@ -60,15 +60,15 @@ pub(crate) enum Standing {
     Surplus,
 }
 
-/// Of a connection beyond the bound, for which others may be waiting.
-const SURPLUS_HEAD: Duration = Duration::from_secs(1);
+/// For a client beyond the bound, as others may be waiting for its connection.
+const SURPLUS_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Standing {
-    /// How long a request's head may take, of what it may usually take.
-    pub fn head_time(self, usual: Duration) -> Duration {
+    /// How long the client is waited for, of how long it usually would be.
+    pub fn patience(self, usual: Duration) -> Duration {
         match self {
             Self::Within => usual,
-            Self::Surplus => usual.min(SURPLUS_HEAD),
+            Self::Surplus => usual.min(SURPLUS_PATIENCE),
         }
     }
 }

@@ -183,19 +183,25 @@ fn a_service_s_own_limit_goes_before_the_operator_s() {
     assert_eq!(statuses, [200, 413, 200, 413]);
 }
 
-#[test]
-fn a_client_that_sends_a_refused_body_all_the_same_gets_to_read_why() {
-    // Reads nothing before it has sent everything, as most clients do.
-    const PROGRAM: &str = "
+/// Reads nothing before it has sent everything, as many clients do: so many pieces of 100 kB, each after a pause.
+const READS_LAST: &str = "
 import http.client, sys, time
-connection = http.client.HTTPConnection(sys.argv[1], timeout=20)
-pieces = (time.sleep(0.02) or b'x' * 100_000 for _ in range(20))
-connection.request('POST', '/acme/api', body=pieces, headers={'Content-Length': '2000000'})
+address, count, pause = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+connection = http.client.HTTPConnection(address, timeout=20)
+pieces = (time.sleep(pause) or b'x' * 100_000 for _ in range(count))
+connection.request('POST', '/acme/api', body=pieces, headers={'Content-Length': str(count * 100_000)})
 print(connection.getresponse().status)
 ";
+
+#[test]
+fn a_client_that_sends_a_refused_body_all_the_same_gets_to_read_why() {
     let (gateway, upstream, _) = started();
-    let ran = python(PROGRAM, &[&gateway.proxy_address().to_string()]).success();
-    assert_eq!(ran.text().trim(), "401");
+    let address = gateway.proxy_address().to_string();
+    // Much at once, and little for long.
+    for (count, pause) in [("300", "0"), ("30", "0.1")] {
+        let ran = python(READS_LAST, &[&address, count, pause]).success();
+        assert_eq!(ran.text().trim(), "401");
+    }
     assert_eq!(upstream.requests().len(), 0);
 }
 
