@@ -14,8 +14,6 @@ use crate::gateway::Gateway;
 use crate::message::Hidden;
 use crate::rejection::Rejection;
 use crate::route::Selected;
-use crate::token;
-use crate::worker::Worker;
 
 /// Credentials that a request carries.
 struct Presented<'r> {
@@ -74,16 +72,17 @@ pub(crate) fn credential<'r>(fields: &'r Fields, header: &[u8]) -> Option<&'r [u
     presented.own.or(presented.bearer)
 }
 
-/// The caller of a service.
+/// The caller of a service, by the credential in the header of this name.
 pub(crate) fn caller<'s, 'r>(
     snapshot: &'s Snapshot,
     selected: &Selected<'s, '_>,
+    header: &HeaderName,
     fields: &'r Fields,
     usual: Option<&Usual<'s, 'r>>,
     client: IpAddr,
     now_secs: u64,
 ) -> Result<Found<'s, 'r>, Rejection> {
-    let header = selected.service.auth_header().as_str().as_bytes();
+    let header = header.as_str().as_bytes();
     let presented = presented(fields, header);
     let Some(credential) = presented.own.or(presented.bearer) else {
         return anonymous(selected, fields, client).map(Found::Caller);
@@ -102,34 +101,6 @@ pub(crate) fn caller<'s, 'r>(
     check_in_force(key, now_secs)?;
     let bound = bound_consumer(selected.tenant, key)?;
     identify(selected.tenant, Speaker::Key(key, bound), fields).map(Found::Caller)
-}
-
-/// Whether a caller that was found a while ago, in the header of this name, may still call: `selected` is from a snapshot in
-/// which its key may be revoked, or its consumer gone.
-pub(crate) fn check_again(
-    worker: &Worker,
-    snapshot: &Snapshot,
-    selected: &Selected<'_, '_>,
-    caller: &Caller<'_>,
-    fields: &Fields,
-    header: &HeaderName,
-) -> Result<(), Rejection> {
-    if caller.consumer.is_some_and(|consumer| selected.tenant.consumer(consumer.id).is_none()) {
-        return Err(Rejection::ConsumerNotAllowed);
-    }
-    let shown = credential(fields, header.as_str().as_bytes());
-    let (Some(key), Some(credential)) = (caller.key, shown) else { return Ok(()) };
-    let now_secs = worker.clock.now().wall.secs();
-    let Hashed { hash, key: found } = Hashed::of(snapshot, credential);
-    match found {
-        Some(found) if found.id == key.id => check_in_force(found, now_secs),
-        // A token for the key; else the key is none any more.
-        None if is_token_shaped(credential) => {
-            let token = Token { text: credential, hash };
-            token::caller_of_gateway(worker, snapshot, fields, &token, now_secs).map(drop)
-        }
-        Some(_) | None => Err(Rejection::UnknownKey),
-    }
 }
 
 /// The caller of a resource of the gateway itself, which no tenant's name stands in.

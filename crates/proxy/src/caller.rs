@@ -38,6 +38,11 @@ impl<'s> Caller<'s> {
         Some(Demand { subject: self.subject, limits, calendar: self.calendar })
     }
 
+    /// Whether the same is counted, and the same key shown, as for one that was found before.
+    pub fn is_the_same_as(&self, before: &Caller<'_>) -> bool {
+        self.subject == before.subject && self.key.map(|key| key.id) == before.key.map(|key| key.id)
+    }
+
     /// What a token for this caller says.
     pub fn grant(&self, key_id: KeyId, key_hash: KeyHash, token_id: Uuid) -> Grant<'s> {
         Grant {

@@ -25,8 +25,9 @@ use crate::reserved::{self, Reserved};
 use crate::room::{RequestPlace, Standing};
 use crate::route::{Selected, Selecting};
 use crate::session::Session;
+use crate::token::{self, Shown};
 use crate::worker::{HeldSnapshot, Worker};
-use crate::{admit, authenticate, forward, permit, token};
+use crate::{admit, authenticate, forward, permit};
 
 /// What becomes of the client's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,8 +162,9 @@ impl<'x> Context<'x> {
         };
         let selected = selecting.select(rewritten).map_err(untouched)?;
         record.selected(selected);
+        let (header, now_secs) = (selected.service.auth_header(), now.wall.secs());
         let found =
-            authenticate::caller(self.snapshot, &selected, fields, usual.as_ref(), client, now.wall.secs());
+            authenticate::caller(self.snapshot, &selected, header, fields, usual.as_ref(), client, now_secs);
         let (snapshot, selected, caller) = match found.map_err(untouched)? {
             Found::Caller(caller) => (self.snapshot, selected, caller),
             Found::Token(token) => {
@@ -227,16 +229,18 @@ impl<'x> Context<'x> {
         token: &Token<'_>,
         now: &mut Moment,
     ) -> Result<(&'x Snapshot, Selected<'x, 'x>, Caller<'x>), Rejection> {
-        let (worker, fields, now_secs) = (self.worker, &self.head.fields, self.received.wall.secs());
-        let clock = &worker.clock;
-        let caller = token::caller(worker, self.snapshot, &selected, fields, token, now_secs);
+        let (worker, fields) = (self.worker, &self.head.fields);
+        let (clock, received) = (&worker.clock, self.received.instant);
+        let shown = Shown { token, fields, received, now_secs: now.wall.secs() };
+        let caller = token::caller(worker, self.snapshot, &selected, shown);
         let caller = clock.moving_on(now, caller).await;
         if worker.snapshot().revision() == self.snapshot.revision() {
             return Ok((self.snapshot, selected, caller?));
         }
         let snapshot: &'x Snapshot = self.newer.get_or_init(|| worker.snapshot());
         let selected = selected.renewed(snapshot).ok_or(Rejection::NoSuchService)?;
-        let caller = token::caller(worker, snapshot, &selected, fields, token, now_secs);
+        let shown = Shown { now_secs: now.wall.secs(), ..shown };
+        let caller = token::caller(worker, snapshot, &selected, shown);
         Ok((snapshot, selected, clock.moving_on(now, caller).await?))
     }
 

@@ -168,8 +168,8 @@ impl Rejection {
         )
     }
 
-    /// Whether, of a request that was charged, no target has seen anything: the service takes it from nobody now, or the service or
-    /// the caller has gone while it waited. That is a refusal, which is never charged.
+    /// Whether, of a request that was charged, no target has seen anything: the service takes it from nobody now, or while it
+    /// waited the service or the caller has gone, or what the caller may do. That is a refusal, which is never charged.
     pub const fn is_refusal_before_target(&self) -> bool {
         matches!(
             self,
@@ -179,10 +179,17 @@ impl Rejection {
                 | Self::CircuitProbed { .. }
                 | Self::ChannelFull { .. }
                 | Self::QueuedTooLong { .. }
+                | Self::NoCredential
                 | Self::UnknownKey
                 | Self::KeyExpired
+                | Self::KeyNotForService
+                | Self::KeyNotForRoute
+                | Self::KeyNotFromHere
+                | Self::UnknownConsumer
                 | Self::ConsumerNotAllowed
                 | Self::TokenNotValid(_)
+                | Self::NoPlan
+                | Self::IssuerUnavailable
         )
     }
 

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ahash::RandomState;
 use tollgate_core::credential::KeyHash;
@@ -22,6 +23,8 @@ use crate::worker::Worker;
 const MOST_REMEMBERED: usize = 4_096;
 /// An issuer that withdraws a key is heeded after so long, once its keys were fetched anew.
 const FOREIGN_REMEMBERED_SECS: u64 = 60;
+/// How long a request waits for an issuer's keys that are not there, where it has so long.
+const LONGEST_WAIT: Duration = Duration::from_secs(3);
 
 /// Tokens whose signatures were found good, by their hashes, each until it expires. What they lead to is asked
 /// of the snapshot every time.
@@ -64,20 +67,29 @@ impl VerifiedTokens {
     }
 }
 
+/// A token, and the request that shows it.
+#[derive(Clone, Copy)]
+pub(crate) struct Shown<'r> {
+    pub token: &'r Token<'r>,
+    pub fields: &'r Fields,
+    pub received: Instant,
+    /// By the clock of now: what was in force when the request came may be over since.
+    pub now_secs: u64,
+}
+
 /// The caller of a service.
 pub(crate) async fn caller<'s>(
     worker: &Worker,
     snapshot: &'s Snapshot,
     selected: &Selected<'s, '_>,
-    fields: &Fields,
-    token: &Token<'_>,
-    now_secs: u64,
+    shown: Shown<'_>,
 ) -> Result<Caller<'s>, Rejection> {
+    let Shown { token, fields, now_secs, .. } = shown;
     if let Some(issuers) = selected.service.issuers() {
         let compact = Compact::parse(token.text).map_err(Rejection::TokenNotValid)?;
         let claimed = compact.claimed_issuer().map_err(Rejection::TokenNotValid)?;
         if let Some(issuer) = issuers.of(&claimed) {
-            return foreign_caller(worker, selected, fields, token, &compact, issuer, now_secs).await;
+            return foreign_caller(worker, selected, shown, &compact, issuer).await;
         }
     }
     let caller = caller_of_gateway(worker, snapshot, fields, token, now_secs)?;
@@ -114,21 +126,23 @@ pub(crate) fn caller_of_gateway<'s>(
 async fn foreign_caller<'s>(
     worker: &Worker,
     selected: &Selected<'s, '_>,
-    fields: &Fields,
-    token: &Token<'_>,
+    shown: Shown<'_>,
     compact: &Compact<'_>,
     issuer: &Arc<TokenIssuer>,
-    now_secs: u64,
 ) -> Result<Caller<'s>, Rejection> {
+    let Shown { token, fields, received, now_secs } = shown;
     if let Some(Verified::Foreign { issuer: verifier, token: foreign, .. }) =
         worker.verified_tokens.borrow().find(&token.hash, now_secs)
         && Arc::ptr_eq(verifier, issuer)
     {
         return speaker(selected, foreign, fields);
     }
-    let longest = longest(worker, selected);
-    let keys = key_sets::key_set(&worker.gateway, &issuer.keys, compact.key_id.as_deref(), longest).await;
+    // From when the request came, however often it has waited since.
+    let until =
+        received + longest(worker, selected).map_or(LONGEST_WAIT, |longest| longest.min(LONGEST_WAIT));
+    let keys = key_sets::key_set(&worker.gateway, &issuer.keys, compact.key_id.as_deref(), until).await;
     let keys = keys.map_err(|key_sets::Unavailable| Rejection::IssuerUnavailable)?;
+    let now_secs = worker.clock.now().wall.secs();
     let foreign = issuer.verify(compact, &keys, now_secs).map_err(Rejection::TokenNotValid)?;
     let caller = speaker(selected, &foreign, fields);
     let until_secs = foreign.ends_at_secs.min(now_secs + FOREIGN_REMEMBERED_SECS);

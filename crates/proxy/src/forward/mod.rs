@@ -18,6 +18,7 @@ mod respond;
 mod retry_after;
 mod send;
 mod tls;
+mod waited;
 
 pub(crate) use bounds::longest;
 pub(crate) use dial::{DialError, dial};

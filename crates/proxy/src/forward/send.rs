@@ -17,8 +17,8 @@ use super::kept_body::{Kept, KeptBody};
 use super::queue::{Entry, Waited, enter};
 use super::relay::Held;
 use super::respond::respond;
+use super::waited::selected_now;
 use crate::admit::Admitted;
-use crate::authenticate::check_again;
 use crate::client::Client;
 use crate::clock::Moment;
 use crate::identity::{Origin, RequestId};
@@ -95,7 +95,8 @@ pub(crate) async fn send(
     let has_waited = waited == Waited::Yes || forward.admitted_at != forward.received.instant;
     let current = has_waited.then(|| forward.worker.snapshot());
     let snapshot = current.as_deref().map_or(forward.snapshot, |current| current);
-    let forward = &Forward { snapshot, selected: &forward.selected_in(snapshot)?, ..*forward };
+    let selected = selected_now(forward, snapshot, waited).await?;
+    let forward = &Forward { snapshot, selected: &selected, ..*forward };
     let mut journey = Journey::begin(forward, &live, began, deadlines.total, record)?;
     let kept_body = match keep_body(forward, sides, &mut journey, &deadlines).await? {
         Kept::Whole(body) => Some(body),
@@ -182,21 +183,7 @@ pub(crate) async fn send(
     }
 }
 
-impl<'x> Forward<'x, '_> {
-    /// What was selected, as it is in a snapshot that may be a later one, for a caller who may still call by that.
-    fn selected_in<'n>(&self, snapshot: &'n Snapshot) -> Result<Selected<'n, 'n>, Rejection>
-    where
-        'x: 'n,
-    {
-        if std::ptr::eq(snapshot, self.snapshot) {
-            return Ok(*self.selected);
-        }
-        let selected = self.selected.renewed(snapshot).ok_or(Rejection::NoSuchService)?;
-        let (admitted, fields) = (self.admitted, &self.request.head.fields);
-        check_again(self.worker, snapshot, &selected, &admitted.caller, fields, admitted.auth_header)?;
-        Ok(selected)
-    }
-
+impl Forward<'_, '_> {
     pub(super) const fn whose(&self) -> Whose {
         Whose::Tenant(self.selected.tenant.id)
     }

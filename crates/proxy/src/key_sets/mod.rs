@@ -26,8 +26,6 @@ const STALE: Duration = Duration::from_hours(24);
 const COOL_DOWN: Duration = Duration::from_secs(30);
 /// Between two fetches where the last one failed.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
-/// How long a request waits for keys that are not there, where it has so long.
-const LONGEST_WAIT: Duration = Duration::from_secs(3);
 /// Places that are remembered; more than any gateway has, but for one that is being edited all the time.
 const MOST_SOURCES: usize = 4_096;
 
@@ -92,13 +90,13 @@ impl State {
     }
 }
 
-/// Keys of this place, among them the one that is called `key_id` if there is such a one. `within` is how long the request may
-/// take, where that is bounded.
+/// Keys of this place, among them the one that is called `key_id` if there is such a one. Keys that are not there are waited for
+/// until then.
 pub(crate) async fn key_set(
     gateway: &Arc<Gateway>,
     source: &KeySource,
     key_id: Option<&str>,
-    within: Option<Duration>,
+    until: Instant,
 ) -> Result<Arc<KeySet>, Unavailable> {
     let held = gateway.key_sets.held(source);
     let mut ended = held.ended.subscribe();
@@ -114,8 +112,7 @@ pub(crate) async fn key_set(
     }
     // Whether it ended or takes too long: what is there by then is what there is.
     let answered = async { while ended.changed().await.is_ok() && !held.answers(key_id) {} };
-    let longest = within.map_or(LONGEST_WAIT, |within| within.min(LONGEST_WAIT));
-    drop(tokio::time::timeout(longest, answered).await);
+    drop(tokio::time::timeout_at(until.into(), answered).await);
     held.present(Instant::now()).ok_or(Unavailable)
 }
 
