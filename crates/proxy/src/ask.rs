@@ -7,12 +7,12 @@ use std::io;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+use tollgate_core::resource::TenantId;
 use tollgate_core::snapshot::Endpoint;
 use tollgate_http1::{HeadError, HeadLimits, ResponseHead, ResponseParser};
 
 use crate::forward::{DialError, dial};
 use crate::gateway::Gateway;
-use crate::names::Whose;
 use crate::wire::{READ_BYTES, Stream};
 
 #[derive(Debug, thiserror::Error)]
@@ -53,11 +53,11 @@ pub(crate) async fn ask(
     gateway: &Gateway,
     endpoint: &Endpoint,
     request: &str,
-    whose: Whose,
+    tenant: TenantId,
     within: Duration,
 ) -> Result<Answer, AskError> {
     let within = gateway.settings.timeouts.connect.min(within);
-    let dialled = dial(gateway, endpoint, None, within, whose).await;
+    let dialled = dial(gateway, endpoint, None, within, tenant).await;
     let mut stream = dialled.map_err(AskError::Dial)?.stream;
     let mut unsent = request.as_bytes();
     while !unsent.is_empty() {

@@ -140,7 +140,8 @@ async fn foreign_caller<'s>(
     // From when the request came, however often it has waited since.
     let until =
         received + longest(worker, selected).map_or(LONGEST_WAIT, |longest| longest.min(LONGEST_WAIT));
-    let keys = key_sets::key_set(&worker.gateway, &issuer.keys, compact.key_id.as_deref(), until).await;
+    let (key_id, tenant) = (compact.key_id.as_deref(), selected.tenant.id);
+    let keys = key_sets::key_set(&worker.gateway, &issuer.keys, key_id, until, tenant).await;
     let keys = keys.map_err(|key_sets::Unavailable| Rejection::IssuerUnavailable)?;
     let now_secs = worker.clock.now().wall.secs();
     let foreign = issuer.verify(compact, &keys, now_secs).map_err(Rejection::TokenNotValid)?;

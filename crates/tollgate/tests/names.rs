@@ -8,7 +8,9 @@
 
 mod harness;
 
-use harness::{BlackHole, DnsServer, Gate, Gateway, Load, ScriptedUpstream, Step, eventually};
+use harness::{
+    AUDIENCE, BlackHole, DnsServer, Gate, Gateway, Issuer, Load, ScriptedUpstream, Step, Tenant, eventually,
+};
 use serde_json::json;
 
 const NAME: &str = "api.upstreams.test";
@@ -326,20 +328,76 @@ fn a_name_that_nobody_knows_is_told_so_and_found_once_it_is_there() {
     eventually("the name is asked for again", || get().status == 200);
 }
 
+/// A gateway that asks this server, a look-up of which takes longer than a connection may.
+fn impatient(dns: &DnsServer) -> Gateway {
+    let servers = dns.address().to_string();
+    let builder = Gateway::builder().env("TOLLGATE_UPSTREAMS__DNS_SERVERS", &servers);
+    builder.config("[proxy.timeouts]\nconnect = \"1s\"\n").start()
+}
+
+/// A tenant that has so many names looked up that nobody answers for that others of its own wait.
+fn noisy(gateway: &Gateway, dns: &DnsServer) -> Tenant {
+    dns.silence("dead.test");
+    let targets: Vec<_> =
+        (0..80).map(|number| json!({ "url": format!("http://{number}.dead.test") })).collect();
+    let health_check = json!({ "interval": "1s", "timeout": "1s" });
+    let tenant = gateway.tenant("noisy");
+    tenant.service_with(&json!({ "slug": "dead", "targets": targets, "health_check": health_check }));
+    eventually("names that nobody answers for", || dns.unanswered() >= 30);
+    tenant
+}
+
 #[test]
 fn names_that_nobody_answers_for_keep_no_other_tenant_s_waiting() {
     let (dns, upstream) = (DnsServer::start(), ScriptedUpstream::responding("first"));
     dns.set(NAME, &[FIRST]);
-    dns.silence("dead.test");
-    let servers = dns.address().to_string();
-    let builder = Gateway::builder().env("TOLLGATE_UPSTREAMS__DNS_SERVERS", &servers);
-    let gateway = builder.config("[proxy.timeouts]\nconnect = \"1s\"\n").start();
-    let targets: Vec<_> =
-        (0..80).map(|number| json!({ "url": format!("http://{number}.dead.test") })).collect();
-    let health_check = json!({ "interval": "1s", "timeout": "1s" });
-    let dead = json!({ "slug": "dead", "targets": targets, "health_check": health_check });
-    gateway.tenant("noisy").service_with(&dead);
-    eventually("names that nobody answers for", || dns.unanswered() >= 30);
-    let key = gateway.expose(&format!("http://{NAME}:{}", upstream.address().port()));
+    let gateway = impatient(&dns);
+    let url = format!("http://{NAME}:{}", upstream.address().port());
+    let noisy = noisy(&gateway, &dns);
+    // It needs the name first, and has no place for it.
+    noisy.service("api", &url);
+    let refused = gateway.client().get("/noisy/api/", &[("X-API-Key", &noisy.unlimited_key())]);
+    assert!(matches!(refused.status, 502 | 504), "{refused:?}");
+    let key = gateway.expose(&url);
     gateway.client().get("/acme/api/", &[("X-API-Key", &key)]).expect(200);
+}
+
+/// A service of the tenant whose issuers `0`, `1` and so on show their keys at these addresses.
+fn take_tokens(tenant: &Tenant, slug: &str, urls: impl Iterator<Item = String>) {
+    let entry = |(place, url): (usize, String)| json!({ "issuer": place.to_string(), "audience": AUDIENCE, "jwks_url": url });
+    let entries: Vec<_> = urls.enumerate().map(entry).collect();
+    tenant.service_with(&json!({ "slug": slug, "url": "http://127.0.0.1:1", "jwt": entries }));
+}
+
+#[test]
+fn issuers_that_nobody_answers_for_keep_no_other_tenant_s_waiting() {
+    const SERVICES: usize = 6;
+    const ISSUERS: usize = 8;
+    let (dns, keys) = (DnsServer::start(), ScriptedUpstream::responding(r#"{"keys":[]}"#));
+    dns.set(NAME, &[FIRST]);
+    dns.silence("dead.test");
+    let (gateway, issuer) = (gateway(&dns), Issuer::start());
+    let noisy = gateway.tenant("noisy");
+    for service in 0..SERVICES {
+        let urls = (0..ISSUERS).map(|issuer| format!("http://{service}-{issuer}.dead.test/"));
+        take_tokens(&noisy, &format!("dead-{service}"), urls);
+    }
+    let url = format!("http://{NAME}:{}/", keys.address().port());
+    take_tokens(&gateway.tenant("quiet"), "api", [url].into_iter());
+    issuer.key("one", "EC");
+    let tokens: Vec<_> = (0..ISSUERS)
+        .map(|of| issuer.token("one", "ES256", &Issuer::claims(&json!({ "iss": of.to_string() }))))
+        .collect();
+    let ask = |path: &str, token: &str| {
+        let mut client = gateway.client();
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer {token}\r\n\r\n"));
+        client
+    };
+    let mut waiting = Vec::new();
+    for service in 0..SERVICES {
+        waiting.extend(tokens.iter().map(|token| ask(&format!("/noisy/dead-{service}"), token)));
+    }
+    eventually("names that nobody answers for", || dns.unanswered() >= 16);
+    // There are keys, none of which has signed it.
+    ask("/quiet/api", &tokens[0]).read_response().expect(403);
 }

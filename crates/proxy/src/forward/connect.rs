@@ -81,7 +81,8 @@ async fn dial_in_time(
     let within = deadlines.connect_within(began);
     let deadline = began + within;
     // Boxed: dialling is rare, and its state would make every connection's task larger.
-    let dialling = Box::pin(dial(&forward.worker.gateway, &target.endpoint, first, within, forward.whose()));
+    let dialling =
+        Box::pin(dial(&forward.worker.gateway, &target.endpoint, first, within, forward.selected.tenant.id));
     let mut dialling = pin!(dialling);
     poll_fn(|cx| {
         if let Poll::Ready(outcome) = dialling.as_mut().poll(cx) {

@@ -13,12 +13,12 @@ use tokio::net::TcpStream;
 use tokio::time::sleep;
 use tollgate_core::address::{self, AddressRefused};
 use tollgate_core::balance::{Addresses, Turn};
-use tollgate_core::resource::{Host, Scheme};
+use tollgate_core::resource::{Host, Scheme, TenantId};
 use tollgate_core::snapshot::Endpoint;
 
 use super::tls;
 use crate::gateway::Gateway;
-use crate::names::{LookupError, Whose};
+use crate::names::LookupError;
 use crate::wire::Stream;
 
 /// How long an address is alone: what RFC 8305 section 8 recommends.
@@ -57,9 +57,9 @@ pub(crate) async fn dial(
     endpoint: &Endpoint,
     first: Option<IpAddr>,
     within: Duration,
-    whose: Whose,
+    tenant: TenantId,
 ) -> Result<Upstream, DialError> {
-    let (tcp, ip) = connect(gateway, endpoint, first, within, whose).await?;
+    let (tcp, ip) = connect(gateway, endpoint, first, within, tenant).await?;
     // Small writes must not wait for acknowledgements; where it fails the next write will tell.
     drop(tcp.set_nodelay(true));
     let stream = match endpoint.scheme {
@@ -74,7 +74,7 @@ async fn connect(
     endpoint: &Endpoint,
     first: Option<IpAddr>,
     within: Duration,
-    whose: Whose,
+    tenant: TenantId,
 ) -> Result<(TcpStream, IpAddr), DialError> {
     match &endpoint.host {
         Host::Address(ip) => {
@@ -83,7 +83,7 @@ async fn connect(
         }
         Host::Name(name) => {
             let addresses =
-                gateway.names.addresses(name.to_look_up(), whose).await.map_err(DialError::Name)?;
+                gateway.names.addresses(name.to_look_up(), tenant).await.map_err(DialError::Name)?;
             let now = gateway.live.uptime(Instant::now());
             // The address may have gone meanwhile. Where no turn is decided all are equally likely.
             let first = first.filter(|&ip| addresses.contains(ip));

@@ -237,7 +237,7 @@ async fn ask_in_time(
         }
     }
     let within = deadlines.connect_within(Instant::now());
-    let dialling = dial(&forward.worker.gateway, &target.endpoint, first, within, forward.whose());
+    let dialling = dial(&forward.worker.gateway, &target.endpoint, first, within, forward.selected.tenant.id);
     let dialled = timeout(deadlines.connect, dialling).await;
     let upstream = dialled.map_err(|_| UpstreamFailure::ConnectTimeout)?.map_err(UpstreamFailure::Dial)?;
     Answered::over(upstream, forward, target, deadlines).await

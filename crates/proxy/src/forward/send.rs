@@ -24,7 +24,6 @@ use crate::clock::Moment;
 use crate::identity::{Origin, RequestId};
 use crate::live::Lookup;
 use crate::message::{Hidden, Nominations, Persistence, UpstreamHead, write_request};
-use crate::names::Whose;
 use crate::record::Record;
 use crate::rejection::Rejection;
 use crate::request::Request;
@@ -184,10 +183,6 @@ pub(crate) async fn send(
 }
 
 impl Forward<'_, '_> {
-    pub(super) const fn whose(&self) -> Whose {
-        Whose::Tenant(self.selected.tenant.id)
-    }
-
     fn auth_header(&self) -> Hidden<'_> {
         self.admitted.auth_headers(self.selected.service)
     }

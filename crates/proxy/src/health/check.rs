@@ -4,23 +4,22 @@ use std::time::{Duration, Instant};
 
 use tollgate_core::cause::Cause;
 use tollgate_core::health::CheckOutcome;
-use tollgate_core::resource::HealthCheck;
+use tollgate_core::resource::{HealthCheck, TenantId};
 use tollgate_core::snapshot::Target;
 
 use crate::ask::{AskError, ask};
 use crate::forward::DialError;
 use crate::gateway::Gateway;
-use crate::names::Whose;
 
 /// How long it took, and how it went.
 pub(super) async fn check(
     gateway: &Gateway,
     target: &Target,
     check: &HealthCheck,
-    whose: Whose,
+    tenant: TenantId,
 ) -> (Duration, CheckOutcome) {
     let began = Instant::now();
-    let status = tokio::time::timeout(check.timeout, status(gateway, target, check, whose)).await;
+    let status = tokio::time::timeout(check.timeout, status(gateway, target, check, tenant)).await;
     let outcome = match status {
         Err(_) => CheckOutcome::Failed(format!("no answer within {} ms", check.timeout.as_millis()).into()),
         // Where a name leads in the operator's network is for nobody else to know.
@@ -38,7 +37,7 @@ async fn status(
     gateway: &Gateway,
     target: &Target,
     check: &HealthCheck,
-    whose: Whose,
+    tenant: TenantId,
 ) -> Result<u16, AskError> {
     let request = format!(
         "GET {}{} HTTP/1.1\r\nHost: {}\r\nUser-Agent: tollgate-health\r\nAccept: */*\r\nConnection: close\r\n\r\n",
@@ -46,5 +45,5 @@ async fn status(
         check.path,
         target.authority
     );
-    Ok(ask(gateway, &target.endpoint, &request, whose, check.timeout).await?.head.status)
+    Ok(ask(gateway, &target.endpoint, &request, tenant, check.timeout).await?.head.status)
 }

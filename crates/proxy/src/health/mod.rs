@@ -16,7 +16,6 @@ pub(crate) use self::checks::Checks;
 use self::checks::{Progress, UnderWay};
 use crate::clock::Clock;
 use crate::gateway::Gateway;
-use crate::names::Whose;
 
 /// How soon a change of what is to be checked is noticed.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -104,8 +103,8 @@ async fn check_subject(gateway: &Gateway, subject: Subject) -> Option<()> {
     let (service, target) = find(&snapshot, subject)?;
     let usual = HealthCheck::usual();
     let written = service.health_check();
-    let (check, whose) = (written.map_or(&usual, Arc::as_ref), Whose::Tenant(subject.tenant));
-    let (latency, outcome) = check::check(gateway, target, check, whose).await;
+    let (check, tenant) = (written.map_or(&usual, Arc::as_ref), subject.tenant);
+    let (latency, outcome) = check::check(gateway, target, check, tenant).await;
     let now = Clock::new().now();
     let result = CheckResult { at: now.wall, latency, outcome };
     note(gateway, subject, written, result, gateway.live.uptime(now.instant))

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use bytes::Buf;
+use tollgate_core::resource::TenantId;
 use tollgate_core::snapshot::KeySource;
 use tollgate_core::token::{BadKeySet, KeySet};
 use tollgate_http1::{BodyDecoder, Decoded, Method, response_body};
 
 use crate::ask::{Answer, AskError, ask};
 use crate::gateway::Gateway;
-use crate::names::Whose;
 
 /// From the name's resolution to the last byte.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -29,20 +29,25 @@ pub(super) enum FetchError {
     NotKeys(#[from] BadKeySet),
 }
 
-/// The keys, and what the issuer answered.
-pub(super) async fn fetch(gateway: &Gateway, source: &KeySource) -> Result<(KeySet, Vec<u8>), FetchError> {
-    let body = tokio::time::timeout(WITHIN, download(gateway, source)).await;
+/// The keys, and what the issuer answered. The tenant is whose look-up it is where the issuer's name
+/// needs one.
+pub(super) async fn fetch(
+    gateway: &Gateway,
+    source: &KeySource,
+    tenant: TenantId,
+) -> Result<(KeySet, Vec<u8>), FetchError> {
+    let body = tokio::time::timeout(WITHIN, download(gateway, source, tenant)).await;
     let body = body.map_err(|_| FetchError::TooSlow)??;
     Ok((KeySet::parse(&body)?, body))
 }
 
-async fn download(gateway: &Gateway, source: &KeySource) -> Result<Vec<u8>, FetchError> {
+async fn download(gateway: &Gateway, source: &KeySource, tenant: TenantId) -> Result<Vec<u8>, FetchError> {
     let request = format!(
         "GET {} HTTP/1.1\r\nHost: {}\r\nAccept: application/json, application/jwk-set+json\r\n\
          User-Agent: tollgate\r\nConnection: close\r\n\r\n",
         source.target, source.authority
     );
-    let answer = ask(gateway, &source.endpoint, &request, Whose::Issuers, WITHIN).await?;
+    let answer = ask(gateway, &source.endpoint, &request, tenant, WITHIN).await?;
     if answer.head.status != 200 {
         return Err(FetchError::Status(answer.head.status));
     }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use ahash::RandomState;
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tollgate_core::resource::{Host, TenantId};
 use tollgate_core::snapshot::KeySource;
 use tollgate_core::token::KeySet;
 
@@ -91,24 +92,28 @@ impl State {
 }
 
 /// Keys of this place, among them the one that is called `key_id` if there is such a one. Keys that are not there are waited for
-/// until then.
+/// until then. The tenant is the one whose token it is.
 pub(crate) async fn key_set(
     gateway: &Arc<Gateway>,
     source: &KeySource,
     key_id: Option<&str>,
     until: Instant,
+    tenant: TenantId,
 ) -> Result<Arc<KeySet>, Unavailable> {
     let held = gateway.key_sets.held(source);
     let mut ended = held.ended.subscribe();
     match held.begin(key_id, Instant::now()) {
         Step::Use(keys) => return Ok(keys),
         Step::UseAndFetch(keys) => {
-            spawn_fetch(gateway, source, held);
+            spawn_fetch(gateway, source, held, tenant);
             return Ok(keys);
         }
-        Step::FetchAndWait => spawn_fetch(gateway, source, Arc::clone(&held)),
+        Step::FetchAndWait => spawn_fetch(gateway, source, Arc::clone(&held), tenant),
         Step::Wait => {}
         Step::Unavailable => return Err(Unavailable),
+    }
+    if let Host::Name(name) = &source.endpoint.host {
+        gateway.names.need(name.to_look_up(), tenant);
     }
     // Whether it ended or takes too long: what is there by then is what there is.
     let answered = async { while ended.changed().await.is_ok() && !held.answers(key_id) {} };
@@ -194,7 +199,7 @@ impl Held {
 }
 
 /// Never on a worker: an issuer that is slow must not hold its thread's other requests up.
-fn spawn_fetch(gateway: &Arc<Gateway>, source: &KeySource, held: Arc<Held>) {
+fn spawn_fetch(gateway: &Arc<Gateway>, source: &KeySource, held: Arc<Held>, tenant: TenantId) {
     let (gateway, source) = (Arc::clone(gateway), source.clone());
     let background = gateway.background.clone();
     background.spawn(async move {
@@ -204,7 +209,7 @@ fn spawn_fetch(gateway: &Arc<Gateway>, source: &KeySource, held: Arc<Held>) {
         {
             held.restore(found, Instant::now());
         }
-        match fetch::fetch(&gateway, &source).await {
+        match fetch::fetch(&gateway, &source, tenant).await {
             Ok((keys, answer)) => {
                 if keys.is_empty() {
                     tracing::warn!(jwks_url = %source, "an issuer has no key that can verify a signature: its tokens are refused");

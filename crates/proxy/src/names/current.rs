@@ -9,7 +9,6 @@ use tollgate_core::name::{Answer, Doubt, InForce, Refresh, Step};
 use tollgate_core::uptime::{Uptime, micros};
 
 use super::name::Name;
-use super::places::Whose;
 use super::resolver::{Failure, Found};
 use super::{LookupError, Names};
 
@@ -18,11 +17,11 @@ const FORGOTTEN_AFTER: Duration = Duration::from_mins(10);
 
 /// Looks a name up for as long as it is needed; one that has never had an address once, so that the next request asks
 /// anew.
-pub(super) async fn keep(names: Weak<Names>, name: Arc<Name>, whose: Whose) {
+pub(super) async fn keep(names: Weak<Names>, name: Arc<Name>) {
     let (mut known, mut unused) = (Known::default(), Duration::ZERO);
     while unused < FORGOTTEN_AFTER {
         let Some(held) = names.upgrade() else { return };
-        let wait = held.look_up(&name, &mut known, whose).await;
+        let wait = held.look_up(&name, &mut known).await;
         drop(held);
         tokio::time::sleep(wait).await;
         if name.is_unresolved() {
@@ -45,8 +44,8 @@ struct Known {
 
 impl Names {
     /// Looks the name up once; says after how long that has to be done again.
-    async fn look_up(&self, name: &Name, known: &mut Known, whose: Whose) -> Duration {
-        let outcome = self.resolver.look_up(name.text(), known.found.as_ref(), whose).await;
+    async fn look_up(&self, name: &Name, known: &mut Known) -> Duration {
+        let outcome = self.resolver.look_up(name.text(), known.found.as_ref(), name.askers()).await;
         let (answer, error) = answer_of(&outcome);
         let now = Uptime(micros(self.started.elapsed()));
         let Step { in_force, ask_again_after } = known.refresh.answered(answer, now);

@@ -2,6 +2,7 @@
 //! background, for as long as requests come for it: no request waits for that. Which answers change what is in use, and
 //! when to ask again, is decided by [`tollgate_core::name::Refresh`].
 
+mod askers;
 mod current;
 mod families;
 mod name;
@@ -20,9 +21,10 @@ use ahash::RandomState;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tollgate_core::balance::Addresses;
+use tollgate_core::resource::TenantId;
 
+use askers::Askers;
 use name::Name;
-pub(crate) use places::Whose;
 use resolver::{Failure, Found, Resolver};
 
 /// Names that are looked up in the background, each by a task. More are looked up for every connection.
@@ -64,16 +66,21 @@ impl Names {
         })
     }
 
+    /// The tenant needs the name too, which perhaps waits to be looked up for another: that is its own look-up from now on.
+    pub fn need(self: &Arc<Self>, text: &str, tenant: TenantId) {
+        self.name(text, tenant);
+    }
+
     /// The name's addresses. Waits where the name has not resolved yet; time is the caller's to limit.
     pub async fn addresses(
         self: &Arc<Self>,
         text: &str,
-        whose: Whose,
+        tenant: TenantId,
     ) -> Result<Arc<Addresses>, LookupError> {
-        if let Some(name) = self.name(text, whose) {
+        if let Some(name) = self.name(text, tenant) {
             return name.addresses().await;
         }
-        match self.resolver.look_up(text, None, whose).await {
+        match self.resolver.look_up(text, None, &Askers::of(tenant)).await {
             Ok(Found { ips, .. }) => Ok(Arc::new(Addresses::new(ips, None))),
             Err(Failure::Denied { error, .. } | Failure::Unknown(error)) => Err(error),
         }
@@ -99,17 +106,19 @@ impl Names {
     }
 
     /// The name, which is looked up from now on; `None` where there are too many already.
-    fn name(self: &Arc<Self>, text: &str, whose: Whose) -> Option<Arc<Name>> {
+    fn name(self: &Arc<Self>, text: &str, tenant: TenantId) -> Option<Arc<Name>> {
         let mut known = self.known.lock();
-        if let Some(name) = known.get(text) {
-            return Some(Arc::clone(name));
+        if let Some(name) = known.get(text).cloned() {
+            drop(known);
+            name.askers().add(tenant);
+            return Some(name);
         }
         if known.len() >= MOST_NAMES {
             return None;
         }
-        let name = Arc::new(Name::new(text));
+        let name = Arc::new(Name::new(text, Askers::of(tenant)));
         known.insert(text.into(), Arc::clone(&name));
-        self.background.spawn(current::keep(Arc::downgrade(self), Arc::clone(&name), whose));
+        self.background.spawn(current::keep(Arc::downgrade(self), Arc::clone(&name)));
         Some(name)
     }
 

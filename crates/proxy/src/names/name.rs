@@ -8,12 +8,15 @@ use tokio::sync::Notify;
 use tollgate_core::balance::Addresses;
 
 use super::LookupError;
+use super::askers::Askers;
 
 pub(super) struct Name {
     text: Box<str>,
     state: ArcSwap<State>,
     /// Told when there is an answer.
     answered: Notify,
+    /// Whose look-up it is.
+    askers: Askers,
     /// Whether it was needed since this was last looked at.
     is_used: AtomicBool,
 }
@@ -28,17 +31,22 @@ enum State {
 }
 
 impl Name {
-    pub fn new(text: &str) -> Self {
+    pub fn new(text: &str, askers: Askers) -> Self {
         Self {
             text: text.into(),
             state: ArcSwap::from_pointee(State::Awaited),
             answered: Notify::new(),
+            askers,
             is_used: AtomicBool::new(true),
         }
     }
 
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    pub const fn askers(&self) -> &Askers {
+        &self.askers
     }
 
     /// Its addresses, of which there may be none any more, where it has ever resolved.

@@ -14,18 +14,10 @@ const MOST: usize = 128;
 /// Of these for one tenant.
 const MOST_FOR_ONE: usize = 16;
 
-/// Whose name is looked up: the tenant's that needs it first, where several do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Whose {
-    Tenant(TenantId),
-    /// Token issuers', whose keys tenants have in common.
-    Issuers,
-}
-
 pub(super) struct Places {
     all: Semaphore,
     /// Of those that have a look-up under way or waiting.
-    shares: Mutex<HashMap<Whose, Arc<Semaphore>, RandomState>>,
+    shares: Mutex<HashMap<TenantId, Arc<Semaphore>, RandomState>>,
 }
 
 /// Of one look-up, until it is dropped. The permits are `None` only where their semaphores were closed, which they never are.
@@ -37,7 +29,7 @@ pub(super) struct Place<'p> {
 
 struct Share<'p> {
     places: &'p Places,
-    whose: Whose,
+    tenant: TenantId,
     semaphore: Arc<Semaphore>,
 }
 
@@ -48,8 +40,8 @@ impl Default for Places {
 }
 
 impl Places {
-    pub async fn take(&self, whose: Whose) -> Place<'_> {
-        let share = Share::of(self, whose);
+    pub async fn take(&self, tenant: TenantId) -> Place<'_> {
+        let share = Share::of(self, tenant);
         // First of its own: who waits for that holds nothing of what there is for all.
         let of_share = Arc::clone(&share.semaphore).acquire_owned().await.ok();
         let of_all = self.all.acquire().await.ok();
@@ -58,10 +50,10 @@ impl Places {
 }
 
 impl<'p> Share<'p> {
-    fn of(places: &'p Places, whose: Whose) -> Self {
+    fn of(places: &'p Places, tenant: TenantId) -> Self {
         let mut shares = places.shares.lock();
-        let semaphore = shares.entry(whose).or_insert_with(|| Arc::new(Semaphore::new(MOST_FOR_ONE)));
-        Self { places, whose, semaphore: Arc::clone(semaphore) }
+        let semaphore = shares.entry(tenant).or_insert_with(|| Arc::new(Semaphore::new(MOST_FOR_ONE)));
+        Self { places, tenant, semaphore: Arc::clone(semaphore) }
     }
 }
 
@@ -70,7 +62,7 @@ impl Drop for Share<'_> {
         let mut shares = self.places.shares.lock();
         // The map's and this one: others are made under the lock alone.
         if Arc::strong_count(&self.semaphore) == 2 {
-            shares.remove(&self.whose);
+            shares.remove(&self.tenant);
         }
     }
 }
@@ -85,13 +77,13 @@ mod tests {
 
     use super::*;
 
-    fn tenant(number: u128) -> Whose {
-        Whose::Tenant(TenantId(Uuid::from_u128(number)))
+    fn tenant(number: u128) -> TenantId {
+        TenantId(Uuid::from_u128(number))
     }
 
     /// A place, where there is one at once.
-    fn take(places: &Places, whose: Whose) -> Option<Place<'_>> {
-        match pin!(places.take(whose)).poll(&mut Context::from_waker(Waker::noop())) {
+    fn take(places: &Places, tenant: TenantId) -> Option<Place<'_>> {
+        match pin!(places.take(tenant)).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(place) => Some(place),
             Poll::Pending => None,
         }

@@ -11,8 +11,9 @@ use hickory_resolver::proto::rr::{Name, RecordType};
 use parking_lot::Mutex;
 
 use super::LookupError;
+use super::askers::Askers;
 use super::families::addresses_of;
-use super::places::{Places, Whose};
+use super::places::Places;
 use super::servers::Servers;
 use super::system;
 
@@ -72,8 +73,13 @@ impl Resolver {
     }
 
     /// The name's addresses, and for how long they are good. Where one family's do not come, those `before` stand in.
-    pub async fn look_up(&self, name: &str, before: Option<&Found>, whose: Whose) -> Result<Found, Failure> {
-        let _place = self.places.take(whose).await;
+    pub async fn look_up(
+        &self,
+        name: &str,
+        before: Option<&Found>,
+        askers: &Askers,
+    ) -> Result<Found, Failure> {
+        let _place = askers.place(&self.places).await;
         let sources = self.sources().map_err(Failure::Unknown)?;
         if let Some(ips) = local(&sources.hosts, name) {
             return Ok(Found { ips, time_to_live: UNSTATED, whole_name: None });
