@@ -25,11 +25,16 @@ pub(crate) fn is_a_proxys(name: &[u8]) -> bool {
 
 /// Each hop's address, the farthest first; `None` for one that is no address. `X-Forwarded-For` says it, else `Forwarded`.
 pub(crate) fn hops(fields: &Fields) -> Vec<Option<IpAddr>> {
-    if fields.contains(FieldId::XForwardedFor) {
+    if is_listed(fields) {
         let listed = fields.all(FieldId::XForwardedFor).flat_map(list_tokens);
         return nearest(listed, b"unknown").into_iter().map(parse_node).collect();
     }
     elements(fields).into_iter().map(node).collect()
+}
+
+/// Whether `X-Forwarded-For` names anybody. One that is empty takes nothing from what `Forwarded` says.
+pub(crate) fn is_listed(fields: &Fields) -> bool {
+    fields.all(FieldId::XForwardedFor).any(|line| list_tokens(line).next().is_some())
 }
 
 /// What a client asked, as far as trusted proxies say it in `Forwarded`.
@@ -57,19 +62,28 @@ fn node(element: &[u8]) -> Option<IpAddr> {
     parse_node(parameter(element, b"for")?)
 }
 
-/// The lines of `Forwarded` that can be read, and say something.
+/// Whether `Forwarded` says anything that can be read.
+pub(crate) fn is_said(fields: &Fields) -> bool {
+    fields.all(FieldId::Forwarded).any(|line| is_balanced(line) && members(line).next().is_some())
+}
+
+/// The lines of `Forwarded`, with as many hops as [`hops`] has where it goes by them.
 pub(crate) fn lines(fields: &Fields) -> impl Iterator<Item = &[u8]> {
-    fields.all(FieldId::Forwarded).filter(|line| is_balanced(line) && members(line).next().is_some())
+    fields.all(FieldId::Forwarded).map(readable).filter(|line| members(line).next().is_some())
 }
 
 /// An element of which nothing is known (RFC 7239 section 6.2).
 const UNKNOWN: &[u8] = b"for=unknown";
 
-/// Those of `Forwarded`, the farthest first. A client may leave a quoted string open for what the proxies behind it append to the same line:
-/// nothing in such a line is anybody's word.
+/// Those of `Forwarded`, the farthest first.
 fn elements(fields: &Fields) -> Vec<&[u8]> {
-    let lines = fields.all(FieldId::Forwarded);
-    nearest(lines.flat_map(|line| members(if is_balanced(line) { line } else { UNKNOWN })), UNKNOWN)
+    nearest(fields.all(FieldId::Forwarded).map(readable).flat_map(members), UNKNOWN)
+}
+
+/// A client may leave a quoted string open for what the proxies behind it append to the same line: nothing in such a line is anybody's
+/// word, but somebody has passed it on.
+fn readable(line: &[u8]) -> &[u8] {
+    if is_balanced(line) { line } else { UNKNOWN }
 }
 
 /// Empty ones are none (RFC 9110 section 5.6.1.2).

@@ -71,7 +71,7 @@ fn a_trusted_proxy_s_forwarding_fields_are_carried_on() {
     assert_eq!(logged["client_ip"], "203.0.113.7", "the first that is no trusted proxy");
     let unended = [("Forwarded", "for=\"[2001:db8::7]")];
     let echoed = Echoed::of(&gateway.client().get("/acme/api", &with_key(&key, &unended)));
-    assert_eq!(all(&echoed, "Forwarded"), ["for=127.0.0.1;host=\"gateway.test\";proto=http"]);
+    assert_eq!(all(&echoed, "Forwarded"), ["for=unknown, for=127.0.0.1;host=\"gateway.test\";proto=http"]);
 }
 
 #[test]
@@ -135,6 +135,10 @@ fn a_quote_that_a_client_leaves_open_hides_nothing_that_a_trusted_proxy_appends(
         let id = response.header("X-Request-ID").expect("an id");
         let echoed = Echoed::of(&response);
         assert_eq!(all(&echoed, "X-Forwarded-For"), [format!("{hops}, 127.0.0.1")]);
+        let elements = all(&echoed, "Forwarded").join(", ");
+        let nodes = |list: &str| list.split(", ").count();
+        assert_eq!(nodes(&elements), nodes(hops) + 1, "each of them has as many hops: {elements}");
+        assert!(elements.contains("for=unknown, for=127.0.0.1"), "{elements}");
         assert_eq!(all(&echoed, "X-Forwarded-Proto"), ["http"], "{lines:?}");
         assert_eq!(all(&echoed, "X-Forwarded-Host"), ["gateway.test"], "{lines:?}");
         let logged = gateway.await_logged(|line| line["request_id"] == id);
@@ -176,9 +180,18 @@ fn lists_that_are_empty_are_begun_anew() {
         assert_eq!(all(&echoed, "X-Forwarded-For"), ["127.0.0.1"], "{name}: {value}");
         assert_eq!(all(&echoed, "Forwarded"), [own], "{name}: {value}");
     }
-    let claims = [("X-Forwarded-For", "203.0.113.7"), ("Forwarded", "")];
-    let echoed = Echoed::of(&gateway.client().get("/acme/api", &with_key(&key, &claims)));
-    assert_eq!(all(&echoed, "Forwarded"), [format!("for=203.0.113.7, {own}")]);
+    for claims in [
+        [("X-Forwarded-For", "203.0.113.7"), ("Forwarded", "")],
+        [("X-Forwarded-For", " , "), ("Forwarded", "for=203.0.113.7")],
+    ] {
+        let response = gateway.client().get("/acme/api", &with_key(&key, &claims));
+        let id = response.header("X-Request-ID").expect("an id");
+        let echoed = Echoed::of(&response);
+        assert_eq!(all(&echoed, "X-Forwarded-For"), ["203.0.113.7, 127.0.0.1"], "{claims:?}");
+        assert_eq!(all(&echoed, "Forwarded"), [format!("for=203.0.113.7, {own}")], "{claims:?}");
+        let logged = gateway.await_logged(|line| line["request_id"] == id);
+        assert_eq!(logged["client_ip"], "203.0.113.7", "{claims:?}");
+    }
 }
 
 #[test]

@@ -32,12 +32,10 @@ impl Origin<'_> {
         let (said_proto, said_host) = (said(FieldId::XForwardedProto), said(FieldId::XForwardedHost));
         let asked = forwarded::client_asked(self.fields, |ip| trust(ip, self.trusted) == Trust::Trusted);
         let (proto, host) = (said_proto.or(asked.proto), said_host.or(asked.host));
-        let elements = || forwarded::lines(self.fields);
         let hops = || forwarded::hops(self.fields).into_iter();
 
         let out = writer.out();
-        let is_listed = self.fields.contains(FieldId::XForwardedFor);
-        if is_listed {
+        if forwarded::is_listed(self.fields) {
             let lines = self.fields.all(FieldId::XForwardedFor);
             let lines = lines.filter(|line| list_tokens(line).next().is_some());
             push_list(out, b"X-Forwarded-For: ", lines);
@@ -54,10 +52,10 @@ impl Origin<'_> {
             Some(port) => writer.field(b"X-Forwarded-Port", port),
             None => writer.field(b"X-Forwarded-Port", self.port_of(proto, host).as_bytes()),
         };
-        if elements().next().is_some() {
-            self.push_forwarded(writer.out(), elements(), authority);
+        if forwarded::is_said(self.fields) {
+            self.push_forwarded(writer.out(), forwarded::lines(self.fields), authority);
         } else {
-            let mut nodes: Vec<String> = if is_listed { hops().map(node).collect() } else { Vec::new() };
+            let mut nodes: Vec<String> = hops().map(node).collect();
             add_said(&mut nodes, said_proto, said_host);
             self.push_forwarded(writer.out(), nodes.into_iter().map(String::into_bytes), authority);
         }
