@@ -30,8 +30,13 @@ impl Origin<'_> {
     fn carry_on_forwarding(&self, writer: &mut HeadWriter<'_>, authority: Option<&[u8]>) {
         let said = |id| self.fields.first(id);
         let (said_proto, said_host) = (said(FieldId::XForwardedProto), said(FieldId::XForwardedHost));
-        let asked = forwarded::client_asked(self.fields, |ip| trust(ip, self.trusted) == Trust::Trusted);
-        let (proto, host) = (said_proto.or(asked.proto), said_host.or(asked.host));
+        let (mut proto, mut host) = (said_proto, said_host);
+        // Proxies mostly say both in fields of their own, and the whole of `Forwarded` has to be read else.
+        if proto.is_none() || host.is_none() {
+            let is_trusted = |ip| trust(ip, self.trusted) == Trust::Trusted;
+            let asked = forwarded::client_asked(self.fields, is_trusted);
+            (proto, host) = (proto.or(asked.proto), host.or(asked.host));
+        }
         let hops = || forwarded::hops(self.fields).into_iter();
 
         let out = writer.out();
