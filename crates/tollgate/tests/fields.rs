@@ -72,7 +72,7 @@ fn what_belongs_to_the_client_s_connection_does_not_reach_the_upstream() {
         ("Keep-Alive", "timeout=5"),
         ("Proxy-Connection", "keep-alive"),
         ("Proxy-Authorization", "Basic c2VjcmV0"),
-        ("TE", "trailers"),
+        ("TE", "gzip"),
         ("Trailer", "X-Sum"),
         ("Upgrade", "websocket"),
         ("X-Kept", "1"),
@@ -82,6 +82,32 @@ fn what_belongs_to_the_client_s_connection_does_not_reach_the_upstream() {
         assert_eq!(echoed.header(name), None, "{name}");
     }
     assert_eq!(echoed.header("X-Kept"), Some("1"));
+}
+
+#[test]
+fn a_target_is_told_whether_the_client_takes_trailers() {
+    let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
+    let key = gateway.expose(&upstream.url());
+    let upgrade = "Connection: Upgrade\r\nUpgrade: talk\r\n";
+    for (version, fields, expected) in [
+        ("1.1", "TE: trailers\r\n", &["Connection: TE", "TE: trailers"][..]),
+        ("1.1", "Connection: TE\r\nTe: gzip;q=0.5, Trailers\r\n", &["Connection: TE", "TE: trailers"]),
+        (
+            "1.1",
+            &format!("{upgrade}TE: trailers\r\n"),
+            &["Connection: Upgrade, TE", "TE: trailers", "Upgrade: talk"],
+        ),
+        ("1.1", "TE: deflate\r\n", &[]),
+        // It can't be sent any.
+        ("1.0", "TE: trailers\r\n", &[]),
+    ] {
+        let mut client = gateway.client();
+        client.send(format!("GET /acme/api HTTP/{version}\r\nHost: g\r\nX-API-Key: {key}\r\n{fields}\r\n"));
+        client.read_response().expect(200);
+        let requests = upstream.requests();
+        let head = &requests.last().expect("a request").raw_head;
+        assert_eq!(lines_of(head, &["Connection", "TE", "Upgrade"]), expected, "{version}: {fields}");
+    }
 }
 
 #[test]

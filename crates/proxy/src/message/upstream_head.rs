@@ -2,7 +2,7 @@
 
 use tollgate_core::resource::UpstreamHost;
 use tollgate_core::snapshot::{Snapshot, Target};
-use tollgate_http1::{BodyLength, FieldId, HeadWriter, Version};
+use tollgate_http1::{BodyLength, FieldId, HeadWriter, RequestHead, Version, list_tokens};
 
 use super::hidden::Hidden;
 use super::nominations::Nominations;
@@ -47,8 +47,17 @@ pub(crate) fn write_request(out: &mut Vec<u8>, head: &UpstreamHead<'_>) {
     if let Some(hops) = request.max_forwards {
         writer.field_number(MAX_FORWARDS, u64::from(hops));
     }
-    if let Some(upgrade) = &request.upgrade {
-        writer.field(b"Connection", b"Upgrade").field(b"Upgrade", upgrade);
+    match (&request.upgrade, takes_trailers(request.head)) {
+        (None, false) => {}
+        (None, true) => {
+            writer.lines(b"Connection: TE\r\nTE: trailers\r\n");
+        }
+        (Some(upgrade), false) => {
+            writer.field(b"Connection", b"Upgrade").field(b"Upgrade", upgrade);
+        }
+        (Some(upgrade), true) => {
+            writer.lines(b"Connection: Upgrade, TE\r\nTE: trailers\r\n").field(b"Upgrade", upgrade);
+        }
     }
     if request.body == BodyLength::Chunked {
         writer.field(b"Transfer-Encoding", b"chunked");
@@ -75,6 +84,13 @@ pub(crate) fn write_request(out: &mut Vec<u8>, head: &UpstreamHead<'_>) {
         writer.lines(plan.tier_line.as_bytes());
     }
     writer.finish();
+}
+
+/// Whether the client keeps what follows a response's body. The gateway passes that on, and so says the same of itself (RFC 9110
+/// section 10.1.4); of the codings that the client takes besides it knows none. HTTP/1.0 has no place for what follows.
+fn takes_trailers(head: &RequestHead) -> bool {
+    let is_trailers = |coding: &[u8]| coding.eq_ignore_ascii_case(b"trailers");
+    head.version == Version::Http11 && head.fields.all(FieldId::Te).flat_map(list_tokens).any(is_trailers)
 }
 
 fn host<'x>(head: &UpstreamHead<'x>) -> &'x [u8] {
