@@ -17,7 +17,7 @@ pub(crate) enum Arrival {
     Refused(Rejection),
     /// Nothing but empty lines have come, which begin no request (RFC 9112 section 2.2).
     Blank,
-    /// The connection ended between two requests or within a head, or nothing came at all.
+    /// The connection ended between two requests or within a head, or no request came at all.
     Gone,
 }
 
@@ -36,6 +36,7 @@ pub(crate) async fn read_head(
                 match parser.parse(&buffers.input, limits, request) {
                     Ok(Some(bytes)) => {
                         buffers.input.advance(bytes);
+                        client.empty_lines = 0;
                         return Poll::Ready(Arrival::Head);
                     }
                     Ok(None) => {}
@@ -46,7 +47,13 @@ pub(crate) async fn read_head(
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Arrival::Gone),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Pending if !buffers.input.is_empty() && is_blank(&buffers.input) => {
-                    return Poll::Ready(Arrival::Blank);
+                    client.empty_lines += buffers.input.len() / 2;
+                    // However they come: each would begin the time anew in which a request has to.
+                    return Poll::Ready(if client.empty_lines > HeadLimits::MAX_EMPTY_LINES {
+                        Arrival::Gone
+                    } else {
+                        Arrival::Blank
+                    });
                 }
                 Poll::Pending => {
                     let deadline = *deadline.get_or_insert_with(|| Instant::now() + within);
@@ -76,5 +83,44 @@ const fn refusal(error: HeadError) -> Rejection {
         HeadError::RequestLineTooLong => Rejection::RequestLineTooLong,
         HeadError::HeadTooLarge | HeadError::TooManyFields => Rejection::HeadTooLarge,
         HeadError::Malformed(what) => Rejection::Malformed(what),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+    use crate::room::Standing;
+    use crate::wire::Stream;
+    use crate::worker::tests::connection;
+
+    #[tokio::test]
+    async fn empty_lines_in_place_of_a_request_end_the_connection_however_they_come() {
+        let (mut sending, accepted) = connection().await;
+        let mut client = Client::new(Stream::Plain(accepted), Standing::Within);
+        let (limits, within) = (HeadLimits::default(), Duration::from_mins(1));
+        let request = "GET / HTTP/1.1\r\nHost: g\r\n\r\n";
+        for (sent, expected) in [
+            ("\r\n", "blank"),
+            ("\r\n", "blank"),
+            (request, "head"),
+            ("\r\n\r\n", "blank"),
+            (&format!("\r\n{request}"), "head"),
+            ("\r\n", "blank"),
+            ("\r\n\r\n", "gone"),
+        ] {
+            sending.write_all(sent.as_bytes()).await.unwrap();
+            let (mut buffers, mut parser) = (Buffers::default(), RequestParser::new());
+            let mut head = RequestHead::new();
+            let arrival = read_head(&mut client, &mut buffers, &mut parser, &limits, within, &mut head);
+            let came = match arrival.await {
+                Arrival::Head => "head",
+                Arrival::Blank => "blank",
+                Arrival::Gone => "gone",
+                Arrival::Refused(_) => "refused",
+            };
+            assert_eq!(came, expected, "{sent:?}");
+        }
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct Client {
     pub watchdog: Watchdog,
     pub progress: Progress,
     pub standing: Standing,
+    /// Those that have come since the last request.
+    pub empty_lines: usize,
     /// A second handle of the socket, to watch for its end while it is not read.
     closing: Option<TcpStream>,
 }
@@ -47,7 +49,7 @@ impl Drop for Client {
 impl Client {
     pub fn new(stream: Stream, standing: Standing) -> Self {
         let progress = Progress::Unanswered;
-        Self { stream, watchdog: Watchdog::default(), progress, standing, closing: None }
+        Self { stream, watchdog: Watchdog::default(), progress, standing, empty_lines: 0, closing: None }
     }
 
     /// Forgets the last exchange.

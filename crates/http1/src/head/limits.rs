@@ -16,6 +16,9 @@ pub struct HeadLimits {
 impl HeadLimits {
     /// No configuration admits more field lines than this, since they are parsed on the stack.
     pub const MAX_FIELDS: usize = 256;
+    /// Empty lines that may stand before a request: one that was sent after the last request's body is tolerated (RFC 9112
+    /// section 2.2), a stream of them is not.
+    pub const MAX_EMPTY_LINES: usize = 2;
 }
 
 impl Default for HeadLimits {

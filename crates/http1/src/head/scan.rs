@@ -27,9 +27,6 @@ pub(crate) struct StartLineLimit {
     pub(crate) error: HeadError,
 }
 
-/// A CRLF sent after a previous message's body is tolerated (RFC 9112 2.2), a stream of them is not.
-const MAX_SKIPPED_LINES: usize = 2;
-
 const BARE_LINE_FEED: HeadError = HeadError::Malformed("line feed without carriage return");
 const BARE_CARRIAGE_RETURN: HeadError = HeadError::Malformed("carriage return without line feed");
 
@@ -47,7 +44,7 @@ impl HeadScan {
     /// Moves `start` past empty lines. A caller that goes on to check the start line meets there
     /// whatever was too much.
     pub(crate) fn skip_empty_lines(&mut self, input: &[u8]) {
-        while self.start < 2 * MAX_SKIPPED_LINES && input[self.start..].starts_with(b"\r\n") {
+        while self.start < 2 * HeadLimits::MAX_EMPTY_LINES && input[self.start..].starts_with(b"\r\n") {
             self.start += 2;
             self.line_start = self.start;
             self.searched = self.start;
