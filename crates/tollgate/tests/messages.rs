@@ -44,6 +44,19 @@ fn any_method_is_passed_on_as_it_is_written() {
 }
 
 #[test]
+fn a_later_minor_version_is_taken_for_the_last_known() {
+    let (gateway, upstream, key) = started();
+    let mut client = gateway.client();
+    for colon in [": ", ":"] {
+        client.send(format!("GET /acme/api HTTP/1.2\r\nHost: g\r\nX-API-Key{colon}{key}\r\n\r\n"));
+        let response = client.read_response().expect(200);
+        assert_eq!(response.version, "HTTP/1.1");
+        assert!(Echoed::of(&response).header("Connection").is_none());
+    }
+    assert!(upstream.requests().iter().all(|request| request.raw_head.starts_with(b"GET / HTTP/1.1\r\n")));
+}
+
+#[test]
 fn the_authority_of_an_absolute_target_wins_over_host() {
     let (gateway, upstream, key) = started();
     let mut client = gateway.client();

@@ -1,6 +1,7 @@
 //! Protocol versions and methods.
 
-/// The HTTP/1 minor versions; any other version is refused while parsing.
+/// The HTTP/1 minor versions. A later one counts as the last known (RFC 9110 2.5); any other major version is refused while
+/// parsing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Version {
     Http10,
@@ -9,11 +10,11 @@ pub enum Version {
 }
 
 impl Version {
-    /// By the number behind `HTTP/1.`.
-    pub(crate) fn of_minor(minor: u8) -> Option<Self> {
-        match minor {
-            0 => Some(Self::Http10),
-            1 => Some(Self::Http11),
+    /// By the digit behind `HTTP/1.`.
+    pub(crate) fn of_minor(digit: u8) -> Option<Self> {
+        match digit {
+            b'0' => Some(Self::Http10),
+            b'1'..=b'9' => Some(Self::Http11),
             _ => None,
         }
     }

@@ -23,7 +23,7 @@ pub(super) fn read_request(input: &[u8], limits: &HeadLimits, head: &mut Request
     else {
         return None;
     };
-    let version = version(minor)?;
+    let version = Version::of_minor(minor)?;
     let start_bytes = input.len() - section.len();
     if start_bytes - 2 > limits.request_line_bytes {
         return None;
@@ -40,7 +40,7 @@ pub(super) fn read_response(input: &[u8], limits: &HeadLimits, head: &mut Respon
     let &[b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor, b' ', digits @ .., b' '] = start else {
         return None;
     };
-    let version = version(minor)?;
+    let version = Version::of_minor(minor)?;
     let status = read_status(digits)?;
     let (reason, rest) = rest.split_at_checked(first_control(rest)?)?;
     let section = rest.strip_prefix(b"\r\n")?;
@@ -51,10 +51,6 @@ pub(super) fn read_response(input: &[u8], limits: &HeadLimits, head: &mut Respon
     let section_bytes = read_section(section, limits, &mut head.fields)?;
     head.set(status, version, reason);
     Some(start_bytes + section_bytes)
-}
-
-fn version(digit: u8) -> Option<Version> {
-    Version::of_minor(digit.checked_sub(b'0')?)
 }
 
 fn read_status(digits: [u8; 3]) -> Option<u16> {

@@ -1,5 +1,6 @@
 //! Reads any head whose end the scan has found: `httparse`, and the checks that it leaves to others.
 
+use std::borrow::Cow;
 use std::mem::MaybeUninit;
 
 use memchr::memchr;
@@ -14,6 +15,9 @@ use super::target::TargetForm;
 
 /// Reads the request head that `input` consists of. Accepts line ends that the scan refuses.
 pub(super) fn read_request(input: &[u8], head: &mut RequestHead) -> Result<(), HeadError> {
+    let line = start_line(input);
+    let digit_at = line.len().checked_sub(1).filter(|&at| line[..at].ends_with(b" HTTP/1."));
+    let input = &in_known_version(input, digit_at);
     let mut storage = [const { MaybeUninit::uninit() }; HeadLimits::MAX_FIELDS];
     let mut request = httparse::Request::new(&mut []);
     complete(request.parse_with_uninit_headers(input, &mut storage), input)?;
@@ -32,6 +36,8 @@ pub(super) const BYTES_BEFORE_REASON: usize = 13;
 
 /// As [`read_request`].
 pub(super) fn read_response(input: &[u8], head: &mut ResponseHead) -> Result<(), HeadError> {
+    let digit_at = input.starts_with(b"HTTP/1.").then_some(b"HTTP/1.".len());
+    let input = &in_known_version(input, digit_at);
     let mut storage = [const { MaybeUninit::uninit() }; HeadLimits::MAX_FIELDS];
     let mut response = httparse::Response::new(&mut []);
     let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
@@ -48,9 +54,28 @@ pub(super) fn read_response(input: &[u8], head: &mut ResponseHead) -> Result<(),
     }
     head.fields.load_normalised(response.headers);
     // httparse hides reasons that hold bytes from 0x80; they are forwarded as received.
-    let start_line = &input[..memchr(b'\r', input).unwrap_or(input.len())];
-    head.set(status, version(minor_version)?, start_line.get(BYTES_BEFORE_REASON..).unwrap_or_default());
+    head.set(
+        status,
+        version(minor_version)?,
+        start_line(input).get(BYTES_BEFORE_REASON..).unwrap_or_default(),
+    );
     Ok(())
+}
+
+fn start_line(input: &[u8]) -> &[u8] {
+    &input[..memchr(b'\r', input).unwrap_or(input.len())]
+}
+
+/// The same with a digit for HTTP/1.1 in the place of a later one, which `httparse` does not know.
+fn in_known_version(input: &[u8], digit_at: Option<usize>) -> Cow<'_, [u8]> {
+    match digit_at {
+        Some(at) if matches!(input.get(at), Some(b'2'..=b'9')) => {
+            let mut known = input.to_vec();
+            known[at] = b'1';
+            Cow::Owned(known)
+        }
+        Some(_) | None => Cow::Borrowed(input),
+    }
 }
 
 /// The scan and `httparse` have to agree on where the head ends.
@@ -74,7 +99,7 @@ fn complete(parsed: httparse::Result<usize>, input: &[u8]) -> Result<(), HeadErr
 }
 
 fn version(minor: u8) -> Result<Version, HeadError> {
-    Version::of_minor(minor).ok_or(HeadError::Malformed("version"))
+    Version::of_minor(b'0' + minor).ok_or(HeadError::Malformed("version"))
 }
 
 /// RFC 9112 3.2: one `Host`, a valid one, in every HTTP/1.1 request. It may be empty only where the
