@@ -81,7 +81,8 @@ impl FieldId {
     ///
     /// RFC 9110 7.6.1 names all but the two proxy authentication fields. Those belong to the hop
     /// that asked for them (11.7), which is never an upstream behind this gateway: passing them on
-    /// would hand a client's proxy password to a service.
+    /// would hand a client's proxy password to a service, and have a service ask for it in the place
+    /// of the client's own proxy.
     pub fn is_hop_by_hop(self) -> bool {
         matches!(
             self,
