@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tollgate_http1::BodyLength;
 
-use super::attempt::Deadlines;
+use super::deadlines::Deadlines;
 use super::send::Forward;
 use crate::rejection::Rejection;
 use crate::route::Selected;

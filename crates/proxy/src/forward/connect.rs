@@ -10,7 +10,8 @@ use tollgate_core::retry::{self, BodyRead, Connection, FailedAttempt, Repeatable
 use tollgate_core::snapshot::Target;
 
 use super::UpstreamFailure;
-use super::attempt::{Attempt, Deadlines, Upload};
+use super::attempt::{Attempt, Upload};
+use super::deadlines::Deadlines;
 use super::dial::{Upstream, dial};
 use super::hedge::{Dialled, while_dialling};
 use super::journey::{Journey, Stumble};

@@ -2,7 +2,7 @@
 
 use tollgate_core::cause::Cause;
 
-use super::attempt::Spent;
+use super::deadlines::Spent;
 use super::dial::DialError;
 use crate::rejection::Origin;
 

@@ -9,7 +9,7 @@ use tollgate_core::retry::RetryRules;
 use tollgate_http1::{BodyLength, FieldId};
 
 use super::UpstreamFailure;
-use super::attempt::{Deadlines, Spent};
+use super::deadlines::{Deadlines, Spent};
 use super::send::{Forward, Sides};
 use crate::rejection::Rejection;
 use crate::wire::{Pump, READ_BYTES};

@@ -5,6 +5,7 @@ mod announced;
 mod attempt;
 mod bounds;
 mod connect;
+mod deadlines;
 mod dial;
 mod failure;
 mod hedge;

@@ -9,7 +9,7 @@ use tollgate_core::channel::{ChannelRules, Flow, Full};
 use tollgate_core::snapshot::Snapshot;
 
 use super::UpstreamFailure;
-use super::attempt::{Deadlines, Spent};
+use super::deadlines::{Deadlines, Spent};
 use super::journey::whole_secs;
 use super::send::{Forward, Sides};
 use crate::live::{Entered, LocalService, Lookup, Place, Waiter};

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use tollgate_core::cause::Cause;
 
-use super::attempt::{Attempt, Deadlines, Upload};
+use super::attempt::{Attempt, Upload};
+use super::deadlines::Deadlines;
 use crate::admit::Admitted;
 use crate::client::Progress;
 use crate::live::{Picked, Place};

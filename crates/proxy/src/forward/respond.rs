@@ -5,7 +5,8 @@ use tollgate_http1::{BodyLength, FieldId, RequestHead, ResponseHead, Version, ke
 
 use super::UpstreamFailure;
 use super::announced::Announced;
-use super::attempt::{Attempt, Deadlines, Upload};
+use super::attempt::{Attempt, Upload};
+use super::deadlines::Deadlines;
 use super::relay::{Cut, Held, Relayed};
 use super::send::{Forward, Forwarded};
 use crate::client::Progress;

@@ -9,9 +9,10 @@ use tollgate_core::retry::Sent;
 use tollgate_core::snapshot::{Snapshot, Target};
 use tollgate_http1::{BodyError, BodyLength, FieldId, RequestHead, ResponseHead, Version};
 
-use super::attempt::{Attempt, AttemptFailure, Consent, Deadlines};
+use super::attempt::{Attempt, AttemptFailure, Consent};
 use super::bounds::{deadlines, most_body_bytes};
 use super::connect::{Connected, Paused, check_out, connect, note_silence, pause, was_stale};
+use super::deadlines::Deadlines;
 use super::hedge;
 use super::journey::{Journey, Stumble};
 use super::kept_body::{Kept, KeptBody};
