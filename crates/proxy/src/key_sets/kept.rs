@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 use tollgate_core::snapshot::KeySource;
 use tollgate_core::token::KeySet;
 
-use super::STALE;
+use super::held::STALE;
 
 const ENDING: &str = "jwks";
 /// Of a file that is being written.
