@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use harness::{Gate, Gateway, Load, ScriptedUpstream, Step, Tenant, eventually, exactly};
+use harness::{Gate, Gateway, Load, ScriptedUpstream, Step, Tenant, await_channel, eventually, exactly};
 use serde_json::{Value, json};
 
 /// Two workers, and the service `api` of `acme` with this channel to the upstream.
@@ -39,14 +39,6 @@ fn sending(gateway: &Gateway, path: &str, key: &str) -> harness::RawClient {
     let mut client = gateway.client();
     client.send(format!("GET /acme/api/{path} HTTP/1.1\r\nHost: g\r\nX-API-Key: {key}\r\n\r\n"));
     client
-}
-
-#[track_caller]
-fn await_channel(gateway: &Gateway, in_flight: u32, queued: u32) {
-    eventually("the requests to be in the channel", || {
-        let channel = &health(gateway)["channel"];
-        channel["in_flight"] == in_flight && channel["queued"] == queued
-    });
 }
 
 #[test]

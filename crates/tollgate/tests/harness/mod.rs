@@ -39,6 +39,7 @@ mod seed;
 mod steps;
 mod store;
 mod tls_upstream;
+mod turns;
 mod upstream;
 mod wire;
 
@@ -63,5 +64,6 @@ pub use seed::Tenant;
 pub use steps::{Gate, Step};
 pub use store::{Security, Sentinels, StoreCluster, StoreProgram, StoreServer};
 pub use tls_upstream::TlsUpstream;
+pub use turns::{at_the_target_and_waiting, await_channel, edit, one_at_a_time, serving};
 pub use upstream::{Exchange, Received, ScriptedUpstream};
 pub use wire::{Fields, Stopped, header};
