@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long anything may take before a test fails: far longer than it ever should, for slow machines.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Returns as soon as the condition holds, and panics where it does not within [`PATIENCE`].
 #[track_caller]
