@@ -18,6 +18,7 @@ pub(crate) enum Rejection {
     Malformed(&'static str),
     RequestLineTooLong,
     HeadTooLarge,
+    TrailersTooLarge,
     BodyTooLarge,
     /// The client was slower than it may be with its head or body.
     TooSlow,

@@ -60,6 +60,19 @@ fn a_response_that_cannot_be_passed_on_is_a_failure_of_the_target() {
 }
 
 #[test]
+fn more_trailers_than_are_read_are_said_to_be_too_many() {
+    for (trailers, status) in [(64, 200), (65, 502)] {
+        let fields = "X-Filler: x\r\n".repeat(trailers);
+        let response = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n{fields}\r\n");
+        let upstream = ScriptedUpstream::script(vec![Step::write(&response)]);
+        let (gateway, key) = expose(&[&upstream], &json!({}));
+        let answer = get(&gateway, &key).expect(status);
+        let said = (status == 502).then_some("tollgate; error=http_response_trailer_section_size");
+        assert_eq!(answer.header("Proxy-Status"), said);
+    }
+}
+
+#[test]
 fn a_response_that_cannot_be_passed_on_is_asked_of_another_target() {
     for response in IMPOSSIBLE {
         let odd = ScriptedUpstream::script(vec![Step::write(response), Step::Close]);

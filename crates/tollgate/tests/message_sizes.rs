@@ -145,22 +145,23 @@ fn a_body_that_grows_too_large_on_the_way_is_cut_with_413() {
 #[test]
 fn a_body_that_turns_out_malformed_on_the_way_never_becomes_a_complete_request() {
     let bodies = [
-        "0x3\r\nabc\r\n0\r\n\r\n".to_owned(),
+        (400, "0x3\r\nabc\r\n0\r\n\r\n".to_owned()),
         // Extensions and trailers are ignored or passed on, but not without end.
-        format!("1;{}\r\na\r\n", "x".repeat(1_000)).repeat(20) + "0\r\n\r\n",
-        format!("0\r\n{}\r\n", "X-Filler: something\r\n".repeat(1_000)),
+        (400, format!("1;{}\r\na\r\n", "x".repeat(1_000)).repeat(20) + "0\r\n\r\n"),
+        (431, format!("0\r\n{}\r\n", "X-Filler: something\r\n".repeat(65))),
+        (431, format!("0\r\nX-Filler: {}\r\n\r\n", "x".repeat(8_192))),
     ];
     let (gateway, upstream) = (Gateway::start(), EchoUpstream::start());
     let key = gateway.expose(&upstream.url());
     let head = post_to("api", "Transfer-Encoding: chunked\r\n", &key) + "3\r\nabc\r\n";
-    for (number, rest) in bodies.iter().enumerate() {
+    for (number, (status, rest)) in bodies.iter().enumerate() {
         let mut client = gateway.client();
         client.send(&head);
         eventually("the first chunk at the upstream", || {
             upstream.requests().get(number).is_some_and(|request| request.body == b"abc")
         });
         client.send(rest);
-        let response = client.read_response().expect(400);
+        let response = client.read_response().expect(*status);
         assert_is_last(&response, &mut client);
         upstream.await_open_connections(0);
         assert!(!upstream.requests()[number].is_complete);

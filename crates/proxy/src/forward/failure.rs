@@ -19,6 +19,7 @@ pub(crate) enum UpstreamFailure {
     /// What the target sent is no response that can be passed on.
     Protocol(&'static str),
     HeadTooLarge,
+    TrailersTooLarge,
 }
 
 impl UpstreamFailure {
@@ -64,6 +65,11 @@ impl UpstreamFailure {
                 "The upstream's header fields are too large or too many",
                 "http_response_header_section_size",
             ),
+            Self::TrailersTooLarge => (
+                502,
+                "The upstream's trailer fields are too large or too many",
+                "http_response_trailer_section_size",
+            ),
         }
     }
 
@@ -84,7 +90,8 @@ impl UpstreamFailure {
             | Self::FirstByteTimeout
             | Self::TotalTimeout(_)
             | Self::Protocol(_)
-            | Self::HeadTooLarge => Origin::Upstream,
+            | Self::HeadTooLarge
+            | Self::TrailersTooLarge => Origin::Upstream,
         }
     }
 
@@ -101,7 +108,9 @@ impl UpstreamFailure {
                 | DialError::Certificate(_),
             )
             | Self::ConnectTimeout => Some(Cause::Connect),
-            Self::Closed | Self::Protocol(_) | Self::HeadTooLarge => Some(Cause::Reset),
+            Self::Closed | Self::Protocol(_) | Self::HeadTooLarge | Self::TrailersTooLarge => {
+                Some(Cause::Reset)
+            }
             Self::WriteTimeout | Self::FirstByteTimeout | Self::TotalTimeout(Spent::AtTarget) => {
                 Some(Cause::Timeout)
             }
@@ -126,7 +135,8 @@ impl UpstreamFailure {
             | Self::WriteTimeout
             | Self::FirstByteTimeout
             | Self::TotalTimeout(_)
-            | Self::HeadTooLarge => self.appearance().1.to_owned(),
+            | Self::HeadTooLarge
+            | Self::TrailersTooLarge => self.appearance().1.to_owned(),
         }
     }
 }

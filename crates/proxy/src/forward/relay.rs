@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tollgate_core::cause::Cause;
+use tollgate_http1::BodyError;
 
 use super::attempt::{Attempt, Upload};
 use super::deadlines::Deadlines;
@@ -33,6 +34,8 @@ pub(crate) enum Cut {
     Upstream,
     /// The upstream broke the framing of its body.
     Framing,
+    /// What stands behind its body is more than is read.
+    Trailers,
     /// Nothing moved for too long.
     Timeout,
     /// It took too long as a whole.
@@ -136,6 +139,9 @@ impl Attempt<'_> {
                 Poll::Ready(if is_sent { Relayed::Complete } else { Relayed::Early })
             }
             Poll::Ready(Err(PumpError::Sink)) => Poll::Ready(Relayed::Cut(Cut::ClientGone)),
+            Poll::Ready(Err(PumpError::SourceBroken(BodyError::TrailersTooLarge))) => {
+                Poll::Ready(Relayed::Cut(Cut::Trailers))
+            }
             Poll::Ready(Err(PumpError::SourceBroken(_) | PumpError::TooLarge | PumpError::Misfit)) => {
                 Poll::Ready(Relayed::Cut(Cut::Framing))
             }

@@ -63,15 +63,26 @@ pub(super) async fn respond(
             })
         }
         Relayed::Early => Ok(Forwarded::Close),
-        Relayed::Cut(Cut::Framing) if can_be_taken_back(attempt.client_buffers, sent_before) => {
-            attempt.client_buffers.clear_output();
-            attempt.client.progress = Progress::Unanswered;
-            Err(Rejection::Upstream(UpstreamFailure::Protocol("the response's body is framed wrongly")))
-        }
-        Relayed::Cut(cut) => {
-            note_cut(forward, cut);
-            Ok(Forwarded::Abandoned)
-        }
+        Relayed::Cut(cut) => match as_failure(cut) {
+            Some(failure) if can_be_taken_back(attempt.client_buffers, sent_before) => {
+                attempt.client_buffers.clear_output();
+                attempt.client.progress = Progress::Unanswered;
+                Err(Rejection::Upstream(failure))
+            }
+            Some(_) | None => {
+                note_cut(forward, cut);
+                Ok(Forwarded::Abandoned)
+            }
+        },
+    }
+}
+
+/// What is wrong with a response that cannot be passed on; `None` where the response is not what it was cut for.
+const fn as_failure(cut: Cut) -> Option<UpstreamFailure> {
+    match cut {
+        Cut::Framing => Some(UpstreamFailure::Protocol("the response's body is framed wrongly")),
+        Cut::Trailers => Some(UpstreamFailure::TrailersTooLarge),
+        Cut::ClientGone | Cut::Upstream | Cut::Timeout | Cut::TotalTimeout => None,
     }
 }
 
@@ -169,6 +180,9 @@ fn note_cut(forward: &Forward<'_, '_>, cut: Cut) {
         Cut::Upstream => tracing::warn!(request_id, "the upstream cut its response short"),
         Cut::Framing => {
             tracing::warn!(request_id, "the upstream framed its response wrongly, and it was cut");
+        }
+        Cut::Trailers => {
+            tracing::warn!(request_id, "a response has too many or too large trailers, and was cut");
         }
         Cut::Timeout => tracing::warn!(request_id, "a response stood still for too long and was cut"),
         Cut::TotalTimeout => {

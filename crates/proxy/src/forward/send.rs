@@ -235,12 +235,12 @@ fn consent(head: &RequestHead) -> Consent {
 }
 
 const fn malformed_body(error: BodyError) -> Rejection {
-    Rejection::Malformed(match error {
-        BodyError::Malformed(what) => what,
-        BodyError::ExtensionsTooLong => "chunk extensions are too long",
-        BodyError::TrailersTooLarge => "the trailer section is too large",
-        BodyError::Incomplete => "the body is cut short",
-    })
+    match error {
+        BodyError::Malformed(what) => Rejection::Malformed(what),
+        BodyError::ExtensionsTooLong => Rejection::Malformed("chunk extensions are too long"),
+        BodyError::TrailersTooLarge => Rejection::TrailersTooLarge,
+        BodyError::Incomplete => Rejection::Malformed("the body is cut short"),
+    }
 }
 
 /// Makes the request ready to go out again, with the body that was kept of it.

@@ -42,6 +42,7 @@ impl Rejection {
             }
             Self::RequestLineTooLong => plain(414, Client, "The request line is too long"),
             Self::HeadTooLarge => plain(431, Client, "The header fields are too large or too many"),
+            Self::TrailersTooLarge => plain(431, Client, "The trailer fields are too large or too many"),
             Self::BodyTooLarge => plain(413, Client, "The request body is larger than this service accepts"),
             Self::TooSlow => plain(408, Client, "The request did not arrive in time"),
             Self::ExpectationFailed => plain(417, Client, "The only expectation that is met is 100-continue"),
