@@ -20,6 +20,7 @@ use tollgate_core::limit::{
 use tollgate_core::time::UnixMicros;
 
 pub use decision::{Decision, Permits, Verdict};
+pub(crate) use owing::{GoesOn, Heard};
 
 use crate::entries::{Entries, SHARDS};
 use decision::busy;

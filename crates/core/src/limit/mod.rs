@@ -25,7 +25,7 @@ pub use decision::{
     used,
 };
 pub use level::{Demand, Level, LevelLimits, SubjectLimits};
-pub use owed::{owed, settle_on_top};
+pub use owed::{Base, Tally, on_top_of, owed, settle_on_top, take_off_owed};
 pub use rule::{LimitRule, RuleHeaders};
 pub use share::{Share, decide_share};
 pub use sliding_log::Log;

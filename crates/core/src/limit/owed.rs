@@ -9,145 +9,216 @@ use std::num::NonZeroU32;
 use smallvec::SmallVec;
 
 use super::decision::{Settlement, settle};
-use super::{Calendar, Counted, LimitRule, SubjectWindows, gauge};
+use super::token_bucket::TokenBucket;
+use super::{Calendar, Counted, LimitRule, SubjectWindows, Window, gauge};
+use crate::resource::Algorithm;
 use crate::time::UnixMicros;
+
+/// What a store knows of a subject that so many nodes count apart on top of that.
+#[derive(Debug, Clone, Copy)]
+pub struct Base<'w> {
+    pub known: &'w SubjectWindows,
+    pub nodes: NonZeroU32,
+}
+
+/// What was counted here at one moment, and what the store knew of it then.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    pub here: SubjectWindows,
+    pub known: SubjectWindows,
+}
+
+impl Tally {
+    /// Without windows that other limits count, and those of another.
+    pub fn narrow_to(&mut self, rules: &[LimitRule], without: &Self) {
+        let is_ours = |window| rules.iter().any(|rule| rule.window == window);
+        self.retain(|window| is_ours(window) && without.here.find(window).is_none());
+    }
+
+    /// With the windows of another, which are not among its own.
+    pub fn join(&mut self, other: &Self) {
+        let Self { here, known } = self;
+        for (own, others) in [(here, &other.here), (known, &other.known)] {
+            others.iter().for_each(|(window, counted)| own.put(window, counted.clone()));
+        }
+    }
+
+    /// Without the windows of another.
+    pub fn forget(&mut self, other: &Self) {
+        self.retain(|window| other.here.find(window).is_none() && other.known.find(window).is_none());
+    }
+
+    fn retain(&mut self, is_wanted: impl Fn(Window) -> bool) {
+        self.here.retain(&is_wanted);
+        self.known.retain(&is_wanted);
+    }
+
+    const fn base(&self, nodes: NonZeroU32) -> Base<'_> {
+        Base { known: &self.known, nodes }
+    }
+}
 
 /// How much of each limit is counted here and not known there; rounded up.
 pub fn owed(
     rules: &[LimitRule],
     here: &SubjectWindows,
-    known: &SubjectWindows,
-    nodes: NonZeroU32,
+    base: Base<'_>,
     now: UnixMicros,
 ) -> SmallVec<[u64; 4]> {
-    let owed = |rule: &LimitRule| {
-        let (here, known) = (here.find(rule.window), known.find(rule.window));
-        match here {
-            Some(&Counted::Bucket { missing, at, .. }) => {
-                let bucket = Bucket { missing: missing.into(), at };
-                let owed = bucket.on_top(rule, known, nodes, now).map_or(0, |on_top| on_top.owed);
-                u64::try_from(owed.div_ceil(rule.window.nominal_micros().into())).unwrap_or(u64::MAX)
-            }
-            Some(Counted::Fixed { .. } | Counted::Sliding { .. } | Counted::Log(_)) | None => {
-                gauge::used(rule, here, now).saturating_sub(gauge::used(rule, known, now))
-            }
-        }
-    };
-    rules.iter().map(owed).collect()
+    rules.iter().map(|rule| rule.requests_of(owed_of(rule, here, base, now))).collect()
 }
 
 /// As [`settle`], of what is counted on top of what a store knows.
 pub fn settle_on_top(
     rules: &[LimitRule],
     here: &mut SubjectWindows,
-    known: &SubjectWindows,
+    base: Base<'_>,
     calendar: Calendar<'_>,
     settlement: Settlement,
-    nodes: NonZeroU32,
     now: UnixMicros,
 ) {
     for rule in rules {
-        if let Some(&Counted::Bucket { missing, at, full_at }) = here.find(rule.window)
-            // Otherwise it came back at another rate than this rule's.
-            && rule.bucket(rule.requests, 0, at).since(missing.into(), at, at).full_at() == full_at
-            && let Some(on_top) =
-                (Bucket { missing: missing.into(), at }).on_top(rule, known.find(rule.window), nodes, now)
-        {
-            let (missing, at) = (on_top.known.saturating_add(on_top.owed), at.max(now));
-            let bucket = rule.bucket(rule.requests, 0, at).since(missing, at, at);
-            here.put(rule.window, bucket.counted());
+        if let Some(OnTop { known, owed }) = bucket_on_top(rule, here, base, now) {
+            here.put(rule.window, known.with(owed).counted());
         }
     }
     settle(rules, here, calendar, settlement, now);
 }
 
-/// What is missing as of an instant, in microseconds of requests.
-struct Bucket {
-    missing: u128,
-    at: UnixMicros,
+/// Takes off what is owed what a request was charged too much; gives how much of each limit that was. It takes no more than the
+/// store neither knows nor, as `told` says, is being told of.
+pub fn take_off_owed(
+    rules: &[LimitRule],
+    here: &mut SubjectWindows,
+    told: &Tally,
+    base: Base<'_>,
+    settlement: Settlement,
+    now: UnixMicros,
+) -> SmallVec<[u64; 4]> {
+    let Settlement { charged, charged_at, actual } = settlement;
+    let less = charged.saturating_sub(actual);
+    let take_off = |rule: &LimitRule| {
+        let owed = owed_since(rule, here, told, base, now);
+        if let Some(on_top) = bucket_on_top(rule, here, base, now) {
+            // This node's part of what has flowed since has come back already.
+            let micros = as_of(rule, here, now).0.saturating_sub(charged_at.0);
+            let flowed = u128::from(micros) * u128::from(rule.requests);
+            let come_back = flowed.div_ceil(base.nodes.get().into());
+            let taken = rule.request_micros(less).saturating_sub(come_back).min(owed);
+            if taken > 0 {
+                here.put(rule.window, on_top.known.with(on_top.owed.saturating_sub(taken)).counted());
+            }
+            return rule.requests_of(taken);
+        }
+        let taken = less.min(rule.requests_of(owed));
+        if taken > 0 {
+            let settlement = Settlement { charged: taken, charged_at, actual: 0 };
+            settle_running(rule, here, settlement, now);
+        }
+        taken
+    };
+    rules.iter().map(take_off).collect()
 }
 
-/// What of a bucket is missing now that the store knows of, and what besides.
+/// One limit's count that goes on from what a store knows of it, which is not over, and has on top of that what is here and was not
+/// told: `None` where that is nothing.
+pub fn on_top_of(
+    rule: &LimitRule,
+    of_store: &Counted,
+    here: &SubjectWindows,
+    told: &Tally,
+    base: Base<'_>,
+    now: UnixMicros,
+) -> Option<Counted> {
+    let owed = owed_since(rule, here, told, base, now);
+    if owed == 0 {
+        return None;
+    }
+    if let Algorithm::TokenBucket { .. } = rule.algorithm {
+        return Some(known_bucket(rule, Some(of_store), as_of(rule, here, now)).with(owed).counted());
+    }
+    let mut windows = SubjectWindows::default();
+    windows.put(rule.window, of_store.clone());
+    let charge = Settlement::uncharged(rule.requests_of(owed), now);
+    settle_running(rule, &mut windows, charge, now);
+    windows.find(rule.window).cloned()
+}
+
+/// Of a count that is not over: it knows its own period.
+fn settle_running(rule: &LimitRule, windows: &mut SubjectWindows, settlement: Settlement, now: UnixMicros) {
+    settle(std::slice::from_ref(rule), windows, Calendar::utc(), settlement, now);
+}
+
+/// What is here, and was neither known to the store nor told, in microseconds of requests.
+fn owed_since(
+    rule: &LimitRule,
+    here: &SubjectWindows,
+    told: &Tally,
+    base: Base<'_>,
+    now: UnixMicros,
+) -> u128 {
+    let now = as_of(rule, here, now);
+    let owed_then = owed_of(rule, &told.here, told.base(base.nodes), now);
+    owed_of(rule, here, base, now).saturating_sub(owed_then)
+}
+
+/// In microseconds of requests.
+fn owed_of(rule: &LimitRule, here: &SubjectWindows, base: Base<'_>, now: UnixMicros) -> u128 {
+    match here.find(rule.window) {
+        Some(&Counted::Bucket { missing, at, .. }) => {
+            on_top(rule, missing.into(), at, base, now).map_or(0, |on_top| on_top.owed)
+        }
+        other @ (Some(Counted::Fixed { .. } | Counted::Sliding { .. } | Counted::Log(_)) | None) => {
+            let known = gauge::used(rule, base.known.find(rule.window), now);
+            rule.request_micros(gauge::used(rule, other, now).saturating_sub(known))
+        }
+    }
+}
+
+/// A bucket's count is of its last charge, and of now where that is later.
+fn as_of(rule: &LimitRule, here: &SubjectWindows, now: UnixMicros) -> UnixMicros {
+    match here.find(rule.window) {
+        Some(&Counted::Bucket { at, .. }) => at.max(now),
+        Some(Counted::Fixed { .. } | Counted::Sliding { .. } | Counted::Log(_)) | None => now,
+    }
+}
+
+/// A bucket as of now.
 struct OnTop {
-    known: u128,
+    /// What is missing that the store knows of,
+    known: TokenBucket,
+    /// and what besides.
     owed: u128,
 }
 
-impl Bucket {
-    /// `None` where less is missing than the store knows of.
-    fn on_top(
-        &self,
-        rule: &LimitRule,
-        known: Option<&Counted>,
-        nodes: NonZeroU32,
-        now: UnixMicros,
-    ) -> Option<OnTop> {
-        let until = self.at.max(now);
-        let known_at = |instant| match known {
-            Some(&Counted::Bucket { missing, at, .. }) => {
-                rule.bucket(rule.requests, 0, instant).since(missing.into(), at, instant).missing()
-            }
-            other => rule.bucket(rule.requests, gauge::used(rule, other, now), instant).missing(),
-        };
-        let (known_before, known) = (known_at(self.at), known_at(until));
-        let flowed = u128::from(until.0 - self.at.0) * u128::from(rule.requests);
-        let beyond = flowed.saturating_sub(known_before.saturating_sub(known));
-        let owed = self.missing.checked_sub(known_before)?.saturating_sub(beyond / u128::from(nodes.get()));
-        Some(OnTop { known, owed })
+/// `None` where this is no bucket, where it came back at another rate than this rule's, and where less is missing than the store
+/// knows of.
+fn bucket_on_top(rule: &LimitRule, here: &SubjectWindows, base: Base<'_>, now: UnixMicros) -> Option<OnTop> {
+    let Some(&Counted::Bucket { missing, at, full_at }) = here.find(rule.window) else { return None };
+    let is_this_rate = rule.bucket(rule.requests, 0, at).since(missing.into(), at, at).full_at() == full_at;
+    if is_this_rate { on_top(rule, missing.into(), at, base, now) } else { None }
+}
+
+/// Of what was missing at `at`.
+fn on_top(rule: &LimitRule, missing: u128, at: UnixMicros, base: Base<'_>, now: UnixMicros) -> Option<OnTop> {
+    let until = at.max(now);
+    let of_store = base.known.find(rule.window);
+    let (known_before, known) = (known_bucket(rule, of_store, at), known_bucket(rule, of_store, until));
+    let flowed = u128::from(until.0 - at.0) * u128::from(rule.requests);
+    let beyond = flowed.saturating_sub(known_before.missing().saturating_sub(known.missing()));
+    let on_top = missing.checked_sub(known_before.missing())?;
+    Some(OnTop { known, owed: on_top.saturating_sub(beyond / u128::from(base.nodes.get())) })
+}
+
+/// What a store knows of a limit, as a bucket.
+fn known_bucket(rule: &LimitRule, of_store: Option<&Counted>, now: UnixMicros) -> TokenBucket {
+    match of_store {
+        Some(&Counted::Bucket { missing, at, .. }) => {
+            rule.bucket(rule.requests, 0, now).since(missing.into(), at, now)
+        }
+        other => rule.bucket(rule.requests, gauge::used(rule, other, now), now),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::limit::charge_each;
-    use crate::resource::LimitDraft;
-
-    const START: UnixMicros = UnixMicros::from_secs(1_769_351_520);
-
-    fn rule(requests: u64) -> LimitRule {
-        let algorithm = Some("token_bucket".to_owned());
-        let draft = LimitDraft { requests, per: "minute".into(), algorithm, ..LimitDraft::default() };
-        LimitRule::compile(&draft.parse().unwrap())
-    }
-
-    proptest! {
-        /// By one bucket that counts all.
-        #[test]
-        fn what_is_owed_by_all_nodes_is_no_less_than_what_they_have_used(
-            requests in 1u64..1_000,
-            known in 0u64..1_000,
-            nodes in 1u32..5,
-            uses in prop::collection::vec((0u64..20_000_000, 0usize..5, 0u64..100), 0..20),
-        ) {
-            let (rules, count) = ([rule(requests)], NonZeroU32::new(nodes).unwrap());
-            let mut store = SubjectWindows::default();
-            let charge = |windows: &mut SubjectWindows, used, now| {
-                charge_each([(&rules[0], used)], windows, Calendar::utc(), now);
-            };
-            charge(&mut store, known, START);
-            let mut of_all = store.clone();
-            let mut of_each = vec![store.clone(); nodes as usize];
-            let mut now = START;
-            for (micros, node, cost) in uses {
-                now = now.after(micros);
-                charge(&mut of_all, cost, now);
-                let here = &mut of_each[node % nodes as usize];
-                settle_on_top(&rules, here, &store, Calendar::utc(), Settlement::uncharged(cost, now), count, now);
-            }
-            now = now.after(1_000_000);
-            let mut told = store.clone();
-            for here in &of_each {
-                charge(&mut told, owed(&rules, here, &store, count, now)[0], now);
-            }
-            let used = |windows: &SubjectWindows| gauge::used(&rules[0], windows.find(rules[0].window), now);
-            let (told, of_all) = (used(&told), used(&of_all));
-            prop_assert!(told >= of_all, "{told} of {of_all}");
-            if nodes == 1 {
-                prop_assert!(told <= of_all + 1, "{told} of {of_all}");
-            }
-        }
-    }
-}
+mod tests;

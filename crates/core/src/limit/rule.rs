@@ -110,6 +110,16 @@ impl LimitRule {
         SlidingLog::new(self.requests, self.window_micros(), used, now)
     }
 
+    /// So many requests, in microseconds of them.
+    pub(super) fn request_micros(&self, requests: u64) -> u128 {
+        u128::from(requests) * u128::from(self.window_micros())
+    }
+
+    /// The other way, rounded up.
+    pub(super) fn requests_of(&self, request_micros: u128) -> u64 {
+        u64::try_from(request_micros.div_ceil(u128::from(self.window_micros()))).unwrap_or(u64::MAX)
+    }
+
     const fn window_micros(&self) -> u64 {
         self.window.nominal_micros()
     }

@@ -46,6 +46,12 @@ impl TokenBucket {
         self.missing
     }
 
+    /// So much more is missing, in microseconds of requests.
+    #[must_use]
+    pub const fn with(self, missing: u128) -> Self {
+        Self { missing: self.missing.saturating_add(missing), ..self }
+    }
+
     /// The requests that are missing, rounded up.
     pub fn used(&self) -> u64 {
         u64::try_from(self.missing.div_ceil(u128::from(self.window_micros))).unwrap_or(u64::MAX)

@@ -34,6 +34,11 @@ impl SubjectWindows {
         }
     }
 
+    /// Forgets what it has counted of windows that are not wanted.
+    pub(super) fn retain(&mut self, is_wanted: impl Fn(Window) -> bool) {
+        self.0.retain(|(window, _)| is_wanted(*window));
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -7,7 +7,9 @@ use std::mem;
 use std::num::NonZeroU32;
 
 use smallvec::SmallVec;
-use tollgate_core::limit::{self, Calendar, Counted, LimitRule, Settlement, Subject, SubjectWindows, Window};
+use tollgate_core::limit::{
+    self, Base, Calendar, Counted, LimitRule, Settlement, Subject, SubjectWindows, Tally, Window,
+};
 use tollgate_core::time::UnixMicros;
 
 use super::LocalCounters;
@@ -15,6 +17,22 @@ use super::locked::Locked;
 
 /// A count that is over, and takes the place of one that is not.
 const OVER: Counted = Counted::Fixed { start_secs: 0, end_secs: 0, used: 0 };
+
+/// What a store has heard.
+pub struct Heard<'h> {
+    /// What was told.
+    pub told: &'h Tally,
+    /// What it knows now.
+    pub of_store: &'h SubjectWindows,
+    pub counting: GoesOn,
+}
+
+/// Where a subject is counted from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GoesOn {
+    InStore,
+    Here,
+}
 
 /// What is counted of a subject here, and what of that the store knows.
 struct Owing<'c> {
@@ -31,18 +49,46 @@ impl Owing<'_> {
         self.locked.entry(place).map_or(&self.nothing, |entry| &entry.windows)
     }
 
-    /// How much is not known, of each limit.
-    fn owed(&self, rules: &[LimitRule], nodes: NonZeroU32, now: UnixMicros) -> SmallVec<[u64; 4]> {
-        limit::owed(rules, self.windows(Self::HERE), self.windows(Self::IN_STORE), nodes, now)
+    fn base(&self, nodes: NonZeroU32) -> Base<'_> {
+        Base { known: self.windows(Self::IN_STORE), nodes }
     }
 
-    fn put<'w>(&mut self, place: usize, windows: impl Iterator<Item = (Window, &'w Counted)>) {
-        let mut windows = windows.peekable();
-        if windows.peek().is_none() {
+    /// How much is not known, of each limit.
+    fn owed(&self, rules: &[LimitRule], nodes: NonZeroU32, now: UnixMicros) -> SmallVec<[u64; 4]> {
+        limit::owed(rules, self.windows(Self::HERE), self.base(nodes), now)
+    }
+
+    /// What is here, and was neither known nor told, on top of what the store knows; `None` where that is nothing.
+    fn on_top_of(
+        &self,
+        of_store: &Counted,
+        rule: &LimitRule,
+        told: &Tally,
+        nodes: NonZeroU32,
+        now: UnixMicros,
+    ) -> Option<Counted> {
+        limit::on_top_of(rule, of_store, self.windows(Self::HERE), told, self.base(nodes), now)
+    }
+
+    /// Changes what is counted here, on top of what is known.
+    fn change<T>(&mut self, nodes: NonZeroU32, change: impl FnOnce(&mut SubjectWindows, Base<'_>) -> T) -> T {
+        let mut here = mem::take(&mut self.locked.entry_mut(Self::HERE).windows);
+        let outcome = change(&mut here, self.base(nodes));
+        self.locked.entry_mut(Self::HERE).windows = here;
+        outcome
+    }
+
+    /// What is counted here is to be kept.
+    fn has_changed(&mut self) {
+        self.locked.entry_mut(Self::HERE).changed = true;
+    }
+
+    fn put(&mut self, place: usize, windows: &SubjectWindows) {
+        if windows.is_empty() {
             return;
         }
         let entry = self.locked.entry_mut(place);
-        for (window, counted) in windows {
+        for (window, counted) in windows.iter() {
             entry.windows.put(window, counted.clone());
         }
         entry.changed = true;
@@ -55,7 +101,7 @@ impl LocalCounters {
         Owing { locked, nothing: SubjectWindows::default() }
     }
 
-    /// Corrects what a store that is not there has to be told of one subject, which so many nodes count apart.
+    /// Has a store that is not there told more of one subject, which so many nodes count apart.
     pub(crate) fn owe(
         &self,
         subject: Subject,
@@ -66,12 +112,29 @@ impl LocalCounters {
         now: UnixMicros,
     ) {
         let mut owing = self.owing(subject);
-        let mut here = mem::take(&mut owing.locked.entry_mut(Owing::HERE).windows);
-        let known = owing.windows(Owing::IN_STORE);
-        limit::settle_on_top(rules, &mut here, known, calendar, settlement, nodes, now);
-        let entry = owing.locked.entry_mut(Owing::HERE);
-        entry.windows = here;
-        entry.changed = true;
+        owing.change(nodes, |here, base| {
+            limit::settle_on_top(rules, here, base, calendar, settlement, now);
+        });
+        owing.has_changed();
+    }
+
+    /// Has it told less, but of what it is being told of already; gives how much less of each limit.
+    pub(crate) fn take_off_owed(
+        &self,
+        subject: Subject,
+        rules: &[LimitRule],
+        being_told: &Tally,
+        settlement: Settlement,
+        nodes: NonZeroU32,
+        now: UnixMicros,
+    ) -> SmallVec<[u64; 4]> {
+        let mut owing = self.owing(subject);
+        let taken = owing
+            .change(nodes, |here, base| limit::take_off_owed(rules, here, being_told, base, settlement, now));
+        if taken.iter().any(|taken| *taken > 0) {
+            owing.has_changed();
+        }
+        taken
     }
 
     /// What was counted in a store is counted here from now on, and on top of it what is here already. What of that the store knows
@@ -81,114 +144,80 @@ impl LocalCounters {
         &self,
         subject: Subject,
         rules: &[LimitRule],
-        calendar: Calendar<'_>,
         of_store: impl Iterator<Item = (Window, &'w Counted)>,
+        nodes: NonZeroU32,
         now: UnixMicros,
     ) {
         let mut owing = self.owing(subject);
-        let (here, in_store) = (owing.windows(Owing::HERE), owing.windows(Owing::IN_STORE));
-        let is_kept = |window| in_store.not_over(now).any(|(kept, _)| kept == window);
-        // What other limits count here could not come on top.
-        let is_ours = |window| rules.iter().any(|rule| rule.window == window) || here.find(window).is_none();
-        let known: SmallVec<[_; 4]> =
-            of_store.filter(|(window, _)| !is_kept(*window) && is_ours(*window)).collect();
-        if known.is_empty() {
-            return;
+        let (mut here, mut known) = (SubjectWindows::default(), SubjectWindows::default());
+        for (window, counted) in of_store {
+            if owing.windows(Owing::IN_STORE).not_over(now).any(|(kept, _)| kept == window) {
+                continue;
+            }
+            let rule = rules.iter().find(|rule| rule.window == window);
+            if rule.is_none() && owing.windows(Owing::HERE).find(window).is_some() {
+                // What other limits count here could not come on top.
+                continue;
+            }
+            let untold = Tally::default();
+            let on_top = rule.and_then(|rule| owing.on_top_of(counted, rule, &untold, nodes, now));
+            here.put(window, on_top.unwrap_or_else(|| counted.clone()));
+            known.put(window, counted.clone());
         }
-        let used = limit::used(rules, here, now);
-        owing.put(Owing::HERE, known.iter().copied());
-        let is_known = |rule: &LimitRule| known.iter().any(|(window, _)| *window == rule.window);
-        let on_top = rules.iter().zip(used).filter(|(rule, _)| is_known(rule));
-        let entry = owing.locked.entry_mut(Owing::HERE);
-        limit::charge_each(on_top, &mut entry.windows, calendar, now);
-        owing.put(Owing::IN_STORE, known.iter().copied());
-    }
-
-    /// How much of what is counted here the store does not know, of each limit.
-    pub(crate) fn owed(
-        &self,
-        subject: Subject,
-        rules: &[LimitRule],
-        nodes: NonZeroU32,
-        now: UnixMicros,
-    ) -> SmallVec<[u64; 4]> {
-        self.owing(subject).owed(rules, nodes, now)
+        owing.put(Owing::HERE, &here);
+        owing.put(Owing::IN_STORE, &known);
     }
 
     /// What is counted here, and how much of it the store does not know, as they are at one moment.
-    pub(crate) fn windows_and_owed(
+    pub(crate) fn tally_and_owed(
         &self,
         subject: Subject,
         rules: &[LimitRule],
         nodes: NonZeroU32,
         now: UnixMicros,
-    ) -> (SubjectWindows, SmallVec<[u64; 4]>) {
+    ) -> (Tally, SmallVec<[u64; 4]>) {
         let owing = self.owing(subject);
-        (owing.windows(Owing::HERE).clone(), owing.owed(rules, nodes, now))
+        let [here, known] = [Owing::HERE, Owing::IN_STORE].map(|place| owing.windows(place).clone());
+        (Tally { here, known }, owing.owed(rules, nodes, now))
     }
 
-    /// The store knows of these windows, which were here. What was counted since is still owed; where nothing was, it counts from now
-    /// on, and what was kept here over restarts goes too.
+    /// The store knows of what was told. What was counted since is still owed, on top of what the store knows now; where nothing
+    /// was, it counts from now on, and what was kept here over restarts goes too.
     pub(crate) fn has_told(
         &self,
         subject: Subject,
         rules: &[LimitRule],
-        told: &SubjectWindows,
+        Heard { told, of_store, counting }: Heard<'_>,
+        nodes: NonZeroU32,
         now: UnixMicros,
     ) {
         let mut owing = self.owing(subject);
-        let here = limit::used(rules, owing.windows(Owing::HERE), now);
-        let (mut over, mut known) = (SubjectWindows::default(), SubjectWindows::default());
-        for ((rule, here), told_of) in rules.iter().zip(here).zip(limit::used(rules, told, now)) {
-            let Some(counted) = told.find(rule.window) else { continue };
-            if here > told_of {
-                known.put(rule.window, counted.clone());
-            } else {
-                over.put(rule.window, OVER);
-                known.put(rule.window, OVER);
+        let (mut here, mut known) = (SubjectWindows::default(), SubjectWindows::default());
+        for rule in rules {
+            let (window, Some(then)) = (rule.window, told.here.find(rule.window)) else { continue };
+            let of_store = of_store.not_over(now).find(|(its, _)| *its == window).map(|(_, counted)| counted);
+            let on_top = owing.on_top_of(of_store.unwrap_or(then), rule, told, nodes, now);
+            match (on_top, of_store) {
+                (Some(on_top), Some(of_store)) => {
+                    here.put(window, on_top);
+                    known.put(window, of_store.clone());
+                }
+                // The period that was told is over, and what is here is of the next.
+                (Some(_), None) => known.put(window, OVER),
+                (None, Some(of_store)) if counting == GoesOn::Here => {
+                    here.put(window, of_store.clone());
+                    known.put(window, of_store.clone());
+                }
+                (None, _) => {
+                    here.put(window, OVER);
+                    known.put(window, OVER);
+                }
             }
         }
-        owing.put(Owing::HERE, over.iter());
-        owing.put(Owing::IN_STORE, known.iter());
+        owing.put(Owing::HERE, &here);
+        owing.put(Owing::IN_STORE, &known);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use std::thread;
-
-    use tollgate_core::limit::{Demand, LevelLimits};
-    use tollgate_core::resource::LimitDraft;
-    use uuid::Uuid;
-
-    use super::*;
-
-    const NOW: UnixMicros = UnixMicros::from_secs(1_769_351_520);
-
-    #[test]
-    fn what_is_counted_while_the_store_is_told_is_told_once() {
-        let counters = LocalCounters::new();
-        let limit = LimitDraft { requests: 1_000_000, per: "month".into(), ..LimitDraft::default() };
-        let limits = LevelLimits::of_plan(&[limit.parse().unwrap()], None);
-        let demand =
-            Demand { subject: Subject(Uuid::from_u128(1)), limits: &limits, calendar: Calendar::utc() };
-        let is_over = AtomicBool::new(false);
-        let mut told = 0;
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                for _ in 0..100_000 {
-                    assert!(counters.decide(&[demand], 1, NOW).verdict.is_admitted());
-                }
-                is_over.store(true, Ordering::Release);
-            });
-            while !is_over.load(Ordering::Acquire) {
-                let (windows, owed) =
-                    counters.windows_and_owed(demand.subject, &limits.rules, NonZeroU32::MIN, NOW);
-                told += owed[0];
-                counters.has_told(demand.subject, &limits.rules, &windows, NOW);
-            }
-        });
-        assert_eq!(told + counters.owed(demand.subject, &limits.rules, NonZeroU32::MIN, NOW)[0], 100_000);
-    }
-}
+mod tests;

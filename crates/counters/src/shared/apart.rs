@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Instant;
 
+use smallvec::SmallVec;
 use tollgate_core::limit::{self, Charge, Crossed, Demand, Settlement, SubjectWindows};
 use tollgate_core::resource::{Counting, OnUnavailable};
 use tollgate_core::time::UnixMicros;
@@ -20,12 +21,15 @@ impl Shared {
             OnUnavailable::Deny => Decided::Unavailable,
             OnUnavailable::Allow => {
                 let charge = Settlement::uncharged(cost, server_now);
-                self.begin_apart(demand, server_now, now.instant);
-                self.owe(demand, charge, server_now, now.instant);
+                // All in one go: were the store back and lost in between, what is begun apart anew would have it already.
+                let mut shard = self.ledgers.shard(demand.subject).lock();
+                let ledger = shard.ledger(demand.subject, &demand.limits.rules, now.instant);
+                self.apart(ledger, demand, self.nodes(), server_now);
+                self.owe(ledger, demand, charge, server_now);
                 // For whoever looks where the caller stands; and should the plan come to say `local`, its share is what is left then.
                 // Thresholds are told once the store is back.
-                let _told_later = self.settle_apart(demand, charge, server_now);
-                Decided::Apart(self.inspect(demand, 1, now.wall).standings, Crossed::new())
+                let _told_later = self.settle_apart(ledger, demand, charge, server_now);
+                Decided::Apart(self.inspect_within(ledger, demand, 1, server_now).standings, Crossed::new())
             }
             OnUnavailable::Local => self.decide_share(demand, cost, now),
         }
@@ -46,21 +50,14 @@ impl Shared {
         let windows = self.apart(ledger, demand, share.nodes(), server_now);
         let charge = Charge { rules, windows, calendar: demand.calendar };
         let outcome = limit::decide_share(&mut [charge], cost, share, server_now);
-        drop(shard);
         if outcome.refusal.is_some() {
             return Decided::ApartRefused(outcome);
         }
-        self.owe(demand, Settlement::uncharged(cost, server_now), server_now, now.instant);
+        self.owe(ledger, demand, Settlement::uncharged(cost, server_now), server_now);
         Decided::Apart(outcome.standings, outcome.crossed)
     }
 
     /// From here on it is counted apart, with what is owed already.
-    fn begin_apart(&self, demand: &Demand<'_>, server_now: UnixMicros, now: Instant) {
-        let mut shard = self.ledgers.shard(demand.subject).lock();
-        let ledger = shard.ledger(demand.subject, &demand.limits.rules, now);
-        self.apart(ledger, demand, self.nodes(), server_now);
-    }
-
     fn apart<'l>(
         &self,
         ledger: &'l mut Ledger,
@@ -73,7 +70,7 @@ impl Shared {
             ledger.apart = None;
         }
         let rules = &demand.limits.rules;
-        let here = || self.local.windows_and_owed(demand.subject, rules, nodes, server_now);
+        let here = || self.local.tally_and_owed(demand.subject, rules, nodes, server_now);
         ledger.apart_after(here, rules, demand.calendar, nodes, server_now)
     }
 
@@ -86,25 +83,35 @@ impl Shared {
         server_now: UnixMicros,
         now: Instant,
     ) -> Crossed {
-        if settlement.actual < settlement.charged {
-            let not_owed = self.take_off_owed(demand, settlement, server_now, now);
-            self.give_back_charged(demand, &not_owed, settlement.charged_at, now);
+        let mut shard = self.ledgers.shard(demand.subject).lock();
+        let ledger = shard.ledger(demand.subject, &demand.limits.rules, now);
+        let not_owed = if settlement.actual < settlement.charged {
+            self.take_off_owed(ledger, demand, settlement, server_now)
         } else {
-            self.owe(demand, settlement, server_now, now);
-        }
-        self.settle_apart(demand, settlement, server_now)
+            self.owe(ledger, demand, settlement, server_now);
+            SmallVec::new()
+        };
+        let crossed = self.settle_apart(ledger, demand, settlement, server_now);
+        drop(shard);
+        self.give_back_charged(demand, &not_owed, settlement.charged_at, now);
+        crossed
     }
 
     /// The same of what was counted apart so far, where it was.
-    fn settle_apart(&self, demand: &Demand<'_>, settlement: Settlement, server_now: UnixMicros) -> Crossed {
+    fn settle_apart(
+        &self,
+        ledger: &mut Ledger,
+        demand: &Demand<'_>,
+        settlement: Settlement,
+        server_now: UnixMicros,
+    ) -> Crossed {
         let nodes = u64::from(self.nodes().get());
         let of_all = Settlement {
             charged: settlement.charged.saturating_mul(nodes),
             actual: settlement.actual.saturating_mul(nodes),
             ..settlement
         };
-        let mut shard = self.ledgers.shard(demand.subject).lock();
-        match shard.find_mut(demand.subject).and_then(|ledger| ledger.apart.as_mut()) {
+        match ledger.apart.as_mut() {
             Some(apart) => {
                 limit::settle(&demand.limits.rules, apart, demand.calendar, of_all, server_now).crossed
             }

@@ -175,7 +175,7 @@ mod tests {
     use tollgate_core::resource::{Counting, LimitDraft, OnUnavailable};
 
     use super::*;
-    use crate::shared::unanswered::unanswered;
+    use crate::shared::unanswered::{owe, unanswered};
 
     const BEFORE: UnixMicros = UnixMicros::from_secs(1_769_351_520);
 
@@ -203,7 +203,7 @@ mod tests {
         let (limits, now) = (limits(), Instant::now());
         let demand = demand(&limits);
         for owed in [1, 0] {
-            shared.owe(&demand, Settlement::uncharged(owed, BEFORE), BEFORE, now);
+            owe(&shared, &demand, owed, BEFORE);
             let nothing = Settlement { charged: 1, charged_at: BEFORE, actual: 0 };
             shared.unowe(&demand, nothing, BEFORE, now);
             let given_back = asked.try_recv().ok().map(|op| match op.then {
@@ -219,7 +219,7 @@ mod tests {
         let (shared, _asked) = unanswered();
         let (limits, instant) = (limits(), Instant::now());
         let demand = demand(&limits);
-        shared.owe(&demand, Settlement::uncharged(1, BEFORE), BEFORE, instant);
+        owe(&shared, &demand, 1, BEFORE);
         let owed = shared.begin_telling(demand.subject, &limits.rules, BEFORE.after(1)).unwrap();
         for (number, charged_at) in [(1, BEFORE), (2, BEFORE.after(2))] {
             let now = Moment { wall: BEFORE.after(3), instant };

@@ -131,11 +131,23 @@ impl Shared {
         let (rules, now) = (&demand.limits.rules, self.server_time(now));
         let shard = self.ledgers.shard(demand.subject).lock();
         match shard.find(demand.subject) {
-            Some(ledger) => match self.apart_of(ledger) {
-                Some(apart) => limit::inspect(rules, apart, demand.calendar, cost, now),
-                None => ledger.inspect(rules, demand.calendar, cost, now),
-            },
+            Some(ledger) => self.inspect_within(ledger, demand, cost, now),
             None => limit::inspect(rules, &SubjectWindows::default(), demand.calendar, cost, now),
+        }
+    }
+
+    /// The same for who has the subject's ledger locked, by the server's time.
+    pub(super) fn inspect_within(
+        &self,
+        ledger: &Ledger,
+        demand: &Demand<'_>,
+        cost: u64,
+        now: UnixMicros,
+    ) -> Outcome {
+        let rules = &demand.limits.rules;
+        match self.apart_of(ledger) {
+            Some(apart) => limit::inspect(rules, apart, demand.calendar, cost, now),
+            None => ledger.inspect(rules, demand.calendar, cost, now),
         }
     }
 

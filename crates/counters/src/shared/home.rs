@@ -28,7 +28,8 @@ impl Shared {
         let unused = ledger.slices.take_all();
         let of_store = ledger.go_home(&unused, demand.calendar, server_now);
         // Within the lock: whoever finds the ledger at home finds its count here.
-        self.local.go_on_from(demand.subject, &rules, demand.calendar, of_store.iter(), server_now);
+        let of_store = of_store.not_over(server_now);
+        self.local.go_on_from(demand.subject, &rules, of_store, self.nodes(), server_now);
         drop(shard);
         self.give_back(demand.subject, &rules, unused);
     }

@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use smallvec::SmallVec;
 use tollgate_core::limit::{
-    self, Calendar, Counted, Crossed, LimitRule, Outcome, Settlement, SubjectWindows, Window, crossed_between,
+    self, Calendar, Counted, Crossed, LimitRule, Outcome, Settlement, SubjectWindows, Tally, Window,
+    crossed_between,
 };
 use tollgate_core::resource::Overage;
 use tollgate_core::time::UnixMicros;
@@ -36,7 +37,7 @@ pub struct Ledger {
     /// Whether something was let through that the store does not know of.
     pub owes: bool,
     /// What the store is being told of. Until it has heard, that is here and nobody else tells it.
-    telling: SmallVec<[Window; 2]>,
+    telling: Tally,
     /// What this process counted under these limits before the store did, over restarts too.
     pub kept: Kept,
     /// Whether this node counts the subject alone.
@@ -78,7 +79,7 @@ impl Ledger {
             slices: Slices::new(now),
             apart: None,
             owes: false,
-            telling: SmallVec::new(),
+            telling: Tally::default(),
             kept: Kept::Untold,
             is_at_home: false,
         }
@@ -220,7 +221,7 @@ impl Ledger {
     /// that what is owed once for each other node. Where this node counted alone since then, it is its own.
     pub fn apart_after(
         &mut self,
-        here: impl FnOnce() -> (SubjectWindows, SmallVec<[u64; 4]>),
+        here: impl FnOnce() -> (Tally, SmallVec<[u64; 4]>),
         rules: &[LimitRule],
         calendar: Calendar<'_>,
         nodes: NonZeroU32,
@@ -228,13 +229,13 @@ impl Ledger {
     ) -> &mut SubjectWindows {
         let Self { mirror, is_at_home, apart, .. } = self;
         apart.get_or_insert_with(|| {
-            let (windows, owed) = here();
+            let (Tally { here, .. }, owed) = here();
             if *is_at_home {
-                return Box::new(windows);
+                return Box::new(here);
             }
             let nodes = u64::from(nodes.get());
             let (mut apart, times) =
-                if mirror.is_empty() { (windows, nodes - 1) } else { (mirror.clone(), nodes) };
+                if mirror.is_empty() { (here, nodes - 1) } else { (mirror.clone(), nodes) };
             let of_all = owed.into_iter().map(|owed| owed.saturating_mul(times));
             limit::charge_each(rules.iter().zip(of_all), &mut apart, calendar, now);
             Box::new(apart)
@@ -309,25 +310,25 @@ impl Ledger {
         &mut self.mirror
     }
 
-    pub fn is_telling(&self, window: Window) -> bool {
-        self.telling.contains(&window)
-    }
-
     /// What the store has said and holds still, but of windows that it is being told of.
     pub fn not_being_told(&self, now: UnixMicros) -> impl Iterator<Item = (Window, &Counted)> {
-        self.mirror.not_over(now).filter(|(window, _)| !self.is_telling(*window))
+        self.mirror.not_over(now).filter(|(window, _)| self.telling.here.find(*window).is_none())
+    }
+
+    pub const fn being_told(&self) -> &Tally {
+        &self.telling
     }
 
     pub fn is_telling_any(&self) -> bool {
-        !self.telling.is_empty()
+        !self.telling.here.is_empty()
     }
 
-    pub fn begin_telling(&mut self, windows: &SubjectWindows) {
-        self.telling.extend(windows.iter().map(|(window, _)| window));
+    pub fn begin_telling(&mut self, tally: &Tally) {
+        self.telling.join(tally);
     }
 
-    pub fn end_telling(&mut self, windows: &SubjectWindows) {
-        self.telling.retain(|told| windows.find(*told).is_none());
+    pub fn end_telling(&mut self, tally: &Tally) {
+        self.telling.forget(tally);
     }
 
     /// Whether nothing is lost by forgetting it.

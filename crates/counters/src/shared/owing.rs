@@ -8,21 +8,22 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use smallvec::SmallVec;
-use tollgate_core::limit::{Calendar, Demand, LimitRule, Settlement, Subject, SubjectWindows};
+use tollgate_core::limit::{Calendar, Demand, LimitRule, Settlement, Subject, SubjectWindows, Tally};
 use tollgate_core::time::UnixMicros;
 
 use super::call::{Amount, Answer, Periods};
 use super::keeper::wall;
 use super::ledger::{Kept, Ledger};
 use super::{About, Shared, Then};
+use crate::local::{GoesOn, Heard};
 
 /// What a store is told that could not be asked. It stays here until that was heard: whatever ends in between, the node too, it is told
 /// twice rather than never.
 pub struct Owed {
     pub subject: Subject,
     pub rules: Arc<[LimitRule]>,
-    /// As they were here when it was told.
-    pub windows: SubjectWindows,
+    /// As it was when it was told.
+    pub tally: Tally,
     pub amounts: Box<[Amount]>,
 }
 
@@ -30,59 +31,40 @@ impl Shared {
     /// Has the store told once it is back of what was charged, or of what it turned out to cost more.
     pub(super) fn owe(
         &self,
+        ledger: &mut Ledger,
         demand: &Demand<'_>,
         settlement: Settlement,
         server_now: UnixMicros,
-        now: Instant,
     ) {
         let Demand { subject, limits, calendar } = *demand;
-        let rules = &limits.rules;
-        let mut shard = self.ledgers.shard(subject).lock();
-        let ledger = shard.ledger(subject, rules, now);
-        self.begin_owing(ledger, subject, rules, calendar, server_now);
-        self.local.owe(subject, rules, calendar, settlement, self.nodes(), server_now);
+        self.begin_owing(ledger, subject, &limits.rules, server_now);
+        self.local.owe(subject, &limits.rules, calendar, settlement, self.nodes(), server_now);
     }
 
-    /// Takes off what the store is to be told what was charged too much, but no more than it does not know; gives what is left of
-    /// each limit.
+    /// Takes off what the store is to be told what was charged too much, but no more than it does not know, nor is being told of; gives
+    /// what is left of each limit.
     pub(super) fn take_off_owed(
         &self,
+        ledger: &Ledger,
         demand: &Demand<'_>,
         settlement: Settlement,
         server_now: UnixMicros,
-        now: Instant,
     ) -> SmallVec<[u64; 4]> {
-        let Demand { subject, limits, calendar } = *demand;
-        let rules = &limits.rules;
-        let less = settlement.charged.saturating_sub(settlement.actual);
-        let nodes = self.nodes();
-        let mut shard = self.ledgers.shard(subject).lock();
-        let ledger = shard.ledger(subject, rules, now);
-        self.begin_owing(ledger, subject, rules, calendar, server_now);
+        let (subject, rules) = (demand.subject, &demand.limits.rules);
         if ledger.is_telling_any() {
             self.has_heard_until(server_now);
         }
-        let take_off = |(rule, owed): (&LimitRule, u64)| {
-            // What the store is being told of is as good as told.
-            let taken = if ledger.is_telling(rule.window) { 0 } else { less.min(owed) };
-            let settlement = Settlement { actual: settlement.charged - taken, ..settlement };
-            self.local.owe(subject, std::slice::from_ref(rule), calendar, settlement, nodes, server_now);
-            less - taken
-        };
-        rules.iter().zip(self.local.owed(subject, rules, nodes, server_now)).map(take_off).collect()
+        let told = ledger.being_told();
+        let mut left = self.local.take_off_owed(subject, rules, told, settlement, self.nodes(), server_now);
+        let less = settlement.charged.saturating_sub(settlement.actual);
+        left.iter_mut().for_each(|taken| *taken = less.saturating_sub(*taken));
+        left
     }
 
-    fn begin_owing(
-        &self,
-        ledger: &mut Ledger,
-        subject: Subject,
-        rules: &[LimitRule],
-        calendar: Calendar<'_>,
-        now: UnixMicros,
-    ) {
+    fn begin_owing(&self, ledger: &mut Ledger, subject: Subject, rules: &[LimitRule], now: UnixMicros) {
         if !ledger.is_at_home {
             // Each window when something is owed of it first: the store may have spoken of one since another was.
-            self.local.go_on_from(subject, rules, calendar, ledger.not_being_told(now), now);
+            self.local.go_on_from(subject, rules, ledger.not_being_told(now), self.nodes(), now);
         }
         self.note_owes(ledger);
     }
@@ -96,7 +78,7 @@ impl Shared {
     pub(super) fn tell_kept(&self, subject: Subject, rules: &Arc<[LimitRule]>) {
         let now = self.server_time(wall());
         if let Some(owed) = self.begin_telling(subject, rules, now) {
-            let tell = self.caller(subject, rules, now).adjust(Periods::Of(&owed.windows), &owed.amounts);
+            let tell = self.caller(subject, rules, now).adjust(Periods::Of(&owed.tally.here), &owed.amounts);
             self.send(subject, rules, Instant::now(), tell, Then::ToldOwed(Box::new(owed)));
         }
     }
@@ -115,42 +97,47 @@ impl Shared {
         }
         ledger.is_at_home = false;
         self.has_heard_until(now);
-        let (here, owed) = self.local.windows_and_owed(subject, rules, self.nodes(), now);
-        let (mut windows, mut amounts) = (SubjectWindows::default(), Vec::with_capacity(rules.len()));
-        for (rule, owed) in rules.iter().zip(owed) {
-            let counted = here.find(rule.window).filter(|_| !ledger.is_telling(rule.window));
-            amounts.push(Amount::More(counted.map_or(0, |_| owed)));
-            if let Some(counted) = counted {
-                windows.put(rule.window, counted.clone());
-            }
-        }
+        let nodes = self.nodes();
+        let (mut tally, owed) = self.local.tally_and_owed(subject, rules, nodes, now);
+        tally.narrow_to(rules, ledger.being_told());
+        let amount = |(rule, owed): (&LimitRule, u64)| {
+            Amount::More(if tally.here.find(rule.window).is_some() { owed } else { 0 })
+        };
+        let amounts: Box<[Amount]> = rules.iter().zip(owed).map(amount).collect();
         if amounts.iter().all(|amount| matches!(amount, Amount::More(0))) {
             // What was told before is over, and still there.
-            self.local.has_told(subject, rules, &windows, now);
+            let of_store = &SubjectWindows::default();
+            let heard = Heard { told: &tally, of_store, counting: GoesOn::InStore };
+            self.local.has_told(subject, rules, heard, nodes, now);
             return None;
         }
-        ledger.begin_telling(&windows);
-        Some(Owed { subject, rules: Arc::clone(rules), windows, amounts: amounts.into() })
+        ledger.begin_telling(&tally);
+        Some(Owed { subject, rules: Arc::clone(rules), tally, amounts })
     }
 
     /// The store knows of it.
     pub(super) fn has_heard(&self, owed: &Owed, answer: &Answer) {
-        let mut shard = self.ledgers.shard(owed.subject).lock();
-        let ledger = shard.ledger(owed.subject, &owed.rules, Instant::now());
-        if ledger.doubts(&owed.rules, answer) {
+        let Owed { subject, ref rules, ref tally, .. } = *owed;
+        let mut shard = self.ledgers.shard(subject).lock();
+        let ledger = shard.ledger(subject, rules, Instant::now());
+        let of_store = if ledger.doubts(rules, answer) {
             self.incarnation.doubt();
+            &tally.here
         } else {
-            ledger.note(&owed.rules, answer);
-        }
-        ledger.end_telling(&owed.windows);
-        self.local.has_told(owed.subject, &owed.rules, &owed.windows, answer.now);
+            ledger.note(rules, answer);
+            &answer.windows
+        };
+        ledger.end_telling(tally);
+        let counting = if ledger.is_at_home { GoesOn::Here } else { GoesOn::InStore };
+        let heard = Heard { told: tally, of_store, counting };
+        self.local.has_told(subject, rules, heard, self.nodes(), answer.now);
     }
 
     /// It was not heard, or perhaps it was: counted twice is better than not at all.
     pub(super) fn still_owes(&self, owed: &Owed) {
         let mut shard = self.ledgers.shard(owed.subject).lock();
         let ledger = shard.ledger(owed.subject, &owed.rules, Instant::now());
-        ledger.end_telling(&owed.windows);
+        ledger.end_telling(&owed.tally);
         self.note_owes(ledger);
     }
 
@@ -165,7 +152,7 @@ impl Shared {
         let mut shard = self.ledgers.shard(subject).lock();
         // Where a day or month runs already, it is that one.
         let calendar = Calendar::utc();
-        self.begin_owing(shard.ledger(subject, rules, Instant::now()), subject, rules, calendar, now);
+        self.begin_owing(shard.ledger(subject, rules, Instant::now()), subject, rules, now);
         for (rule, amount) in rules.iter().zip(amounts) {
             let Amount::More(units @ 1..) = *amount else { continue };
             let settlement = Settlement::uncharged(units, now);
@@ -183,7 +170,7 @@ mod tests {
 
     use super::*;
     use crate::shared::call::Depths;
-    use crate::shared::unanswered::unanswered;
+    use crate::shared::unanswered::{owe, unanswered};
 
     const NOW: UnixMicros = UnixMicros::from_secs(1_769_351_520);
     const SUBJECT: Subject = Subject(Uuid::from_u128(1));
@@ -215,14 +202,15 @@ mod tests {
         let (shared, _asked) = unanswered();
         let [month, minute] = ["month", "minute"].map(limits);
         let demand = |limits| Demand { subject: SUBJECT, limits, calendar: Calendar::utc() };
-        let charge = Settlement::uncharged(5, NOW);
-        shared.owe(&demand(&month), charge, NOW, Instant::now());
+        owe(&shared, &demand(&month), 5, NOW);
         answer(&shared, &minute.rules, 60);
         for _ in 0..2 {
-            shared.owe(&demand(&minute), charge, NOW, Instant::now());
+            owe(&shared, &demand(&minute), 5, NOW);
         }
         let used = |limits| shared.local.used(&[demand(limits)], NOW)[0];
-        let owed = |limits: &LevelLimits| shared.local.owed(SUBJECT, &limits.rules, shared.nodes(), NOW)[0];
+        let owed = |limits: &LevelLimits| {
+            shared.local.tally_and_owed(SUBJECT, &limits.rules, shared.nodes(), NOW).1[0]
+        };
         assert_eq!((used(&minute), owed(&minute)), (70, 10));
         assert_eq!((used(&month), owed(&month)), (5, 5));
     }

@@ -122,7 +122,7 @@ impl Shared {
         let owed = chunk.iter().filter_map(|(subject, rules)| self.begin_telling(*subject, rules, now));
         let owed: Vec<Owed> = owed.collect();
         let tell = owed.iter().map(|owed| {
-            self.caller(owed.subject, &owed.rules, now).adjust(Periods::Of(&owed.windows), &owed.amounts)
+            self.caller(owed.subject, &owed.rules, now).adjust(Periods::Of(&owed.tally.here), &owed.amounts)
         });
         let mut outcome = Ok(());
         match call_all(connection, tell).await {

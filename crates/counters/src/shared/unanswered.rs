@@ -1,8 +1,11 @@
 //! For tests: a store that nobody answers for.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::mpsc;
+use tollgate_core::limit::{Demand, Settlement};
+use tollgate_core::time::UnixMicros;
 
 use super::{LANES, Op, Shared};
 use crate::{LocalCounters, TimeSource};
@@ -12,4 +15,11 @@ pub fn unanswered() -> (Shared, [mpsc::UnboundedReceiver<Op>; LANES]) {
     let [(first, first_asked), (second, second_asked)] = [(); LANES].map(|()| mpsc::unbounded_channel());
     let local = Arc::new(LocalCounters::new());
     (Shared::new(local, TimeSource::Server, [first, second]), [first_asked, second_asked])
+}
+
+/// So many requests are let through of which it is to be told.
+pub fn owe(shared: &Shared, demand: &Demand<'_>, units: u64, now: UnixMicros) {
+    let mut shard = shared.ledgers.shard(demand.subject).lock();
+    let ledger = shard.ledger(demand.subject, &demand.limits.rules, Instant::now());
+    shared.owe(ledger, demand, Settlement::uncharged(units, now), now);
 }
