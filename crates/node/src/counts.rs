@@ -23,6 +23,8 @@ pub struct Counts {
     batches: usize,
     /// What could not be written yet.
     unsaved: Vec<CounterRecord>,
+    /// While it cannot be written, what the file counts of each window, and until when.
+    on_disk: Option<HashMap<(Subject, Window), UnixMicros>>,
 }
 
 /// What a file holds, up to its end or to what does not read.
@@ -57,7 +59,7 @@ impl Counts {
         file.set_len(u64::try_from(kept.good_bytes).unwrap_or(u64::MAX))?;
         let now = now();
         let records = kept.newest.into_values().filter(|record| now < record.over_at()).collect();
-        Ok((Self { path, file, batches: kept.batches, unsaved: Vec::new() }, records))
+        Ok((Self { path, file, batches: kept.batches, unsaved: Vec::new(), on_disk: None }, records))
     }
 
     /// Keeps what has changed; what fails is logged, and tried again with the next.
@@ -67,15 +69,36 @@ impl Counts {
             return;
         }
         match self.write() {
-            Ok(()) => self.unsaved.clear(),
+            Ok(()) => {
+                self.unsaved.clear();
+                self.on_disk = None;
+            }
             Err(error) => {
-                // Nothing is kept twice, nor for longer than it counts, however long the disk is full.
-                let mut unsaved = newest(std::mem::take(&mut self.unsaved));
-                unsaved.retain(|_, record| takes_place(record, now()));
-                self.unsaved = unsaved.into_values().collect();
+                self.forget_unsaved(now());
                 tracing::error!(%error, "counts could not be kept");
             }
         }
+    }
+
+    /// Nothing is kept twice, nor for longer than it counts, however long the disk is full. What takes the place of a count that lasts
+    /// longer waits for as long as that.
+    fn forget_unsaved(&mut self, now: UnixMicros) {
+        let mut unsaved = newest(std::mem::take(&mut self.unsaved));
+        if unsaved.values().any(|record| record.over_at() <= now) {
+            // Where the file cannot be read either, it is not known what it would bring back.
+            if self.on_disk.is_none()
+                && let Ok(bytes) = fs::read(&self.path)
+            {
+                let lasting = read(&bytes).newest.into_iter().map(|(key, record)| (key, record.over_at()));
+                self.on_disk = Some(lasting.collect());
+            }
+            let on_disk = self.on_disk.as_ref();
+            let comes_back = |key: &_| {
+                on_disk.is_none_or(|on_disk| on_disk.get(key).is_some_and(|over_at| now < *over_at))
+            };
+            unsaved.retain(|key, record| now < record.over_at() || comes_back(key));
+        }
+        self.unsaved = unsaved.into_values().collect();
     }
 
     /// Merges all batches into one, without what is over.
@@ -111,6 +134,7 @@ impl Counts {
         coming.take_place()?;
         self.batches = usize::from(!records.is_empty());
         self.file = file;
+        self.on_disk = None;
         // Its name has to outlast a loss of power as well.
         File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()
     }
@@ -179,13 +203,6 @@ fn next_batch(bytes: &[u8]) -> Next {
     }
 }
 
-/// Whether a record says anything: that it counts, or that what was counted before it does not, which was over at the beginning of
-/// time.
-fn takes_place(record: &CounterRecord, now: UnixMicros) -> bool {
-    let over_at = record.over_at();
-    now < over_at || over_at == UnixMicros(0)
-}
-
 fn newest(records: Vec<CounterRecord>) -> HashMap<(Subject, Window), CounterRecord> {
     records.into_iter().map(|record| ((record.subject, record.window), record)).collect()
 }
@@ -246,6 +263,27 @@ mod tests {
         counts.file = writable;
         counts.append(Vec::new());
         assert_eq!(kept(folder.path()), [record(2, 5)]);
+    }
+
+    #[test]
+    fn a_count_that_could_not_be_written_and_is_over_brings_none_back_that_lasts_longer() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut counts, _) = Counts::open(folder.path()).unwrap();
+        let bucket = |missing: u128, over_at: UnixMicros| CounterRecord {
+            subject: Subject(Uuid::from_u128(1)),
+            window: Window::Span { secs: 3_600 },
+            counted: Counted::Bucket { missing: missing.into(), at: UnixMicros(1), full_at: over_at },
+        };
+        let after = |secs: u64| UnixMicros(now().0 + secs * 1_000_000);
+        counts.append(vec![bucket(u128::MAX, after(60))]);
+        let path = folder.path().join(FILE);
+        let writable = std::mem::replace(&mut counts.file, File::open(&path).unwrap());
+        // All was given back.
+        counts.append(vec![bucket(0, UnixMicros(1)), over()]);
+        assert_eq!(counts.unsaved.len(), 1);
+        counts.file = writable;
+        counts.append(Vec::new());
+        assert_eq!(kept(folder.path()), []);
     }
 
     #[test]
