@@ -1,6 +1,5 @@
 //! A limit as the proxy runs it: the numbers, and the texts that every response carries of it, made once.
 
-use super::Window;
 use super::calendar::{Calendar, Period};
 use super::decision::Standing;
 use super::fixed_window::FixedWindow;
@@ -8,6 +7,7 @@ use super::sliding_log::SlidingLog;
 use super::sliding_window::SlidingWindow;
 use super::threshold::{self, Threshold};
 use super::token_bucket::TokenBucket;
+use super::{Counted, Window};
 use crate::resource::{Algorithm, Anchor, Limit, Overage};
 use crate::time::UnixMicros;
 
@@ -73,6 +73,15 @@ impl LimitRule {
             thresholds: threshold::compile(&limit.thresholds, limit.most_at_once()),
             overage: limit.overage,
         }
+    }
+
+    /// In seconds since the epoch when a bucket is full again that misses so many requests which are not used: they come back without
+    /// its flow. `None` of what is no bucket.
+    pub fn reset_without(&self, counted: &Counted, unused: u64, now: UnixMicros) -> Option<u64> {
+        let &Counted::Bucket { full_at, .. } = counted else { return None };
+        let sooner = self.request_micros(unused) / u128::from(self.requests);
+        let full_at = full_at.0.saturating_sub(u64::try_from(sooner).unwrap_or(u64::MAX));
+        Some(UnixMicros(full_at).max(now).secs_ceil())
     }
 
     /// This limit under another name in `RateLimit`: of `minute` and `service`, `service-minute`.

@@ -195,6 +195,9 @@ impl Ledger {
     ) -> Outcome {
         let mut outcome = limit::inspect(rules, &self.mirror, calendar, cost, now);
         let left = self.slices.left();
+        if left == 0 {
+            return outcome;
+        }
         for (rule, standing) in rules.iter().zip(&mut outcome.standings) {
             standing.remaining = match rule.overage {
                 Overage::Deny => standing.remaining.saturating_add(left).min(rule.most_at_once()),
@@ -204,6 +207,11 @@ impl Ledger {
                     rule.requests.saturating_sub(used.saturating_sub(left))
                 }
             };
+            if let Some(reset_secs) =
+                self.mirror.find(rule.window).and_then(|counted| rule.reset_without(counted, left, now))
+            {
+                standing.reset_secs = reset_secs;
+            }
         }
         outcome
     }
@@ -340,3 +348,6 @@ impl Ledger {
             && self.apart.as_mut().is_none_or(|apart| apart.forget_past(now))
     }
 }
+
+#[cfg(test)]
+mod tests;
