@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::io;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
+use tokio::task::JoinError;
 use tokio::time::{MissedTickBehavior, interval, interval_at};
 use tollgate_core::event::LimitCrossed;
 use tollgate_core::feed::{NodeName, Ordered, Position};
@@ -96,7 +98,7 @@ impl Node {
     }
 
     /// Follows the control plane, reports to it and keeps what is counted, until `shutdown`; then keeps and
-    /// reports once more.
+    /// reports once more. A panic in one of these ends the others: a node that follows no more must not pass for one that does.
     pub async fn run(self, facts: Facts, shutdown: impl Future<Output = ()>) {
         let Self { settings, snapshot, counters, position, saver, mut counts } = self;
         let progress = watch::Sender::new(Progress { position, full_syncs: 0, changes: 0, feeds: 0 });
@@ -105,25 +107,31 @@ impl Node {
         let untold = Untold::take(&settings.directory);
         let mut reporter = Reporter::new(Arc::clone(&settings), progress.subscribe(), facts, done, untold);
         let mut follower = Follower::new(Arc::clone(&settings), snapshot, position, saver, progress, orders);
-        let following = tokio::spawn(async move {
+        let mut following = tokio::spawn(async move {
             follower.follow().await;
         });
         tokio::pin!(shutdown);
-        tokio::select! {
+        let panicked = tokio::select! {
             biased;
-            () = &mut shutdown => {}
-            () = reporter.run() => {}
-            () = keep(&mut counts, &counters) => {}
+            () = &mut shutdown => None,
+            followed = &mut following => followed.err(),
+            () = reporter.run() => None,
+            () = keep(&mut counts, &counters) => None,
+        };
+        if panicked.is_none() {
+            // The follower goes, and with it the saver, which writes out what it was given.
+            following.abort();
+            let _cancelled = following.await;
         }
-        // The follower goes, and with it the saver, which writes out what it was given.
-        following.abort();
-        let _cancelled = following.await;
         counts.append(counters.take_changed());
         if let Some(untold) = reporter.report_last().await {
             match untold.keep(&settings.directory) {
                 Ok(()) => tracing::info!("it is kept, and told after the next start"),
                 Err(error) => tracing::error!(%error, "it could not be kept for the next start, and is lost"),
             }
+        }
+        if let Some(Ok(panic)) = panicked.map(JoinError::try_into_panic) {
+            resume_unwind(panic);
         }
     }
 }
@@ -142,5 +150,69 @@ async fn keep(counts: &mut Counts, counters: &LocalCounters) {
                 counts.merge(now);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio_rustls::rustls::crypto::aws_lc_rs;
+    use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+    use tollgate_core::feed::{Frame, Order, OrderId, push_frame};
+    use tollgate_core::resource::{BaseUrl, ServiceId};
+    use tollgate_core::sighting::Sighting;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::link::NodeToken;
+
+    /// Orders something of whoever asks for the feed, and hangs up on everybody else.
+    async fn order_of_everybody(control: TcpListener) {
+        let order = Order {
+            id: OrderId(Uuid::from_u128(1)),
+            what: Ordered::ResetCircuits(ServiceId(Uuid::from_u128(2))),
+        };
+        let mut frame = Vec::new();
+        push_frame(&mut frame, &Frame::Order(order)).unwrap();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 2 * frame.len());
+        while let Ok((mut node, _)) = control.accept().await {
+            let mut request = [0; 4_096];
+            let length = node.read(&mut request).await.unwrap();
+            if request[..length].starts_with(b"GET ") {
+                node.write_all(head.as_bytes()).await.unwrap();
+                node.write_all(&frame).await.unwrap();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_node_whose_follower_panics_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let control = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = BaseUrl::parse(&format!("http://{}", control.local_addr().unwrap())).unwrap();
+        let serving = tokio::spawn(order_of_everybody(control));
+        let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth();
+        let settings = Settings {
+            link: Link::new(url, NodeToken::parse("tgn_0").unwrap(), Arc::new(ArcSwap::from_pointee(tls))),
+            name: NodeName::parse("edge").unwrap(),
+            version: "test",
+            directory: folder.path().to_owned(),
+        };
+        let node = Node::open(settings, Arc::default(), Arc::new(LocalCounters::new())).unwrap();
+        let facts = Facts {
+            key_usage: Box::new(Vec::new),
+            crossings: Box::new(Vec::new),
+            traffic: Box::new(Sighting::default),
+            carry_out: Box::new(|_| panic!("it has to")),
+        };
+        let running = tokio::spawn(node.run(facts, std::future::pending()));
+        let panicked = running.await.unwrap_err();
+        assert!(panicked.is_panic());
+        serving.abort();
     }
 }

@@ -8,6 +8,7 @@ use ahash::RandomState;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio_rustls::rustls::ClientConfig;
 use tollgate_core::resource::{Counting, KeyId};
 use tollgate_core::snapshot::Snapshot;
@@ -52,6 +53,8 @@ pub(crate) struct Gateway {
     pub decisions: Decisions,
     pub room: Room,
     pub via: Via,
+    /// Told where something has panicked that the gateway cannot do without.
+    pub failed: Arc<Notify>,
     /// Port that clients reach the proxy at.
     pub port: u16,
     draining: AtomicBool,
@@ -135,6 +138,7 @@ impl Gateway {
             crossings: Crossings::default(),
             decisions: Decisions::new(workers),
             via: Via::random(),
+            failed: Arc::default(),
             port,
             draining: AtomicBool::new(false),
             closed: AtomicBool::new(false),

@@ -40,6 +40,7 @@ mod message;
 mod names;
 mod rejection;
 mod session;
+mod vital;
 mod watchdog;
 mod wire;
 

@@ -28,6 +28,7 @@ use crate::health;
 use crate::live::{self, ChangeCounts, ServiceLive};
 use crate::room::RoomReading;
 use crate::settings::{AccessLog, Settings};
+use crate::vital::Vital;
 use crate::workers::{NotStarted, Workers};
 
 /// Connections that may wait to be accepted.
@@ -83,13 +84,19 @@ impl Proxy {
         let gateway =
             Gateway::new(settings, snapshot, counters, tls, access_log, local_addr.port(), background);
         let gateway = Arc::new(gateway);
-        gateway.background.spawn(health::run(Arc::downgrade(&gateway)));
+        let vital = Vital(Arc::clone(&gateway.failed));
+        gateway.background.spawn(health::run(Arc::downgrade(&gateway), vital));
         let workers = Workers::start(&gateway, listeners)?;
         Ok(Self { gateway, local_addr, workers, log_thread })
     }
 
     pub const fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// Until something has panicked that the proxy cannot do without, as a worker or the active checks: it is to be ended then.
+    pub async fn failed(&self) {
+        self.gateway.failed.notified().await;
     }
 
     /// Accepts no more connections; connections close after the request at hand.

@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use tokio::sync::watch;
 
 use crate::gateway::Gateway;
+use crate::vital::Vital;
 use crate::worker::{self, Phase};
 
 pub struct Workers {
@@ -37,6 +38,7 @@ impl Workers {
         for (index, listener) in listeners.into_iter().enumerate() {
             let (gateway, phase, report) = (Arc::clone(gateway), workers.phase.subscribe(), report.clone());
             let work = move || {
+                let _vital = Vital(Arc::clone(&gateway.failed));
                 let _departure = Departure { gateway: Arc::clone(&gateway), index };
                 let started = move || {
                     // Where it is not heard, whoever waited for it has given up.

@@ -1,11 +1,13 @@
 //! From the workers to the store, in a few lanes: what has gathered in a lane while its batch was under way is the next. So what is
 //! told comes before what is asked after it, and the more is asked, the less each costs.
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redis::{ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinError;
 use tokio::time::timeout;
 
 use super::call::{Amount, Answered};
@@ -28,12 +30,21 @@ pub async fn run(shared: Arc<Shared>, mut ops: mpsc::UnboundedReceiver<Op>) {
                 let sending = tokio::spawn(send(Arc::clone(&shared), Arc::clone(&link), batch));
                 // What is answered too late for whoever waited is listened to all the same: it was charged.
                 tokio::select! {
-                    _ = sending => {}
+                    sent = sending => not_panicked(sent),
                     () = shared.until_lost(link.losses_before) => {}
                 }
             }
             None => batch.drain(..).for_each(|op| shared.was_not_sent(&op.about, op.then)),
         }
+    }
+}
+
+/// What was in a batch that panicked is lost, and the store would never hear of it.
+fn not_panicked(sent: Result<(), JoinError>) {
+    if let Err(error) = sent
+        && let Ok(panic) = error.try_into_panic()
+    {
+        resume_unwind(panic);
     }
 }
 

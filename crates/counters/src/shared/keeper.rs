@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use futures_util::future::select_all;
 use redis::RedisError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -17,7 +18,7 @@ use super::connection::{Connection, Link};
 use super::members::{self, Beat};
 use super::remembered::Remembered;
 use super::settings::{StoreSettings, TimeSource};
-use super::{Shared, dispatch, scripts};
+use super::{LANES, Shared, dispatch, scripts};
 use crate::{Counters, LocalCounters};
 
 /// How often the store is asked whether it is there.
@@ -37,11 +38,12 @@ const ATTEMPT: Duration = Duration::from_secs(2);
 /// For everything that is left to say at the end.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// The task that keeps the store. It ends with [`Keeper::close`].
+/// The task that keeps the store, and those that ask it. They end with [`Keeper::close`].
 pub struct Keeper {
     shared: Arc<Shared>,
     stop: watch::Sender<Phase>,
     task: JoinHandle<()>,
+    lanes: [JoinHandle<()>; LANES],
     first: oneshot::Receiver<()>,
 }
 
@@ -72,18 +74,13 @@ impl Keeper {
     /// Begins to keep the store, on the runtime that this is called in. `local` is where limits are counted that the store
     /// does not count, and what it cannot be told.
     pub fn start(settings: StoreSettings, local: Arc<LocalCounters>, time: TimeSource) -> (Counters, Self) {
-        let mut asked = Vec::new();
-        let lanes = array::from_fn(|_lane| {
-            let (sender, receiver) = mpsc::unbounded_channel();
-            asked.push(receiver);
-            sender
-        });
-        let shared = Arc::new(Shared::new(Arc::clone(&local), time, lanes));
+        let [(first_lane, first_asked), (second_lane, second_asked)] =
+            array::from_fn::<_, LANES, _>(|_lane| mpsc::unbounded_channel());
+        let shared = Arc::new(Shared::new(Arc::clone(&local), time, [first_lane, second_lane]));
         let (stop, phase) = watch::channel(Phase::Keeping);
         let (tried, first) = oneshot::channel();
-        for lane in asked {
-            tokio::spawn(dispatch::run(Arc::clone(&shared), lane));
-        }
+        let lanes =
+            [first_asked, second_asked].map(|asked| tokio::spawn(dispatch::run(Arc::clone(&shared), asked)));
         let remembered = Remembered::open(settings.nodes_file.clone());
         if let Some(share) = remembered.share() {
             *shared.share.lock() = share;
@@ -98,7 +95,7 @@ impl Keeper {
             swept: Instant::now(),
         };
         let task = tokio::spawn(keeping.run(phase, tried));
-        (Counters::shared(local, Arc::clone(&shared)), Self { shared, stop, task, first })
+        (Counters::shared(local, Arc::clone(&shared)), Self { shared, stop, task, lanes, first })
     }
 
     /// Until the store was reached, or could not be, for the first time.
@@ -107,10 +104,16 @@ impl Keeper {
         drop((&mut self.first).await);
     }
 
+    /// Done where one of the tasks has panicked: the store is not kept any more, and requests would wait for it in vain.
+    pub async fn failed(&mut self) {
+        let _which = select_all(self.lanes.iter_mut().chain([&mut self.task])).await;
+    }
+
     /// Gives back all slices, and tells the store what it does not know yet; for as long as that is worth it.
     pub async fn close(self) {
         self.stop.send_replace(Phase::Ending);
-        if self.task.await.is_err() {
+        // One that has ended by itself was asked how, or will be: it may not be asked twice.
+        if !self.task.is_finished() && self.task.await.is_err() {
             tracing::error!("the counter store's keeper panicked");
         }
         drop(self.shared);
@@ -325,4 +328,29 @@ impl Shared {
 pub fn wall() -> UnixMicros {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixMicros(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_core::resource::CounterStoreUrl;
+
+    use super::*;
+
+    /// Nobody listens there.
+    fn keeper() -> Keeper {
+        let url = CounterStoreUrl::parse("redis://127.0.0.1:1").unwrap();
+        let settings = StoreSettings { url, authorities: None, nodes_file: None };
+        Keeper::start(settings, Arc::new(LocalCounters::new()), TimeSource::Server).1
+    }
+
+    #[tokio::test]
+    async fn a_task_of_the_keeper_that_ends_is_missed() {
+        for which in 0..=LANES {
+            let mut keeper = keeper();
+            assert!(timeout(Duration::ZERO, keeper.failed()).await.is_err());
+            keeper.lanes.get(which).unwrap_or(&keeper.task).abort();
+            keeper.failed().await;
+            keeper.close().await;
+        }
+    }
 }

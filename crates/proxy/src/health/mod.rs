@@ -16,6 +16,7 @@ pub(crate) use self::checks::Checks;
 use self::checks::{Progress, UnderWay};
 use crate::clock::Clock;
 use crate::gateway::Gateway;
+use crate::vital::Vital;
 
 /// How soon a change of what is to be checked is noticed.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -25,7 +26,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 const MOST_TIMES_ASKED: u32 = 3;
 
 /// Checks targets for as long as the gateway is there.
-pub(crate) async fn run(gateway: Weak<Gateway>) {
+pub(crate) async fn run(gateway: Weak<Gateway>, vital: Vital) {
+    let _vital = vital;
     loop {
         let Some(gateway) = gateway.upgrade() else { return };
         let (begun, next_due) = gateway.checks.begin(&gateway);

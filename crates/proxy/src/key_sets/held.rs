@@ -1,6 +1,7 @@
 //! The keys of one place, as all workers know them: which are used, and when newer ones are fetched.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -131,6 +132,17 @@ impl State {
     }
 }
 
+/// A fetch that is under way. One that panics has ended in vain, or nobody would fetch the issuer's keys any more.
+pub(super) struct Fetching(pub Arc<Held>);
+
+impl Drop for Fetching {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.end(None, Instant::now());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,6 +203,19 @@ mod tests {
         held.end(None, now);
         assert_eq!(begin(&held, "one", now), "unavailable");
         assert_eq!(begin(&held, "one", now + RETRY_AFTER), "fetch");
+    }
+
+    #[test]
+    fn a_fetch_that_panics_is_not_the_last() {
+        let (held, now) = (Arc::new(Held::new()), Instant::now());
+        assert_eq!(begin(&held, "one", now), "fetch");
+        let fetching = Fetching(Arc::clone(&held));
+        let fetch = move || {
+            let _fetching = fetching;
+            panic!("it has to");
+        };
+        thread::spawn(fetch).join().unwrap_err();
+        assert_eq!(begin(&held, "one", Instant::now() + RETRY_AFTER), "fetch");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use tollgate_core::resource::{Host, TenantId};
 use tollgate_core::snapshot::KeySource;
 use tollgate_core::token::KeySet;
 
-use self::held::{Held, Step};
+use self::held::{Fetching, Held, Step};
 use self::kept::KeptKeySets;
 use crate::gateway::Gateway;
 
@@ -87,6 +87,8 @@ fn spawn_fetch(gateway: &Arc<Gateway>, source: &KeySource, held: Arc<Held>, tena
     let (gateway, source) = (Arc::clone(gateway), source.clone());
     let background = gateway.background.clone();
     background.spawn(async move {
+        let fetching = Fetching(held);
+        let held = &fetching.0;
         let kept = &gateway.key_sets.kept;
         if held.is_empty()
             && let Some(found) = kept.load(&source).await

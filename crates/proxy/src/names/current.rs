@@ -18,19 +18,31 @@ const FORGOTTEN_AFTER: Duration = Duration::from_mins(10);
 /// Looks a name up for as long as it is needed; one that has never had an address once, so that the next request asks
 /// anew.
 pub(super) async fn keep(names: Weak<Names>, name: Arc<Name>) {
+    let kept = Kept { names, name };
     let (mut known, mut unused) = (Known::default(), Duration::ZERO);
     while unused < FORGOTTEN_AFTER {
-        let Some(held) = names.upgrade() else { return };
-        let wait = held.look_up(&name, &mut known).await;
+        let Some(held) = kept.names.upgrade() else { return };
+        let wait = held.look_up(&kept.name, &mut known).await;
         drop(held);
         tokio::time::sleep(wait).await;
-        if name.is_unresolved() {
+        if kept.name.is_unresolved() {
             break;
         }
-        unused = if name.take_used() { Duration::ZERO } else { unused + wait };
+        unused = if kept.name.take_used() { Duration::ZERO } else { unused + wait };
     }
-    if let Some(names) = names.upgrade() {
-        names.forget(&name);
+}
+
+/// A name that is looked up; forgotten once it is not, by a panic too, so that the next request has it looked up anew.
+struct Kept {
+    names: Weak<Names>,
+    name: Arc<Name>,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Some(names) = self.names.upgrade() {
+            names.forget(&self.name);
+        }
     }
 }
 

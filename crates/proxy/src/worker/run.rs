@@ -12,6 +12,7 @@ use tokio::time::MissedTickBehavior;
 use super::Worker;
 use crate::connection;
 use crate::gateway::Gateway;
+use crate::vital::Vital;
 
 const LOG_TICK: Duration = Duration::from_millis(50);
 const LOG_TICKS_PER_HOUSEKEEPING: u32 = 20;
@@ -98,6 +99,7 @@ fn is_gone_already(error: &std::io::Error) -> bool {
 }
 
 async fn keep_house(worker: Rc<Worker>) {
+    let _vital = Vital(Arc::clone(&worker.gateway.failed));
     let mut ticks = tokio::time::interval(LOG_TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut count = 0u32;

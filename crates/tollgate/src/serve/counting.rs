@@ -1,11 +1,13 @@
 //! Where limits are counted: in this process, and in the store that nodes share, where there is one.
 
+use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use tollgate_counters::{Counters, Keeper, LocalCounters, StoreSettings, TimeSource};
 
+use super::part::Failed;
 use crate::config::{Config, RedisConfig};
 
 /// Of the data directory: how many nodes were heard of last.
@@ -26,6 +28,15 @@ impl Counting {
             Keeper::start(settings(redis, &config.data_dir)?, local, TimeSource::Server);
         keeper.first_attempt().await;
         Ok(Self { counters: Arc::new(counters), keeper: Some(keeper) })
+    }
+
+    /// Until the store is not kept any more; where there is none, never.
+    pub async fn failed(&mut self) -> Failed {
+        match &mut self.keeper {
+            Some(keeper) => keeper.failed().await,
+            None => pending().await,
+        }
+        Failed("the connection to the counter store")
     }
 
     /// Gives back what the store has granted and nobody used, once no request is left.

@@ -1,6 +1,7 @@
 //! `tollgate proxy`: a proxy node, fed by a control plane elsewhere.
 
 use std::fs;
+use std::future::pending;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -18,10 +19,10 @@ use super::data_dir::DataDir;
 use super::logging::LogFormat;
 use super::open_files::admin_limits;
 use super::orders::carry_out;
-use super::part::Part;
+use super::part::{Failed, Part};
 use super::renewal::{Renewal, Renewals};
-use super::running::{drain, drained, start_proxy, stop};
-use super::signals::{Asked, Signals};
+use super::running::{drain, drained, proxy_failed, start_proxy, stop, until_to_end};
+use super::signals::Signals;
 use super::{block_on, entropy, listener, metrics, start_logging};
 use crate::config::{self, AccessLog, Config, ControlConfig, NODE_TOKEN};
 use crate::output;
@@ -32,7 +33,7 @@ pub fn run(config: &Config, token: Option<&str>, format: LogFormat) -> Result<()
     let tls = ClientTls::open(&config.control)?;
     let link = link(&config.control, token, &tls)?;
     block_on(async {
-        let mut signals = Signals::listen().context("signals cannot be listened for")?;
+        let signals = Signals::listen().context("signals cannot be listened for")?;
         listener::check_free(&config::PROXY_LISTEN, config.proxy.listen)?;
         // Held to the end.
         let data_dir = DataDir::open(config)?;
@@ -50,10 +51,10 @@ pub fn run(config: &Config, token: Option<&str>, format: LogFormat) -> Result<()
             Some(address) => Some(listener::bind(&config::METRICS_LISTEN, address).await?),
             None => None,
         };
-        let counting = Counting::start(config, counters).await?;
+        let mut counting = Counting::start(config, counters).await?;
         let counters = Arc::clone(&counting.counters);
         let proxy = start_proxy(config, Shared { snapshot, counters }, access_log)?;
-        let monitoring = monitoring.map(|listener| monitor(listener, &counting, &proxy)).transpose()?;
+        let mut monitoring = monitoring.map(|listener| monitor(listener, &counting, &proxy)).transpose()?;
         let [used, crossed, seen, ordered] = [(); 4].map(|()| Arc::downgrade(&proxy));
         let facts = Facts {
             key_usage: Box::new(move || {
@@ -65,18 +66,23 @@ pub fn run(config: &Config, token: Option<&str>, format: LogFormat) -> Result<()
             traffic: Box::new(move || seen.upgrade().map(|proxy| proxy.sighting()).unwrap_or_default()),
             carry_out: Box::new(move |what| carry_out(&ordered, what)),
         };
-        let node = Part::start(|stopped| node.run(facts, stopped));
+        let mut node = Part::start("the link to the control plane", |stopped| node.run(facts, stopped));
         entropy::gather();
 
         let mut renewals = Renewals::new(config, log.level());
         renewals.add(Renewal::of_proxy(&proxy));
         renewals.add(Renewal::of_link(tls));
-        while signals.next().await == Asked::Renew {
-            renewals.renew();
-        }
-        signals.end_at_once();
+        let failed = async {
+            tokio::select! {
+                failed = node.failed() => failed,
+                failed = counting.failed() => failed,
+                failed = proxy_failed(&proxy) => failed,
+                failed = failed_of(&mut monitoring) => failed,
+            }
+        };
+        let outcome = until_to_end(signals, &mut renewals, failed).await;
         end(renewals.config(), proxy, counting, node, monitoring).await;
-        Ok(())
+        Ok(outcome?)
     })
 }
 
@@ -86,7 +92,16 @@ fn monitor(listener: TcpListener, counting: &Counting, proxy: &Arc<Proxy>) -> Re
     let (counters, proxy) = (Arc::clone(&counting.counters), Arc::downgrade(proxy));
     let source = Box::new(move || metrics::text(Some(&counters), proxy.upgrade().as_deref()));
     output::announce(&format!("metrics listening on http://{address}/metrics"));
-    Ok(Part::start(|stopped| tollgate_admin::serve_metrics(source, listener, admin_limits(), stopped)))
+    let serve = |stopped| tollgate_admin::serve_metrics(source, listener, admin_limits(), stopped);
+    Ok(Part::start("the metrics' listener", serve))
+}
+
+/// Of a part that there may not be.
+async fn failed_of(part: &mut Option<Part>) -> Failed {
+    match part {
+        Some(part) => part.failed().await,
+        None => pending().await,
+    }
 }
 
 async fn end(config: &Config, proxy: Arc<Proxy>, counting: Counting, node: Part, monitoring: Option<Part>) {

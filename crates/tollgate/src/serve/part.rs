@@ -1,5 +1,6 @@
 //! A part of a server at work.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -8,28 +9,70 @@ use tokio::task::JoinHandle;
 
 /// A task, and the way to tell it to end.
 pub struct Part {
+    name: &'static str,
     task: JoinHandle<()>,
     stop: oneshot::Sender<()>,
+    /// Nothing comes of it but its end, which is the task's.
+    works: oneshot::Receiver<Infallible>,
 }
+
+/// What a server cannot do without has ended by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0} has failed, so the server ended: its log says why")]
+pub struct Failed(pub &'static str);
 
 /// Is over once the part is to end.
 pub type Stopped = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Part {
-    pub fn start<W>(work: impl FnOnce(Stopped) -> W) -> Self
+    pub fn start<W>(name: &'static str, work: impl FnOnce(Stopped) -> W) -> Self
     where
         W: Future<Output = ()> + Send + 'static,
     {
         let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(work(Box::pin(async { drop(stopped.await) })));
-        Self { task, stop }
+        let (working, works) = oneshot::channel();
+        let work = work(Box::pin(async { drop(stopped.await) }));
+        let task = tokio::spawn(async move {
+            work.await;
+            drop(working);
+        });
+        Self { name, task, stop, works }
+    }
+
+    /// Until it has ended without being told to.
+    pub async fn failed(&mut self) -> Failed {
+        let _ended = (&mut self.works).await;
+        Failed(self.name)
     }
 
     pub async fn end(self) {
         // Nobody hears it where the task has ended by itself.
         let _unheard = self.stop.send(());
         if let Err(error) = self.task.await {
-            tracing::error!(%error, "a part of the server failed");
+            tracing::error!(%error, "{} failed", self.name);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_that_panics_says_so_and_can_still_be_ended() {
+        let mut part = Part::start("what panics", |_stopped| async { panic!("it has to") });
+        assert_eq!(part.failed().await, Failed("what panics"));
+        part.end().await;
+    }
+
+    #[tokio::test]
+    async fn a_part_that_is_told_to_end_has_not_failed_before() {
+        let mut part = Part::start("what works", |stopped| stopped);
+        tokio::select! {
+            biased;
+            failed = part.failed() => panic!("{failed}"),
+            () = tokio::task::yield_now() => {}
+        }
+        part.end().await;
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::admin_listener::AdminListener;
 use super::control::Control;
 use super::counting::Counting;
 use super::listener::ListenError;
-use super::part::Part;
+use super::part::{Failed, Part};
 use super::renewal::{Renewal, Renewals};
 use super::signals::{Asked, Signals};
 use super::{AdminPort, Ports, entropy, wiring};
@@ -81,13 +82,19 @@ impl<'c> Running<'c> {
         self.control.url
     }
 
-    /// Until a signal asks for the end: requests of that moment go on for as long as the grace lasts.
-    pub async fn until_ended(mut self, mut signals: Signals) {
-        while signals.next().await == Asked::Renew {
-            self.renewals.renew();
-        }
-        signals.end_at_once();
+    /// Until a signal asks for the end, or a part has failed: requests of that moment go on for as long as the grace lasts.
+    pub async fn until_ended(mut self, signals: Signals) -> Result<(), Failed> {
+        let Self { proxy, counting, control, renewals } = &mut self;
+        let failed = async {
+            tokio::select! {
+                failed = control.failed() => failed,
+                failed = counting.failed() => failed,
+                failed = proxy_failed(proxy) => failed,
+            }
+        };
+        let outcome = until_to_end(signals, renewals, failed).await;
         self.end().await;
+        outcome
     }
 
     async fn end(self) {
@@ -113,15 +120,20 @@ impl RunningControl {
         Ok(Self { admin, jobs, control, url })
     }
 
-    /// Until a signal asks for the end.
-    pub async fn until_ended(self, mut signals: Signals, mut renewals: Renewals<'_>) {
-        while signals.next().await == Asked::Renew {
-            renewals.renew();
-        }
-        signals.end_at_once();
+    /// Until a signal asks for the end, or a part has failed.
+    pub async fn until_ended(mut self, signals: Signals, mut renewals: Renewals<'_>) -> Result<(), Failed> {
+        let outcome = until_to_end(signals, &mut renewals, self.failed()).await;
         tracing::info!("ending: no new requests are taken");
         self.end(renewals.config().shutdown_grace, std::future::ready(()), std::future::ready(())).await;
         tracing::info!("ended");
+        outcome
+    }
+
+    async fn failed(&mut self) -> Failed {
+        tokio::select! {
+            failed = self.admin.failed() => failed,
+            failed = self.jobs.failed() => failed,
+        }
     }
 
     /// `others` have the same grace; `behind` comes once it is over, and before what was counted is kept.
@@ -148,6 +160,34 @@ impl fmt::Display for AdminUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", self.scheme.as_str(), self.address)
     }
+}
+
+/// Until a signal asks for the end, or something has failed that the server cannot do without. A second signal ends it at once.
+pub async fn until_to_end(
+    mut signals: Signals,
+    renewals: &mut Renewals<'_>,
+    failed: impl Future<Output = Failed>,
+) -> Result<(), Failed> {
+    let mut failed = pin!(failed);
+    let outcome = loop {
+        tokio::select! {
+            asked = signals.next() => match asked {
+                Asked::Renew => renewals.renew(),
+                Asked::End { .. } => break Ok(()),
+            },
+            failed = &mut failed => {
+                tracing::error!("{} has failed: the server ends", failed.0);
+                break Err(failed);
+            }
+        }
+    };
+    signals.end_at_once();
+    outcome
+}
+
+pub async fn proxy_failed(proxy: &Proxy) -> Failed {
+    proxy.failed().await;
+    Failed("the proxy")
 }
 
 /// Starts the proxy, and says so on standard output.
@@ -193,11 +233,11 @@ async fn alone<T>(mut shared: Arc<T>) -> T {
 
 fn serve_admin(listener: AdminListener, plane: &ControlPlane) -> Part {
     let plane = plane.clone();
-    Part::start(|stopped| async move { plane.serve(listener, stopped).await })
+    Part::start("the admin API", |stopped| async move { plane.serve(listener, stopped).await })
 }
 
 fn run_jobs(plane: ControlPlane) -> Part {
-    Part::start(|stopped| async move { plane.run_jobs(stopped).await })
+    Part::start("the control plane", |stopped| async move { plane.run_jobs(stopped).await })
 }
 
 fn explain(error: StartError, address: SocketAddr) -> anyhow::Error {
