@@ -9,7 +9,7 @@ use tollgate_core::time::UnixMicros;
 
 use super::call::{self, Amount, Answer, Depths, Periods, WHICHEVER};
 use super::slices::Unused;
-use super::{About, Shared, Then};
+use super::{About, NotGivenBack, Shared, Then};
 use crate::Moment;
 
 /// Units charged in the store for a request that is not decided yet; given back when this is dropped.
@@ -129,7 +129,7 @@ impl Shared {
             self.adjust(subject, rules, Periods::Of(&nowhere), amounts, charged_at);
         } else if charged_at.0 <= self.heard_until.load(Ordering::Acquire) {
             let about = About { subject, rules: Arc::clone(rules), sent };
-            self.not_given_back.lock().push((about, amounts));
+            self.not_given_back.lock().push(NotGivenBack { about, amounts, said_in: WHICHEVER });
             if self.is_up() {
                 // Meanwhile; whoever noticed has given back what was there then.
                 self.give_back_late();
@@ -241,6 +241,6 @@ mod tests {
             let _settled = shared.settle(&demand, Settlement { charged: 3, charged_at, actual: 1 }, now);
             assert_eq!(shared.not_given_back.lock().len(), kept);
         }
-        assert_eq!(units(&shared.not_given_back.lock()[0].1), [2, 2]);
+        assert_eq!(units(&shared.not_given_back.lock()[0].amounts), [2, 2]);
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::call::{Amount, Answered};
 use super::charged::Charged;
 use super::connection::Link;
-use super::{About, Op, Reply, Shared, Then, Unavailable, scripts};
+use super::{About, NotGivenBack, Op, Reply, Shared, Then, Unavailable, scripts};
 
 /// A batch that takes longer is not answered any more. Whoever waited for it has gone on long before.
 const BATCH_TAKES: Duration = Duration::from_secs(10);
@@ -204,11 +204,13 @@ impl Shared {
         drop(self.losses.subscribe().wait_for(|losses| *losses > losses_before).await);
     }
 
-    /// The store is away: what was to be given back can be given back later.
+    /// The store is away: what was to be given back can be given back later, where the store has lost nothing by then. This node
+    /// knows it as given back, so that what it would put back is without it.
     fn was_not_sent(&self, about: &About, then: Then) {
         match then {
             Then::Told(amounts) if amounts.iter().any(Amount::is_less) => {
-                self.not_given_back.lock().push((about.clone(), amounts));
+                let said_in = self.incarnation.since();
+                self.not_given_back.lock().push(NotGivenBack { about: about.clone(), amounts, said_in });
             }
             other @ (Then::Decide { .. }
             | Then::Refill
@@ -248,5 +250,38 @@ impl Shared {
         if let Some(ledger) = self.ledgers.shard(about.subject).lock().find_mut(about.subject) {
             ledger.slices.none_came(Instant::now());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_core::limit::Subject;
+    use tollgate_core::time::UnixMicros;
+
+    use super::*;
+    use crate::shared::unanswered::unanswered;
+
+    /// What a command has of its own: behind the time and the incarnation.
+    fn said_in(op: &Op) -> [u8; 8] {
+        let numbers = op.cmd.args_iter().filter_map(|arg| match arg {
+            redis::Arg::Simple(bytes) => <[u8; 24]>::try_from(bytes).ok(),
+            _ => None,
+        });
+        let [.., last] = *numbers.last().unwrap().as_chunks::<8>().0 else { panic!("there are three") };
+        last
+    }
+
+    #[test]
+    fn what_could_not_be_given_back_is_not_taken_off_what_is_put_back_without_it() {
+        let (shared, [mut asked, _]) = unanswered();
+        shared.incarnation.meet(7);
+        let subject = Subject(uuid::Uuid::from_u128(2));
+        let about = About { subject, rules: Arc::new([]), sent: Instant::now() };
+        let less = Amount::Less { units: 1, charged_at: UnixMicros(1), depth: 0 };
+        shared.was_not_sent(&about, Then::Told([less].into()));
+        shared.incarnation.follow(9, UnixMicros(8));
+        shared.status.is_back();
+        shared.give_back_late();
+        assert_eq!(said_in(&asked.try_recv().unwrap()), 7f64.to_le_bytes());
     }
 }

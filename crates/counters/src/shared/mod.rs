@@ -87,7 +87,7 @@ pub struct Shared {
     /// What was charged until then, by the store's time, is in the store or will be: it was asked, or is being told.
     heard_until: AtomicU64,
     /// What it is to give back once it is there: no more than was charged there before.
-    not_given_back: Mutex<Vec<(About, Box<[Amount]>)>>,
+    not_given_back: Mutex<Vec<NotGivenBack>>,
 }
 
 /// Something to be asked of the store, or told.
@@ -117,6 +117,14 @@ enum Then {
     PutBack,
     /// All that was asked before is answered.
     Passed(oneshot::Sender<()>),
+}
+
+struct NotGivenBack {
+    about: About,
+    amounts: Box<[Amount]>,
+    /// The incarnation of the store that has to say the counts still, or whichever: what this node puts back after a loss may be
+    /// without these amounts already.
+    said_in: u64,
 }
 
 type Replied = Result<Reply, Unavailable>;

@@ -15,7 +15,7 @@ use super::keeper::{StoreError, wall};
 use super::ledger::Ledger;
 use super::members;
 use super::owing::Owed;
-use super::{About, Shared, Then};
+use super::{About, NotGivenBack, Shared, Then};
 
 /// Most subjects that are told of at once, and how long that may take.
 const CHUNK: usize = 500;
@@ -197,8 +197,11 @@ impl Shared {
     /// What was to be given back while the store was away.
     pub(super) fn give_back_late(&self) {
         let (nowhere, now) = (SubjectWindows::default(), self.server_time(wall()));
-        for (About { subject, rules, .. }, amounts) in std::mem::take(&mut *self.not_given_back.lock()) {
-            self.adjust(subject, &rules, Periods::Of(&nowhere), amounts, now);
+        for NotGivenBack { about, amounts, said_in } in std::mem::take(&mut *self.not_given_back.lock()) {
+            let About { subject, ref rules, .. } = about;
+            let cmd =
+                self.caller(subject, rules, now).adjust_said_in(said_in, Periods::Of(&nowhere), &amounts);
+            self.send(subject, rules, Instant::now(), cmd, Then::Told(amounts));
         }
     }
 
