@@ -1,42 +1,21 @@
-//! Keeps the store at hand: connects, looks whether it is alive and has lost nothing, tells it what it does not know, and
-//! gives back what is not used.
+//! Keeps the store at hand, in tasks of its own, until it is closed; and knows whether it is there.
 
 use std::array;
 use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::future::select_all;
 use redis::RedisError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval, timeout};
 use tollgate_core::time::UnixMicros;
 
-use super::connection::{Connection, Link};
-use super::members::{self, Beat};
-use super::remembered::Remembered;
+use super::keeping::Keeping;
 use super::settings::{StoreSettings, TimeSource};
-use super::{LANES, Shared, dispatch, scripts};
+use super::{LANES, Shared, dispatch};
 use crate::{Counters, LocalCounters};
-
-/// How often the store is asked whether it is there.
-const BEAT: Duration = Duration::from_millis(250);
-/// In which time all nodes hear of a new one.
-const JOINING: Duration = Duration::from_millis(300);
-/// A store that takes longer to say that it is there is away. Requests find that out sooner.
-const BEAT_TAKES: Duration = Duration::from_millis(500);
-/// How often slices are looked through.
-const TICK: Duration = Duration::from_millis(100);
-const SWEEP: Duration = Duration::from_mins(1);
-/// Between two attempts to reach the store.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
-/// For one attempt to connect, name look-ups included.
-const ATTEMPT: Duration = Duration::from_secs(2);
-/// For everything that is left to say at the end.
-const FAREWELL: Duration = Duration::from_secs(2);
 
 /// The task that keeps the store, and those that ask it. They end with [`Keeper::close`].
 pub struct Keeper {
@@ -48,7 +27,7 @@ pub struct Keeper {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+pub enum Phase {
     Keeping,
     Ending,
 }
@@ -81,19 +60,7 @@ impl Keeper {
         let (tried, first) = oneshot::channel();
         let lanes =
             [first_asked, second_asked].map(|asked| tokio::spawn(dispatch::run(Arc::clone(&shared), asked)));
-        let remembered = Remembered::open(settings.nodes_file.clone());
-        if let Some(share) = remembered.share() {
-            *shared.share.lock() = share;
-        }
-        let keeping = Keeping {
-            shared: Arc::clone(&shared),
-            settings,
-            remembered,
-            name: members::node_name(),
-            seen: None,
-            was_up: false,
-            swept: Instant::now(),
-        };
+        let keeping = Keeping::new(Arc::clone(&shared), settings);
         let task = tokio::spawn(keeping.run(phase, tried));
         (Counters::shared(local, Arc::clone(&shared)), Self { shared, stop, task, lanes, first })
     }
@@ -120,184 +87,6 @@ impl Keeper {
     }
 }
 
-/// What the store was when it was there last.
-struct Seen {
-    /// Their lives.
-    servers: Vec<String>,
-    at: UnixMicros,
-    incarnation: u64,
-}
-
-struct Keeping {
-    shared: Arc<Shared>,
-    settings: StoreSettings,
-    remembered: Remembered,
-    /// This process among the nodes.
-    name: String,
-    seen: Option<Seen>,
-    /// Whether the store was up before.
-    was_up: bool,
-    swept: Instant,
-}
-
-impl Keeping {
-    async fn run(mut self, mut phase: watch::Receiver<Phase>, tried: oneshot::Sender<()>) {
-        let mut tried = Some(tried);
-        let mut pause = FIRST_PAUSE;
-        let mut is_told = false;
-        loop {
-            let attempt = tokio::select! {
-                biased;
-                () = ending(&mut phase) => return,
-                attempt = self.attempt() => attempt,
-            };
-            let outcome = match attempt {
-                Ok(link) => {
-                    // Its loss is said when it is lost.
-                    (pause, is_told) = (FIRST_PAUSE, true);
-                    drop(tried.take());
-                    self.keep(&link, &mut phase).await
-                }
-                Err(error) => {
-                    if !is_told {
-                        tracing::warn!(%error, "the counter store cannot be reached: limits are counted as their plans say for that");
-                    }
-                    is_told = true;
-                    drop(tried.take());
-                    Kept::Lost
-                }
-            };
-            match outcome {
-                Kept::Lost => {
-                    tokio::select! {
-                        biased;
-                        () = ending(&mut phase) => return,
-                        () = tokio::time::sleep(pause) => {}
-                    }
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
-                Kept::Ended => return,
-            }
-        }
-    }
-
-    /// Connects, and tells the store what it does not know; then it is up.
-    async fn attempt(&mut self) -> Result<Arc<Link>, StoreError> {
-        let connection = timeout(ATTEMPT, self.connect()).await??;
-        if !self.was_up {
-            // The others are to know of this node before it takes a share.
-            tokio::time::sleep(JOINING).await;
-            timeout(BEAT_TAKES, self.beat(&connection)).await??;
-        }
-        if self.shared.incarnation.is_lost() {
-            self.told_again(self.shared.put_back(&connection).await?);
-        }
-        self.shared.tell_owed(&connection).await?;
-        let link = Arc::new(Link { connection, losses_before: self.shared.status.losses() });
-        self.shared.link.store(Some(Arc::clone(&link)));
-        self.shared.status.is_back();
-        self.shared.forget_apart();
-        self.was_up = true;
-        self.shared.give_back_late();
-        tracing::info!(nodes = self.shared.share.lock().nodes(), "the counter store is up");
-        Ok(link)
-    }
-
-    async fn connect(&mut self) -> Result<Connection, StoreError> {
-        let connection = Connection::open(&self.settings).await?;
-        let scripts = scripts::load(&connection).await?.ok_or(StoreError::Answer)?;
-        // The same as before, if there was one.
-        let _same = self.shared.scripts.set(scripts);
-        self.beat(&connection).await?;
-        Ok(connection)
-    }
-
-    /// Until the store is lost, or this is to end.
-    async fn keep(&mut self, link: &Link, phase: &mut watch::Receiver<Phase>) -> Kept {
-        let mut beats = interval(BEAT);
-        let mut ticks = interval(TICK);
-        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let shared = Arc::clone(&self.shared);
-        loop {
-            let outcome = tokio::select! {
-                biased;
-                () = shared.failed.notified() => return Kept::Lost,
-                () = ending(phase) => {
-                    if timeout(FAREWELL, self.shared.end(&link.connection, &self.name)).await.is_err() {
-                        tracing::warn!("the counter store was not told everything: some of this node's slices count as used");
-                    }
-                    return Kept::Ended;
-                }
-                _ = beats.tick() => self.look(&link.connection).await,
-                () = shared.incarnation.doubted() => self.look(&link.connection).await,
-                _ = ticks.tick() => {
-                    self.shared.give_back_idle();
-                    self.shared.tell_owed(&link.connection).await
-                }
-            };
-            if let Err(error) = outcome {
-                self.shared.lost(link.losses_before, &error);
-            }
-            if self.swept.elapsed() >= SWEEP {
-                self.swept = Instant::now();
-                self.shared.sweep();
-            }
-        }
-    }
-
-    /// A store that is not the one that it was is told what this node knows.
-    async fn look(&mut self, connection: &Connection) -> Result<(), StoreError> {
-        timeout(BEAT_TAKES, self.beat(connection)).await??;
-        if self.shared.incarnation.is_lost() {
-            self.told_again(self.shared.put_back_meanwhile().await);
-        }
-        Ok(())
-    }
-
-    /// Says that this node is alive, hears which others are, and which store in which life of it this is.
-    async fn beat(&mut self, connection: &Connection) -> Result<(), StoreError> {
-        let look = self.shared.incarnation.begin_to_look();
-        let lives = connection.call_all(redis::cmd("INFO").arg("server").take()).await?;
-        let servers = members::run_ids(&lives);
-        let since = self.seen.as_ref().filter(|seen| seen.servers != servers).map(|seen| seen.at);
-        let sent = wall();
-        let answer = connection.call_one(&members::alive(&self.name, since)).await?;
-        let received = wall();
-        let beat = Beat::parse(answer).ok_or(StoreError::Answer)?;
-        self.shared.note_time(beat.now, UnixMicros(u64::midpoint(sent.0, received.0)));
-        if let Some(share) = beat.share(&self.name) {
-            *self.shared.share.lock() = share;
-            self.remembered.note(share);
-        }
-        match &self.seen {
-            None => self.shared.incarnation.meet(beat.incarnation),
-            Some(seen) if seen.incarnation != beat.incarnation => {
-                self.shared.incarnation.follow(beat.incarnation, seen.at);
-            }
-            Some(_same) => {}
-        }
-        self.seen = Some(Seen { servers, at: beat.now, incarnation: beat.incarnation });
-        self.shared.incarnation.has_looked(look);
-        Ok(())
-    }
-
-    fn told_again(&self, subjects: usize) {
-        self.shared.status.count_put_back();
-        tracing::warn!(subjects, "the counter store has changed: what it may have lost was put back");
-    }
-}
-
-/// Until it is to end; also where nobody is left to say so.
-async fn ending(phase: &mut watch::Receiver<Phase>) {
-    drop(phase.wait_for(|phase| *phase == Phase::Ending).await);
-}
-
-enum Kept {
-    Lost,
-    Ended,
-}
-
 impl Shared {
     /// The store is not to be asked any more, unless it is lost and back already.
     pub(super) fn lost(&self, losses_before: u64, why: &dyn Display) {
@@ -317,7 +106,7 @@ impl Shared {
         self.ahead_micros.store(ahead, Ordering::Relaxed);
     }
 
-    fn sweep(&self) {
+    pub(super) fn sweep(&self) {
         let now = self.server_time(wall());
         for shard in self.ledgers.shards() {
             shard.lock().retain(|ledger| !ledger.is_over(now));
@@ -332,6 +121,9 @@ pub fn wall() -> UnixMicros {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
     use tollgate_core::resource::CounterStoreUrl;
 
     use super::*;

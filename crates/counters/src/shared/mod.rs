@@ -1,7 +1,7 @@
 //! Counting in a store that several nodes share: Redis or Valkey.
 //!
 //! Workers decide out of slices in hand, or ask: an [`Op`] goes through a channel to the background runtime, where many are
-//! sent as one batch (`dispatch`), and the answer comes back to whoever waits. `keeper` holds the connection, notices
+//! sent as one batch (`dispatch`), and the answer comes back to whoever waits. `keeping` holds the connection, notices
 //! when the store is gone or has lost something, and puts back what this node knows.
 
 mod apart;
@@ -15,6 +15,7 @@ pub(crate) mod here;
 mod home;
 mod incarnation;
 mod keeper;
+mod keeping;
 mod ledger;
 mod ledgers;
 pub(crate) mod looking;
