@@ -241,9 +241,9 @@ impl Ledger {
         &mut self.mirror
     }
 
-    /// What the store has said and holds still, but of windows that it is being told of.
-    pub fn not_being_told(&self, now: UnixMicros) -> impl Iterator<Item = (Window, &Counted)> {
-        self.mirror.not_over(now).filter(|(window, _)| self.telling.here.find(*window).is_none())
+    /// What the store has said and holds still.
+    pub fn known(&self, now: UnixMicros) -> impl Iterator<Item = (Window, &Counted)> {
+        self.mirror.not_over(now)
     }
 
     pub const fn being_told(&self) -> &Tally {

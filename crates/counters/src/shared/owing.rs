@@ -64,7 +64,7 @@ impl Shared {
     fn begin_owing(&self, ledger: &mut Ledger, subject: Subject, rules: &[LimitRule], now: UnixMicros) {
         if !ledger.is_at_home {
             // Each window when something is owed of it first: the store may have spoken of one since another was.
-            self.local.go_on_from(subject, rules, ledger.not_being_told(now), self.nodes(), now);
+            self.local.go_on_from(subject, rules, ledger.known(now), self.nodes(), now);
         }
         self.note_owes(ledger);
     }

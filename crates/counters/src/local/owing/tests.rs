@@ -23,6 +23,8 @@ struct Node {
     limits: LevelLimits,
     nodes: NonZeroU32,
     store: SubjectWindows,
+    /// What it heard of the store last.
+    mirror: SubjectWindows,
     being_told: Option<(Tally, u64)>,
 }
 
@@ -33,13 +35,15 @@ impl Node {
             limits,
             nodes: NonZeroU32::new(nodes).unwrap(),
             store: SubjectWindows::default(),
+            mirror: SubjectWindows::default(),
             being_told: None,
         }
     }
 
     fn charge(&self, units: u64, now: UnixMicros) {
-        let charge = Settlement::uncharged(units, now);
-        self.counters.owe(SUBJECT, &self.limits.rules, Calendar::utc(), charge, self.nodes, now);
+        let (rules, charge) = (&self.limits.rules, Settlement::uncharged(units, now));
+        self.counters.go_on_from(SUBJECT, rules, self.mirror.not_over(now), self.nodes, now);
+        self.counters.owe(SUBJECT, rules, Calendar::utc(), charge, self.nodes, now);
     }
 
     /// Gives how much it is that the store has to give back.
@@ -69,6 +73,7 @@ impl Node {
         limit::charge_each([(&rules[0], units)], &mut self.store, Calendar::utc(), now);
         let heard = Heard { told: &told, of_store: &self.store, counting };
         self.counters.has_told(SUBJECT, rules, heard, self.nodes, now);
+        self.mirror = self.store.clone();
         units
     }
 
@@ -209,5 +214,47 @@ proptest! {
         told += node.is_heard(GoesOn::InStore, NOW);
         prop_assert_eq!(told - given_back, charged);
         prop_assert_eq!(node.owed(NOW), 0);
+    }
+
+    /// By a bucket that counts at once, of a node among others that have nothing to count.
+    #[test]
+    fn a_bucket_is_told_no_less_than_was_taken_from_it_whenever_that_is_told(
+        requests in 1u64..1_000,
+        nodes in 1u32..4,
+        steps in prop::collection::vec(
+            (
+                0u64..5_000_000,
+                prop_oneof![
+                    (1u64..50).prop_map(Step::Charge),
+                    Just(Step::BeginTelling),
+                    Just(Step::Heard),
+                    Just(Step::NotHeard),
+                ],
+            ),
+            0..40,
+        ),
+    ) {
+        let mut node = Node::new(limits(requests, "minute", "token_bucket"), nodes);
+        let rules = std::sync::Arc::clone(&node.limits.rules);
+        let (mut at_once, mut now) = (SubjectWindows::default(), NOW);
+        for (micros, step) in steps {
+            now = now.after(micros);
+            match step {
+                Step::Charge(units) => {
+                    node.charge(units, now);
+                    limit::charge_each([(&rules[0], units)], &mut at_once, Calendar::utc(), now);
+                }
+                Step::BeginTelling if node.being_told.is_none() => node.begin_telling(now),
+                Step::BeginTelling | Step::TakeOff(_) => {}
+                Step::Heard => drop(node.is_heard(GoesOn::InStore, now)),
+                Step::NotHeard => node.being_told = None,
+            }
+        }
+        node.is_heard(GoesOn::InStore, now);
+        node.begin_telling(now);
+        node.is_heard(GoesOn::InStore, now);
+        let used = |windows: &SubjectWindows| limit::used(&rules, windows, now)[0];
+        let (told, at_once) = (used(&node.store), used(&at_once));
+        prop_assert!(told >= at_once, "{told} of {at_once}");
     }
 }
