@@ -43,6 +43,12 @@ impl UnixMicros {
     pub const fn after(self, micros: u64) -> Self {
         Self(self.0.saturating_add(micros))
     }
+
+    /// What a clock says now that is so many microseconds ahead of this one; behind it where that is negative.
+    #[must_use]
+    pub const fn ahead_by(self, micros: i64) -> Self {
+        Self(self.0.saturating_add_signed(micros))
+    }
 }
 
 /// A date of the proleptic Gregorian calendar, at or after 1970.

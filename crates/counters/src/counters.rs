@@ -82,14 +82,22 @@ impl Counters {
     }
 
     /// Corrects what a request that was let through was charged to these subjects; gives where they stand then.
-    pub fn settle(&self, demands: &[Demand<'_>], settlement: Settlement, now: Moment) -> Settled {
+    ///
+    /// `ahead_micros` is what [`Self::clock_ahead_micros`] was when that was charged.
+    pub fn settle(
+        &self,
+        demands: &[Demand<'_>],
+        settlement: Settlement,
+        ahead_micros: i64,
+        now: Moment,
+    ) -> Settled {
         let Some(shared) = &self.shared else { return self.local.settle(demands, settlement, now.wall) };
         let mut whole = Settled::default();
         for demand in demands {
             whole.append(if shared.counts_at_home(demand, now) {
                 self.local.settle(std::slice::from_ref(demand), settlement, now.wall)
             } else {
-                shared.settle(demand, settlement, now)
+                shared.settle(demand, settlement, ahead_micros, now)
             });
         }
         whole

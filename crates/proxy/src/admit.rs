@@ -61,7 +61,7 @@ impl<'s> Limits<'s> {
 
     /// What the clock of the standings says at this moment.
     pub const fn clock(&self, now: UnixMicros) -> UnixMicros {
-        UnixMicros(now.0.saturating_add_signed(self.ahead_micros))
+        now.ahead_by(self.ahead_micros)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -153,7 +153,8 @@ impl<'s> Admitted<'s> {
         }
         let settlement = Settlement { charged, charged_at: self.charged_at, actual };
         let demands = self.limits.demands.clone();
-        let Settled { standings, crossed } = self.counters.settle(&demands, settlement, now.into());
+        let Settled { standings, crossed } =
+            self.counters.settle(&demands, settlement, self.limits.ahead_micros, now.into());
         let limits = Limits::new(demands, standings, self.counters);
         if let Some(costs) = self.costs {
             self.crossings.note(&crossed, &limits, &self.caller, costs.service(), now.wall);

@@ -84,10 +84,19 @@ impl Drop for Charged {
 }
 
 impl Shared {
-    /// Corrects what a request was charged; gives where the subject stands then, as far as this node knows.
-    pub fn settle(&self, demand: &Demand<'_>, settlement: Settlement, now: Moment) -> Settled {
+    /// Corrects what a request was charged, when the server's time was ahead by `ahead_micros`; gives where the subject stands
+    /// then, as far as this node knows.
+    pub fn settle(
+        &self,
+        demand: &Demand<'_>,
+        settlement: Settlement,
+        ahead_micros: i64,
+        now: Moment,
+    ) -> Settled {
         let server_now = self.server_time(now.wall);
-        let charged_at = self.server_time(settlement.charged_at);
+        // Not by how the clocks stand to each other now: one of them may have been set since, and what was charged in one period
+        // would be given back in the next.
+        let charged_at = settlement.charged_at.ahead_by(ahead_micros);
         let settlement = Settlement { charged_at, ..settlement };
         if !self.is_up() {
             let crossed = self.unowe(demand, settlement, server_now, now.instant);
@@ -215,6 +224,23 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_was_set_since_puts_no_charge_into_another_period() {
+        let (shared, [mut asked, _]) = unanswered();
+        shared.status.is_back();
+        let limits = limits();
+        let now = Moment { wall: BEFORE.after(6_000_000), instant: Instant::now() };
+        shared.ahead_micros.store(3_600_000_000, Ordering::Relaxed);
+        let nothing = Settlement { charged: 5, charged_at: BEFORE, actual: 0 };
+        let _settled = shared.settle(&demand(&limits), nothing, 40, now);
+        let Ok(Then::Told(amounts)) = asked.try_recv().map(|op| op.then) else { panic!("nothing is told") };
+        let charged_at = |amount: &Amount| match *amount {
+            Amount::Less { units, charged_at, .. } => (units, charged_at),
+            Amount::More(_) => panic!("it is to be less"),
+        };
+        assert_eq!(amounts.iter().map(charged_at).collect::<Vec<_>>(), [(5, BEFORE.after(40)); 2]);
+    }
+
+    #[test]
     fn what_it_is_being_told_of_while_it_is_away_is_given_back_too() {
         let (shared, _asked) = unanswered();
         let (limits, instant) = (limits(), Instant::now());
@@ -223,7 +249,7 @@ mod tests {
         let owed = shared.begin_telling(demand.subject, &limits.rules, BEFORE.after(1)).unwrap();
         for (number, charged_at) in [(1, BEFORE), (2, BEFORE.after(2))] {
             let now = Moment { wall: BEFORE.after(3), instant };
-            let _settled = shared.settle(&demand, Settlement { charged: 1, charged_at, actual: 0 }, now);
+            let _settled = shared.settle(&demand, Settlement { charged: 1, charged_at, actual: 0 }, 0, now);
             assert_eq!(shared.not_given_back.lock().len(), number);
         }
         shared.still_owes(&owed);
@@ -238,7 +264,7 @@ mod tests {
         for (micros, kept) in [(0, 1), (1, 1)] {
             let charged_at = BEFORE.after(micros);
             let now = Moment { wall: BEFORE.after(10), instant };
-            let _settled = shared.settle(&demand, Settlement { charged: 3, charged_at, actual: 1 }, now);
+            let _settled = shared.settle(&demand, Settlement { charged: 3, charged_at, actual: 1 }, 0, now);
             assert_eq!(shared.not_given_back.lock().len(), kept);
         }
         assert_eq!(units(&shared.not_given_back.lock()[0].amounts), [2, 2]);

@@ -171,7 +171,7 @@ impl Shared {
     /// The server's time, as far as it is known here.
     #[inline]
     fn server_time(&self, now: UnixMicros) -> UnixMicros {
-        UnixMicros(now.0.saturating_add_signed(self.ahead_micros()))
+        now.ahead_by(self.ahead_micros())
     }
 
     /// By how much that is ahead of this node's.

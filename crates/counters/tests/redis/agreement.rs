@@ -133,7 +133,7 @@ impl Both<'_> {
         let demands: &[Demand<'_>] = std::slice::from_ref(&demand);
         let moment = Moment { wall, instant: Instant::now() };
         let Settled { standings: expected, crossed } = self.local.settle(demands, settlement, wall);
-        let before_hand = self.node.counters.settle(demands, settlement, moment);
+        let before_hand = self.node.counters.settle(demands, settlement, 0, moment);
         assert_eq!(
             told(limits, &before_hand.crossed),
             told(limits, &crossed),

@@ -38,7 +38,7 @@ async fn left_after(
         assert!(local.decide(&[demand], cost, now.wall).verdict.is_admitted());
     }
     let settlement = Settlement { charged: 10, charged_at: START, actual };
-    node.counters.settle(&[before], settlement, at(5));
+    node.counters.settle(&[before], settlement, 0, at(5));
     local.settle(&[before], settlement, at(5).wall);
     let (mut stored, mut here) = ([0; 2], [0; 2]);
     for (index, now) in [at(6), at(3_599)].into_iter().enumerate() {

@@ -134,7 +134,7 @@ async fn what_another_node_gave_back_is_not_taken_for_lost() {
         let seen = nodes[1].remaining(&demand).await;
         let nothing =
             tollgate_core::limit::Settlement { charged: 20, charged_at: charged_at.wall, actual: 0 };
-        nodes[0].counters.settle(&[demand], nothing, now());
+        nodes[0].counters.settle(&[demand], nothing, 0, now());
         eventually_async(async || nodes[0].remaining(&demand).await == 30).await;
         (seen, nodes[1].admitted(&demand, 40).await, nodes[0].remaining(&demand).await)
     };

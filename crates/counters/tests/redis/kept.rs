@@ -72,7 +72,7 @@ async fn what_a_response_cost_does_not_keep_the_store_from_hearing_what_was_used
     let node = Node::start(redis.settings()).await;
     node.local.restore(kept_of(demand, 20));
     let settlement = Settlement { charged: 1, charged_at: now().wall, actual: 3 };
-    node.counters.settle(&[demand], settlement, now());
+    node.counters.settle(&[demand], settlement, 0, now());
     eventually_async(async || node.remaining(&demand).await == 8).await;
     assert_eq!(node.admitted(&demand, 35).await, 8);
 }

@@ -54,7 +54,7 @@ async fn what_is_given_back_while_slices_are_out_comes_back() {
     let soon = later(begun, 100_000);
     for _ in 0..40 {
         let settlement = Settlement { charged: 1, charged_at: START, actual: 0 };
-        node.counters.settle(&demands, settlement, soon);
+        node.counters.settle(&demands, settlement, 0, soon);
     }
     node.counters.look(&demands, soon).await;
     // A sixth of a token flows in a tenth of a second, and is not given back once more.

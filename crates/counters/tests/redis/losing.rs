@@ -98,7 +98,7 @@ async fn what_turns_out_to_cost_less_meanwhile_is_given_back_once_it_is_back() {
     redis.freeze();
     assert_eq!(node.admitted(&demand, 1).await, 1);
     assert_eq!(node.state(), StoreState::Down);
-    node.counters.settle(&[demand], Settlement { charged: 5, charged_at, actual: 0 }, now());
+    node.counters.settle(&[demand], Settlement { charged: 5, charged_at, actual: 0 }, 0, now());
     redis.thaw();
     node.until(StoreState::Up).await;
     eventually_async(async || node.remaining(&demand).await == 100 - 40 - 1).await;
@@ -123,7 +123,7 @@ async fn what_turns_out_to_cost_less_is_given_back_once_to_each_limit() {
     assert_eq!(node.state(), StoreState::Down);
     tokio::time::sleep(Duration::from_millis(500)).await;
     for charged_at in charged {
-        node.counters.settle(&[both], Settlement { charged: 1, charged_at, actual: 0 }, now());
+        node.counters.settle(&[both], Settlement { charged: 1, charged_at, actual: 0 }, 0, now());
     }
     redis.thaw();
     node.until(StoreState::Up).await;

@@ -85,10 +85,10 @@ async fn what_a_response_says_that_it_cost_is_settled_in_the_store() {
         let at = now();
         assert!(node.decide(&demands, 10, at).await.verdict.is_admitted());
         let settle = |actual| Settlement { charged: 10, charged_at: at.wall, actual };
-        assert_eq!(node.counters.settle(&demands, settle(25), now()).standings[0].remaining, 75);
+        assert_eq!(node.counters.settle(&demands, settle(25), 0, now()).standings[0].remaining, 75);
         until_remaining(&other, &demands[0], 75).await;
         // What was charged at first: ten.
-        assert_eq!(node.counters.settle(&demands, settle(0), now()).standings[0].remaining, 85);
+        assert_eq!(node.counters.settle(&demands, settle(0), 0, now()).standings[0].remaining, 85);
         until_remaining(&other, &demands[0], 85).await;
     }
 }
