@@ -10,7 +10,7 @@ use tollgate_core::time::UnixMicros;
 
 use super::connection::{Connection, Link};
 use super::keeper::{Phase, StoreError, wall};
-use super::members::{self, Beat};
+use super::members::{self, Beat, Seen};
 use super::remembered::Remembered;
 use super::settings::StoreSettings;
 use super::{Shared, scripts};
@@ -31,14 +31,6 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 const ATTEMPT: Duration = Duration::from_secs(2);
 /// For everything that is left to say at the end.
 const FAREWELL: Duration = Duration::from_secs(2);
-
-/// What the store was when it was there last.
-struct Seen {
-    /// Their lives.
-    servers: Vec<String>,
-    at: UnixMicros,
-    incarnation: u64,
-}
 
 pub struct Keeping {
     shared: Arc<Shared>,
@@ -188,9 +180,8 @@ impl Keeping {
         let look = self.shared.incarnation.begin_to_look();
         let lives = connection.call_all(redis::cmd("INFO").arg("server").take()).await?;
         let servers = members::run_ids(&lives);
-        let since = self.seen.as_ref().filter(|seen| seen.servers != servers).map(|seen| seen.at);
         let sent = wall();
-        let answer = connection.call_one(&members::alive(&self.name, since)).await?;
+        let answer = connection.call_one(&members::alive(&self.name, &servers, self.seen.as_ref())).await?;
         let received = wall();
         let beat = Beat::parse(answer).ok_or(StoreError::Answer)?;
         self.shared.note_time(beat.now, UnixMicros(u64::midpoint(sent.0, received.0)));

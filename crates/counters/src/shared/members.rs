@@ -32,11 +32,22 @@ fn is_node_name(name: &str) -> bool {
     name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// `since` is when other servers were found before, where they are others now.
-pub fn alive(name: &str, since: Option<UnixMicros>) -> Cmd {
+/// What the store was when it was there last.
+pub struct Seen {
+    /// The lives of its servers.
+    pub servers: Vec<String>,
+    pub at: UnixMicros,
+    pub incarnation: u64,
+}
+
+/// Said to these servers.
+pub fn alive(name: &str, servers: &[String], seen: Option<&Seen>) -> Cmd {
+    let others_since = seen.filter(|seen| seen.servers != servers).map_or(0, |seen| seen.at.0);
+    let (at, incarnation) = seen.map_or((0, 0), |seen| (seen.at.0, seen.incarnation));
     let mut cmd = redis::cmd("EVAL");
     cmd.arg(SCRIPT).arg(2).arg(MEMBERS_KEY).arg(MARKER_KEY);
-    cmd.arg(name).arg(MEMBER_MILLIS).arg(MARKER_MILLIS).arg(since.map_or(0, |since| since.0));
+    cmd.arg(name).arg(MEMBER_MILLIS).arg(MARKER_MILLIS);
+    cmd.arg(others_since).arg(at).arg(incarnation);
     cmd
 }
 
