@@ -22,7 +22,7 @@ use crate::worker::Worker;
 /// Tokens that a worker need not verify again; more are forgotten.
 const MOST_REMEMBERED: usize = 4_096;
 /// An issuer that withdraws a key is heeded after so long, once its keys were fetched anew.
-const FOREIGN_REMEMBERED_SECS: u64 = 60;
+const FOREIGN_REMEMBERED: Duration = Duration::from_mins(1);
 /// How long a request waits for an issuer's keys that are not there, where it has so long.
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
 
@@ -37,28 +37,30 @@ enum Verified {
         /// As it was compiled when it verified the token: another edition verifies anew.
         issuer: Arc<TokenIssuer>,
         token: ForeignToken,
-        /// Seconds since the epoch.
-        until_secs: u64,
+        /// Not by the wall clock: one that is set back must not keep what the issuer has withdrawn.
+        verified: Instant,
     },
 }
 
 impl Verified {
-    const fn until_secs(&self) -> u64 {
+    fn holds(&self, now_secs: u64, now: Instant) -> bool {
         match self {
-            Self::Own(token) => token.expires_at_secs,
-            Self::Foreign { until_secs, .. } => *until_secs,
+            Self::Own(token) => token.expires_at_secs > now_secs,
+            Self::Foreign { token, verified, .. } => {
+                token.ends_at_secs > now_secs && now.saturating_duration_since(*verified) < FOREIGN_REMEMBERED
+            }
         }
     }
 }
 
 impl VerifiedTokens {
-    fn find(&self, hash: &KeyHash, now_secs: u64) -> Option<&Verified> {
-        self.0.get(hash).filter(|token| token.until_secs() > now_secs)
+    fn find(&self, hash: &KeyHash, now_secs: u64, now: Instant) -> Option<&Verified> {
+        self.0.get(hash).filter(|token| token.holds(now_secs, now))
     }
 
-    fn remember(&mut self, hash: KeyHash, token: Verified, now_secs: u64) {
+    fn remember(&mut self, hash: KeyHash, token: Verified, now_secs: u64, now: Instant) {
         if self.0.len() >= MOST_REMEMBERED {
-            self.0.retain(|_, token| token.until_secs() > now_secs);
+            self.0.retain(|_, token| token.holds(now_secs, now));
         }
         if self.0.len() >= MOST_REMEMBERED {
             self.0.clear();
@@ -108,13 +110,13 @@ pub(crate) fn caller_of_gateway<'s>(
     now_secs: u64,
 ) -> Result<Caller<'s>, Rejection> {
     let issuing = &worker.gateway.settings.issuing;
-    let mut verified = worker.verified_tokens.borrow_mut();
-    let in_force = match verified.find(&token.hash, now_secs) {
+    let (mut verified, now) = (worker.verified_tokens.borrow_mut(), worker.clock.last());
+    let in_force = match verified.find(&token.hash, now_secs, now) {
         Some(Verified::Own(own)) => own.in_force(issuing, snapshot, now_secs),
         Some(Verified::Foreign { .. }) | None => {
             issuing.verify(snapshot, token.text, now_secs).and_then(|(own, _)| {
                 let in_force = own.in_force(issuing, snapshot, now_secs);
-                verified.remember(token.hash, Verified::Own(own), now_secs);
+                verified.remember(token.hash, Verified::Own(own), now_secs, now);
                 in_force
             })
         }
@@ -132,7 +134,7 @@ async fn foreign_caller<'s>(
 ) -> Result<Caller<'s>, Rejection> {
     let Shown { token, fields, received, now_secs } = shown;
     if let Some(Verified::Foreign { issuer: verifier, token: foreign, .. }) =
-        worker.verified_tokens.borrow().find(&token.hash, now_secs)
+        worker.verified_tokens.borrow().find(&token.hash, now_secs, worker.clock.last())
         && Arc::ptr_eq(verifier, issuer)
     {
         return speaker(selected, foreign, fields);
@@ -146,9 +148,9 @@ async fn foreign_caller<'s>(
     let now_secs = worker.clock.now().wall.secs();
     let foreign = issuer.verify(compact, &keys, now_secs).map_err(Rejection::TokenNotValid)?;
     let caller = speaker(selected, &foreign, fields);
-    let until_secs = foreign.ends_at_secs.min(now_secs + FOREIGN_REMEMBERED_SECS);
-    let verified = Verified::Foreign { issuer: Arc::clone(issuer), token: foreign, until_secs };
-    worker.verified_tokens.borrow_mut().remember(token.hash, verified, now_secs);
+    let now = worker.clock.last();
+    let verified = Verified::Foreign { issuer: Arc::clone(issuer), token: foreign, verified: now };
+    worker.verified_tokens.borrow_mut().remember(token.hash, verified, now_secs, now);
     caller
 }
 
@@ -167,4 +169,42 @@ fn speaker<'s>(
         None => None,
     };
     identify(tenant, Speaker::Consumer(consumer, plan), fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_core::address::Reach;
+    use tollgate_core::resource::{JwtIssuer, JwtIssuerSpec, KeySetUrl};
+
+    use super::*;
+
+    fn foreign(ends_at_secs: u64, verified: Instant) -> Verified {
+        let spec = JwtIssuerSpec {
+            issuer: "https://id.example".into(),
+            audience: "orders".into(),
+            jwks_url: KeySetUrl::parse("https://id.example/jwks").unwrap(),
+            algorithms: None,
+            leeway: Duration::ZERO,
+            consumer_claim: "sub".into(),
+            plan_claim: None,
+            plan_map: None,
+        };
+        let issuer = Arc::new(TokenIssuer::from(&JwtIssuer { spec, reach: Reach::Public }));
+        let token = ForeignToken { consumer: "c1".into(), plan: None, ends_at_secs };
+        Verified::Foreign { issuer, token, verified }
+    }
+
+    #[test]
+    fn a_foreign_token_is_verified_anew_after_a_minute_whatever_the_wall_clock_says() {
+        let (start, secs) = (Instant::now(), 1_800_000_000);
+        let (mut tokens, hash) = (VerifiedTokens::default(), KeyHash::of(b"a token"));
+        tokens.remember(hash, foreign(secs + 3_600, start), secs, start);
+        let is_held = |after_secs: u64, wall_secs: u64| {
+            tokens.find(&hash, wall_secs, start + Duration::from_secs(after_secs)).is_some()
+        };
+        assert!(is_held(59, secs + 59));
+        assert!(!is_held(60, secs + 60));
+        assert!(!is_held(60, secs - 3_600), "the clock was set back");
+        assert!(!is_held(59, secs + 3_600), "it is over");
+    }
 }
