@@ -88,7 +88,7 @@ impl Nodes {
         let found = self.state().tokens.get(token).map(|token| token.lease.clone());
         match found {
             Some(lease) => Ok(lease),
-            None => match self.guesses.fail("", peer, clock::now_secs()) {
+            None => match self.guesses.fail("", peer, clock::instant()) {
                 Ok(()) => Err(BadNodeToken::Unknown),
                 Err(too_many) => Err(BadNodeToken::TooMany(too_many)),
             },

@@ -2,6 +2,7 @@
 //! the names, because each attempt takes a hash, and there are never too few names.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use crate::throttle::{Attempt, Throttle, TooManyFailures};
 
@@ -29,10 +30,10 @@ impl SignIns {
         &self,
         username: &str,
         peer: Option<IpAddr>,
-        now_secs: u64,
+        now: Instant,
     ) -> Result<SignIn<'_>, TooManyFailures> {
-        let by_network = self.by_network.begin("", peer, now_secs)?;
-        match self.by_name.begin(username, peer, now_secs) {
+        let by_network = self.by_network.begin("", peer, now)?;
+        match self.by_name.begin(username, peer, now) {
             Ok(by_name) => Ok(SignIn { by_name, by_network }),
             Err(too_many) => {
                 // Nothing was hashed for it.
@@ -59,42 +60,44 @@ impl SignIn<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const TOO_MANY: TooManyFailures = TooManyFailures { retry_after_secs: 300 };
 
     #[test]
     fn made_up_names_are_held_up_as_well() {
-        let sign_ins = SignIns::new();
+        let (sign_ins, now) = (SignIns::new(), Instant::now());
         let (here, there) = (Some([10, 0, 0, 1].into()), Some([10, 0, 0, 2].into()));
-        let fail = |name: &str| sign_ins.begin(name, here, 1_000).map(drop);
+        let fail = |name: &str| sign_ins.begin(name, here, now).map(drop);
         for number in 0..FAILURES_A_NETWORK {
             assert_eq!(fail(&number.to_string()), Ok(()));
         }
         assert_eq!(fail("another"), Err(TOO_MANY));
-        assert!(sign_ins.begin("another", there, 1_000).is_ok());
-        assert!(sign_ins.begin("another", here, 1_300).is_ok());
+        assert!(sign_ins.begin("another", there, now).is_ok());
+        assert!(sign_ins.begin("another", here, now + Duration::from_mins(5)).is_ok());
     }
 
     #[test]
     fn a_good_password_forgets_what_failed_with_its_name_alone() {
-        let sign_ins = SignIns::new();
+        let (sign_ins, now) = (SignIns::new(), Instant::now());
         for number in 1..FAILURES_A_NETWORK {
-            drop(sign_ins.begin(&number.to_string(), None, 1_000).unwrap());
-            sign_ins.begin("ann", None, 1_000).unwrap().succeed();
+            drop(sign_ins.begin(&number.to_string(), None, now).unwrap());
+            sign_ins.begin("ann", None, now).unwrap().succeed();
         }
-        drop(sign_ins.begin("bob", None, 1_000).unwrap());
-        assert_eq!(sign_ins.begin("ann", None, 1_000).unwrap_err(), TOO_MANY);
+        drop(sign_ins.begin("bob", None, now).unwrap());
+        assert_eq!(sign_ins.begin("ann", None, now).unwrap_err(), TOO_MANY);
     }
 
     #[test]
     fn what_is_refused_for_its_name_and_what_is_withdrawn_is_no_failure_of_the_network() {
-        let sign_ins = SignIns::new();
-        while sign_ins.begin("ann", None, 1_000).is_ok() {}
+        let (sign_ins, now) = (SignIns::new(), Instant::now());
+        while sign_ins.begin("ann", None, now).is_ok() {}
         for _ in 0..FAILURES_A_NETWORK {
-            assert_eq!(sign_ins.begin("ann", None, 1_000).unwrap_err(), TOO_MANY);
-            sign_ins.begin("bob", None, 1_000).unwrap().withdraw();
+            assert_eq!(sign_ins.begin("ann", None, now).unwrap_err(), TOO_MANY);
+            sign_ins.begin("bob", None, now).unwrap().withdraw();
         }
-        assert!(sign_ins.begin("bob", None, 1_000).is_ok());
+        assert!(sign_ins.begin("bob", None, now).is_ok());
     }
 }

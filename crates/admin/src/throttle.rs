@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tollgate_core::address::client_network;
 
@@ -11,7 +12,8 @@ use tollgate_core::address::client_network;
 pub const API_KEYS: &str = "an API key";
 
 const USUALLY_ALLOWED: u32 = 10;
-const PERIOD_SECS: u64 = 300;
+const PERIOD: Duration = Duration::from_mins(5);
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Whoever comes when there are so many takes the place of another. To be forgotten early by it, one has to guess from
 /// as many networks, or for as many names.
 const MOST_GUESSERS: usize = 20_000;
@@ -29,12 +31,12 @@ pub struct Throttle {
 struct Guessers {
     failures: HashMap<Guesser, Failures>,
     /// Those that are over were looked for then.
-    swept_at_secs: u64,
+    swept_at: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Failures {
-    since_secs: u64,
+    since: Instant,
     count: u32,
     /// Attempts of which it is not known yet whether they fail.
     open: u32,
@@ -73,22 +75,22 @@ impl Throttle {
     }
 
     /// Lets an attempt begin. Those under way count until they end, so that no more are made at the same time than may fail;
-    /// who comes too early for that alone may come again soon.
+    /// who comes too early for that alone may come again soon. By a clock that nobody sets: put back, it would keep people
+    /// out for as long.
     pub fn begin(
         &self,
         username: &str,
         peer: Option<IpAddr>,
-        now_secs: u64,
+        now: Instant,
     ) -> Result<Attempt<'_>, TooManyFailures> {
         let guesser = (username.to_ascii_lowercase(), peer.map(client_network));
         let mut guessers = self.guessers();
-        let entry = guessers.entry(&guesser, now_secs);
-        if entry.is_over(now_secs) {
-            *entry = Failures::since(now_secs, entry.open);
+        let entry = guessers.entry(&guesser, now);
+        if entry.is_over(now) {
+            *entry = Failures::since(now, entry.open);
         }
         if entry.count >= self.allowed {
-            let ends_secs = entry.since_secs + PERIOD_SECS;
-            return Err(TooManyFailures { retry_after_secs: ends_secs.saturating_sub(now_secs).max(1) });
+            return Err(TooManyFailures { retry_after_secs: entry.retry_after_secs(now) });
         }
         if entry.count + entry.open >= self.allowed {
             return Err(TooManyFailures { retry_after_secs: 1 });
@@ -99,8 +101,8 @@ impl Throttle {
     }
 
     /// Counts what has failed already.
-    pub fn fail(&self, username: &str, peer: Option<IpAddr>, now_secs: u64) -> Result<(), TooManyFailures> {
-        self.begin(username, peer, now_secs).map(drop)
+    pub fn fail(&self, username: &str, peer: Option<IpAddr>, now: Instant) -> Result<(), TooManyFailures> {
+        self.begin(username, peer, now).map(drop)
     }
 
     fn guessers(&self) -> MutexGuard<'_, Guessers> {
@@ -109,18 +111,19 @@ impl Throttle {
 }
 
 impl Guessers {
-    fn entry(&mut self, guesser: &Guesser, now_secs: u64) -> &mut Failures {
+    fn entry(&mut self, guesser: &Guesser, now: Instant) -> &mut Failures {
         if self.failures.len() >= MOST_GUESSERS && !self.failures.contains_key(guesser) {
-            self.make_room(now_secs);
+            self.make_room(now);
         }
-        self.failures.entry(guesser.clone()).or_insert(Failures::since(now_secs, 0))
+        self.failures.entry(guesser.clone()).or_insert(Failures::since(now, 0))
     }
 
     /// All are looked at once a second at most: under a flood nobody should wait for that.
-    fn make_room(&mut self, now_secs: u64) {
-        if self.swept_at_secs != now_secs {
-            self.swept_at_secs = now_secs;
-            self.failures.retain(|_, failures| failures.open > 0 || !failures.is_over(now_secs));
+    fn make_room(&mut self, now: Instant) {
+        let is_due = |swept_at| now.saturating_duration_since(swept_at) >= SWEEP_EVERY;
+        if self.swept_at.is_none_or(is_due) {
+            self.swept_at = Some(now);
+            self.failures.retain(|_, failures| failures.open > 0 || !failures.is_over(now));
         }
         if self.failures.len() >= MOST_GUESSERS {
             let idle = self.failures.iter().find(|(_, failures)| failures.open == 0);
@@ -160,12 +163,21 @@ impl Drop for Attempt<'_> {
 }
 
 impl Failures {
-    const fn since(now_secs: u64, open: u32) -> Self {
-        Self { since_secs: now_secs, count: 0, open }
+    const fn since(now: Instant, open: u32) -> Self {
+        Self { since: now, count: 0, open }
     }
 
-    const fn is_over(self, now_secs: u64) -> bool {
-        now_secs >= self.since_secs + PERIOD_SECS
+    fn is_over(self, now: Instant) -> bool {
+        self.age(now) >= PERIOD
+    }
+
+    fn retry_after_secs(self, now: Instant) -> u64 {
+        let rest = PERIOD.saturating_sub(self.age(now));
+        (rest.as_secs() + u64::from(rest.subsec_nanos() > 0)).max(1)
+    }
+
+    fn age(self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.since)
     }
 }
 
@@ -173,53 +185,62 @@ impl Failures {
 mod tests {
     use super::*;
 
+    fn seconds_from_now() -> impl Fn(u64) -> Instant {
+        let start = Instant::now();
+        move |after_secs| start + Duration::from_secs(after_secs)
+    }
+
     #[test]
     fn guessing_is_stopped_for_a_while_and_for_that_peer_alone() {
         let throttle = Throttle::default();
+        let at = seconds_from_now();
         let (here, there) = (Some([10, 0, 0, 1].into()), Some([10, 0, 0, 2].into()));
         for _ in 0..USUALLY_ALLOWED {
-            assert_eq!(throttle.fail("Ann", here, 1_000), Ok(()));
+            assert_eq!(throttle.fail("Ann", here, at(0)), Ok(()));
         }
-        assert_eq!(throttle.fail("ann", here, 1_100), Err(TooManyFailures { retry_after_secs: 200 }));
-        assert_eq!(throttle.fail("ann", there, 1_100), Ok(()));
-        assert_eq!(throttle.fail("bob", here, 1_100), Ok(()));
-        assert_eq!(throttle.fail("ann", here, 1_300), Ok(()));
+        assert_eq!(throttle.fail("ann", here, at(100)), Err(TooManyFailures { retry_after_secs: 200 }));
+        assert_eq!(throttle.fail("ann", there, at(100)), Ok(()));
+        assert_eq!(throttle.fail("bob", here, at(100)), Ok(()));
+        assert_eq!(throttle.fail("ann", here, at(300)), Ok(()));
     }
 
     #[test]
     fn a_host_s_ipv6_addresses_are_one_guesser() {
         let throttle = Throttle::default();
+        let at = seconds_from_now();
         let host = |last: u16| Some([0x2001, 0xdb8, 0, 0, 0, 0, 0, last].into());
         for last in 1..=10 {
-            assert_eq!(throttle.fail("ann", host(last), 1_000), Ok(()));
+            assert_eq!(throttle.fail("ann", host(last), at(0)), Ok(()));
         }
-        assert_eq!(throttle.fail("ann", host(11), 1_000), Err(TooManyFailures { retry_after_secs: 300 }));
-        assert_eq!(throttle.fail("ann", Some([0x2001, 0xdb8, 0, 1, 0, 0, 0, 1].into()), 1_000), Ok(()));
+        assert_eq!(throttle.fail("ann", host(11), at(0)), Err(TooManyFailures { retry_after_secs: 300 }));
+        assert_eq!(throttle.fail("ann", Some([0x2001, 0xdb8, 0, 1, 0, 0, 0, 1].into()), at(0)), Ok(()));
     }
 
     #[test]
     fn however_many_guess_no_more_are_remembered_than_have_room() {
         let throttle = Throttle::default();
-        let under_way = throttle.begin("ann", None, 1_000).unwrap();
+        let at = seconds_from_now();
+        let under_way = throttle.begin("ann", None, at(0)).unwrap();
         for number in 0..MOST_GUESSERS + 1_000 {
-            assert_eq!(throttle.fail(&number.to_string(), None, 1_000), Ok(()));
+            assert_eq!(throttle.fail(&number.to_string(), None, at(0)), Ok(()));
         }
         assert_eq!(throttle.guessers().failures.len(), MOST_GUESSERS);
         drop(under_way);
         assert_eq!(throttle.guessers().failures[&("ann".to_owned(), None)].count, 1);
         // Those whose time is over go first.
-        assert_eq!(throttle.fail("bob", None, 1_300), Ok(()));
+        assert_eq!(throttle.fail("bob", None, at(300)), Ok(()));
         assert_eq!(throttle.guessers().failures.len(), 1);
     }
 
     #[test]
     fn signing_in_forgets_the_failures() {
         let throttle = Throttle::default();
+        let at = seconds_from_now();
         for _ in 0..3 {
             for _ in 1..USUALLY_ALLOWED {
-                assert_eq!(throttle.fail("ann", None, 1_000), Ok(()));
+                assert_eq!(throttle.fail("ann", None, at(0)), Ok(()));
             }
-            throttle.begin("ann", None, 1_000).unwrap().succeed();
+            throttle.begin("ann", None, at(0)).unwrap().succeed();
         }
         assert!(throttle.guessers().failures.is_empty());
     }
@@ -227,7 +248,8 @@ mod tests {
     #[test]
     fn attempts_under_way_are_no_failures_and_no_more_than_may_fail() {
         let throttle = Throttle::default();
-        let begin = || throttle.begin("ann", None, 1_000);
+        let at = seconds_from_now();
+        let begin = || throttle.begin("ann", None, at(0));
         let open: Vec<Attempt<'_>> = (0..USUALLY_ALLOWED).map(|_| begin().unwrap()).collect();
         assert_eq!(begin().unwrap_err(), TooManyFailures { retry_after_secs: 1 });
         open.into_iter().for_each(Attempt::succeed);

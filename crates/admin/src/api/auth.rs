@@ -105,7 +105,7 @@ async fn login(
     let attempt = plane
         .0
         .sign_ins
-        .begin(guessed, peer, now_secs)
+        .begin(guessed, peer, clock::instant())
         .map_err(|too_many| Refusal::TooManyAttempts { retry_after_secs: too_many.retry_after_secs })?;
     let user = match matching_user(&plane, username, draft.password).await {
         Ok(user) => user,

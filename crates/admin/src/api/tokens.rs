@@ -106,7 +106,7 @@ async fn issue(
         plane
             .0
             .throttle
-            .fail(throttle::API_KEYS, peer, now_secs)
+            .fail(throttle::API_KEYS, peer, clock::instant())
             .map_err(|too_many| Refusal::TooManyAttempts { retry_after_secs: too_many.retry_after_secs })?;
         return Err(Refusal::Forbidden("the API key is not valid"));
     };

@@ -130,7 +130,7 @@ impl Applying<'_> {
     fn count_guess(&self, tenant: TenantId, hash: &KeyHash) -> Result<(), EditError> {
         let holder = self.edit.snapshot().key(hash).map(tollgate_core::snapshot::Key::tenant);
         if self.principal.tenant().is_some() && holder.is_some_and(|holder| holder != tenant) {
-            self.edit.throttle().fail(throttle::API_KEYS, self.principal.peer, clock::now_secs())?;
+            self.edit.throttle().fail(throttle::API_KEYS, self.principal.peer, clock::instant())?;
         }
         Ok(())
     }
