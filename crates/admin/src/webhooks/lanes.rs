@@ -8,6 +8,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 use tollgate_core::resource::WebhookId;
+use tollgate_core::webhook::delay_after;
 use tollgate_store::{DeliveryState, StoreError};
 
 use crate::clock;
@@ -99,10 +100,10 @@ async fn step(
     let next = plane.0.store.read().await?.next_delivery(webhook).await?;
     let Some(delivery) = next else { return Ok(Step::Done) };
     if let DeliveryState::Pending { next_attempt_secs } = delivery.state {
-        let wait_secs = next_attempt_secs.saturating_sub(clock::now_secs());
-        if wait_secs > 0 {
+        let wait = wait(delivery.attempts, next_attempt_secs, clock::now_secs());
+        if !wait.is_zero() {
             tokio::select! {
-                () = sleep(Duration::from_secs(wait_secs)) => {}
+                () = sleep(wait) => {}
                 () = wake.notified() => {}
             }
             return Ok(Step::More);
@@ -112,4 +113,38 @@ async fn step(
     let _place = places.acquire().await;
     plane.attempt(&delivery).await?;
     Ok(Step::More)
+}
+
+/// What is due later than so many attempts can have it was put off before the clock was set back: it is due now, and does
+/// not wait for the clock to come there again.
+fn wait(attempts: u32, next_attempt_secs: u64, now_secs: u64) -> Duration {
+    let wait = Duration::from_secs(next_attempt_secs.saturating_sub(now_secs));
+    // Waits are kept in whole seconds.
+    let longest = delay_after(attempts, 1.0).unwrap_or_default() + Duration::from_secs(1);
+    if wait > longest { Duration::ZERO } else { wait }
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_core::webhook::MOST_ATTEMPTS;
+
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000;
+
+    #[test]
+    fn what_failed_is_not_tried_before_its_time() {
+        for attempts in 1..MOST_ATTEMPTS {
+            let longest = delay_after(attempts, 1.0).unwrap().as_secs() + 1;
+            assert_eq!(wait(attempts, NOW + longest, NOW), Duration::from_secs(longest), "{attempts}");
+        }
+        assert_eq!(wait(1, NOW, NOW + 5), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_by_an_hour_puts_no_attempt_off_by_an_hour() {
+        for (attempts, delay) in [(0, 0), (1, 2), (4, 54), (MOST_ATTEMPTS, 0)] {
+            assert_eq!(wait(attempts, NOW + delay, NOW - 3_600), Duration::ZERO, "{attempts}");
+        }
+    }
 }
