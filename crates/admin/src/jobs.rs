@@ -3,9 +3,9 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
+use tokio::time::{MissedTickBehavior, interval, interval_at};
 use tollgate_core::limit::{CounterRecord, Subject, Window};
 use tollgate_core::resource::KeyId;
 use tollgate_core::token::Rotation;
@@ -24,7 +24,7 @@ const SWEEP_EVERY: Duration = Duration::from_mins(1);
 /// A run of a node that was not heard for so long is not heard any more.
 const NODE_RUN_SECS: u64 = 30 * 86_400;
 /// The use of a key in steady use is kept this often: it is right to the minute.
-const USE_EVERY_SECS: u64 = 60;
+const USE_EVERY: Duration = Duration::from_mins(1);
 
 /// Longer than any period, so that nothing is told twice in one.
 const EVENTS_KEPT_SECS: u64 = 40 * 86_400;
@@ -47,8 +47,8 @@ pub(crate) struct Unsaved {
     /// Of several records of one window, the last counts.
     counters: Vec<CounterRecord>,
     uses: HashMap<KeyId, KeyUsage>,
-    /// When keys' uses were last saved, in seconds since the epoch: each is once in [`USE_EVERY_SECS`].
-    noted: HashMap<KeyId, u64>,
+    /// When keys' uses were last saved: each is once in [`USE_EVERY`], whatever becomes of the wall clock.
+    noted: HashMap<KeyId, Instant>,
 }
 
 /// Which uses of keys are to be saved.
@@ -69,13 +69,13 @@ impl ControlPlane {
     async fn keep(&self, which: Uses) {
         let mut unsaved = self.0.unsaved.lock().await;
         unsaved.take_from(&self.0);
-        let now_secs = clock::now_secs();
-        let uses = unsaved.uses(which, now_secs);
+        let now = clock::instant();
+        let uses = unsaved.uses(which, now);
         if unsaved.counters.is_empty() && uses.is_empty() {
             return;
         }
         match save(&self.0, &unsaved.counters, &uses).await {
-            Ok(()) => unsaved.are_saved(&uses, now_secs),
+            Ok(()) => unsaved.are_saved(&uses, now),
             Err(error) => {
                 unsaved.drop_superseded();
                 tracing::error!(%error, "counts and last uses could not be kept");
@@ -86,7 +86,7 @@ impl ControlPlane {
     /// Persists every few seconds, sweeps every minute and sends webhooks, until `shutdown`; then persists once more.
     pub async fn run_jobs(&self, shutdown: impl Future<Output = ()>) {
         let mut persist = interval(PERSIST_EVERY);
-        let mut sweep = interval_at(Instant::now() + SWEEP_EVERY, SWEEP_EVERY);
+        let mut sweep = interval_at(tokio::time::Instant::now() + SWEEP_EVERY, SWEEP_EVERY);
         let mut tell = interval(TELL_EVERY);
         persist.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tell.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -139,20 +139,20 @@ impl Unsaved {
         }
     }
 
-    fn uses(&self, which: Uses, now_secs: u64) -> Vec<(KeyId, KeyUsage)> {
+    fn uses(&self, which: Uses, now: Instant) -> Vec<(KeyId, KeyUsage)> {
         let is_wanted = |key: &KeyId| match which {
             Uses::All => true,
-            Uses::Due => self.noted.get(key).is_none_or(|noted_secs| now_secs >= noted_secs + USE_EVERY_SECS),
+            Uses::Due => self.noted.get(key).is_none_or(|&noted| is_due(noted, now)),
         };
         self.uses.iter().filter(|(key, _)| is_wanted(key)).map(|(&key, &usage)| (key, usage)).collect()
     }
 
-    fn are_saved(&mut self, uses: &[(KeyId, KeyUsage)], now_secs: u64) {
+    fn are_saved(&mut self, uses: &[(KeyId, KeyUsage)], now: Instant) {
         self.counters.clear();
-        self.noted.retain(|_, noted_secs| *noted_secs + USE_EVERY_SECS > now_secs);
+        self.noted.retain(|_, noted| !is_due(*noted, now));
         for (key, _) in uses {
             self.uses.remove(key);
-            self.noted.insert(*key, now_secs);
+            self.noted.insert(*key, now);
         }
     }
 
@@ -162,6 +162,10 @@ impl Unsaved {
             self.counters.drain(..).map(|record| ((record.subject, record.window), record)).collect();
         self.counters = newest.into_values().collect();
     }
+}
+
+fn is_due(noted: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(noted) >= USE_EVERY
 }
 
 async fn save(
@@ -184,4 +188,24 @@ async fn sweep_store(plane: &ControlPlane) -> Result<(), EditError> {
     edit.write().delete_events_before(clock::now_secs().saturating_sub(EVENTS_KEPT_SECS)).await?;
     edit.drop_lapsed_values().await?;
     edit.commit().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uses_of_a_key_are_saved_once_a_minute_and_all_of_them_at_the_end() {
+        let (mut unsaved, start) = (Unsaved::default(), Instant::now());
+        let key = KeyId(uuid::Uuid::from_u128(1));
+        let mut due = |after_secs: u64, which| {
+            unsaved.note([(key, KeyUsage::default())]);
+            let now = start + Duration::from_secs(after_secs);
+            let uses = unsaved.uses(which, now);
+            unsaved.are_saved(&uses, now);
+            uses.len()
+        };
+        assert_eq!([due(0, Uses::Due), due(59, Uses::Due), due(59, Uses::All)], [1, 0, 1]);
+        assert_eq!([due(118, Uses::Due), due(119, Uses::Due)], [0, 1]);
+    }
 }
