@@ -8,6 +8,7 @@ use tollgate_http1::{BodyLength, Method, request_body};
 
 use super::{Context, Next};
 use crate::client::Progress;
+use crate::clock::Moment;
 use crate::forward::Sides;
 use crate::message::{Persistence, Reply, write_rejection, write_reply};
 use crate::record::{Limited, Record};
@@ -45,8 +46,8 @@ impl Context<'_> {
         record: &mut Record<'_>,
         Refused { rejection, body, limit_lines }: Refused,
     ) -> Next {
-        let now = self.worker.clock.now().wall;
-        let rejection = self.slowed_down(rejection, now);
+        let Moment { instant, wall: now } = self.worker.clock.now();
+        let rejection = self.slowed_down(rejection, instant);
         if matches!(rejection, Rejection::RateLimited(_) | Rejection::TooManyFailures(_)) {
             record.limited = Limited::Yes;
         }
@@ -61,7 +62,7 @@ impl Context<'_> {
     }
 
     /// A credential that failed is counted for the client's address; one too many is told so instead.
-    fn slowed_down(&self, rejection: Rejection, now: UnixMicros) -> Rejection {
+    fn slowed_down(&self, rejection: Rejection, now: Instant) -> Rejection {
         if !rejection.is_failed_credential() {
             return rejection;
         }
