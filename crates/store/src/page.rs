@@ -1,4 +1,5 @@
-//! Lists, a page at a time, in the order of creation: ids are UUIDs of version 7.
+//! Lists, a page at a time, in the order of creation: ids are UUIDs of version 7. It is the clock that says when that was: where
+//! it is set back between two starts, what is new has its place among what is older.
 
 use uuid::Uuid;
 
