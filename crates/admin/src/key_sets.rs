@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::future::ready;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -16,7 +17,7 @@ use tollgate_core::address::Reach;
 use tollgate_core::resource::{KeySetUrl, TenantId};
 use tollgate_core::token::{BadKeySet, KeySet};
 
-use crate::control_plane::Inner;
+use crate::control_plane::{ControlPlane, Inner};
 use crate::edit::EditError;
 use crate::outbound::{Outbound, OutboundError};
 
@@ -50,11 +51,26 @@ enum NotAKeySet {
 }
 
 /// Asks all of them, each URL once, as a demand of the tenant's where they are one's; the problem of each that is none.
-pub async fn check(plane: &Inner, tenant: Option<TenantId>, new: Vec<NewKeySet>) -> Result<(), EditError> {
+pub async fn check(
+    plane: &ControlPlane,
+    tenant: Option<TenantId>,
+    new: Vec<NewKeySet>,
+) -> Result<(), EditError> {
     if new.is_empty() {
         return Ok(());
     }
-    let _demand = tenant.map(|tenant| plane.on_demand.begin(tenant)).transpose()?;
+    let asking = {
+        let plane = Arc::clone(&plane.0);
+        async move { ask_all(&plane, new).await }
+    };
+    match tenant {
+        Some(tenant) => plane.0.on_demand.begin(tenant)?.carry(asking).await?,
+        None => asking.await?,
+    }
+    Ok(())
+}
+
+async fn ask_all(plane: &Inner, new: Vec<NewKeySet>) -> Result<(), Problems> {
     let mut asked: HashMap<String, NewKeySet> = HashMap::new();
     for set in &new {
         asked.entry(set.url.to_string()).or_insert_with(|| set.clone());
@@ -76,7 +92,7 @@ pub async fn check(plane: &Inner, tenant: Option<TenantId>, new: Vec<NewKeySet>)
             problems.add(field, error.to_string());
         }
     }
-    Ok(problems.finish(Some(()))?)
+    problems.finish(Some(()))
 }
 
 async fn ask(plane: &Inner, set: &NewKeySet) -> Result<(), NotAKeySet> {

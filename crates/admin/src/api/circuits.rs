@@ -232,7 +232,7 @@ async fn list(
 /// Close a circuit breaker
 ///
 /// Whatever has happened: requests go to the service, and to all of its targets, again at once, on every node that listens. 503 where
-/// too many checks are under way.
+/// too much is under way that was asked for like this.
 #[utoipa::path(
     post, path = "/api/circuit-breakers/{id}/reset", tag = "traffic", operation_id = "reset_circuit_breaker",
     params(("id" = String, Path, description = "Id or slug of the service"), TenantQuery),
@@ -244,11 +244,14 @@ async fn reset(
     Named(name): Named,
 ) -> Result<axum::Json<ResetView>, Refusal> {
     let service = services::find(&mut plane.0.store.read().await?, &scope, &name).await?.value;
-    let _demand = plane.0.on_demand.begin(scope.tenant)?;
-    if let Some(traffic) = &plane.0.traffic {
-        traffic.reset_circuit(service.id);
-    }
-    let told = NodeToldView::give(&plane, Ordered::ResetCircuits(service.id)).await;
-    let breaker = CircuitView::new(&plane, &service, &plane.0.nodes.sighted());
-    Ok(axum::Json(ResetView { breaker, told }))
+    let demand = plane.0.on_demand.begin(scope.tenant)?;
+    let resetting = async move {
+        if let Some(traffic) = &plane.0.traffic {
+            traffic.reset_circuit(service.id);
+        }
+        let told = NodeToldView::give(&plane, Ordered::ResetCircuits(service.id)).await;
+        let breaker = CircuitView::new(&plane, &service, &plane.0.nodes.sighted());
+        ResetView { breaker, told }
+    };
+    Ok(axum::Json(demand.carry(resetting).await))
 }

@@ -48,16 +48,27 @@ pub enum Refusal {
     Invalid(Problems),
     /// No more passwords may wait to be checked.
     TooManyPasswords,
-    /// No more of what is asked of others on demand may be under way.
+    /// No more targets may be checked at once.
     TooManyChecks,
+    /// No more of what is asked of others on demand may be under way.
+    TooManyDemands(TooManyDemands),
     Taken(Unique),
     InUse(Dependent),
     /// `If-Match` names another version than the present one.
     VersionMismatch,
     /// `If-None-Match` names the present version, or any.
     Present,
-    /// The database or the system failed; what exactly is for the log.
-    Failed(EditError),
+    Failed(Failure),
+}
+
+/// The database or the system failed, as each says.
+#[derive(Debug)]
+pub enum Failure {
+    DiskFull(String),
+    /// Another process has the database, for now or until a restart.
+    Busy(String),
+    /// What exactly is for the log.
+    Inside(String),
 }
 
 impl From<Problems> for Refusal {
@@ -71,7 +82,15 @@ impl From<StoreError> for Refusal {
         match error {
             StoreError::Taken(unique) => Self::Taken(unique),
             StoreError::InUse(by) => Self::InUse(by),
-            error => Self::Failed(EditError::Store(error)),
+            StoreError::DiskFull => Self::Failed(Failure::DiskFull(error.to_string())),
+            StoreError::Locked => Self::Failed(Failure::Busy(error.to_string())),
+            StoreError::ReadOnly
+            | StoreError::CannotOpen
+            | StoreError::Damaged
+            | StoreError::Newer
+            | StoreError::Corrupt { .. }
+            | StoreError::Abandoned
+            | StoreError::Failed(_) => Self::Failed(Failure::Inside(error.to_string())),
         }
     }
 }
@@ -87,14 +106,15 @@ impl From<EditError> for Refusal {
             }
             EditError::Hashing(error) => Self::from(error),
             EditError::TooManyDemands(error) => Self::from(error),
-            EditError::OutOfStep | EditError::NoRandomness(_) => Self::Failed(error),
+            EditError::OutOfStep => Self::Failed(Failure::Busy(error.to_string())),
+            EditError::NoRandomness(_) => Self::Failed(Failure::Inside(error.to_string())),
         }
     }
 }
 
 impl From<NoRandomness> for Refusal {
     fn from(error: NoRandomness) -> Self {
-        Self::Failed(EditError::NoRandomness(error))
+        Self::Failed(Failure::Inside(error.to_string()))
     }
 }
 
@@ -105,8 +125,8 @@ impl From<NoTurn> for Refusal {
 }
 
 impl From<TooManyDemands> for Refusal {
-    fn from(TooManyDemands: TooManyDemands) -> Self {
-        Self::TooManyChecks
+    fn from(error: TooManyDemands) -> Self {
+        Self::TooManyDemands(error)
     }
 }
 
@@ -114,7 +134,7 @@ impl From<HashingError> for Refusal {
     fn from(error: HashingError) -> Self {
         match error {
             HashingError::Busy => Self::TooManyPasswords,
-            HashingError::Failed(_) => Self::Failed(EditError::Hashing(error)),
+            HashingError::Failed(_) => Self::Failed(Failure::Inside(error.to_string())),
         }
     }
 }

@@ -14,7 +14,7 @@ pub enum Guarded {
     /// The gateway failed; its log says how.
     #[response(status = 500, content_type = "application/problem+json")]
     Failed(ProblemDetails),
-    /// The database is busy, or too many checks are under way; `Retry-After` says when to try again.
+    /// The database is busy, or too much is under way that was asked for (checks, resets, tests of webhooks, new key sets); `Retry-After` says when to try again.
     #[response(status = 503, content_type = "application/problem+json")]
     Busy(ProblemDetails),
 }

@@ -237,8 +237,8 @@ async fn list(
 /// Check a service's targets
 ///
 /// Asks all of them now, here and on every node that listens, as the service's `health_check` says, or with a GET of `/`. Where the service has no
-/// `health_check`, the result decides nothing. Targets that are being asked already are not asked twice. 503 where too many
-/// checks are under way.
+/// `health_check`, the result decides nothing. Targets that are being asked already are not asked twice. 503 where too much
+/// is under way that was asked for like this.
 #[utoipa::path(
     post, path = "/api/services/{id}/health-check", tag = "traffic", operation_id = "check_service",
     params(("id" = String, Path, description = "Id or slug"), TenantQuery),
@@ -250,18 +250,22 @@ async fn check(
     Named(name): Named,
 ) -> Result<axum::Json<CheckedView>, Refusal> {
     let service = services::find(&mut plane.0.store.read().await?, &scope, &name).await?.value;
-    let _demand = plane.0.on_demand.begin(scope.tenant)?;
-    let order = Ordered::Check(vec![(service.tenant, service.id)]);
-    let (here, told) =
-        tokio::join!(check_here(&plane, service.tenant, service.id), NodeToldView::give(&plane, order));
-    here?;
-    let health = ServiceHealthView::of(&plane, &service, &plane.0.nodes.sighted());
-    Ok(axum::Json(CheckedView { health, told }))
+    let demand = plane.0.on_demand.begin(scope.tenant)?;
+    let checking = async move {
+        let order = Ordered::Check(vec![(service.tenant, service.id)]);
+        let (here, told) =
+            tokio::join!(check_here(&plane, service.tenant, service.id), NodeToldView::give(&plane, order));
+        here?;
+        let health = ServiceHealthView::of(&plane, &service, &plane.0.nodes.sighted());
+        Ok(axum::Json(CheckedView { health, told }))
+    };
+    demand.carry(checking).await
 }
 
 /// Check the targets of all services
 ///
-/// Of the tenant's services, the first 500; here and on every node that listens. 503 where too many checks are under way.
+/// Of the tenant's services, the first 500; here and on every node that listens. 503 where too much is under way that was asked
+/// for like this.
 #[utoipa::path(
     post, path = "/api/health/check-all", tag = "traffic", operation_id = "check_all_services",
     params(TenantQuery),
@@ -275,18 +279,21 @@ async fn check_all(
     let services = plane.0.store.read().await?.services(scope.tenant, all).await?;
     let next_cursor = services.next.map(|id| id.simple().to_string());
     let services: Vec<Service> = services.items.into_iter().map(|stored| stored.value).collect();
-    let _demand = plane.0.on_demand.begin(scope.tenant)?;
-    let ids: Vec<_> = services.iter().map(|service| (service.tenant, service.id)).collect();
-    let order = Ordered::Check(ids.clone());
-    let checks = stream::iter(ids)
-        .map(|(tenant, service)| check_here(&plane, tenant, service))
-        .buffer_unordered(CHECKED_AT_ONCE)
-        .try_collect::<()>();
-    let (here, told) = tokio::join!(checks, NodeToldView::give(&plane, order));
-    here?;
-    let nodes = plane.0.nodes.sighted();
-    let items = services.iter().map(|service| ServiceHealthView::of(&plane, service, &nodes)).collect();
-    Ok(axum::Json(AllCheckedView { services: Listing { items, next_cursor }, told }))
+    let demand = plane.0.on_demand.begin(scope.tenant)?;
+    let checking = async move {
+        let ids: Vec<_> = services.iter().map(|service| (service.tenant, service.id)).collect();
+        let order = Ordered::Check(ids.clone());
+        let checks = stream::iter(ids)
+            .map(|(tenant, service)| check_here(&plane, tenant, service))
+            .buffer_unordered(CHECKED_AT_ONCE)
+            .try_collect::<()>();
+        let (here, told) = tokio::join!(checks, NodeToldView::give(&plane, order));
+        here?;
+        let nodes = plane.0.nodes.sighted();
+        let items = services.iter().map(|service| ServiceHealthView::of(&plane, service, &nodes)).collect();
+        Ok(axum::Json(AllCheckedView { services: Listing { items, next_cursor }, told }))
+    };
+    demand.carry(checking).await
 }
 
 async fn check_here(plane: &ControlPlane, tenant: TenantId, service: ServiceId) -> Result<(), NoTurn> {

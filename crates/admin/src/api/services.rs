@@ -162,7 +162,7 @@ async fn create(
     Json(draft): Json<ServiceDraft>,
 ) -> Result<Created<ServiceView>, Refusal> {
     let written = WrittenService::parse(&draft, &scope.principal)?;
-    key_sets::check(&plane.0, Some(scope.tenant), written.new_key_sets(&plane, None)).await?;
+    key_sets::check(&plane, Some(scope.tenant), written.new_key_sets(&plane, None)).await?;
     let mut edit = scope.edit(&plane).await?;
     let id = edit.create_service(scope.tenant, written).await?;
     let stored = edit.read().service(scope.tenant, id).await?.ok_or(NOT_FOUND)?;
@@ -227,7 +227,7 @@ async fn replace(
     preconditions.require(&before)?;
     let written = WrittenService::parse(&draft, &scope.principal)?;
     let new = written.new_key_sets(&plane, Some(&before.value));
-    key_sets::check(&plane.0, Some(scope.tenant), new).await?;
+    key_sets::check(&plane, Some(scope.tenant), new).await?;
     let mut edit = scope.edit(&plane).await?;
     let before = find(edit.read(), &scope, &name).await?;
     preconditions.require(&before)?;

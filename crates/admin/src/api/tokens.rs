@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tollgate_core::Problems;
 use tollgate_core::credential::KeyHash;
 use tollgate_core::snapshot::Snapshot;
 use tollgate_core::token::{Grant, Issued};
@@ -17,13 +16,12 @@ use uuid::Uuid;
 
 use super::auth::Peer;
 use super::body::Json;
-use super::refusal::{ProblemDetails, Refusal};
+use super::refusal::{Failure, ProblemDetails, Refusal};
 use super::responses::SentByAnybody;
 use super::view::Secret;
 use crate::clock;
 use crate::clock::timestamp;
 use crate::control_plane::ControlPlane;
-use crate::edit::EditError;
 use crate::throttle;
 
 pub fn routes() -> OpenApiRouter<ControlPlane> {
@@ -116,7 +114,7 @@ async fn issue(
     let issued = plane.0.issuing.issue(&snapshot, &grant, now_secs);
     let Some(Issued { token, expires_at_secs, expires_in_secs }) = issued else {
         // There is one from the first start on.
-        return Err(Refusal::Failed(EditError::Refused(Problems::one("", "there is no signing key"))));
+        return Err(Refusal::Failed(Failure::Inside("there is no signing key".into())));
     };
     Ok(Secret(axum::Json(TokenView {
         token,

@@ -178,8 +178,8 @@ async fn delete(
 
 /// Try a webhook
 ///
-/// Sends it a `webhook.test` event, once, whatever events it wants; answers with what came of it. 503 where too many checks
-/// are under way.
+/// Sends it a `webhook.test` event, once, whatever events it wants; answers with what came of it. 503 where too much is
+/// under way that was asked for like this.
 #[utoipa::path(
     post, path = "/api/webhooks/{id}/test", tag = "webhooks", operation_id = "test_webhook",
     params(("id" = String, Path), TenantQuery),
@@ -191,8 +191,9 @@ async fn test(
     Named(id): Named,
 ) -> Result<axum::Json<DeliveryView>, Refusal> {
     let record = find(&mut plane.0.store.read().await?, &scope, &id).await?.value;
-    let _demand = plane.0.on_demand.begin(scope.tenant)?;
-    let delivery = plane.test_webhook(&record, scope.slug.as_str()).await?;
+    let demand = plane.0.on_demand.begin(scope.tenant)?;
+    let testing = async move { plane.test_webhook(&record, scope.slug.as_str()).await };
+    let delivery = demand.carry(testing).await?;
     Ok(axum::Json(DeliveryView::from(&delivery)))
 }
 

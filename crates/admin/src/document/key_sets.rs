@@ -33,7 +33,7 @@ pub async fn check(
         );
     }
     // An administrator's document is of no one tenant.
-    key_sets::check(&plane.0, principal.tenant(), new).await
+    key_sets::check(plane, principal.tenant(), new).await
 }
 
 enum Place {

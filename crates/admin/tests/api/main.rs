@@ -8,6 +8,7 @@ mod auth;
 mod bodies;
 mod config;
 mod connections;
+mod demands;
 mod documentation;
 mod key_sets;
 mod keys;

@@ -1,13 +1,14 @@
 //! How a refusal is told: as problem details (RFC 9457).
 
+use std::borrow::Cow;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tollgate_core::Problem;
-use tollgate_store::{StoreError, Unique};
+use tollgate_store::Unique;
 
-use super::Refusal;
-use crate::edit::EditError;
+use super::{Failure, Refusal};
 
 /// Problem details as they are sent.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -17,7 +18,7 @@ pub struct ProblemDetails {
     kind: &'static str,
     title: &'static str,
     status: u16,
-    detail: String,
+    detail: Cow<'static, str>,
     /// Every field that is wrong.
     errors: Vec<FieldProblem>,
 }
@@ -37,137 +38,114 @@ impl From<Problem> for FieldProblem {
 }
 
 impl Refusal {
-    const fn status(&self) -> StatusCode {
+    /// The status, and the detail that goes with it.
+    fn told(&self) -> (StatusCode, Cow<'static, str>) {
         match self {
-            Self::NoToken | Self::BadToken | Self::WrongPassword => StatusCode::UNAUTHORIZED,
-            Self::TooManyAttempts { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Forbidden(_) => StatusCode::FORBIDDEN,
-            Self::NotFound(_) | Self::NoSuchPath(_) => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::MalformedBody(_) | Self::IncompleteBody | Self::BadHost | Self::SeveralTokens => {
-                StatusCode::BAD_REQUEST
-            }
-            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Taken(_) | Self::InUse(_) => StatusCode::CONFLICT,
-            Self::VersionMismatch | Self::Present => StatusCode::PRECONDITION_FAILED,
-            Self::TooManyPasswords | Self::TooManyChecks => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Failed(error) => status_of_failure(error),
-        }
-    }
-
-    fn detail(&self) -> String {
-        match self {
-            Self::NoToken => "send a token: Authorization: Bearer <token>".into(),
-            Self::BadToken => "the token is unknown, expired or revoked".into(),
-            Self::WrongPassword => "username or password is wrong".into(),
+            Self::NoToken => (StatusCode::UNAUTHORIZED, "send a token: Authorization: Bearer <token>".into()),
+            Self::BadToken => (StatusCode::UNAUTHORIZED, "the token is unknown, expired or revoked".into()),
+            Self::WrongPassword => (StatusCode::UNAUTHORIZED, "username or password is wrong".into()),
             Self::TooManyAttempts { retry_after_secs } => {
-                format!("too many failed attempts: try again in {retry_after_secs} seconds")
+                let detail = format!("too many failed attempts: try again in {retry_after_secs} seconds");
+                (StatusCode::TOO_MANY_REQUESTS, detail.into())
             }
-            Self::Forbidden(reason) => (*reason).into(),
-            Self::NotFound(what) => format!("there is no such {what}"),
-            Self::NoSuchPath(path) => format!("there is nothing at {path}"),
-            Self::MethodNotAllowed { method, path } => format!("{method} is not possible on {path}"),
-            Self::MalformedBody(reason) => format!("the body is not JSON: {reason}"),
-            Self::IncompleteBody => "the body broke off".into(),
-            Self::BodyTooSlow => "the body came too slowly".into(),
-            Self::BadHost => "a request must have exactly one Host".into(),
-            Self::SeveralTokens => "a request must have one Authorization at most".into(),
-            Self::UnsupportedMediaType => "send the body as Content-Type: application/json".into(),
-            Self::BodyTooLarge { most_bytes } => format!("the body may have at most {most_bytes} bytes"),
-            Self::Invalid(problems) => match problems.iter().count() {
-                1 => "1 field is wrong".into(),
-                count => format!("{count} fields are wrong"),
-            },
-            Self::TooManyPasswords => {
-                "too many passwords are waiting to be checked: try again in a second".into()
+            Self::Forbidden(reason) => (StatusCode::FORBIDDEN, (*reason).into()),
+            Self::NotFound(what) => (StatusCode::NOT_FOUND, format!("there is no such {what}").into()),
+            Self::NoSuchPath(path) => (StatusCode::NOT_FOUND, format!("there is nothing at {path}").into()),
+            Self::MethodNotAllowed { method, path } => {
+                (StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not possible on {path}").into())
             }
-            Self::TooManyChecks => "too many checks are under way: try again in a second".into(),
-            Self::Taken(unique) => format!("{unique} is taken already"),
-            Self::InUse(by) => format!("is still in use by {by}"),
-            Self::VersionMismatch => "it was changed meanwhile: read it again".into(),
-            Self::Present => "it is there, in the version that If-None-Match rules out".into(),
-            Self::Failed(error) => detail_of_failure(error),
+            Self::MalformedBody(reason) => {
+                (StatusCode::BAD_REQUEST, format!("the body is not JSON: {reason}").into())
+            }
+            Self::IncompleteBody => (StatusCode::BAD_REQUEST, "the body broke off".into()),
+            Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "the body came too slowly".into()),
+            Self::BadHost => (StatusCode::BAD_REQUEST, "a request must have exactly one Host".into()),
+            Self::SeveralTokens => {
+                (StatusCode::BAD_REQUEST, "a request must have one Authorization at most".into())
+            }
+            Self::UnsupportedMediaType => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "send the body as Content-Type: application/json".into())
+            }
+            Self::BodyTooLarge { most_bytes } => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("the body may have at most {most_bytes} bytes").into(),
+            ),
+            Self::Invalid(problems) => {
+                let detail = match problems.iter().count() {
+                    1 => "1 field is wrong".into(),
+                    count => format!("{count} fields are wrong").into(),
+                };
+                (StatusCode::UNPROCESSABLE_ENTITY, detail)
+            }
+            Self::TooManyPasswords => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too many passwords are waiting to be checked: try again in a second".into(),
+            ),
+            Self::TooManyChecks => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too many checks are under way: try again in a second".into(),
+            ),
+            Self::TooManyDemands(error) => {
+                (StatusCode::SERVICE_UNAVAILABLE, format!("{error}: try again in a second").into())
+            }
+            Self::Taken(unique) => (StatusCode::CONFLICT, format!("{unique} is taken already").into()),
+            Self::InUse(by) => (StatusCode::CONFLICT, format!("is still in use by {by}").into()),
+            Self::VersionMismatch => {
+                (StatusCode::PRECONDITION_FAILED, "it was changed meanwhile: read it again".into())
+            }
+            Self::Present => (
+                StatusCode::PRECONDITION_FAILED,
+                "it is there, in the version that If-None-Match rules out".into(),
+            ),
+            Self::Failed(Failure::DiskFull(what)) => (StatusCode::INSUFFICIENT_STORAGE, what.clone().into()),
+            Self::Failed(Failure::Busy(what)) => (StatusCode::SERVICE_UNAVAILABLE, what.clone().into()),
+            Self::Failed(Failure::Inside(_)) => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "something failed on the gateway's side; its log says what".into(),
+            ),
         }
     }
 
     fn errors(self) -> Vec<FieldProblem> {
-        match self {
-            Self::Invalid(problems) => problems.into_vec().into_iter().map(FieldProblem::from).collect(),
-            Self::Taken(unique) => {
-                let field = field_of(unique).to_owned();
-                vec![FieldProblem { field, message: "is taken already".into() }]
-            }
-            Self::NoToken
-            | Self::BadToken
-            | Self::WrongPassword
-            | Self::TooManyAttempts { .. }
-            | Self::Forbidden(_)
-            | Self::NotFound(_)
-            | Self::NoSuchPath(_)
-            | Self::MethodNotAllowed { .. }
-            | Self::MalformedBody(_)
-            | Self::IncompleteBody
-            | Self::BodyTooSlow
-            | Self::BadHost
-            | Self::SeveralTokens
-            | Self::UnsupportedMediaType
-            | Self::BodyTooLarge { .. }
-            | Self::TooManyPasswords
-            | Self::TooManyChecks
-            | Self::InUse(_)
-            | Self::VersionMismatch
-            | Self::Present
-            | Self::Failed(_) => Vec::new(),
+        if let Self::Invalid(problems) = self {
+            return problems.into_vec().into_iter().map(FieldProblem::from).collect();
         }
+        if let Self::Taken(unique) = self {
+            let field = field_of(unique).to_owned();
+            return vec![FieldProblem { field, message: "is taken already".into() }];
+        }
+        Vec::new()
     }
 
     /// The field that goes with the status: how to sign in, when to come back.
-    fn header(&self) -> Option<(header::HeaderName, HeaderValue)> {
-        match self {
-            Self::NoToken | Self::WrongPassword => {
-                Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"tollgate\"")))
-            }
-            Self::BadToken => Some((
+    fn header(&self, status: StatusCode) -> Option<(header::HeaderName, HeaderValue)> {
+        if let Self::TooManyAttempts { retry_after_secs } = self {
+            return Some((header::RETRY_AFTER, HeaderValue::from(*retry_after_secs)));
+        }
+        match (status, self) {
+            (StatusCode::UNAUTHORIZED, Self::BadToken) => Some((
                 header::WWW_AUTHENTICATE,
                 HeaderValue::from_static("Bearer realm=\"tollgate\", error=\"invalid_token\""),
             )),
-            Self::TooManyAttempts { retry_after_secs } => {
-                Some((header::RETRY_AFTER, HeaderValue::from(*retry_after_secs)))
+            (StatusCode::UNAUTHORIZED, _) => {
+                Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"tollgate\"")))
             }
-            Self::Forbidden(_)
-            | Self::NotFound(_)
-            | Self::NoSuchPath(_)
-            | Self::MethodNotAllowed { .. }
-            | Self::MalformedBody(_)
-            | Self::IncompleteBody
-            | Self::BodyTooSlow
-            | Self::BadHost
-            | Self::SeveralTokens
-            | Self::UnsupportedMediaType
-            | Self::BodyTooLarge { .. }
-            | Self::Invalid(_)
-            | Self::Taken(_)
-            | Self::InUse(_)
-            | Self::VersionMismatch
-            | Self::Present => None,
-            Self::TooManyPasswords | Self::TooManyChecks | Self::Failed(_) => (self.status()
-                == StatusCode::SERVICE_UNAVAILABLE)
-                .then_some((header::RETRY_AFTER, HeaderValue::from_static("1"))),
+            (StatusCode::SERVICE_UNAVAILABLE, _) => {
+                Some((header::RETRY_AFTER, HeaderValue::from_static("1")))
+            }
+            _ => None,
         }
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        if let Self::Failed(error) = &self {
+        if let Self::Failed(Failure::DiskFull(error) | Failure::Busy(error) | Failure::Inside(error)) = &self
+        {
             tracing::error!(%error, "the control plane could not answer");
         }
-        let status = self.status();
-        let extra = self.header();
-        let detail = self.detail();
+        let (status, detail) = self.told();
+        let extra = self.header(status);
         let title = status.canonical_reason().unwrap_or("Error");
         let body = ProblemDetails {
             kind: "about:blank",
@@ -195,38 +173,13 @@ const fn field_of(unique: Unique) -> &'static str {
     }
 }
 
-const fn status_of_failure(error: &EditError) -> StatusCode {
-    match error {
-        EditError::Store(StoreError::DiskFull) => StatusCode::INSUFFICIENT_STORAGE,
-        EditError::Store(StoreError::Locked) | EditError::OutOfStep => StatusCode::SERVICE_UNAVAILABLE,
-        EditError::Store(_)
-        | EditError::Refused(_)
-        | EditError::NoRandomness(_)
-        | EditError::Hashing(_)
-        | EditError::SessionOver
-        | EditError::Guessing(_)
-        | EditError::TooManyDemands(_) => StatusCode::INTERNAL_SERVER_ERROR,
-    }
-}
-
-fn detail_of_failure(error: &EditError) -> String {
-    match error {
-        EditError::Store(StoreError::DiskFull | StoreError::Locked) | EditError::OutOfStep => {
-            error.to_string()
-        }
-        EditError::Store(_)
-        | EditError::Refused(_)
-        | EditError::NoRandomness(_)
-        | EditError::Hashing(_)
-        | EditError::SessionOver
-        | EditError::Guessing(_)
-        | EditError::TooManyDemands(_) => "something failed on the gateway's side; its log says what".into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use tollgate_store::StoreError;
+
     use super::*;
+    use crate::edit::EditError;
+    use crate::on_demand::TooManyDemands;
     use crate::password::HashingError;
 
     #[test]
@@ -250,6 +203,15 @@ mod tests {
                 (response.status().as_u16(), retry_after),
                 (503, Some(&HeaderValue::from_static("1")))
             );
+        }
+    }
+
+    #[test]
+    fn who_has_too_much_under_way_is_told_what_counts() {
+        let (status, detail) = Refusal::from(TooManyDemands::OfTheTenant).told();
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        for what in ["checks", "resets", "tests of webhooks", "new key sets", "of the tenant"] {
+            assert!(detail.contains(what), "{detail}");
         }
     }
 }
