@@ -30,11 +30,21 @@ pub enum Crowding {
     TooManyAtOnePath,
 }
 
+/// How dear look-ups are at a path.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Crowd {
+    /// Routes that have the path.
+    pub(super) at_one_path: usize,
+    /// Among all paths of the host.
+    pub(super) visits: u16,
+}
+
 /// Whether a route that crowds others gets a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
-    /// One that somebody writes: it does not.
-    New,
+    /// One that somebody writes: it does not, unless there was such a crowd before what is written together. Who changes one of a
+    /// crowd need not make it smaller.
+    New(Crowd),
     /// One that was written before, maybe to a build that knew no such bounds: it does, since without it its requests would go to
     /// others.
     Accepted,

@@ -46,6 +46,11 @@ impl Ends {
         }
     }
 
+    /// How many end so.
+    pub fn count(&self, end: End) -> usize {
+        self.as_slice().iter().filter(|held| held.kind.end() == end).count()
+    }
+
     /// Yields how many there are now that end as this one does.
     pub fn add(&mut self, entry: Entry) -> Result<usize, Conflict> {
         let held = self.as_slice();
@@ -55,7 +60,7 @@ impl Ends {
         if let Some(tied) = tied {
             return Err(Conflict::Tie(Arc::clone(&tied.route)));
         }
-        let like_this = 1 + held.iter().filter(|held| held.kind.end() == entry.kind.end()).count();
+        let like_this = 1 + self.count(entry.kind.end());
         if let Self::Several(entries) = self {
             entries.insert(at, entry);
         } else {

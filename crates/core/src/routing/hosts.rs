@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 use super::HostPattern;
-use super::admission::{Admission, Conflict, Crowding};
+use super::admission::{Admission, Conflict, Crowd, Crowding};
 use super::node::Trie;
 use crate::resource::{Route, TenantId};
 
@@ -99,6 +99,11 @@ impl Hosts {
             Some(host) => Arc::make_mut(host).routes.insert(key, route, path, admission),
             None => Ok(None),
         }
+    }
+
+    /// What there is at a host's path.
+    pub fn crowd(&self, pattern: &HostPattern, key: &super::key::Key) -> Crowd {
+        self.by_pattern.get(pattern.as_str()).map_or(Crowd::default(), |host| host.routes.crowd(key))
     }
 
     pub fn remove(&mut self, pattern: &HostPattern, key: &super::key::Key, route: &Route) {

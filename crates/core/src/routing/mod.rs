@@ -29,7 +29,7 @@ mod template;
 mod tests;
 
 pub(crate) use admission::MOST_AT_ONE_PATH;
-pub use admission::{Admission, Conflict, Crowding};
+pub use admission::{Admission, Conflict, Crowd, Crowding};
 pub use condition::{BadValue, FieldName, HeaderCondition, QueryCondition, Wanted};
 pub use host::{BadHost, HostBuffer, HostPattern, read_host};
 pub use hosts::{Hosts, InUse};

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
-use super::admission::{Admission, Conflict, Crowding, MOST_AT_ONE_PATH, MOST_VISITS};
+use super::admission::{Admission, Conflict, Crowd, Crowding, MOST_AT_ONE_PATH, MOST_VISITS};
 use super::ends::{Ends, Entry};
 use super::key::{End, Key, PARAMETER};
 use super::label::{Head, INLINE_BYTES, common, first_segment};
@@ -79,20 +79,30 @@ impl Trie {
         let entry = Entry::new(route, path, key.end);
         let visits_before = self.root.visits;
         let at_one_path = self.root.insert(&key.bytes, entry, &self.hashing)?;
+        let visits = self.root.visits;
         let crowding = if at_one_path > MOST_AT_ONE_PATH {
             Some(Crowding::TooManyAtOnePath)
-        } else if self.root.visits > MOST_VISITS.max(visits_before) {
+        } else if visits > MOST_VISITS.max(visits_before) {
             Some(Crowding::TooManyOverlaps)
         } else {
             None
         };
         match (crowding, admission) {
-            (Some(crowding), Admission::New) => {
+            (Some(crowding), Admission::New(before))
+                if at_one_path > before.at_one_path.max(MOST_AT_ONE_PATH)
+                    || visits > before.visits.max(MOST_VISITS).max(visits_before) =>
+            {
                 self.remove(key, route.id);
                 Err(Conflict::Crowding(crowding))
             }
-            (Some(_) | None, _) => Ok(crowding),
+            (Some(_) | None, Admission::New(_) | Admission::Accepted) => Ok(crowding),
         }
+    }
+
+    pub fn crowd(&self, key: &Key) -> Crowd {
+        let at_one_path =
+            self.root.find(&key.bytes, &self.hashing).map_or(0, |node| node.ends.count(key.end));
+        Crowd { at_one_path, visits: self.root.visits }
     }
 
     pub fn remove(&mut self, key: &Key, route: RouteId) {
@@ -215,6 +225,15 @@ impl Node {
         self.insert(&key[common..], entry, hashing)
     }
 
+    /// The node that a key ends in; `key` is what follows this node's label.
+    fn find(&self, key: &[u8], hashing: &Hashing) -> Option<&Self> {
+        if key.is_empty() {
+            return Some(self);
+        }
+        let child = self.more()?.find(key, hashing)?;
+        child.find(key.strip_prefix(&*child.label())?, hashing)
+    }
+
     fn remove(&mut self, key: &[u8], end: End, route: RouteId, hashing: &Hashing) {
         if key.is_empty() {
             self.ends.remove(end, route);
@@ -270,6 +289,14 @@ impl More {
             (Some(only), true) => Some(only),
             (None, false) => self.literals.only(),
             (Some(_), false) | (None, true) => None,
+        }
+    }
+
+    /// The child that a key goes on with.
+    fn find(&self, key: &[u8], hashing: &Hashing) -> Option<&Node> {
+        match first_segment(key) {
+            [PARAMETER] => self.parameter.as_deref(),
+            segment => self.literals.find(segment, hashing),
         }
     }
 

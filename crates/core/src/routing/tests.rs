@@ -60,7 +60,7 @@ fn put(hosts: &mut Hosts, route: &Arc<Route>) -> Result<(), Conflict> {
     }
     for host in &route.rules.hosts {
         for (path, template) in route.templates() {
-            hosts.insert(host, template.key(), route, path, Admission::New)?;
+            hosts.insert(host, template.key(), route, path, Admission::New(Crowd::default()))?;
         }
     }
     Ok(())

@@ -47,7 +47,11 @@ impl Snapshot {
     /// As [`Snapshot::with`], for a snapshot that nobody else holds yet: growing it batch by batch copies
     /// nothing that is in it already, so that a million keys can be loaded.
     pub fn grown(self, changes: &[Change], revision: u64) -> Result<Self, Problems> {
-        self.grow(changes, revision, &mut Admitted::New)
+        let routes = changes
+            .iter()
+            .filter_map(|change| if let Change::PutRoute(route) = change { Some(route) } else { None });
+        let former = self.former(routes);
+        self.grow(changes, revision, &mut Admitted::New(former))
     }
 
     /// As [`Snapshot::grown`] with what was accepted before, by this build or an earlier one: routes that crowd others, which a

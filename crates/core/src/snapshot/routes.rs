@@ -1,11 +1,12 @@
 //! Routes in a snapshot: those with hosts in the index of all hosts, those without in their tenant's own trie.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Snapshot, Tenant};
 use crate::problem::{Problem, Problems};
 use crate::resource::{DisplayName, Route, RouteId, RouteState, TenantId, TenantSlug};
-use crate::routing::{Admission, Conflict, Crowding, Hosts, MOST_AT_ONE_PATH};
+use crate::routing::{Admission, Conflict, Crowd, Crowding, HostPattern, Hosts, Key, MOST_AT_ONE_PATH, Trie};
 
 /// A route that was accepted before and makes look-ups dearer than a new one may: it is in force all the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,12 +20,33 @@ pub struct CrowdingRoute {
 
 /// How routes come into a snapshot.
 pub(super) enum Admitted<'c> {
-    New,
+    /// Where there were these before.
+    New(Former),
     /// Those that crowd are told.
     Accepted(&'c mut Vec<CrowdingRoute>),
 }
 
+/// The routes before some of them change together.
+#[derive(Default)]
+pub(super) struct Former {
+    hosts: Option<Arc<Hosts>>,
+    /// Of each tenant that changes some.
+    within: HashMap<TenantId, Arc<Trie>>,
+}
+
 impl Snapshot {
+    pub(super) fn former<'r>(&self, routes: impl Iterator<Item = &'r Route>) -> Former {
+        let mut former = Former::default();
+        for route in routes {
+            if !route.rules.hosts.is_empty() {
+                former.hosts.clone_from(&self.hosts);
+            } else if let Some(tenant) = self.tenant_by_id(route.tenant) {
+                former.within.extend(tenant.routes_within.clone().map(|routes| (route.tenant, routes)));
+            }
+        }
+        former
+    }
+
     /// The routes of all tenants that have hosts; `None` where there is none.
     pub fn hosts(&self) -> Option<&Hosts> {
         self.hosts.as_deref()
@@ -36,9 +58,10 @@ impl Snapshot {
         for route in routes {
             candidate.delete_route(route.tenant, route.id);
         }
+        let mut admitted = Admitted::New(self.former(routes.iter()));
         let misfit = |(index, route): (usize, &Route)| {
             let mut problems = Problems::default();
-            candidate.put_route(route, &mut Admitted::New, &mut problems);
+            candidate.put_route(route, &mut admitted, &mut problems);
             (!problems.is_empty()).then_some((index, problems))
         };
         routes.iter().enumerate().filter_map(misfit).collect()
@@ -66,15 +89,18 @@ impl Snapshot {
         if route.rules.state == RouteState::Disabled {
             return;
         }
-        let admission = admitted.admission();
         for (path, template) in route.templates() {
             let mut outcomes = Vec::new();
             if route.rules.hosts.is_empty() {
                 let routes = Arc::make_mut(tenant.routes_within.get_or_insert_default());
+                let admission = admitted.within(route.tenant, template.key());
                 outcomes.push(routes.insert(template.key(), &route, path, admission));
             }
             if let Some(hosts) = hosts.as_deref_mut() {
-                let insert = |host| hosts.insert(host, template.key(), &route, path, admission);
+                let insert = |host| {
+                    let admission = admitted.at_host(host, template.key());
+                    hosts.insert(host, template.key(), &route, path, admission)
+                };
                 outcomes.extend(route.rules.hosts.iter().map(insert));
             }
             let field = || field_of_path(&route, path);
@@ -138,17 +164,30 @@ impl Snapshot {
 }
 
 impl Admitted<'_> {
-    const fn admission(&self) -> Admission {
+    fn within(&self, tenant: TenantId, path: &Key) -> Admission {
         match self {
-            Self::New => Admission::New,
+            Self::New(former) => {
+                let routes = former.within.get(&tenant);
+                Admission::New(routes.map_or(Crowd::default(), |routes| routes.crowd(path)))
+            }
+            Self::Accepted(_) => Admission::Accepted,
+        }
+    }
+
+    fn at_host(&self, host: &HostPattern, path: &Key) -> Admission {
+        match self {
+            Self::New(former) => {
+                let hosts = former.hosts.as_ref();
+                Admission::New(hosts.map_or(Crowd::default(), |hosts| hosts.crowd(host, path)))
+            }
             Self::Accepted(_) => Admission::Accepted,
         }
     }
 
     fn tell(&mut self, tenant: &TenantSlug, route: &Route, problem: Problem) {
         match self {
-            // It was refused.
-            Self::New => {}
+            // It makes no crowd larger, or it was refused.
+            Self::New(_) => {}
             Self::Accepted(crowding) => crowding.push(CrowdingRoute {
                 tenant: tenant.clone(),
                 id: route.id,

@@ -182,6 +182,16 @@ fn routes_that_an_earlier_build_accepted_stay_in_force_and_are_named_where_they_
     // Nobody adds to them, and whoever takes some away makes room again.
     let more = [Change::PutRoute(route(300))];
     assert_eq!(fields(snapshot.with(&more, 2)), ["paths[1]"]);
+    // Who changes one of them need not make them fewer.
+    let put = |numbers: std::ops::Range<u128>| -> Vec<Change> {
+        let edited = |number| Route { name: name(), ..route(number) };
+        numbers.map(|number| Change::PutRoute(edited(number))).collect()
+    };
+    assert!(snapshot.with(&put(70..71), 2).is_ok());
+    assert!(snapshot.with(&put(0..300), 2).is_ok());
+    let edited: Vec<Route> = (0..300).map(route).collect();
+    assert_eq!(snapshot.misfits(&edited), []);
+    assert_eq!(fields(snapshot.with(&put(0..301), 2)), ["paths[1]"]);
     let gone: Vec<_> = (10..300).map(|number| Change::DeleteRoute(TENANT, RouteId(id(number)))).collect();
     let smaller = snapshot.with(&gone, 2).unwrap().with(&more, 3).unwrap();
     assert_eq!(found(&smaller, 300), Some(RouteId(id(300))));
