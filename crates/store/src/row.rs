@@ -68,6 +68,7 @@ impl<'r> Fields<'r> {
     pub fn stored<T>(&self, value: T) -> Result<Stored<T>, StoreError> {
         Ok(Stored {
             value,
+            id: self.value("id")?,
             version: self.unsigned("version")?,
             created_at_secs: self.unsigned("created_at")?,
             updated_at_secs: self.unsigned("updated_at")?,

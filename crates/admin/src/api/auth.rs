@@ -151,7 +151,12 @@ async fn matching_user(
 /// Ends the session of the token that is sent. The admin token stays valid.
 #[utoipa::path(
     post, path = "/api/auth/logout", tag = "auth", operation_id = "logout",
-    responses((status = 204, description = "The token is no longer valid"), Guarded),
+    responses(
+        (status = 204, description = "The token is no longer valid"),
+        (status = 507, description = "The disk is full: nothing was changed", body = ProblemDetails,
+         content_type = "application/problem+json"),
+        Guarded,
+    ),
 )]
 async fn logout(State(plane): State<ControlPlane>, caller: Caller) -> Result<StatusCode, Refusal> {
     if let Some(session) = caller.principal.session {

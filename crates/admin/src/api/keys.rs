@@ -20,7 +20,7 @@ use super::path::Named;
 use super::refusal::Refusal;
 use super::responses::{Addressed, Conditional, Guarded, Listed, Revoked, Sent};
 use super::scope::{Scope, TenantQuery};
-use super::version::Preconditions;
+use super::version::{Preconditions, Version};
 use super::view::{Created, Secret, Shown};
 use crate::clock::timestamp;
 use crate::control_plane::ControlPlane;
@@ -282,7 +282,7 @@ async fn finish(
     let stored = edit.read().key(scope.tenant, id).await?.ok_or(NOT_FOUND)?;
     edit.commit().await?;
     let view = NewKeyView { key: value.reveal().to_owned(), view: KeyView::from(&stored) };
-    Ok(Shown { view, version: stored.version })
+    Ok(Shown { view, version: Version::of(&stored) })
 }
 
 async fn find(read: &mut Read, scope: &Scope, id: &str) -> Result<Stored<KeyRecord>, Refusal> {

@@ -12,6 +12,7 @@ mod deliveries;
 mod drafts;
 mod events;
 mod feed_query;
+mod headers;
 mod health;
 mod host;
 mod keys;
@@ -54,6 +55,7 @@ pub fn router(plane: ControlPlane) -> Router {
     let (routes, mut document) = routes().split_for_parts();
     let parameters = QueryParameters::of(&mut document);
     openapi::merge_closed_objects(&mut document);
+    headers::document(&mut document);
     let docs = SwaggerUi::new("/docs")
         .url("/api/openapi.json", document)
         .config(Config::default().validator_url("none"));
@@ -62,6 +64,7 @@ pub fn router(plane: ControlPlane) -> Router {
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(axum::middleware::from_fn_with_state(parameters, query::refuse_unknown))
+        .layer(axum::middleware::from_fn(version::leave_out_what_is_known))
         .layer(axum::middleware::from_fn(body::read_small_first))
         .layer(axum::middleware::from_fn(host::require))
         .with_state(plane)

@@ -44,7 +44,7 @@ pub enum Addressed {
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "the variants document; `Refusal` is what is sent")]
 pub enum Sent {
-    /// The body is not JSON.
+    /// The body is not JSON, or there is more than one `Authorization`.
     #[response(status = 400, content_type = "application/problem+json")]
     Malformed(ProblemDetails),
     /// The caller may not do this.

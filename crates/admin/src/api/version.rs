@@ -1,14 +1,47 @@
-//! Versions as entity tags: `ETag: "3"`, `If-Match: "3"`, `If-None-Match: *` (RFC 9110 sections 8.8.3, 13.1.1 and 13.1.2).
+//! Versions as entity tags: `ETag: "3-<id>-<hash>"`, `If-Match`, `If-None-Match` (RFC 9110 sections 8.8.3, 13.1.1 and 13.1.2).
+//!
+//! Writers compare how often which resource was edited. Readers compare the whole of an answer, in which there may be more that
+//! changes: the uses of a key, the slug of a route's service.
 
 use std::convert::Infallible;
 
-use axum::extract::FromRequestParts;
-use axum::http::HeaderName;
-use axum::http::header::{IF_MATCH, IF_NONE_MATCH};
+use axum::extract::{FromRequestParts, Request};
+use axum::http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tollgate_core::routing::stable_hash;
 use tollgate_store::Stored;
+use uuid::Uuid;
 
 use super::refusal::Refusal;
+
+/// How often which resource was edited: one that takes the name of another that was deleted is another version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Version {
+    id: Uuid,
+    edits: u64,
+}
+
+impl Version {
+    pub const fn of<T>(stored: &Stored<T>) -> Self {
+        Self { id: stored.id, edits: stored.version }
+    }
+
+    /// Of an answer with this body.
+    pub fn entity_tag(self, body: &[u8]) -> String {
+        format!("\"{}-{}-{:016x}\"", self.edits, self.id.simple(), stable_hash(body))
+    }
+
+    /// By a strong tag of any answer that showed it, or by the resource's `version` alone, in quotes.
+    fn is_named_by(self, tag: &str) -> bool {
+        let Some(text) = tag.strip_prefix('"').and_then(|text| text.strip_suffix('"')) else { return false };
+        let mut parts = text.splitn(3, '-');
+        parts.next().is_some_and(|edits| edits == self.edits.to_string())
+            && parts.next().is_none_or(|id| id == self.id.simple().to_string())
+    }
+}
 
 /// What the caller takes the present version to be, and not to be.
 pub struct Preconditions {
@@ -27,35 +60,49 @@ impl<S: Sync> FromRequestParts<S> for Preconditions {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self { is: Tags::of(parts, &IF_MATCH), is_not: Tags::of(parts, &IF_NONE_MATCH) })
+        Ok(Self { is: Tags::of(&parts.headers, &IF_MATCH), is_not: Tags::of(&parts.headers, &IF_NONE_MATCH) })
     }
 }
 
 impl Preconditions {
     pub fn require<T>(&self, stored: &Stored<T>) -> Result<(), Refusal> {
-        self.require_tag(Some(&entity_tag(stored.version)))
+        self.require_version(Some(Version::of(stored)))
     }
 
     /// The same of what is there, and has no versions: no tag is its own.
     pub fn require_unversioned(&self) -> Result<(), Refusal> {
-        self.require_tag(None)
+        self.require_version(None)
     }
 
-    fn require_tag(&self, tag: Option<&str>) -> Result<(), Refusal> {
-        if self.is.as_ref().is_some_and(|tags| !tags.strongly_match(tag)) {
+    fn require_version(&self, version: Option<Version>) -> Result<(), Refusal> {
+        let is_named = |tag: &str| version.is_some_and(|version| version.is_named_by(tag));
+        if self.is.as_ref().is_some_and(|tags| !tags.strongly_match(is_named)) {
             return Err(Refusal::VersionMismatch);
         }
-        if self.is_not.as_ref().is_some_and(|tags| tags.weakly_match(tag)) {
+        if self.is_not.as_ref().is_some_and(|tags| tags.weakly_match(is_named)) {
             return Err(Refusal::Present);
         }
         Ok(())
     }
 }
 
+/// Answers a reader that has what it asks for already: 304, without it.
+pub async fn leave_out_what_is_known(request: Request, next: Next) -> Response {
+    let is_read = *request.method() == Method::GET || *request.method() == Method::HEAD;
+    let known = if is_read { Tags::of(request.headers(), &IF_NONE_MATCH) } else { None };
+    let response = next.run(request).await;
+    let tag = response.headers().get(ETAG).filter(|_| response.status() == StatusCode::OK).cloned();
+    let (Some(known), Some(tag)) = (known, tag) else { return response };
+    if known.weakly_match(|sent| sent.as_bytes() == tag.as_bytes()) {
+        return (StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response();
+    }
+    response
+}
+
 impl Tags {
-    fn of(parts: &Parts, name: &HeaderName) -> Option<Self> {
+    fn of(headers: &HeaderMap, name: &HeaderName) -> Option<Self> {
         let mut tags = Vec::new();
-        for value in parts.headers.get_all(name) {
+        for value in headers.get_all(name) {
             // A value that is no text is a tag that matches nothing.
             let text = value.to_str().unwrap_or("");
             tags.extend(elements(text).map(str::to_owned));
@@ -67,17 +114,17 @@ impl Tags {
     }
 
     /// A weak tag never matches.
-    fn strongly_match(&self, tag: Option<&str>) -> bool {
+    fn strongly_match(&self, is_named: impl Fn(&str) -> bool) -> bool {
         match self {
             Self::Any => true,
-            Self::OneOf(tags) => tags.iter().any(|sent| Some(sent.as_str()) == tag),
+            Self::OneOf(tags) => tags.iter().any(|sent| is_named(sent)),
         }
     }
 
-    fn weakly_match(&self, tag: Option<&str>) -> bool {
+    fn weakly_match(&self, is_named: impl Fn(&str) -> bool) -> bool {
         match self {
             Self::Any => true,
-            Self::OneOf(tags) => tags.iter().any(|sent| Some(sent.strip_prefix("W/").unwrap_or(sent)) == tag),
+            Self::OneOf(tags) => tags.iter().any(|sent| is_named(sent.strip_prefix("W/").unwrap_or(sent))),
         }
     }
 }
@@ -90,10 +137,6 @@ fn elements(list: &str) -> impl Iterator<Item = &str> {
         character == ',' && !in_quotes
     });
     parts.map(str::trim)
-}
-
-pub fn entity_tag(version: u64) -> String {
-    format!("\"{version}\"")
 }
 
 #[cfg(test)]

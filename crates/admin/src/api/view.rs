@@ -2,19 +2,18 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::http::StatusCode;
-use axum::http::header::{CACHE_CONTROL, ETAG, LOCATION};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tollgate_store::Stored;
 
-use super::version::entity_tag;
+use super::version::Version;
 
-/// A resource, with its version as the entity tag.
+/// A resource, with an entity tag.
 pub struct Shown<V> {
     pub view: V,
-    pub version: u64,
+    pub version: Version,
 }
 
 /// A resource that was made just now.
@@ -28,13 +27,16 @@ pub struct Secret<R>(pub R);
 
 impl<'s, T, V: From<&'s Stored<T>>> From<&'s Stored<T>> for Shown<V> {
     fn from(stored: &'s Stored<T>) -> Self {
-        Self { view: V::from(stored), version: stored.version }
+        Self { view: V::from(stored), version: Version::of(stored) }
     }
 }
 
 impl<V: Serialize> IntoResponse for Shown<V> {
     fn into_response(self) -> Response {
-        ([(ETAG, entity_tag(self.version))], Json(self.view)).into_response()
+        // A view always serialises.
+        let body = serde_json::to_vec(&self.view).unwrap_or_default();
+        let headers = [(ETAG, self.version.entity_tag(&body)), (CONTENT_TYPE, "application/json".to_owned())];
+        (headers, body).into_response()
     }
 }
 

@@ -14,10 +14,10 @@ use super::body::{Json, Replacement};
 use super::deliveries::DeliveryView;
 use super::page::{Listing, PageQuery, Wanted};
 use super::path::Named;
-use super::refusal::Refusal;
+use super::refusal::{ProblemDetails, Refusal};
 use super::responses::{Addressed, Conditional, Guarded, Listed, Revoked, Sent};
 use super::scope::{Scope, TenantQuery};
-use super::version::Preconditions;
+use super::version::{Preconditions, Version};
 use super::view::{Created, Secret, Shown};
 use crate::clock::timestamp;
 use crate::control_plane::ControlPlane;
@@ -91,7 +91,7 @@ async fn create(
     edit.commit().await?;
     let view = NewWebhookView { secret: secret.reveal(), view: WebhookView::from(&stored) };
     let location = scope.location(&format!("/api/webhooks/{id}"));
-    Ok(Secret(Created { location, shown: Shown { view, version: stored.version } }))
+    Ok(Secret(Created { location, shown: Shown { view, version: Version::of(&stored) } }))
 }
 
 /// List the webhooks
@@ -183,7 +183,12 @@ async fn delete(
 #[utoipa::path(
     post, path = "/api/webhooks/{id}/test", tag = "webhooks", operation_id = "test_webhook",
     params(("id" = String, Path), TenantQuery),
-    responses((status = 200, description = "What came of it", body = DeliveryView), Listed, Guarded),
+    responses(
+        (status = 200, description = "What came of it", body = DeliveryView),
+        (status = 507, description = "The disk is full: it was tried, and what came of it is not kept",
+         body = ProblemDetails, content_type = "application/problem+json"),
+        Listed, Guarded,
+    ),
 )]
 async fn test(
     State(plane): State<ControlPlane>,

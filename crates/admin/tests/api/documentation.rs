@@ -224,6 +224,9 @@ fn answers_that_are_easily_forgotten_are_documented() {
     for path in ["/api/circuit-breakers/{id}/reset", "/api/services/{id}/health-check"] {
         assert!(document["paths"][path]["post"]["responses"]["422"].is_object(), "{path}");
     }
+    for path in ["/api/auth/logout", "/api/webhooks/{id}/test"] {
+        assert!(document["paths"][path]["post"]["responses"]["507"].is_object(), "{path}");
+    }
     for path in ["/api/auth/login", "/api/auth/validate", "/api/auth/token"] {
         for status in ["400", "408", "413", "415", "422"] {
             assert!(document["paths"][path]["post"]["responses"][status].is_object(), "{path} {status}");

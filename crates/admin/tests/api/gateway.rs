@@ -15,6 +15,8 @@ use tollgate_core::snapshot::{Key, Snapshot};
 use tollgate_counters::LocalCounters;
 use tollgate_store::Store;
 
+use crate::contract;
+
 pub const ADMIN_TOKEN: &str = "a-configured-admin-token";
 
 pub struct Gateway {
@@ -202,6 +204,7 @@ impl Client {
         self.send("PUT", path, &headers, Some(body.to_string()))
     }
 
+    #[track_caller]
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<String>) -> Answer {
         let separator = if path.contains('?') { '&' } else { '?' };
         let tenant = self.tenant.as_ref().map_or(String::new(), |slug| format!("{separator}tenant={slug}"));
@@ -219,7 +222,14 @@ impl Client {
         };
         let (parts, mut body) = response.unwrap().into_parts();
         let text = body.with_config().limit(64 << 20).read_to_string().unwrap();
-        Answer { status: parts.status.as_u16(), headers: parts.headers, text }
+        let answer = Answer { status: parts.status.as_u16(), headers: parts.headers, text };
+        contract::check(|| self.document(), method, path, &answer);
+        answer
+    }
+
+    fn document(&self) -> Value {
+        let mut response = self.agent.get(format!("{}/api/openapi.json", self.base)).call().unwrap();
+        serde_json::from_str(&response.body_mut().read_to_string().unwrap()).unwrap()
     }
 }
 

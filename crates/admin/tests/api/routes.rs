@@ -106,7 +106,7 @@ fn an_edit_of_another_version_is_refused_and_a_service_of_a_route_stays() {
     let acme = with_service(&gateway, "acme");
     let draft = |path: &str| json!({ "name": "a", "service": "api", "paths": [path] });
     let made = acme.post("/api/routes", &draft("/x"));
-    assert_eq!(made.header("etag"), "\"1\"");
+    assert!(made.header("etag").starts_with("\"1-"));
     acme.put_if_match("/api/routes/a", "\"1\"", &draft("/y")).expect(200);
     acme.put_if_match("/api/routes/a", "\"1\"", &draft("/z")).refused(412);
     assert_eq!(acme.put("/api/routes/a", &draft("/y")).expect(200)["version"], 2, "nothing was changed");

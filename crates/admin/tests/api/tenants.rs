@@ -9,7 +9,7 @@ fn a_tenant_is_made_shown_renamed_and_deleted() {
     let answer = admin.post("/api/tenants", &json!({ "slug": "acme", "name": "Acme Ltd" }));
     let made = answer.expect(201);
     assert_eq!(answer.header("location"), "/api/tenants/acme");
-    assert_eq!(answer.header("etag"), "\"1\"");
+    assert!(answer.header("etag").starts_with("\"1-"));
     assert_eq!(
         (&made["slug"], &made["name"], &made["version"]),
         (&json!("acme"), &json!("Acme Ltd"), &json!(1))

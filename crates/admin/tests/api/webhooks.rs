@@ -43,10 +43,10 @@ fn a_webhook_shows_its_secret_once_and_keeps_it_sealed() {
     assert!(secret.starts_with("whsec_") && secret.len() == 50, "{secret}");
     assert_eq!(answer.header("cache-control"), "no-store");
     assert_eq!(answer.header("location"), format!("/api/webhooks/{}?tenant=acme", id(&made)));
-    assert_eq!(answer.header("etag"), "\"1\"");
+    assert!(answer.header("etag").starts_with("\"1-"));
     let path = format!("/api/webhooks/{}", id(&made));
     let shown = acme.get(&path);
-    assert_eq!(shown.header("etag"), "\"1\"");
+    assert!(shown.header("etag").starts_with("\"1-"));
     assert_eq!(shown.expect(200)["url"], "https://hooks.example/a?b=c");
     assert!(!shown.text.contains("secret") && !acme.get("/api/webhooks").text.contains("secret"));
 
