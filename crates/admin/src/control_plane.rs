@@ -70,6 +70,9 @@ pub struct Settings {
     pub connections: ConnectionLimits,
 }
 
+/// In five minutes; a browser with a session that is over asks for many things at once.
+const FAILED_TOKENS_A_NETWORK: u32 = 100;
+
 /// In Prometheus' text format.
 pub type MetricsSource = Box<dyn Fn() -> String + Send + Sync>;
 
@@ -139,6 +142,8 @@ pub(crate) struct Inner {
     pub turn: Arc<Mutex<()>>,
     pub passwords: Passwords,
     pub throttle: Throttle,
+    /// Of tokens of the API.
+    pub token_guesses: Throttle,
     pub sign_ins: SignIns,
     pub unsaved: Mutex<Unsaved>,
     pub feed: Feed,
@@ -183,6 +188,7 @@ impl ControlPlane {
             turn: Arc::default(),
             passwords: Passwords::new(),
             throttle: Throttle::default(),
+            token_guesses: Throttle::allowing(FAILED_TOKENS_A_NETWORK),
             sign_ins: SignIns::new(),
             unsaved: Mutex::default(),
             feed,

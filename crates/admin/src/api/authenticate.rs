@@ -10,6 +10,7 @@ use super::auth::Peer;
 use super::refusal::Refusal;
 use crate::clock;
 use crate::control_plane::ControlPlane;
+use crate::edit::EditError;
 use crate::principal::Principal;
 
 /// A caller whose token was good.
@@ -31,9 +32,13 @@ impl FromRequestParts<ControlPlane> for Caller {
         if token == plane.0.admin_token {
             return Ok(Self { principal: Principal::operator(), session_ends_secs: None });
         }
-        let session = plane.0.store.read().await?.session(&token, clock::now_secs()).await?;
-        let session = session.ok_or(Refusal::BadToken)?;
+        let now_secs = clock::now_secs();
         let Ok(Peer(peer)) = Peer::from_request_parts(parts, plane).await;
+        let Some(session) = plane.0.store.read().await?.session(&token, now_secs).await? else {
+            // Only failures count: whoever has a good token is not held up by somebody else's behind the same address.
+            plane.0.token_guesses.fail("", peer, clock::instant()).map_err(EditError::from)?;
+            return Err(Refusal::BadToken);
+        };
         let (role, username) = (session.user.role, Some(session.user.username));
         Ok(Self {
             principal: Principal { role, username, session: Some(token), peer },

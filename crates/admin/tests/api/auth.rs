@@ -133,3 +133,24 @@ fn without_a_configured_token_one_is_made_once() {
     gateway.anyone().with_token(&token).get("/api/tenants").refused(401);
     gateway.anyone().with_token("another").get("/api/tenants").expect(200);
 }
+
+#[test]
+fn guesses_of_tokens_are_slowed_down_and_hold_up_nobody_who_has_one() {
+    let gateway = Gateway::start();
+    let guess = |number: u32| gateway.anyone().with_token(&format!("guess-{number}")).get("/api/tenants");
+    for number in 0..100 {
+        guess(number).refused(401);
+    }
+    let refused = guess(100);
+    refused.refused(429);
+    assert!(refused.header("Retry-After").parse::<u32>().unwrap() > 1);
+    gateway.admin().post("/api/tenants", &serde_json::json!({ "slug": "acme" })).expect(201);
+    gateway.user_of("acme", "ann").get("/api/auth/me").expect(200);
+    gateway.anyone().get("/api/tenants").refused(401);
+}
+
+#[test]
+fn more_than_one_token_is_refused() {
+    let gateway = Gateway::start();
+    gateway.admin().send("GET", "/api/tenants", &[("Authorization", "Bearer another")], None).refused(400);
+}
