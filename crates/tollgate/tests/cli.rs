@@ -103,9 +103,10 @@ fn what_is_made_has_no_flag_that_is_empty() {
     with_service(&gateway, "http://127.0.0.1:9");
     let user = ["users", "create", "--username", "boss", "--password", "a long password", "--tenant", ""];
     let key = ["keys", "create", "--tenant", "acme", "--name", "x", "--plan", ""];
-    for (create, field) in [(&user[..], "tenant"), (&key, "plan")] {
+    let list = ["keys", "create", "--tenant", "acme", "--name", "x", "--service", ""];
+    for (create, flag) in [(&user[..], "--tenant"), (&key, "--plan"), (&list, "--service")] {
         let refused = gateway.command(create);
-        let expected = format!("{field} is empty");
+        let expected = format!("{flag} is empty");
         assert!(refused.code == Some(1) && refused.stderr.contains(&expected), "{}", refused.stderr);
     }
     assert_eq!(
@@ -119,6 +120,30 @@ fn what_is_made_has_no_flag_that_is_empty() {
     assert_eq!(made["concurrency"], 3);
     let update = ["plans", "update", "basic", "--tenant", "acme", "--concurrency", "", "--json"];
     assert!(json(gateway.command(&update))["concurrency"].is_null());
+}
+
+#[test]
+fn what_a_flag_says_wrongly_is_told_with_the_flag() {
+    let gateway = Gateway::start();
+    gateway.tenant("acme");
+    let service = |flags: &[&str]| {
+        gateway.command(&[&["services", "create", "--tenant", "acme", "--slug", "s"], flags].concat())
+    };
+    let refused = service(&["--target", "ftp://a", "--ip-limit", "0/minute"]);
+    assert_eq!(refused.code, Some(1));
+    for told in ["--url or --target: targets[0].url must start", "--ip-limit: ip_limits[0].requests must be"]
+    {
+        assert!(refused.stderr.contains(told), "{}", refused.stderr);
+    }
+    // Without a word to the server, which may be none.
+    for (flag, value) in [("--target", ""), ("--target", "=2"), ("--url", "")] {
+        let refused = service(&[flag, value, "--admin-url", "http://127.0.0.1:1"]);
+        assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+        assert!(refused.stderr.contains(&format!("for '{flag} <URL")), "{}", refused.stderr);
+    }
+    let route = ["routes", "update", "r", "--tenant", "acme", "--service", ""];
+    let refused = gateway.command(&route);
+    assert!(refused.stderr.contains("for '--service <SLUG"), "{}", refused.stderr);
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub enum Verb {
 
 #[derive(Args)]
 pub struct Flags {
-    /// A name for people.
+    /// A name for people; '' for the client id.
     #[arg(long)]
     name: Option<String>,
     /// The plan's slug; '' for none.

@@ -1,5 +1,6 @@
 //! A resource's fields as flags give them.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -43,6 +44,16 @@ pub enum Source {
     File(Fields),
 }
 
+impl Source {
+    /// Each field that a flag has given, with the flag.
+    pub fn flags(&self) -> BTreeMap<String, String> {
+        match self {
+            Self::Flags(fields) => fields.keys().map(|field| (field.clone(), flag_of(field))).collect(),
+            Self::File(_) => BTreeMap::new(),
+        }
+    }
+}
+
 /// A file's text; standard input's for `-`.
 pub fn read(path: &Path) -> Result<String> {
     if path == Path::new("-") {
@@ -51,6 +62,28 @@ pub fn read(path: &Path) -> Result<String> {
         return Ok(text);
     }
     std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))
+}
+
+/// Flags that are not called like their fields, which are lists, say.
+const FLAGS: [(&str, &str); 12] = [
+    ("allow_ips", "--allow-ip"),
+    ("anonymous", "--anonymous-limit"),
+    ("events", "--event"),
+    ("headers", "--header"),
+    ("hosts", "--host"),
+    ("ip_limits", "--ip-limit"),
+    ("limits", "--limit"),
+    ("methods", "--method"),
+    ("paths", "--path"),
+    ("services", "--service"),
+    ("targets", "--url or --target"),
+    ("timeouts", "--timeout"),
+];
+
+/// The flag that a field is given with.
+pub fn flag_of(field: &str) -> String {
+    let named = FLAGS.iter().find(|(name, _)| *name == field);
+    named.map_or_else(|| format!("--{}", field.replace('_', "-")), |(_, flag)| (*flag).to_owned())
 }
 
 /// Whether it is the value of a flag that was given without one.

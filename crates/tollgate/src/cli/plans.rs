@@ -38,7 +38,7 @@ pub enum Verb {
 
 #[derive(Args)]
 pub struct Flags {
-    /// A name for people.
+    /// A name for people; '' for the slug.
     #[arg(long)]
     name: Option<String>,
     #[arg(
@@ -56,10 +56,10 @@ pub struct Flags {
         long,
         value_name = "MODE",
         help = "Where nodes share a counter store: leased (each decides out of slices that the store grants), exact \
-                (the store decides on every request), local (each counts alone) [default: leased]"
+                (the store decides on every request), local (each counts alone); '' for the default [default: leased]"
     )]
     counting: Option<String>,
-    /// While the store cannot be reached: local (each node keeps to its share), allow, deny [default: local]
+    /// While the store cannot be reached: local (each node keeps to its share), allow, deny; '' for the default [default: local]
     #[arg(long, value_name = "POLICY")]
     on_unavailable: Option<String>,
 }

@@ -54,13 +54,14 @@ impl Session<'_> {
         if let Source::Flags(fields) = &source
             && let Some((name, _)) = fields.iter().find(|(_, value)| fields::is_empty(value))
         {
-            bail!("{name} is empty: leave its flag out where there is to be none");
+            bail!("{} is empty: leave it out where there is to be none", fields::flag_of(name));
         }
+        let flags = source.flags();
         let (Source::Flags(mut fields) | Source::File(mut fields)) = source;
         fields.retain(|_, value| !value.is_null());
         let mut call = self.call(Method::POST, self.resource.path.to_owned());
         call.body = Some(serde_json::to_vec(&fields)?);
-        self.show(&self.api.call(call)?)
+        self.show(&self.api.call(call).map_err(|error| error.by_flags(flags))?)
     }
 
     pub fn list(&self, page: PageFlags) -> Result<()> {
@@ -96,6 +97,7 @@ impl Session<'_> {
     /// resource in between, nothing is written.
     pub fn update(&self, id: &str, source: Source) -> Result<()> {
         let mut call = self.call(Method::PUT, self.path_of(id));
+        let flags = source.flags();
         let fields = match source {
             Source::File(fields) => fields,
             Source::Flags(changes) if changes.is_empty() => bail!("nothing to change: give a flag or --file"),
@@ -106,7 +108,7 @@ impl Session<'_> {
             }
         };
         call.body = Some(serde_json::to_vec(&fields)?);
-        self.show(&self.api.call(call)?)
+        self.show(&self.api.call(call).map_err(|error| error.by_flags(flags))?)
     }
 
     /// `done` is what has happened to it: `deleted`, `revoked`.

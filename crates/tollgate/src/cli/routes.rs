@@ -40,22 +40,22 @@ pub struct Flags {
     /// Slug of the service; once for each where several share the requests.
     #[arg(long, value_name = "SLUG[=WEIGHT]", value_parser = share)]
     service: Vec<Value>,
-    /// What requests have in common that are to go to one of several services.
+    /// What requests have in common that are to go to one of several services; '' for nothing.
     #[arg(long, value_name = "key|client_ip|header:NAME|cookie:NAME")]
     sticky: Option<String>,
-    /// A host such as api.example.com or *.example.com, once for each; the paths are within the tenant where left out.
+    /// A host such as api.example.com or *.example.com, once for each; the paths are within the tenant where left out, or ''.
     #[arg(long)]
     host: Vec<String>,
-    /// A path, once for each: /orders, /orders/*, /users/{id}, /files/{*rest}; any where left out.
+    /// A path, once for each: /orders, /orders/*, /users/{id}, /files/{*rest}; any where left out, or ''.
     #[arg(long)]
     path: Vec<String>,
-    /// A method, once for each; any where left out.
+    /// A method, once for each; any where left out, or ''.
     #[arg(long)]
     method: Vec<String>,
-    /// A header field that requests must have, once for each.
+    /// A header field that requests must have, once for each; '' for none.
     #[arg(long, value_name = "NAME[=VALUE]", value_parser = wanted)]
     header: Vec<(String, Value)>,
-    /// A query parameter that requests must have, once for each.
+    /// A query parameter that requests must have, once for each; '' for none.
     #[arg(long, value_name = "NAME[=VALUE]", value_parser = wanted)]
     query: Vec<(String, Value)>,
     /// Of several routes that match, the one with the highest is taken (0).
@@ -129,7 +129,9 @@ impl Flags {
 
 fn share(text: &str) -> Result<Value, String> {
     match text.split_once('=') {
+        None if text.is_empty() => Err("a service's slug stands here".to_owned()),
         None => Ok(json!({ "service": text })),
+        Some(("", _)) => Err("a service's slug stands before =".to_owned()),
         Some((service, weight)) => {
             let weight = weight.parse::<u32>();
             let weight = weight.map_err(|_| format!("a weight is a whole number, as in {service}=3"))?;
@@ -192,7 +194,9 @@ mod tests {
     fn flags_are_read_as_documented() {
         assert_eq!(share("orders"), Ok(json!({"service": "orders"})));
         assert_eq!(share("orders=9"), Ok(json!({"service": "orders", "weight": 9})));
-        assert!(share("orders=many").is_err());
+        for wrong in ["orders=many", "", "=9"] {
+            assert!(share(wrong).is_err(), "{wrong}");
+        }
         assert_eq!(wanted("X-Canary"), Ok(("X-Canary".to_owned(), json!(true))));
         assert_eq!(wanted("v=1=2"), Ok(("v".to_owned(), json!("1=2"))));
     }

@@ -38,16 +38,16 @@ pub enum Verb {
 
 #[derive(Args)]
 pub struct Flags {
-    /// A name for people.
+    /// A name for people; '' for the slug.
     #[arg(long)]
     name: Option<String>,
     /// The upstream, where there is one.
-    #[arg(long)]
+    #[arg(long, value_parser = url)]
     url: Option<String>,
     /// An upstream and its share of the requests, once for each.
     #[arg(long, value_name = "URL[=WEIGHT]", conflicts_with = "url", value_parser = target)]
     target: Vec<Value>,
-    /// The header that carries the API key (X-API-Key).
+    /// The header that carries the API key; '' for the usual one (X-API-Key).
     #[arg(long, value_name = "NAME")]
     auth_header: Option<String>,
     /// Largest request body; '' for the usual one.
@@ -57,19 +57,20 @@ pub struct Flags {
         long,
         value_name = "NAME=DURATION",
         value_parser = timeout,
-        help = "connect, first_byte, idle or total, and a duration, once for each: connect=2s"
+        help = "connect, first_byte, idle or total, and a duration, once for each: connect=2s; '' for the usual ones"
     )]
     timeout: Vec<(String, Value)>,
-    /// A limit over all callers together, once for each: 1000/minute.
+    /// A limit over all callers together, once for each: 1000/minute; '' for none.
     #[arg(long, value_name = "LIMIT", value_parser = limit)]
     limit: Vec<Value>,
-    /// A limit of each client address, once for each.
+    /// A limit of each client address, once for each; '' for none.
     #[arg(long, value_name = "LIMIT", value_parser = limit)]
     ip_limit: Vec<Value>,
-    /// Lets requests without a key through, and limits each client address that sends them, once for each limit.
+    /// Lets requests without a key through, and limits each client address that sends them, once for each limit; '' for
+    /// none of them.
     #[arg(long, value_name = "LIMIT", value_parser = limit)]
     anonymous_limit: Vec<Value>,
-    /// The response field in which the upstream says what the request has cost.
+    /// The response field in which the upstream says what the request has cost; '' for none.
     #[arg(long, value_name = "NAME")]
     cost_header: Option<String>,
     /// Whether the charge is given back where the answer is a 5xx.
@@ -102,10 +103,16 @@ impl Flags {
     }
 }
 
+/// There is always one: nothing takes it away.
+fn url(text: &str) -> Result<String, String> {
+    if text.is_empty() { Err("an upstream's URL stands here".to_owned()) } else { Ok(text.to_owned()) }
+}
+
 fn target(text: &str) -> Result<Value, String> {
     match text.rsplit_once('=') {
-        None => Ok(json!({ "url": text })),
-        Some((url, weight)) => {
+        None => Ok(json!({ "url": url(text)? })),
+        Some((upstream, weight)) => {
+            let url = url(upstream)?;
             let weight = weight.parse::<u32>();
             let weight = weight.map_err(|_| format!("a weight is a whole number, as in {url}=3"))?;
             Ok(json!({ "url": url, "weight": weight }))
@@ -172,6 +179,8 @@ mod tests {
     fn a_target_may_have_a_weight() {
         assert_eq!(target("http://a:1/x"), Ok(json!({"url": "http://a:1/x"})));
         assert_eq!(target("http://a:1=3"), Ok(json!({"url": "http://a:1", "weight": 3})));
-        assert!(target("http://a:1=many").is_err());
+        for wrong in ["http://a:1=many", "", "=3"] {
+            assert!(target(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -34,9 +34,10 @@ pub enum Verb {
     /// Change a tenant. Its limits are replaced where any is given; what was counted stays.
     Update {
         slug: String,
+        /// A name for people; '' for the slug.
         #[arg(long)]
         name: Option<String>,
-        /// Where its days and months begin and end; periods that run end as they would have.
+        /// Where its days and months begin and end, '' for UTC; periods that run end as they would have.
         #[arg(long, value_name = "ZONE")]
         time_zone: Option<String>,
         /// A limit over all that it has, once for each: 100000/day; '' for none.

@@ -53,7 +53,7 @@ pub enum Verb {
 
 #[derive(Args)]
 pub struct Flags {
-    /// A type of event that it is sent, once for each; all where left out: limit.threshold.
+    /// A type of event that it is sent, once for each; all where left out, or '': limit.threshold.
     #[arg(long, value_name = "TYPE")]
     event: Vec<String>,
     /// Read the secret (whsec_…) from standard input; where left out, one is made, or the one that is there stays.

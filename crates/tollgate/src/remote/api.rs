@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use tollgate_core::resource::{BadUrl, BaseUrl, Scheme};
 use ureq::http::{Method, Request, Response, header};
 use ureq::{Agent, Body};
 
@@ -75,19 +76,13 @@ impl Call {
 impl AdminApi {
     /// Does not connect yet.
     pub fn new(url: &str, token: Option<String>, trust: &Trust<'_>) -> Result<Self, ApiError> {
-        let url = url.trim_end_matches('/');
-        let is_secure = url.starts_with("https://");
+        let url = BaseUrl::parse(url).map_err(|problem| match problem {
+            BadUrl::Credentials => ApiError::Credentials,
+            problem => ApiError::Url(problem),
+        })?;
         // Behind the host as well: a slash in a password may not have been encoded.
-        if url
-            .split_once("://")
-            .map_or(url, |(_, rest)| rest)
-            .split(['/', '?'])
-            .any(|part| part.contains('@'))
-        {
+        if url.path_prefix().contains('@') {
             return Err(ApiError::Credentials);
-        }
-        if !is_secure && !url.starts_with("http://") {
-            return Err(ApiError::Url(url.to_owned()));
         }
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
@@ -96,10 +91,10 @@ impl AdminApi {
             .proxy(None)
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .user_agent(concat!("tollgate/", env!("CARGO_PKG_VERSION")));
-        if is_secure {
+        if url.scheme() == Scheme::Https {
             config = config.tls_config(trust.read()?);
         }
-        Ok(Self { url: url.to_owned(), token, agent: config.build().into() })
+        Ok(Self { url: url.to_string(), token, agent: config.build().into() })
     }
 
     pub fn url(&self) -> &str {
@@ -195,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_url_with_credentials_is_refused_without_them() {
-        for url in ["http://ann:s3cret@localhost", "ann:s3cret@localhost:1"] {
+        for url in ["http://ann:s3cret@localhost", "http://ann:1/s3cret@localhost"] {
             let refused = AdminApi::new(url, None, &Trust::default()).err().unwrap();
             assert!(matches!(refused, ApiError::Credentials), "{refused}");
             assert!(!refused.to_string().contains("s3cret"), "{refused}");
@@ -203,7 +198,17 @@ mod tests {
     }
 
     #[test]
-    fn a_url_without_a_scheme_is_refused() {
-        assert!(matches!(AdminApi::new("localhost:8081", None, &Trust::default()), Err(ApiError::Url(_))));
+    fn what_is_no_url_is_refused_and_not_repeated() {
+        for url in [
+            "localhost:8081",
+            "ann:s3cret@localhost:1",
+            "http://ann:s3/cret@localhost",
+            "http://",
+            "http://h/?q",
+        ] {
+            let refused = AdminApi::new(url, None, &Trust::default()).err().unwrap();
+            assert!(matches!(refused, ApiError::Url(_)), "{refused}");
+            assert!(!refused.to_string().contains("s3"), "{refused}");
+        }
     }
 }

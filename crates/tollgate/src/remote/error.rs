@@ -1,17 +1,19 @@
 //! Why the admin API did not do what it was asked, in lines for a person.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 
 use serde_json::Value;
+use tollgate_core::resource::BadUrl;
 use ureq::http::StatusCode;
 
 use crate::config::{ADMIN_CA_FILE, ADMIN_TOKEN, ADMIN_URL};
 
 #[derive(Debug)]
 pub enum ApiError {
-    /// Not the URL of a server.
-    Url(String),
+    /// Not the URL of a server; it is not repeated, since a password may stand in it all the same.
+    Url(BadUrl),
     /// A URL with a user or a password, which is not repeated.
     Credentials,
     /// A file that TLS takes.
@@ -39,6 +41,8 @@ pub enum ApiError {
     Refused {
         status: StatusCode,
         problem: Value,
+        /// What the fields were given with that a flag has given.
+        flags: BTreeMap<String, String>,
     },
     /// An answer that the admin API does not give.
     Odd {
@@ -73,7 +77,21 @@ impl ApiError {
             let detail = summary(&problem, status);
             return Self::Token { url: url.to_owned(), detail, was_sent: token_was_sent };
         }
-        Self::Refused { status, problem }
+        Self::Refused { status, problem, flags: BTreeMap::new() }
+    }
+
+    /// Of a request whose fields these flags have given.
+    pub fn by_flags(self, given: BTreeMap<String, String>) -> Self {
+        match self {
+            Self::Refused { status, problem, .. } => Self::Refused { status, problem, flags: given },
+            Self::Url(_)
+            | Self::Credentials
+            | Self::File { .. }
+            | Self::Unreachable { .. }
+            | Self::Distrusted { .. }
+            | Self::Token { .. }
+            | Self::Odd { .. } => self,
+        }
     }
 
     /// Whether there may be no server at all, as opposed to one that refuses.
@@ -118,9 +136,7 @@ fn is_of_tls(error: &ureq::Error) -> bool {
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Url(url) => {
-                write!(f, "{url:?} is no admin URL: it starts with http:// or https://")
-            }
+            Self::Url(problem) => write!(f, "the admin URL (--admin-url, {ADMIN_URL}) {problem}"),
             Self::Credentials => write!(
                 f,
                 "the admin URL holds a user or a password, which the admin API does not take: put a token into {ADMIN_TOKEN}"
@@ -148,7 +164,7 @@ impl fmt::Display for ApiError {
                  Put the administrator's into {ADMIN_TOKEN}; the server printed it when it started for the \
                  first time."
             ),
-            Self::Refused { status, problem } => f.write_str(&lines(problem, *status)),
+            Self::Refused { status, problem, flags } => f.write_str(&lines(problem, *status, flags)),
             Self::Odd { url, status } => {
                 write!(f, "what answers at {url} is not Tollgate's admin API (status {status})")
             }
@@ -158,8 +174,8 @@ impl fmt::Display for ApiError {
 
 impl std::error::Error for ApiError {}
 
-/// A line for each field that has a problem; what the problem says as a whole where none has.
-fn lines(problem: &Value, status: StatusCode) -> String {
+/// A line for each field that has a problem, with the flag that has given it; what the problem says as a whole where none has.
+fn lines(problem: &Value, status: StatusCode, flags: &BTreeMap<String, String>) -> String {
     let errors = problem["errors"].as_array().map_or(&[][..], Vec::as_slice);
     if errors.is_empty() {
         return summary(problem, status);
@@ -168,7 +184,10 @@ fn lines(problem: &Value, status: StatusCode) -> String {
         let message = error["message"].as_str().unwrap_or("is not valid");
         match error["field"].as_str() {
             None | Some("") => message.to_owned(),
-            Some(field) => format!("{field} {message}"),
+            Some(field) => match flags.get(field.split(['.', '[']).next().unwrap_or(field)) {
+                Some(flag) => format!("{flag}: {field} {message}"),
+                None => format!("{field} {message}"),
+            },
         }
     };
     errors.iter().map(line).collect::<Vec<_>>().join("\n")
@@ -195,6 +214,15 @@ mod tests {
         let body = r#"{"title":"Unprocessable","errors":[
             {"field":"slug","message":"is taken"},{"field":"","message":"is odd"}]}"#;
         assert_eq!(refused(422, body), "slug is taken\nis odd");
+    }
+
+    #[test]
+    fn a_field_that_a_flag_has_given_is_told_with_it() {
+        let body = r#"{"title":"Unprocessable","errors":[
+            {"field":"targets[0].url","message":"is odd"},{"field":"limits","message":"is missing"}]}"#;
+        let flags = BTreeMap::from([("targets".to_owned(), "--target".to_owned())]);
+        let refused = ApiError::refused("http://h", StatusCode::UNPROCESSABLE_ENTITY, body, true);
+        assert_eq!(refused.by_flags(flags).to_string(), "--target: targets[0].url is odd\nlimits is missing");
     }
 
     #[test]
