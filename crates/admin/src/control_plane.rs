@@ -198,8 +198,28 @@ impl ControlPlane {
             on_demand: OnDemand::new(),
         };
         let plane = Self(Arc::new(inner));
+        plane.warn_of_own_issuer();
         plane.rotate_signing_keys().await.map_err(OpenError::SigningKeys)?;
         Ok((plane, first_start))
+    }
+
+    /// A service of an earlier start may have an external issuer of the name that Tollgate has now: new ones are refused.
+    fn warn_of_own_issuer(&self) {
+        let (own, snapshot) = (&self.0.issuing.issuer, self.0.snapshot.load());
+        for tenant in snapshot.tenants() {
+            for service in tenant.services() {
+                if service.issuers().is_none_or(|issuers| issuers.of(own).is_none()) {
+                    continue;
+                }
+                tracing::warn!(
+                    tenant = %tenant.slug,
+                    service = %service.slug,
+                    issuer = %own,
+                    "a service takes tokens of an issuer that has the name which Tollgate has in its own (tokens.issuer): \
+                     Tollgate's are refused there. Give one of the two another name"
+                );
+            }
+        }
     }
 
     /// Keeps the admin token that this start made and has shown, for the starts to come.

@@ -51,6 +51,11 @@ pub(crate) struct Unsaved {
     noted: HashMap<KeyId, Instant>,
 }
 
+/// What there was to keep at the end is not all in the database.
+#[derive(Debug, thiserror::Error)]
+#[error("what was counted last could not be kept, and is lost: {0}")]
+pub struct Lost(#[source] StoreError);
+
 /// Which uses of keys are to be saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Uses {
@@ -63,28 +68,32 @@ impl ControlPlane {
     /// Keeps what limits have counted and when keys were last used. What fails is logged, and tried again the
     /// next time.
     pub async fn persist(&self) {
-        self.keep(Uses::Due).await;
+        // It is logged.
+        drop(self.keep(Uses::Due).await);
     }
 
-    async fn keep(&self, which: Uses) {
+    async fn keep(&self, which: Uses) -> Result<(), StoreError> {
         let mut unsaved = self.0.unsaved.lock().await;
         unsaved.take_from(&self.0);
         let now = clock::instant();
         let uses = unsaved.uses(which, now);
         if unsaved.counters.is_empty() && uses.is_empty() {
-            return;
+            return Ok(());
         }
-        match save(&self.0, &unsaved.counters, &uses).await {
+        let saved = save(&self.0, &unsaved.counters, &uses).await;
+        match &saved {
             Ok(()) => unsaved.are_saved(&uses, now),
             Err(error) => {
                 unsaved.drop_superseded();
                 tracing::error!(%error, "counts and last uses could not be kept");
             }
         }
+        saved
     }
 
-    /// Persists every few seconds, sweeps every minute and sends webhooks, until `shutdown`; then persists once more.
-    pub async fn run_jobs(&self, shutdown: impl Future<Output = ()>) {
+    /// Persists every few seconds, sweeps every minute and sends webhooks, until `shutdown`; then persists once more, and fails
+    /// where that does.
+    pub async fn run_jobs(&self, shutdown: impl Future<Output = ()>) -> Result<(), Lost> {
         let mut persist = interval(PERSIST_EVERY);
         let mut sweep = interval_at(tokio::time::Instant::now() + SWEEP_EVERY, SWEEP_EVERY);
         let mut tell = interval(TELL_EVERY);
@@ -101,13 +110,15 @@ impl ControlPlane {
                     self.persist().await;
                     self.rotate_if_due().await;
                 }
-                _ = tell.tick() => self.take_crossings().await,
+                // It is logged, and tried again.
+                _ = tell.tick() => drop(self.take_crossings().await),
                 _ = sweep.tick() => self.sweep().await,
                 () = &mut sending => {}
             }
         }
-        self.take_crossings().await;
-        self.keep(Uses::All).await;
+        let crossings = self.take_crossings().await;
+        let counted = self.keep(Uses::All).await;
+        crossings.and(counted).map_err(Lost)
     }
 
     async fn sweep(&self) {

@@ -36,7 +36,7 @@ mod webhooks;
 pub use connection::{ClientCertificate, Connection};
 pub use control_plane::{ControlPlane, FirstStart, MetricsSource, OpenError, Settings};
 pub use document::{Applied, ApplyError, Document, Tally};
-pub use jobs::LastUsed;
+pub use jobs::{LastUsed, Lost};
 pub use monitoring::{MetricKind, begin_metric, push_metric, serve_metrics};
 pub use principal::Principal;
 pub use sealing::SealingSecret;

@@ -22,7 +22,7 @@ impl Coming {
         Ok((Self { place: place.to_owned(), beside: Some(beside) }, file))
     }
 
-    /// The caller has brought to the disk what was written.
+    /// The caller has brought to the disk what was written, and does so with the name where that has to last.
     pub fn take_place(mut self) -> io::Result<()> {
         if let Some(beside) = &self.beside {
             fs::rename(beside, &self.place)?;
@@ -48,6 +48,12 @@ impl Drop for Coming {
             tracing::warn!(file = %beside.display(), %error, "a file that is of no use cannot be removed");
         }
     }
+}
+
+/// Brings a file's new name to the disk: it has to outlast a loss of power as well.
+pub fn make_name_last(place: &Path) -> io::Result<()> {
+    let directory = place.parent().filter(|directory| !directory.as_os_str().is_empty());
+    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// For its owner alone.

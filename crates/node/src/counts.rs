@@ -12,7 +12,7 @@ use tollgate_core::limit::{CounterRecord, Subject, Window};
 use tollgate_core::time::UnixMicros;
 use tollgate_counters::packed;
 
-use crate::coming::{Coming, append_to};
+use crate::coming::{Coming, append_to, make_name_last};
 
 const FILE: &str = "node.counters";
 const HEADER_BYTES: usize = 12;
@@ -101,6 +101,11 @@ impl Counts {
         self.unsaved = unsaved.into_values().collect();
     }
 
+    /// Whether nothing waits to be kept.
+    pub const fn are_kept(&self) -> bool {
+        self.unsaved.is_empty()
+    }
+
     /// Merges all batches into one, without what is over.
     pub fn merge(&mut self, now: UnixMicros) {
         if self.batches > 1
@@ -135,8 +140,7 @@ impl Counts {
         self.batches = usize::from(!records.is_empty());
         self.file = file;
         self.on_disk = None;
-        // Its name has to outlast a loss of power as well.
-        File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()
+        make_name_last(&self.path)
     }
 }
 

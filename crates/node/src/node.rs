@@ -66,6 +66,17 @@ pub struct Node {
     counts: Counts,
 }
 
+/// What the node had counted when it ended is not all kept.
+#[derive(Debug, thiserror::Error)]
+pub enum Lost {
+    #[error("what limits have counted last could not be kept, and is lost: the log says why")]
+    Counts,
+    #[error(
+        "what the control plane had not been told could not be kept for the next start, and is lost: {0}"
+    )]
+    Untold(#[source] io::Error),
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error("the node's {what} cannot be used: {source}")]
@@ -99,7 +110,7 @@ impl Node {
 
     /// Follows the control plane, reports to it and keeps what is counted, until `shutdown`; then keeps and
     /// reports once more. A panic in one of these ends the others: a node that follows no more must not pass for one that does.
-    pub async fn run(self, facts: Facts, shutdown: impl Future<Output = ()>) {
+    pub async fn run(self, facts: Facts, shutdown: impl Future<Output = ()>) -> Result<(), Lost> {
         let Self { settings, snapshot, counters, position, saver, mut counts } = self;
         let progress = watch::Sender::new(Progress { position, full_syncs: 0, changes: 0, feeds: 0 });
         let facts = Arc::new(facts);
@@ -124,15 +135,18 @@ impl Node {
             let _cancelled = following.await;
         }
         counts.append(counters.take_changed());
-        if let Some(untold) = reporter.report_last().await {
-            match untold.keep(&settings.directory) {
-                Ok(()) => tracing::info!("it is kept, and told after the next start"),
-                Err(error) => tracing::error!(%error, "it could not be kept for the next start, and is lost"),
-            }
-        }
+        let told = match reporter.report_last().await {
+            Some(untold) => untold
+                .keep(&settings.directory)
+                .inspect(|()| tracing::info!("it is kept, and told after the next start"))
+                .map_err(Lost::Untold),
+            None => Ok(()),
+        };
         if let Some(Ok(panic)) = panicked.map(JoinError::try_into_panic) {
             resume_unwind(panic);
         }
+        told?;
+        if counts.are_kept() { Ok(()) } else { Err(Lost::Counts) }
     }
 }
 

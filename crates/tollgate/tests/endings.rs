@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
-use harness::{EchoUpstream, Echoed, Gate, Gateway, RawClient, ScriptedUpstream, Step, Stopped, eventually};
+use harness::{
+    ChildProcess, EchoUpstream, Echoed, Gate, Gateway, RawClient, ScriptedUpstream, Step, Stopped, eventually,
+};
 use serde_json::json;
 
 /// An upstream that answers when the gate opens.
@@ -204,4 +206,54 @@ fn a_request_on_a_kept_connection_is_answered_or_never_begun_while_the_gateway_e
     let answers = answers.inspect(|response| assert_eq!(response.status, 200)).count();
     assert_eq!(gateway.await_end().code(), Some(0));
     assert_eq!(upstream.requests().len(), answers);
+}
+
+/// Another process that writes to the database, for as long as this lives.
+fn lock_database(gateway: &Gateway) -> ChildProcess {
+    let script = "import signal, sqlite3, sys\n\
+                  database = sqlite3.connect(sys.argv[1], isolation_level=None)\n\
+                  database.execute('BEGIN IMMEDIATE')\n\
+                  print('locked', flush=True)\n\
+                  signal.pause()";
+    let mut command = Command::new("python3");
+    command.args(["-c", script]).arg(gateway.directory().join("data/tollgate.db"));
+    let mut process = ChildProcess::spawn("python3", &mut command);
+    process.await_start(|process| process.stdout.after("locked"));
+    process
+}
+
+#[test]
+fn an_end_that_loses_what_was_counted_is_no_good_one() {
+    let upstream = EchoUpstream::start();
+    let mut gateway = Gateway::start();
+    let key = gateway.expose(&upstream.url());
+    let _locked = lock_database(&gateway);
+    gateway.client().get("/acme/api/", &[("X-API-Key", &key)]).expect(200);
+    gateway.signal("TERM");
+    assert_eq!(gateway.await_end().code(), Some(1));
+    let told = gateway.stderr();
+    let expected = "error: what was counted last could not be kept, and is lost";
+    assert!(told.iter().any(|line| line.starts_with(expected)), "{told:?}");
+}
+
+#[test]
+fn a_new_database_beside_an_old_secret_is_told() {
+    let is_told = |gateway: &Gateway| {
+        gateway
+            .stderr()
+            .iter()
+            .any(|line| line.contains("the database is new, but its secret file is of an earlier one"))
+    };
+    let mut gateway = Gateway::start();
+    gateway.end();
+    assert!(!is_told(&gateway));
+    let mut again = gateway.again().start();
+    again.end();
+    assert!(!is_told(&again));
+    for file in ["tollgate.db", "tollgate.db-wal", "tollgate.db-shm"] {
+        let _may_be_missing = std::fs::remove_file(gateway.directory().join("data").join(file));
+    }
+    let mut anew = gateway.again().start();
+    anew.end();
+    assert!(is_told(&anew), "{:?}", anew.stderr());
 }

@@ -286,3 +286,20 @@ fn where_keys_are_fetched_is_checked_like_a_target() {
     let gateway = gateway.restart_after("KILL");
     assert_eq!(gateway.admin().get("/api/services/api?tenant=acme").expect(200)["jwt"], shown["jwt"]);
 }
+
+#[test]
+fn a_name_that_a_service_s_issuer_has_already_is_told_at_the_start() {
+    let mut gateway = Gateway::start();
+    let tenant = gateway.tenant("acme");
+    let issuer =
+        json!({ "issuer": "https://id.example", "audience": "a", "jwks_url": "http://127.0.0.1:1/keys" });
+    tenant.service_with(&json!({ "slug": "api", "url": "http://127.0.0.1:1", "jwt": [issuer] }));
+    gateway.end();
+    let mut again = gateway.again().config("[tokens]\nissuer = \"https://id.example\"\n").start();
+    again.end();
+    let told = again.stderr();
+    let is_told = |line: &String| {
+        ["acme", "api", "https://id.example", "tokens.issuer"].iter().all(|word| line.contains(word))
+    };
+    assert!(told.iter().any(is_told), "{told:?}");
+}

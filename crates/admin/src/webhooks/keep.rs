@@ -28,7 +28,7 @@ pub struct Untold(Vec<LimitCrossed>);
 
 impl ControlPlane {
     /// Keeps what the proxy beside this control plane has noted. What fails is logged, and tried again the next time.
-    pub(crate) async fn take_crossings(&self) {
+    pub(crate) async fn take_crossings(&self) -> Result<(), StoreError> {
         let mut untold = self.0.untold.lock().await;
         untold.0.extend(self.0.crossings.iter().flat_map(|source| source()));
         if untold.0.len() > MOST_UNTOLD {
@@ -36,10 +36,12 @@ impl ControlPlane {
             tracing::warn!(dropped, "too many reached thresholds wait for the database: some are not told");
             untold.0.truncate(MOST_UNTOLD);
         }
-        match self.keep_crossings(&untold.0).await {
+        let kept = self.keep_crossings(&untold.0).await;
+        match &kept {
             Ok(()) => untold.0.clear(),
             Err(error) => tracing::error!(%error, "reached thresholds could not be kept"),
         }
+        kept
     }
 
     /// Once this returns they are kept, or were already. Those of a tenant that is gone are passed over.

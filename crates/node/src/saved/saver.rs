@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::{Saved, file, preamble};
-use crate::coming::{Coming, append_to};
+use crate::coming::{Coming, append_to, make_name_last};
 
 /// Commits reach the disk within this time.
 const SYNC_EVERY: Duration = Duration::from_secs(2);
@@ -222,7 +222,7 @@ impl Writer {
         writer.flush()?;
         writer.get_ref().sync_all()?;
         coming.take_place()?;
-        File::open(&self.directory)?.sync_all()?;
+        make_name_last(&file(&self.directory))?;
         self.base_bytes = writer.get_ref().metadata()?.len();
         self.commit_bytes = 0;
         self.whole_bytes = self.base_bytes;

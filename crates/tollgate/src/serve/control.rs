@@ -44,6 +44,7 @@ impl Control {
     pub async fn open(config: &Config, told: Stream) -> anyhow::Result<Self> {
         let data_dir = DataDir::open(config)?;
         let database = DatabaseFile::open(&data_dir, config)?;
+        data_dir.warn_of_lost_database(&database);
         let store = Store::open(database.path()).await?;
         let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
         let counters = Arc::new(LocalCounters::new());

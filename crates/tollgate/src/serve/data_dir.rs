@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use tollgate_admin::{NoRandomness, SealingSecret};
+use tollgate_node::{Coming, make_name_last};
 
 use crate::config::Config;
 
@@ -25,7 +26,14 @@ pub struct DataDir {
 #[derive(Debug)]
 pub struct DatabaseFile {
     path: PathBuf,
+    age: Age,
     _lock: File,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Age {
+    New,
+    Old,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +76,21 @@ impl DataDir {
         &self.path
     }
 
+    /// Says so where the database is new and the secret is not: who has lost one of two files would else see that everything is
+    /// gone, and not why.
+    pub fn warn_of_lost_database(&self, database: &DatabaseFile) {
+        let secret = self.path.join(SECRET_FILE);
+        if database.age == Age::New && secret.exists() {
+            tracing::warn!(
+                database = %database.path.display(),
+                secret = %secret.display(),
+                "the database is new, but its secret file is of an earlier one: tenants, keys, users, counts and the admin token of \
+                 before are not there. If they should be, stop, put the database's file back, and start again; else nothing has \
+                 to be done"
+            );
+        }
+    }
+
     /// What seals the private keys in the database, made at the first start. It stays here even where the
     /// database is elsewhere: apart from each other, neither is of use.
     pub fn sealing_secret(&self) -> Result<SealingSecret, DataDirError> {
@@ -92,13 +115,15 @@ impl DatabaseFile {
     /// Creates it where it is missing.
     pub fn open(data_dir: &DataDir, config: &Config) -> Result<Self, DataDirError> {
         let path = config.database_file.clone().unwrap_or_else(|| data_dir.path.join(DATABASE_FILE));
-        create_private(&path)?;
         let unusable = |source| DataDirError::Database { path: path.clone(), source };
+        create_private(&path)?;
+        let bytes = path.metadata().map_err(unusable)?.len();
         // Another server's data directory may lie elsewhere, and its database be this one, by whatever path.
         let mut lock_file = path.canonicalize().map_err(unusable)?.into_os_string();
         lock_file.push(".lock");
         let lock = lock(&path, Path::new(&lock_file), unusable)?;
-        Ok(Self { path, _lock: lock })
+        let age = if bytes == 0 { Age::New } else { Age::Old };
+        Ok(Self { path, age, _lock: lock })
     }
 
     pub fn path(&self) -> &Path {
@@ -133,16 +158,11 @@ fn lock(
 
 /// Whole or not at all, for its owner alone.
 fn write_private(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let unfinished = path.with_extension("new");
-    let mut file =
-        OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&unfinished)?;
+    let (coming, mut file) = Coming::begin(path)?;
     file.write_all(contents)?;
     file.sync_all()?;
-    std::fs::rename(&unfinished, path)?;
-    match path.parent() {
-        Some(directory) => File::open(directory)?.sync_all(),
-        None => Ok(()),
-    }
+    coming.take_place()?;
+    make_name_last(path)
 }
 
 fn holder(mut file: File) -> String {

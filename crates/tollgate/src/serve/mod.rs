@@ -50,8 +50,7 @@ pub fn run(config: &Config, format: LogFormat) -> Result<()> {
         let control = Control::open(config, Stream::Output).await?;
         let access_log = config.access_log.clone().unwrap_or(AccessLog::Stdout);
         let renewals = Renewals::new(config, log.level());
-        Running::start(renewals, control, ports, access_log).await?.until_ended(signals).await?;
-        Ok(())
+        Running::start(renewals, control, ports, access_log).await?.until_ended(signals).await
     })
 }
 
@@ -64,8 +63,7 @@ pub fn run_control(config: &Config, format: LogFormat) -> Result<()> {
         let control = Control::open(config, Stream::Output).await?;
         let mut renewals = Renewals::new(config, log.level());
         let running = RunningControl::start(control, port, &mut renewals)?;
-        running.until_ended(signals, renewals).await?;
-        Ok(())
+        running.until_ended(signals, renewals).await
     })
 }
 

@@ -11,13 +11,13 @@ use tokio::time::timeout;
 use tollgate_core::feed::NodeName;
 use tollgate_core::snapshot::Snapshot;
 use tollgate_counters::LocalCounters;
-use tollgate_node::{Facts, Link, Node, NodeToken, Settings};
+use tollgate_node::{Facts, Link, Lost, Node, NodeToken, Settings};
 use tollgate_proxy::{Proxy, Shared};
 
 use super::counting::Counting;
 use super::data_dir::DataDir;
 use super::logging::LogFormat;
-use super::open_files::admin_limits;
+use super::open_files::{AdminListening, admin_limits};
 use super::orders::carry_out;
 use super::part::{Failed, Part};
 use super::renewal::{Renewal, Renewals};
@@ -53,7 +53,8 @@ pub fn run(config: &Config, token: Option<&str>, format: LogFormat) -> Result<()
         };
         let mut counting = Counting::start(config, counters).await?;
         let counters = Arc::clone(&counting.counters);
-        let proxy = start_proxy(config, Shared { snapshot, counters }, access_log)?;
+        let listening = AdminListening::of_node(config.metrics_listen);
+        let proxy = start_proxy(config, Shared { snapshot, counters }, access_log, listening)?;
         let mut monitoring = monitoring.map(|listener| monitor(listener, &counting, &proxy)).transpose()?;
         let [used, crossed, seen, ordered] = [(); 4].map(|()| Arc::downgrade(&proxy));
         let facts = Facts {
@@ -81,8 +82,9 @@ pub fn run(config: &Config, token: Option<&str>, format: LogFormat) -> Result<()
             }
         };
         let outcome = until_to_end(signals, &mut renewals, failed).await;
-        end(renewals.config(), proxy, counting, node, monitoring).await;
-        Ok(outcome?)
+        let kept = end(renewals.config(), proxy, counting, node, monitoring).await;
+        outcome?;
+        kept
     })
 }
 
@@ -104,19 +106,27 @@ async fn failed_of(part: &mut Option<Part>) -> Failed {
     }
 }
 
-async fn end(config: &Config, proxy: Arc<Proxy>, counting: Counting, node: Part, monitoring: Option<Part>) {
+async fn end(
+    config: &Config,
+    proxy: Arc<Proxy>,
+    counting: Counting,
+    node: Part<Result<(), Lost>>,
+    monitoring: Option<Part>,
+) -> Result<()> {
     drain(&proxy);
     if timeout(config.shutdown_grace, drained(&proxy)).await.is_err() {
         tracing::warn!(in_flight = proxy.in_flight(), "the grace is over: what is left is cut off");
     }
     counting.end().await;
     // Its last act is to keep what was counted.
-    node.end().await;
+    let kept = node.end().await;
     if let Some(monitoring) = monitoring {
-        monitoring.end().await;
+        // That it failed is no reason to end otherwise.
+        drop(monitoring.end().await);
     }
     stop(proxy).await;
     tracing::info!("ended");
+    Ok(kept.context("what was counted last may not have been kept")??)
 }
 
 fn link(config: &ControlConfig, token: Option<&str>, tls: &ClientTls) -> Result<Link> {

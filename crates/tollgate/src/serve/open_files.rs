@@ -1,5 +1,7 @@
 //! How many files this process may have open, connections among them.
 
+use std::net::SocketAddr;
+
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tollgate_admin::ConnectionLimits;
 
@@ -16,9 +18,11 @@ const OWN: usize = 64;
 /// So many connections are enough for most.
 const PLENTY: usize = 10_000;
 
-/// How the admin listener begins: with TLS, there are connections beside those that it serves.
+/// How the listener begins that is not the proxy's, if there is one: with TLS, there are connections beside those that it serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AdminListening {
+    /// A node has none, unless it serves its metrics.
+    Absent,
     Plain,
     Tls,
 }
@@ -78,9 +82,15 @@ impl AdminListening {
         if config.tls.is_some() { Self::Tls } else { Self::Plain }
     }
 
+    /// A node's, which has no admin API, whatever is said of one.
+    pub const fn of_node(metrics_listen: Option<SocketAddr>) -> Self {
+        if metrics_listen.is_some() { Self::Plain } else { Self::Absent }
+    }
+
     fn most_files(self, files: Option<usize>) -> usize {
         let connections = share(ConnectionLimits::default().most, files);
         match self {
+            Self::Absent => 0,
             Self::Plain => connections,
             Self::Tls => connections + share(MOST_HANDSHAKES, files),
         }
@@ -125,6 +135,13 @@ mod tests {
         assert_eq!(share(1_024, Some(200)), 50);
         assert_eq!(share(1_024, Some(20)), FEWEST);
         assert_eq!((share(1_024, Some(1 << 20)), share(1_024, None)), (1_024, 1_024));
+    }
+
+    #[test]
+    fn a_node_keeps_no_files_for_an_admin_api() {
+        let metrics = "127.0.0.1:9090".parse().unwrap();
+        let kept = |metrics| AdminListening::of_node(metrics).most_files(Some(4_096));
+        assert_eq!((kept(None), kept(Some(metrics))), (0, 1_024));
     }
 
     #[test]

@@ -5,12 +5,12 @@ use std::future::Future;
 use std::pin::Pin;
 
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 /// A task, and the way to tell it to end.
-pub struct Part {
+pub struct Part<T = ()> {
     name: &'static str,
-    task: JoinHandle<()>,
+    task: JoinHandle<T>,
     stop: oneshot::Sender<()>,
     /// Nothing comes of it but its end, which is the task's.
     works: oneshot::Receiver<Infallible>,
@@ -24,17 +24,18 @@ pub struct Failed(pub &'static str);
 /// Is over once the part is to end.
 pub type Stopped = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-impl Part {
+impl<T: Send + 'static> Part<T> {
     pub fn start<W>(name: &'static str, work: impl FnOnce(Stopped) -> W) -> Self
     where
-        W: Future<Output = ()> + Send + 'static,
+        W: Future<Output = T> + Send + 'static,
     {
         let (stop, stopped) = oneshot::channel::<()>();
         let (working, works) = oneshot::channel();
         let work = work(Box::pin(async { drop(stopped.await) }));
         let task = tokio::spawn(async move {
-            work.await;
+            let outcome = work.await;
             drop(working);
+            outcome
         });
         Self { name, task, stop, works }
     }
@@ -45,12 +46,11 @@ impl Part {
         Failed(self.name)
     }
 
-    pub async fn end(self) {
+    /// What came of it. That it failed by itself is logged.
+    pub async fn end(self) -> Result<T, JoinError> {
         // Nobody hears it where the task has ended by itself.
         let _unheard = self.stop.send(());
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "{} failed", self.name);
-        }
+        self.task.await.inspect_err(|error| tracing::error!(%error, "{} failed", self.name))
     }
 }
 
@@ -60,9 +60,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_part_that_panics_says_so_and_can_still_be_ended() {
-        let mut part = Part::start("what panics", |_stopped| async { panic!("it has to") });
+        let mut part: Part = Part::start("what panics", |_stopped| async { panic!("it has to") });
         assert_eq!(part.failed().await, Failed("what panics"));
-        part.end().await;
+        assert!(part.end().await.is_err());
     }
 
     #[tokio::test]
@@ -73,6 +73,6 @@ mod tests {
             failed = part.failed() => panic!("{failed}"),
             () = tokio::task::yield_now() => {}
         }
-        part.end().await;
+        assert!(part.end().await.is_ok());
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::time::timeout;
-use tollgate_admin::ControlPlane;
+use tollgate_admin::{ControlPlane, Lost};
 use tollgate_core::resource::Scheme;
 use tollgate_proxy::{Proxy, Shared, StartError};
 
@@ -17,6 +17,7 @@ use super::admin_listener::AdminListener;
 use super::control::Control;
 use super::counting::Counting;
 use super::listener::ListenError;
+use super::open_files::AdminListening;
 use super::part::{Failed, Part};
 use super::renewal::{Renewal, Renewals};
 use super::signals::{Asked, Signals};
@@ -44,7 +45,7 @@ pub struct Running<'c> {
 /// The control plane's part.
 pub struct RunningControl {
     admin: Part,
-    jobs: Part,
+    jobs: Part<Result<(), Lost>>,
     control: Control,
     /// With the scheme.
     url: AdminUrl,
@@ -67,7 +68,8 @@ impl<'c> Running<'c> {
     ) -> Result<Self> {
         let counting = Counting::start(renewals.config(), control.local_counters()).await?;
         let shared = control.shared(Arc::clone(&counting.counters));
-        let proxy = start_proxy(renewals.config(), shared, access_log)?;
+        let admin = AdminListening::of(&renewals.config().admin);
+        let proxy = start_proxy(renewals.config(), shared, access_log, admin)?;
         renewals.add(Renewal::of_proxy(&proxy));
         control.attach(&proxy);
         let control = RunningControl::start(control, ports.admin, &mut renewals)?;
@@ -82,8 +84,9 @@ impl<'c> Running<'c> {
         self.control.url
     }
 
-    /// Until a signal asks for the end, or a part has failed: requests of that moment go on for as long as the grace lasts.
-    pub async fn until_ended(mut self, signals: Signals) -> Result<(), Failed> {
+    /// Until a signal asks for the end, or a part has failed: requests of that moment go on for as long as the grace lasts. An error
+    /// then too where not all that was counted could be kept.
+    pub async fn until_ended(mut self, signals: Signals) -> Result<()> {
         let Self { proxy, counting, control, renewals } = &mut self;
         let failed = async {
             tokio::select! {
@@ -93,16 +96,18 @@ impl<'c> Running<'c> {
             }
         };
         let outcome = until_to_end(signals, renewals, failed).await;
-        self.end().await;
-        outcome
+        let kept = self.end().await;
+        outcome?;
+        kept
     }
 
-    async fn end(self) {
+    async fn end(self) -> Result<()> {
         let Self { proxy, counting, control, renewals } = self;
         drain(&proxy);
-        control.end(renewals.config().shutdown_grace, drained(&proxy), counting.end()).await;
+        let kept = control.end(renewals.config().shutdown_grace, drained(&proxy), counting.end()).await;
         stop(proxy).await;
         tracing::info!("ended");
+        kept
     }
 }
 
@@ -120,13 +125,16 @@ impl RunningControl {
         Ok(Self { admin, jobs, control, url })
     }
 
-    /// Until a signal asks for the end, or a part has failed.
-    pub async fn until_ended(mut self, signals: Signals, mut renewals: Renewals<'_>) -> Result<(), Failed> {
+    /// Until a signal asks for the end, or a part has failed. An error then too where not all that was counted could be
+    /// kept.
+    pub async fn until_ended(mut self, signals: Signals, mut renewals: Renewals<'_>) -> Result<()> {
         let outcome = until_to_end(signals, &mut renewals, self.failed()).await;
         tracing::info!("ending: no new requests are taken");
-        self.end(renewals.config().shutdown_grace, std::future::ready(()), std::future::ready(())).await;
+        let kept =
+            self.end(renewals.config().shutdown_grace, std::future::ready(()), std::future::ready(())).await;
         tracing::info!("ended");
-        outcome
+        outcome?;
+        kept
     }
 
     async fn failed(&mut self) -> Failed {
@@ -137,22 +145,28 @@ impl RunningControl {
     }
 
     /// `others` have the same grace; `behind` comes once it is over, and before what was counted is kept.
-    async fn end(self, grace: Duration, others: impl Future<Output = ()>, behind: impl Future<Output = ()>) {
+    async fn end(
+        self,
+        grace: Duration,
+        others: impl Future<Output = ()>,
+        behind: impl Future<Output = ()>,
+    ) -> Result<()> {
         let Self { admin, jobs, control, .. } = self;
         control.plane.start_draining();
         let drained = async {
             others.await;
-            admin.end().await;
+            admin.end().await
         };
         if timeout(grace, drained).await.is_err() {
             tracing::warn!("the grace is over: what is left is cut off");
         }
         behind.await;
         // The jobs' last act is to keep what was counted.
-        jobs.end().await;
+        let kept = jobs.end().await;
         if timeout(CLOSE, control.close()).await.is_err() {
             tracing::warn!("the database is still in use: it is left to recover at the next start");
         }
+        Ok(kept.context("what was counted last may not have been kept")??)
     }
 }
 
@@ -191,8 +205,13 @@ pub async fn proxy_failed(proxy: &Proxy) -> Failed {
 }
 
 /// Starts the proxy, and says so on standard output.
-pub fn start_proxy(config: &Config, shared: Shared, access_log: AccessLog) -> Result<Arc<Proxy>> {
-    let settings = wiring::proxy_settings(config, access_log);
+pub fn start_proxy(
+    config: &Config,
+    shared: Shared,
+    access_log: AccessLog,
+    admin: AdminListening,
+) -> Result<Arc<Proxy>> {
+    let settings = wiring::proxy_settings(config, access_log, admin);
     let proxy = Proxy::start(settings, shared).map_err(|error| explain(error, config.proxy.listen))?;
     output::announce(&format!("proxy listening on http://{}", proxy.local_addr()));
     Ok(Arc::new(proxy))
@@ -236,7 +255,7 @@ fn serve_admin(listener: AdminListener, plane: &ControlPlane) -> Part {
     Part::start("the admin API", |stopped| async move { plane.serve(listener, stopped).await })
 }
 
-fn run_jobs(plane: ControlPlane) -> Part {
+fn run_jobs(plane: ControlPlane) -> Part<Result<(), Lost>> {
     Part::start("the control plane", |stopped| async move { plane.run_jobs(stopped).await })
 }
 

@@ -10,14 +10,14 @@ use crate::config::{self, Config, LimitsConfig, TimeoutsConfig};
 
 const KEY_SETS_DIRECTORY: &str = "key-sets";
 
-pub fn proxy_settings(config: &Config, access_log: config::AccessLog) -> Settings {
+pub fn proxy_settings(config: &Config, access_log: config::AccessLog, admin: AdminListening) -> Settings {
     let proxy = &config.proxy;
     let workers = proxy.workers.or_else(|| available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     Settings {
         listen: proxy.listen,
         workers,
         timeouts: timeouts(&proxy.timeouts),
-        limits: limits(&proxy.limits, AdminListening::of(&config.admin)),
+        limits: limits(&proxy.limits, admin),
         access_log: match access_log {
             config::AccessLog::Off => AccessLog::Off,
             config::AccessLog::Stdout => AccessLog::Stdout,
