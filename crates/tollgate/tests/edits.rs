@@ -33,42 +33,6 @@ fn a_target_that_drains_while_a_body_is_gathered_does_not_get_it() {
 }
 
 #[test]
-fn targets_that_are_all_replaced_while_a_body_is_gathered_leave_it_to_the_new_ones() {
-    let [old, new] = ["old", "new"].map(ScriptedUpstream::responding);
-    let at = |upstream: &ScriptedUpstream| json!({ "slug": "api", "url": upstream.url(), "retries": {} });
-    let (gateway, tenant) = serving(&at(&old));
-    let key = tenant.unlimited_key();
-    let mut client = gateway.client();
-    client.send(format!(
-        "PUT /acme/api/put HTTP/1.1\r\nHost: g\r\nX-API-Key: {key}\r\nContent-Length: 4\r\n\r\nbo"
-    ));
-    eventually("the request to have a target", || {
-        let list = gateway.admin().get("/api/health/services?tenant=acme").expect(200);
-        list["items"][0]["targets"][0]["in_flight"] == 1
-    });
-    edit(&gateway, &at(&new));
-    client.send("dy");
-    assert_eq!(client.read_response().expect(200).text(), "new");
-    assert_eq!(new.requests()[0].body, b"body");
-}
-
-#[test]
-fn a_retry_goes_to_the_targets_that_have_replaced_all_of_before() {
-    let gate = Gate::new();
-    let broken = || ScriptedUpstream::script(vec![Step::Await(gate.clone()), Step::Close]);
-    let (old, new) = ([broken(), broken()], ScriptedUpstream::responding("new"));
-    let targets = old.each_ref().map(|upstream| json!({ "url": upstream.url() }));
-    let (gateway, tenant) = serving(&json!({ "slug": "api", "targets": targets, "retries": {} }));
-    let key = tenant.unlimited_key();
-    let mut client = gateway.client();
-    client.send(format!("GET /acme/api HTTP/1.1\r\nHost: g\r\nX-API-Key: {key}\r\n\r\n"));
-    eventually("the request at a target", || old.iter().any(|upstream| upstream.requests().len() == 1));
-    edit(&gateway, &json!({ "slug": "api", "url": new.url(), "retries": {} }));
-    gate.open();
-    assert_eq!(client.read_response().expect(200).text(), "new");
-}
-
-#[test]
 fn a_header_that_is_renamed_while_a_request_waits_goes_no_further() {
     let gate = Gate::new();
     let answer = "HTTP/1.1 200 OK\r\nX-Cost: 1\r\nX-Price: 1\r\nContent-Length: 0\r\n\r\n";

@@ -8,15 +8,13 @@ mod choice;
 mod circuit;
 mod hedging;
 
-use std::cell::OnceCell;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use tollgate_core::cause::Cause;
 use tollgate_core::outlier::Outcome;
 use tollgate_core::resource::Route;
 use tollgate_core::retry::{Connection, Replay, RetryRules, Sent};
-use tollgate_core::snapshot::{Picking, Service, Snapshot, Target, Traffic};
+use tollgate_core::snapshot::{Picking, Service, Target, Traffic};
 use tollgate_http1::ResponseHead;
 
 pub(super) use circuit::whole_secs;
@@ -29,18 +27,16 @@ use super::kept_body::KeptBody;
 use super::retry_after::retry_after;
 use super::send::Forward;
 use crate::clock::Moment;
-use crate::live::{self, Lookup, Picked};
+use crate::live::{Lookup, Picked};
 use crate::record::Record;
 use crate::rejection::Rejection;
 use crate::wire::Pump;
-use crate::worker::{HeldSnapshot, Worker};
+use crate::worker::Worker;
 
 pub(super) struct Journey<'j> {
     worker: &'j Worker,
     live: &'j Lookup<'j>,
     service: &'j Service,
-    /// Where all targets of the service were replaced while the request was under way.
-    newest: &'j OnceCell<Rc<HeldSnapshot>>,
     circuit: Circuit<'j>,
     stage: Stage<'j>,
     /// When this attempt began.
@@ -70,7 +66,6 @@ impl<'j> Journey<'j> {
     pub fn begin(
         forward: &Forward<'j, '_>,
         live: &'j Lookup<'j>,
-        newest: &'j OnceCell<Rc<HeldSnapshot>>,
         began: Instant,
         deadline: Option<Instant>,
         record: &mut Record<'_>,
@@ -88,7 +83,7 @@ impl<'j> Journey<'j> {
                 Stage::Picked(Choice::first(forward, live.get(), traffic, deadline, now, record)?)
             }
         };
-        Ok(Self { worker, live, service, newest, circuit, stage, began })
+        Ok(Self { worker, live, service, circuit, stage, began })
     }
 
     pub fn target(&self) -> &'j Target {
@@ -191,15 +186,7 @@ impl<'j> Journey<'j> {
     /// The wait for the next attempt, or for a body, is over, in which its target may have been removed or begun to drain.
     pub fn go_on(&mut self, now: Instant) -> Result<(), Rejection> {
         let Stage::Picked(choice) = &mut self.stage else { return Ok(()) };
-        let now = self.worker.gateway.live.uptime(now);
-        if choice.go_on(self.worker, self.service, now).is_some() {
-            return Ok(());
-        }
-        // Once: a request that sees its targets replaced again has been under way for long.
-        let newest: &'j Snapshot = self.newest.get_or_init(|| self.worker.snapshot());
-        let tenant = self.live.get().shared.tenant;
-        self.service = live::find(newest, tenant, self.service.id).ok_or(Rejection::NoTarget)?;
-        choice.begin_anew(self.worker, self.service, newest.revision(), now).ok_or(Rejection::NoTarget)
+        choice.go_on(self.worker, self.service, self.worker.gateway.live.uptime(now))
     }
 
     fn note_at_target(&self, outcome: Outcome, now: Instant) {

@@ -1,6 +1,5 @@
 //! Sends an admitted request to a target and the response back.
 
-use std::cell::OnceCell;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -98,8 +97,7 @@ pub(crate) async fn send(
     let snapshot = current.as_deref().map_or(forward.snapshot, |current| current);
     let selected = selected_now(forward, snapshot, waited).await?;
     let forward = &Forward { snapshot, selected: &selected, ..*forward };
-    let newest = OnceCell::new();
-    let mut journey = Journey::begin(forward, &live, &newest, began, deadlines.total, record)?;
+    let mut journey = Journey::begin(forward, &live, began, deadlines.total, record)?;
     let kept_body = match keep_body(forward, sides, &mut journey, &deadlines).await? {
         Kept::Whole(body) => Some(body),
         Kept::None => None,

@@ -112,19 +112,14 @@ impl<'j> Choice<'j> {
         let uptime = worker.gateway.live.uptime(now);
         let withdrawn = self.withdrawn(worker, service);
         let next = self.another(worker, service, withdrawn, uptime);
-        let mut elsewhere = elsewhere(next.as_ref());
         if next.is_none() {
-            if !withdrawn.contains(self.picked.place) {
-                self.ask_again(worker, service, uptime)?;
-            } else if self.is_served(worker, service) {
-                // Who of them it goes to is decided once it goes.
-                elsewhere = Elsewhere::Yes;
-            } else {
+            if withdrawn.contains(self.picked.place) {
                 return None;
             }
+            self.ask_again(worker, service, uptime)?;
         }
         let withdraw = || self.live.withdraw(&retries.rules.budget, uptime);
-        match retries.decide(&failed, elsewhere, worker.random(), withdraw) {
+        match retries.decide(&failed, elsewhere(next.as_ref()), worker.random(), withdraw) {
             Again::No => {
                 self.picked.give_up();
                 None
@@ -157,37 +152,14 @@ impl<'j> Choice<'j> {
         pick(worker, service, self.live, self.traffic, &asked).ok()
     }
 
-    /// To another target, where an edit has taken this one away while the attempt was waited for; `None` where there is no other of
-    /// those that there were.
-    pub fn go_on(&mut self, worker: &Worker, service: &'j Service, now: Uptime) -> Option<()> {
+    /// To another target, where an edit has taken this one away while the attempt was waited for.
+    pub fn go_on(&mut self, worker: &Worker, service: &'j Service, now: Uptime) -> Result<(), Rejection> {
         let withdrawn = self.withdrawn(worker, service);
         if withdrawn.contains(self.picked.place) {
-            let next = self.another(worker, service, withdrawn, now)?;
+            let next = self.another(worker, service, withdrawn, now).ok_or(Rejection::NoTarget)?;
             self.go_on_at(next);
         }
-        Some(())
-    }
-
-    /// To one of the targets of the service as this revision has it, none of which counts as tried.
-    pub fn begin_anew(
-        &mut self,
-        worker: &Worker,
-        service: &'j Service,
-        revision: u64,
-        now: Uptime,
-    ) -> Option<()> {
-        self.traffic = service.traffic.as_deref().unwrap_or(Traffic::OF_ONE_TARGET);
-        (self.revision, self.tried) = (revision, TargetSet::NONE);
-        let asked = Asked { revision, now, random: worker.random(), tried: TargetSet::NONE, key: self.key };
-        self.picked = pick(worker, service, self.live, self.traffic, &asked).ok()?;
-        Some(())
-    }
-
-    /// Whether the service has targets that take requests now.
-    fn is_served(&self, worker: &Worker, service: &Service) -> bool {
-        let snapshot = worker.snapshot();
-        let current = live::find(&snapshot, self.live.shared.tenant, service.id);
-        current.is_some_and(|current| current.targets.iter().any(|target| target.duty == Duty::Serving))
+        Ok(())
     }
 
     /// The targets that an edit has taken away or drains since the request began: they get no new attempts.
