@@ -1,7 +1,6 @@
 //! Who needs a name. It is looked up in the share of whoever of them has a place first: a tenant whose share is taken up by names that
 //! nobody answers for must not keep others waiting for a name that it needs as well.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::task::Poll;
 
@@ -11,29 +10,27 @@ use tollgate_core::resource::TenantId;
 
 use super::places::{Place, Places};
 
-/// Tenants that a name remembers, the last ones.
+/// Tenants that a name remembers, the first ones: each that comes has the others wait anew, so that many who take turns would
+/// keep a look-up from ever having its place.
 const MOST: usize = 16;
 
 pub(super) struct Askers {
-    tenants: Mutex<VecDeque<TenantId>>,
+    tenants: Mutex<Vec<TenantId>>,
     /// Told when there is one more.
     more: Notify,
 }
 
 impl Askers {
     pub fn of(tenant: TenantId) -> Self {
-        Self { tenants: Mutex::new(VecDeque::from([tenant])), more: Notify::new() }
+        Self { tenants: Mutex::new(vec![tenant]), more: Notify::new() }
     }
 
     pub fn add(&self, tenant: TenantId) {
         let mut tenants = self.tenants.lock();
-        if tenants.contains(&tenant) {
+        if tenants.len() == MOST || tenants.contains(&tenant) {
             return;
         }
-        if tenants.len() == MOST {
-            tenants.pop_front();
-        }
-        tenants.push_back(tenant);
+        tenants.push(tenant);
         drop(tenants);
         self.more.notify_waiters();
     }
@@ -87,12 +84,14 @@ mod tests {
     }
 
     #[test]
-    fn the_last_ones_are_remembered() {
+    fn many_who_take_turns_have_nobody_wait_anew() {
         let askers = Askers::of(tenant(0));
-        for number in 1..=40 {
-            askers.add(tenant(number));
-        }
-        let tenants = askers.tenants.lock();
-        assert_eq!((tenants.len(), tenants.back()), (MOST, Some(&tenant(40))));
+        (1..MOST as u128).for_each(|number| askers.add(tenant(number)));
+        let mut told = pin!(askers.more.notified());
+        let cx = &mut Context::from_waker(Waker::noop());
+        assert!(told.as_mut().poll(cx).is_pending());
+        (0..40).for_each(|number| askers.add(tenant(number)));
+        assert!(told.as_mut().poll(cx).is_pending());
+        assert_eq!(askers.tenants.lock().len(), MOST);
     }
 }
