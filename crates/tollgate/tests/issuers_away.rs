@@ -84,7 +84,7 @@ fn keys_outlast_a_restart_while_their_issuer_is_away() {
     issuer.withdraw();
     let gateway = gateway.restart_after("KILL");
     get(gateway.client(), &issuer, "one", "lost").expect(503);
-    assert!(logged(&gateway, DAMAGED));
+    eventually("it is told", || logged(&gateway, DAMAGED));
 }
 
 #[test]

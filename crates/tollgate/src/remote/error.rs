@@ -184,10 +184,13 @@ fn lines(problem: &Value, status: StatusCode, flags: &BTreeMap<String, String>) 
         let message = error["message"].as_str().unwrap_or("is not valid");
         match error["field"].as_str() {
             None | Some("") => message.to_owned(),
-            Some(field) => match flags.get(field.split(['.', '[']).next().unwrap_or(field)) {
-                Some(flag) => format!("{flag}: {field} {message}"),
-                None => format!("{field} {message}"),
-            },
+            Some(field) => {
+                match (flags.get(field), flags.get(field.split(['.', '[']).next().unwrap_or(field))) {
+                    (Some(flag), _) => format!("{flag} {message}"),
+                    (None, Some(flag)) => format!("{flag}: {field} {message}"),
+                    (None, None) => format!("{field} {message}"),
+                }
+            }
         }
     };
     errors.iter().map(line).collect::<Vec<_>>().join("\n")
@@ -219,10 +222,15 @@ mod tests {
     #[test]
     fn a_field_that_a_flag_has_given_is_told_with_it() {
         let body = r#"{"title":"Unprocessable","errors":[
-            {"field":"targets[0].url","message":"is odd"},{"field":"limits","message":"is missing"}]}"#;
-        let flags = BTreeMap::from([("targets".to_owned(), "--target".to_owned())]);
+            {"field":"targets[0].url","message":"is odd"},{"field":"slug","message":"is taken"},
+            {"field":"limits","message":"is missing"}]}"#;
+        let flags = [("targets", "--target"), ("slug", "--slug")];
+        let flags = flags.map(|(field, flag)| (field.to_owned(), flag.to_owned())).into();
         let refused = ApiError::refused("http://h", StatusCode::UNPROCESSABLE_ENTITY, body, true);
-        assert_eq!(refused.by_flags(flags).to_string(), "--target: targets[0].url is odd\nlimits is missing");
+        assert_eq!(
+            refused.by_flags(flags).to_string(),
+            "--target: targets[0].url is odd\n--slug is taken\nlimits is missing"
+        );
     }
 
     #[test]
