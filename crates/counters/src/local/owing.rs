@@ -217,6 +217,20 @@ impl LocalCounters {
         owing.put(Owing::HERE, &here);
         owing.put(Owing::IN_STORE, &known);
     }
+
+    /// Nothing was owed: what was told before is over, and still there. What was charged since is owed on top of what the store
+    /// knows.
+    pub(crate) fn owed_nothing(
+        &self,
+        subject: Subject,
+        rules: &[LimitRule],
+        told: &Tally,
+        nodes: NonZeroU32,
+        now: UnixMicros,
+    ) {
+        let heard = Heard { told, of_store: &told.known, counting: GoesOn::InStore };
+        self.has_told(subject, rules, heard, nodes, now);
+    }
 }
 
 #[cfg(test)]

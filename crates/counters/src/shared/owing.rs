@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use smallvec::SmallVec;
-use tollgate_core::limit::{Calendar, Demand, LimitRule, Settlement, Subject, SubjectWindows, Tally};
+use tollgate_core::limit::{Calendar, Demand, LimitRule, Settlement, Subject, Tally};
 use tollgate_core::time::UnixMicros;
 
 use super::call::{Amount, Answer, Periods};
@@ -105,10 +105,7 @@ impl Shared {
         };
         let amounts: Box<[Amount]> = rules.iter().zip(owed).map(amount).collect();
         if amounts.iter().all(|amount| matches!(amount, Amount::More(0))) {
-            // What was told before is over, and still there.
-            let of_store = &SubjectWindows::default();
-            let heard = Heard { told: &tally, of_store, counting: GoesOn::InStore };
-            self.local.has_told(subject, rules, heard, nodes, now);
+            self.local.owed_nothing(subject, rules, &tally, nodes, now);
             return None;
         }
         ledger.begin_telling(&tally);
@@ -164,7 +161,7 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use smallvec::smallvec;
-    use tollgate_core::limit::{LevelLimits, charge_each};
+    use tollgate_core::limit::{LevelLimits, SubjectWindows, charge_each};
     use tollgate_core::resource::{Counting, LimitDraft, OnUnavailable};
     use uuid::Uuid;
 
@@ -195,6 +192,23 @@ mod tests {
             depths: Depths::new(),
         };
         shared.ledgers.shard(SUBJECT).lock().ledger(SUBJECT, rules, Instant::now()).note(rules, &answer);
+    }
+
+    #[test]
+    fn what_is_charged_while_nothing_is_owed_is_all_that_is_owed_then() {
+        let (shared, _asked) = unanswered();
+        let (limits, nodes) = (limits("month"), shared.nodes());
+        let demand = Demand { subject: SUBJECT, limits: &limits, calendar: Calendar::utc() };
+        owe(&shared, &demand, 60, NOW);
+        let (tally, _) = shared.local.tally_and_owed(SUBJECT, &limits.rules, nodes, NOW);
+        let told = Heard { told: &tally, of_store: &tally.here, counting: GoesOn::Here };
+        shared.local.has_told(SUBJECT, &limits.rules, told, nodes, NOW);
+        let (tally, owed) = shared.local.tally_and_owed(SUBJECT, &limits.rules, nodes, NOW);
+        assert_eq!(owed[0], 0);
+        // By a request that is decided here meanwhile.
+        assert!(shared.local.decide(&[demand], 1, NOW).verdict.is_admitted());
+        shared.local.owed_nothing(SUBJECT, &limits.rules, &tally, nodes, NOW);
+        assert_eq!(shared.local.tally_and_owed(SUBJECT, &limits.rules, nodes, NOW).1[0], 1);
     }
 
     #[test]
