@@ -3,9 +3,10 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use tollgate_core::time::UnixMicros;
+use tollgate_core::uptime::micros;
 
 /// A moment on both clocks.
 #[derive(Debug, Clone, Copy)]
@@ -77,8 +78,4 @@ impl Clock {
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Moment { instant: Instant::now(), wall: UnixMicros(micros(since_epoch)) }
     }
-}
-
-pub(crate) fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

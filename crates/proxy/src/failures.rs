@@ -8,8 +8,7 @@ use std::time::Instant;
 
 use ahash::RandomState;
 use tollgate_core::address::client_network;
-
-use crate::clock::micros;
+use tollgate_core::uptime::micros;
 
 const MINUTE_MICROS: u64 = 60_000_000;
 /// Addresses share these by their hashes, under a key that nobody knows: an address that fails meets one that

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use tollgate_core::breaker::State;
 use tollgate_core::resource::{KeyId, ServiceSlug};
+use tollgate_core::uptime::micros;
 use tollgate_http1::{RequestHead, TargetForm};
 
 use crate::caller::Caller;
-use crate::clock::{Moment, micros};
+use crate::clock::Moment;
 use crate::gateway::Began;
 use crate::identity::{Origin, RequestId};
 use crate::message::{push_json_string, push_number, push_plain};
