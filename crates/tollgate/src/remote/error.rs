@@ -81,17 +81,11 @@ impl ApiError {
     }
 
     /// Of a request whose fields these flags have given.
-    pub fn by_flags(self, given: BTreeMap<String, String>) -> Self {
-        match self {
-            Self::Refused { status, problem, .. } => Self::Refused { status, problem, flags: given },
-            Self::Url(_)
-            | Self::Credentials
-            | Self::File { .. }
-            | Self::Unreachable { .. }
-            | Self::Distrusted { .. }
-            | Self::Token { .. }
-            | Self::Odd { .. } => self,
+    pub fn by_flags(mut self, given: BTreeMap<String, String>) -> Self {
+        if let Self::Refused { flags, .. } = &mut self {
+            *flags = given;
         }
+        self
     }
 
     /// Whether there may be no server at all, as opposed to one that refuses.
