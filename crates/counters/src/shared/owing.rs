@@ -160,14 +160,12 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
-    use smallvec::smallvec;
     use tollgate_core::limit::{LevelLimits, SubjectWindows, charge_each};
     use tollgate_core::resource::{Counting, LimitDraft, OnUnavailable};
     use uuid::Uuid;
 
     use super::*;
-    use crate::shared::call::Depths;
-    use crate::shared::unanswered::{owe, unanswered};
+    use crate::shared::unanswered::{first_answer, owe, unanswered};
 
     const NOW: UnixMicros = UnixMicros::from_secs(1_769_351_520);
     const SUBJECT: Subject = Subject(Uuid::from_u128(1));
@@ -181,16 +179,7 @@ mod tests {
     fn answer(shared: &Shared, rules: &Arc<[LimitRule]>, used: u64) {
         let mut windows = SubjectWindows::default();
         charge_each([(&rules[0], used)], &mut windows, Calendar::utc(), NOW);
-        let answer = Answer {
-            admitted: 0,
-            slice: 0,
-            now: NOW,
-            number: 1,
-            said_in: 1,
-            was_said_in: smallvec![1],
-            windows,
-            depths: Depths::new(),
-        };
+        let answer = first_answer(windows, 0, NOW);
         shared.ledgers.shard(SUBJECT).lock().ledger(SUBJECT, rules, Instant::now()).note(rules, &answer);
     }
 

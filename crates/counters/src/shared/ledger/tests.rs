@@ -1,9 +1,8 @@
-use smallvec::smallvec;
 use tollgate_core::limit::{LevelLimits, charge_each};
 use tollgate_core::resource::LimitDraft;
 
 use super::*;
-use crate::shared::call::Depths;
+use crate::shared::unanswered::first_answer;
 
 const NOW: UnixMicros = UnixMicros::from_secs(1_769_351_520);
 
@@ -15,16 +14,7 @@ fn what_a_node_holds_of_a_bucket_puts_off_no_reset() {
     let mut ledger = Ledger::new(Arc::clone(&rules), now);
     let mut windows = SubjectWindows::default();
     charge_each([(&rules[0], 30)], &mut windows, Calendar::utc(), NOW);
-    let answer = Answer {
-        admitted: 0,
-        slice: 20,
-        now: NOW,
-        number: 1,
-        said_in: 1,
-        was_said_in: smallvec![1],
-        windows,
-        depths: Depths::new(),
-    };
+    let answer = first_answer(windows, 20, NOW);
     ledger.note(&rules, &answer);
     ledger.slices.add(&answer, &rules, now, now);
     let standing = |ledger: &Ledger, after| {
