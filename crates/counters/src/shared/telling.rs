@@ -197,7 +197,9 @@ impl Shared {
     /// What was to be given back while the store was away.
     pub(super) fn give_back_late(&self) {
         let (nowhere, now) = (SubjectWindows::default(), self.server_time(wall()));
-        for NotGivenBack { about, amounts, said_in } in std::mem::take(&mut *self.not_given_back.lock()) {
+        // Not held while it is sent, which may take a ledger's lock.
+        let late = std::mem::take(&mut *self.not_given_back.lock());
+        for NotGivenBack { about, amounts, said_in } in late {
             let About { subject, ref rules, .. } = about;
             let cmd =
                 self.caller(subject, rules, now).adjust_said_in(said_in, Periods::Of(&nowhere), &amounts);
