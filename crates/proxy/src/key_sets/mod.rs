@@ -50,11 +50,13 @@ pub(crate) async fn key_set(
             return Ok(keys);
         }
         Step::FetchAndWait => spawn_fetch(gateway, source, Arc::clone(&held), tenant),
-        Step::Wait => {}
+        // A fetch needs the name for its tenant; here it may be another's.
+        Step::Wait => {
+            if let Host::Name(name) = &source.endpoint.host {
+                gateway.names.need(name.to_look_up(), tenant);
+            }
+        }
         Step::Unavailable => return Err(Unavailable),
-    }
-    if let Host::Name(name) = &source.endpoint.host {
-        gateway.names.need(name.to_look_up(), tenant);
     }
     // Whether it ended or takes too long: what is there by then is what there is.
     let answered = async { while ended.changed().await.is_ok() && !held.answers(key_id) {} };
