@@ -23,7 +23,7 @@ pub struct Counts {
     batches: usize,
     /// What could not be written yet.
     unsaved: Vec<CounterRecord>,
-    /// While it cannot be written, what the file counts of each window, and until when.
+    /// While it cannot be written, until when what the file has of each window counts.
     on_disk: Option<HashMap<(Subject, Window), UnixMicros>>,
 }
 
