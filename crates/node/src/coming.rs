@@ -13,6 +13,10 @@ pub struct Coming {
     beside: Option<PathBuf>,
 }
 
+/// A file that has its place, for as long as there is power.
+#[must_use = "its name has to outlast a loss of power as well"]
+pub struct Placed(PathBuf);
+
 impl Coming {
     /// Empty, for its owner alone, and appended to.
     pub fn begin(place: &Path) -> io::Result<(Self, File)> {
@@ -22,13 +26,13 @@ impl Coming {
         Ok((Self { place: place.to_owned(), beside: Some(beside) }, file))
     }
 
-    /// The caller has brought to the disk what was written, and does so with the name where that has to last.
-    pub fn take_place(mut self) -> io::Result<()> {
+    /// The caller has brought to the disk what was written.
+    pub fn take_place(mut self) -> io::Result<Placed> {
         if let Some(beside) = &self.beside {
             fs::rename(beside, &self.place)?;
             self.beside = None;
         }
-        Ok(())
+        Ok(Placed(std::mem::take(&mut self.place)))
     }
 
     /// Removes what a process that was killed has left.
@@ -50,10 +54,12 @@ impl Drop for Coming {
     }
 }
 
-/// Brings a file's new name to the disk: it has to outlast a loss of power as well.
-pub fn make_name_last(place: &Path) -> io::Result<()> {
-    let directory = place.parent().filter(|directory| !directory.as_os_str().is_empty());
-    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+impl Placed {
+    /// Brings the file's new name to the disk.
+    pub fn make_name_last(self) -> io::Result<()> {
+        let directory = self.0.parent().filter(|directory| !directory.as_os_str().is_empty());
+        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+    }
 }
 
 /// For its owner alone.
@@ -80,7 +86,7 @@ mod tests {
         let place = folder.path().join("node.state");
         let (coming, mut file) = Coming::begin(&place).unwrap();
         file.write_all(b"first").unwrap();
-        coming.take_place().unwrap();
+        coming.take_place().unwrap().make_name_last().unwrap();
         let (coming, mut file) = Coming::begin(&place).unwrap();
         file.write_all(b"second").unwrap();
         drop(coming);
@@ -95,7 +101,7 @@ mod tests {
         let coming = places.each_ref().map(|place| Coming::begin(place).unwrap());
         for ((coming, mut file), place) in coming.into_iter().zip(&places) {
             file.write_all(place.as_os_str().as_encoded_bytes()).unwrap();
-            coming.take_place().unwrap();
+            coming.take_place().unwrap().make_name_last().unwrap();
         }
         for place in places {
             assert_eq!(fs::read(&place).unwrap(), place.as_os_str().as_encoded_bytes());

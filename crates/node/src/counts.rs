@@ -12,7 +12,7 @@ use tollgate_core::limit::{CounterRecord, Subject, Window};
 use tollgate_core::time::UnixMicros;
 use tollgate_counters::packed;
 
-use crate::coming::{Coming, append_to, make_name_last};
+use crate::coming::{Coming, append_to};
 
 const FILE: &str = "node.counters";
 const HEADER_BYTES: usize = 12;
@@ -136,11 +136,11 @@ impl Counts {
             file.write_all(&batch(&records)?)?;
         }
         file.sync_all()?;
-        coming.take_place()?;
+        let placed = coming.take_place()?;
         self.batches = usize::from(!records.is_empty());
         self.file = file;
         self.on_disk = None;
-        make_name_last(&self.path)
+        placed.make_name_last()
     }
 }
 

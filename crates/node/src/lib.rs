@@ -18,6 +18,6 @@ mod sightings;
 mod untold;
 mod uses;
 
-pub use coming::{Coming, make_name_last};
+pub use coming::{Coming, Placed};
 pub use link::{Link, NodeToken};
 pub use node::{CarryingOut, Facts, Lost, Node, OpenError, Settings};

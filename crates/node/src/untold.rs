@@ -48,7 +48,7 @@ impl Untold {
         serde_json::to_writer(&mut writer, self)?;
         writer.flush()?;
         writer.get_ref().sync_all()?;
-        coming.take_place()
+        coming.take_place()?.make_name_last()
     }
 }
 

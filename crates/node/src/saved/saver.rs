@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::{Saved, file, preamble};
-use crate::coming::{Coming, append_to, make_name_last};
+use crate::coming::{Coming, append_to};
 
 /// Commits reach the disk within this time.
 const SYNC_EVERY: Duration = Duration::from_secs(2);
@@ -221,8 +221,7 @@ impl Writer {
     fn replace(&mut self, coming: Coming, mut writer: BufWriter<File>) -> io::Result<()> {
         writer.flush()?;
         writer.get_ref().sync_all()?;
-        coming.take_place()?;
-        make_name_last(&file(&self.directory))?;
+        coming.take_place()?.make_name_last()?;
         self.base_bytes = writer.get_ref().metadata()?.len();
         self.commit_bytes = 0;
         self.whole_bytes = self.base_bytes;

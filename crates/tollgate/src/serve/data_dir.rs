@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use tollgate_admin::{NoRandomness, SealingSecret};
-use tollgate_node::{Coming, make_name_last};
+use tollgate_node::Coming;
 
 use crate::config::Config;
 
@@ -161,8 +161,7 @@ fn write_private(path: &Path, contents: &[u8]) -> io::Result<()> {
     let (coming, mut file) = Coming::begin(path)?;
     file.write_all(contents)?;
     file.sync_all()?;
-    coming.take_place()?;
-    make_name_last(path)
+    coming.take_place()?.make_name_last()
 }
 
 fn holder(mut file: File) -> String {
