@@ -34,12 +34,11 @@ impl Version {
         format!("\"{}-{}-{:016x}\"", self.edits, self.id.simple(), stable_hash(body))
     }
 
-    /// By a strong tag of any answer that showed it, or by the resource's `version` alone, in quotes.
+    /// By a strong tag of any answer that showed it. A number alone would be the version of whatever has the name by now.
     fn is_named_by(self, tag: &str) -> bool {
         let Some(text) = tag.strip_prefix('"').and_then(|text| text.strip_suffix('"')) else { return false };
-        let mut parts = text.splitn(3, '-');
-        parts.next().is_some_and(|edits| edits == self.edits.to_string())
-            && parts.next().is_none_or(|id| id == self.id.simple().to_string())
+        let shown = text.strip_prefix(&format!("{}-{}-", self.edits, self.id.simple()));
+        shown.is_some_and(|hash| hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
     }
 }
 
@@ -141,7 +140,21 @@ fn elements(list: &str) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
-    use super::elements;
+    use super::*;
+
+    #[test]
+    fn a_version_is_named_by_the_tags_of_its_answers_alone() {
+        let version = Version { id: Uuid::from_u128(7), edits: 3 };
+        let tag = version.entity_tag(b"an answer");
+        assert!(version.is_named_by(&tag) && version.is_named_by(&version.entity_tag(b"another")));
+        let id = version.id.simple();
+        let others = ["\"3\"", "3", "\"3-\"", "\"\"", &format!("\"3-{id}\""), &format!("\"3-{id}-\"")];
+        for other in
+            others.into_iter().chain([&*tag.replace("3-", "4-"), &tag.replace('7', "8"), &format!("W/{tag}")])
+        {
+            assert!(!version.is_named_by(other), "{other}");
+        }
+    }
 
     #[test]
     fn a_comma_in_quotes_is_part_of_the_tag() {

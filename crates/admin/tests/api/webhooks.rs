@@ -64,12 +64,12 @@ fn a_webhook_shows_its_secret_once_and_keeps_it_sealed() {
 fn webhooks_are_replaced_and_deleted_with_the_version_that_was_read() {
     let gateway = Gateway::start();
     let acme = gateway.admin_in("acme");
-    let made = acme.post("/api/webhooks", &json!({ "url": "https://hooks.example/" })).expect(201);
-    let path = format!("/api/webhooks/{}", id(&made));
+    let made = acme.post("/api/webhooks", &json!({ "url": "https://hooks.example/" }));
+    let (read, path) = (made.header("etag"), format!("/api/webhooks/{}", id(&made.expect(201))));
     let other = json!({ "url": "https://hooks.example/other", "events": ["limit.threshold"] });
-    let changed = acme.put_if_match(&path, "\"1\"", &other).expect(200);
+    let changed = acme.put_if_match(&path, read, &other).expect(200);
     assert_eq!((&changed["version"], &changed["secret"]), (&json!(2), &Value::Null));
-    acme.put_if_match(&path, "\"1\"", &other).refused(412);
+    acme.put_if_match(&path, read, &other).refused(412);
     assert_eq!(acme.put(&path, &other).expect(200)["version"], 2, "nothing changed");
     assert_eq!(acme.put(&path, &json!({ "url": other["url"] })).expect(200)["events"], Value::Null);
     acme.delete(&path).expect(204);
