@@ -73,7 +73,7 @@ pub async fn carry<I>(
     let stands = *phase.borrow_and_update();
     let within = match stands {
         Phase::Answering => return say(peer, carried.await),
-        Phase::Sending => SENT_WITHIN,
+        Phase::Sending(_) => SENT_WITHIN,
         Phase::Opened(_) | Phase::Head(_) | Phase::Body | Phase::Idle(_) => LAST_BYTES_WITHIN,
     };
     if let Ok(ended) = timeout(within, carried).await {

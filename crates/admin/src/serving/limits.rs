@@ -12,6 +12,8 @@ pub struct ConnectionLimits {
     pub idle_at_most: Duration,
     /// Between two pieces of a body; and for the whole of it, with a second for each KiB that has arrived.
     pub body_within: Duration,
+    /// Whoever has taken nothing of its answer for so long gives way where there is no room for another.
+    pub taken_within: Duration,
 }
 
 impl Default for ConnectionLimits {
@@ -22,6 +24,7 @@ impl Default for ConnectionLimits {
             head_within: Duration::from_secs(10),
             idle_at_most: Duration::from_secs(75),
             body_within: Duration::from_secs(30),
+            taken_within: Duration::from_secs(1),
         }
     }
 }

@@ -12,11 +12,13 @@ mod watched;
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::time::Duration;
 
 use axum::Router;
 use axum::serve::Listener;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 
 pub use body::TooSlow;
 pub use limits::ConnectionLimits;
@@ -35,7 +37,7 @@ pub async fn serve<L>(
     L::Addr: Into<Connection>,
 {
     let (end, ending) = watch::channel(false);
-    let mut crowd = Crowd { most: limits.most, tasks: JoinSet::new(), open: VecDeque::new() };
+    let mut crowd = Crowd { limits, tasks: JoinSet::new(), open: VecDeque::new() };
     tokio::pin!(shutdown);
     loop {
         tokio::select! {
@@ -44,7 +46,7 @@ pub async fn serve<L>(
             Some(_) = crowd.tasks.join_next() => {}
             (stream, address) = listener.accept() => {
                 if !crowd.has_room() {
-                    tracing::warn!("a connection was refused: as many requests are answered as there may be");
+                    tracing::warn!("a connection was refused: as many requests are answered, and answers read, as there may be");
                     continue;
                 }
                 let (phases, phase) = Phases::opened();
@@ -59,7 +61,7 @@ pub async fn serve<L>(
 }
 
 struct Crowd {
-    most: usize,
+    limits: ConnectionLimits,
     tasks: JoinSet<()>,
     /// The oldest first; some have ended.
     open: VecDeque<Open>,
@@ -71,23 +73,31 @@ struct Open {
 }
 
 impl Crowd {
-    /// Makes room where there is none: the oldest connection without a whole request goes, it had its chance; else the oldest
-    /// that does not take its answer.
+    /// Makes room where there is none.
     fn has_room(&mut self) -> bool {
-        if self.open.len() >= self.most {
+        let ConnectionLimits { most, taken_within, .. } = self.limits;
+        if self.open.len() >= most {
             self.open.retain(|open| !open.task.is_finished());
         }
-        if self.open.len() < self.most {
+        if self.open.len() < most {
             return true;
         }
-        let oldest_in =
-            |is_in: fn(Phase) -> bool| self.open.iter().position(|open| is_in(*open.phase.borrow()));
-        let waiting = oldest_in(|phase| !phase.is_answering() && !phase.is_sending());
-        let oldest =
-            waiting.or_else(|| oldest_in(Phase::is_sending)).and_then(|index| self.open.remove(index));
-        if let Some(oldest) = &oldest {
-            oldest.task.abort();
+        let phases: Vec<Phase> = self.open.iter().map(|open| *open.phase.borrow()).collect();
+        let index = gives_way(&phases, taken_within, Instant::now());
+        let gone = index.and_then(|index| self.open.remove(index));
+        if let Some(gone) = &gone {
+            gone.task.abort();
         }
-        oldest.is_some()
+        gone.is_some()
     }
+}
+
+/// Which of the connections, the oldest first, goes for another: the oldest without a whole request, it had its chance; else the
+/// one that has left its answer lying for longest. One that is answered, or reads its answer, stays.
+fn gives_way(phases: &[Phase], taken_within: Duration, now: Instant) -> Option<usize> {
+    let waiting = phases.iter().position(|phase| !phase.is_answering() && phase.taken_at().is_none());
+    let sending = phases.iter().enumerate().filter_map(|(index, phase)| Some((phase.taken_at()?, index)));
+    let left_lying =
+        sending.filter(|(taken_at, _)| now.saturating_duration_since(*taken_at) >= taken_within).min();
+    waiting.or(left_lying.map(|(_, index)| index))
 }

@@ -15,8 +15,8 @@ pub enum Phase {
     Body,
     /// The request has arrived, or is answered without its body.
     Answering,
-    /// The answer is given, and on its way: not all of it is written.
-    Sending,
+    /// The answer is given, and on its way: not all of it is written. Some of it was last then.
+    Sending(Instant),
     /// All of the answer is written.
     Idle(Instant),
 }
@@ -25,14 +25,15 @@ impl Phase {
     pub const fn is_answering(self) -> bool {
         match self {
             Self::Answering => true,
-            Self::Opened(_) | Self::Head(_) | Self::Body | Self::Sending | Self::Idle(_) => false,
+            Self::Opened(_) | Self::Head(_) | Self::Body | Self::Sending(_) | Self::Idle(_) => false,
         }
     }
 
-    pub const fn is_sending(self) -> bool {
+    /// When its client last took something of the answer that is being sent.
+    pub const fn taken_at(self) -> Option<Instant> {
         match self {
-            Self::Sending => true,
-            Self::Opened(_) | Self::Head(_) | Self::Body | Self::Answering | Self::Idle(_) => false,
+            Self::Sending(at) => Some(at),
+            Self::Opened(_) | Self::Head(_) | Self::Body | Self::Answering | Self::Idle(_) => None,
         }
     }
 
@@ -41,7 +42,7 @@ impl Phase {
         match self {
             Self::Opened(since) | Self::Head(since) => Some(since + limits.head_within),
             Self::Idle(since) => Some(since + limits.idle_at_most),
-            Self::Body | Self::Answering | Self::Sending => None,
+            Self::Body | Self::Answering | Self::Sending(_) => None,
         }
     }
 }
@@ -67,7 +68,7 @@ impl Phases {
                 *phase = Phase::Head(Instant::now());
                 true
             }
-            Phase::Head(_) | Phase::Body | Phase::Answering | Phase::Sending => false,
+            Phase::Head(_) | Phase::Body | Phase::Answering | Phase::Sending(_) => false,
         });
     }
 
@@ -80,13 +81,23 @@ impl Phases {
     }
 
     pub fn sending(&self) {
-        self.0.send_replace(Phase::Sending);
+        self.0.send_replace(Phase::Sending(Instant::now()));
+    }
+
+    /// Some of an answer is written. Nobody waits for that.
+    pub fn taken(&self) {
+        self.0.send_if_modified(|phase| {
+            if let Phase::Sending(at) = phase {
+                *at = Instant::now();
+            }
+            false
+        });
     }
 
     /// All that was given is written.
     pub fn flushed(&self) {
         self.0.send_if_modified(|phase| match phase {
-            Phase::Sending => {
+            Phase::Sending(_) => {
                 *phase = Phase::Idle(Instant::now());
                 true
             }

@@ -1,7 +1,5 @@
-use std::net::SocketAddr;
-use std::time::Duration;
-
 use axum::routing::get;
+use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -75,7 +73,8 @@ async fn an_answer_that_is_being_read_is_sent_to_its_end_when_the_server_ends() 
 
 #[tokio::test]
 async fn a_crowd_of_slow_readers_gives_way_after_whoever_is_idle() {
-    let server = Server::start(ConnectionLimits { most: 2, ..ConnectionLimits::default() }).await;
+    let limits = ConnectionLimits { most: 2, taken_within: Duration::ZERO, ..ConnectionLimits::default() };
+    let server = Server::start(limits).await;
     let mut slow = server.asked("/large").await;
     begun(&mut slow).await;
     let mut idle = server.asked("/").await;
@@ -88,4 +87,39 @@ async fn a_crowd_of_slow_readers_gives_way_after_whoever_is_idle() {
     assert!(rest(slow).await < LARGE);
     // Not to its end: its connection is kept.
     another.read_exact(&mut vec![0; LARGE]).await.unwrap();
+}
+
+#[tokio::test]
+async fn whoever_reads_an_answer_gives_way_to_nobody() {
+    let limits =
+        ConnectionLimits { most: 1, taken_within: Duration::from_hours(1), ..ConnectionLimits::default() };
+    let server = Server::start(limits).await;
+    let mut reader = server.asked("/large").await;
+    begun(&mut reader).await;
+    let mut refused = TcpStream::connect(server.address).await.unwrap();
+    assert!(matches!(refused.read(&mut [0]).await, Ok(0) | Err(_)));
+    reader.read_exact(&mut vec![0; LARGE]).await.unwrap();
+}
+
+#[test]
+fn who_has_left_its_answer_lying_for_longest_goes_and_who_takes_it_stays() {
+    let (start, second) = (Instant::now(), Duration::from_secs(1));
+    let goes = |phases: &[Phase]| gives_way(phases, 2 * second, start + 5 * second);
+    let (reads, lies, lies_longer) =
+        (Phase::Sending(start + 4 * second), Phase::Sending(start + second), Phase::Sending(start));
+    assert_eq!(goes(&[reads, lies, Phase::Answering, lies_longer]), Some(3));
+    assert_eq!(goes(&[reads, lies, Phase::Idle(start), Phase::Body]), Some(2));
+    assert_eq!(goes(&[reads, Phase::Answering]), None);
+}
+
+#[tokio::test]
+async fn what_is_written_of_an_answer_is_noticed() {
+    let (phases, phase) = Phases::opened();
+    let (io, _peer) = tokio::io::duplex(8);
+    let mut watched = watched::Watched::new(io, phases.clone());
+    phases.sending();
+    let given_at = phase.borrow().taken_at().unwrap();
+    sleep(Duration::from_millis(2)).await;
+    watched.write_all(b"answer").await.unwrap();
+    assert!(phase.borrow().taken_at().unwrap() > given_at);
 }

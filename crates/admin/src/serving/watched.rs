@@ -26,6 +26,12 @@ impl<I> Watched<I> {
         Self { io, phases, stalled: None }
     }
 
+    fn note_taken(&self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(_)) = written {
+            self.phases.taken();
+        }
+    }
+
     fn watch<T>(&mut self, written: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.stalled = None;
@@ -58,6 +64,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(context, bytes);
+        self.note_taken(&written);
         self.watch(written, context)
     }
 
@@ -81,6 +88,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write_vectored(context, slices);
+        self.note_taken(&written);
         self.watch(written, context)
     }
 
