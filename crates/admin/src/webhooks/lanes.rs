@@ -1,9 +1,12 @@
 //! Sending the outbox: a lane for each webhook that something is to be sent to, one delivery after the other.
 
 use std::collections::HashMap;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
@@ -19,6 +22,10 @@ use crate::control_plane::ControlPlane;
 const MOST_AT_ONCE: usize = 256;
 /// How long the database is left alone when it has failed.
 const AFTER_A_FAILURE: Duration = Duration::from_secs(10);
+/// How long a webhook is left alone when sending to it has panicked, which it does again as long as the same is to be sent:
+/// doubling.
+const AFTER_A_PANIC: Duration = Duration::from_secs(10);
+const LONGEST_AFTER_PANICS: Duration = Duration::from_mins(10);
 /// In case nobody has said that there is something to send.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
 
@@ -72,18 +79,40 @@ async fn pending(plane: &ControlPlane) -> Result<Vec<WebhookId>, StoreError> {
     plane.0.store.read().await?.webhooks_pending().await
 }
 
-/// Until there is nothing left to send to the webhook.
 async fn run(plane: ControlPlane, webhook: WebhookId, wake: Arc<Notify>, places: Arc<Semaphore>) {
+    carry(webhook, || step(&plane, webhook, &wake, &places), sleep).await;
+}
+
+/// Until there is nothing left to send to the webhook. The lane stands while it pauses, or it would be begun anew at once.
+async fn carry<S, P>(webhook: WebhookId, mut step: impl FnMut() -> S, pause: impl Fn(Duration) -> P)
+where
+    S: Future<Output = Result<Step, StoreError>>,
+    P: Future<Output = ()>,
+{
+    let mut panics = 0;
     loop {
-        match step(&plane, webhook, &wake, &places).await {
-            Ok(Step::More) => {}
-            Ok(Step::Done) => return,
-            Err(error) => {
+        // What it holds is given back by guards, and it is begun anew.
+        match AssertUnwindSafe(step()).catch_unwind().await {
+            Ok(Ok(Step::More)) => panics = 0,
+            Ok(Ok(Step::Done)) => return,
+            Ok(Err(error)) => {
                 tracing::error!(%error, %webhook, "the outbox of a webhook cannot be read or written");
-                sleep(AFTER_A_FAILURE).await;
+                pause(AFTER_A_FAILURE).await;
+            }
+            Err(_) => {
+                // The panic itself went to the panic hook.
+                panics += 1;
+                let left_alone = after_panics(panics);
+                tracing::error!(%webhook, seconds = left_alone.as_secs(), "sending to a webhook has panicked: it is left alone");
+                pause(left_alone).await;
             }
         }
     }
+}
+
+/// After so many in a row.
+fn after_panics(panics: u32) -> Duration {
+    (1..panics.min(32)).fold(AFTER_A_PANIC, |pause, _| (pause * 2).min(LONGEST_AFTER_PANICS))
 }
 
 enum Step {
@@ -126,7 +155,11 @@ fn wait(attempts: u32, next_attempt_secs: u64, now_secs: u64) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+    use std::future::ready;
+
     use tollgate_core::webhook::MOST_ATTEMPTS;
+    use uuid::Uuid;
 
     use super::*;
 
@@ -139,6 +172,29 @@ mod tests {
             assert_eq!(wait(attempts, NOW + longest, NOW), Duration::from_secs(longest), "{attempts}");
         }
         assert_eq!(wait(1, NOW, NOW + 5), Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn a_lane_that_panics_pauses_for_longer_each_time_until_it_goes_on() {
+        let mut steps = "ppp.pd".chars();
+        let pauses = RefCell::new(Vec::new());
+        let step = || {
+            let next = steps.next();
+            async move {
+                match next {
+                    Some('p') => panic!("it has to"),
+                    Some('.') => Ok(Step::More),
+                    Some(_) | None => Ok(Step::Done),
+                }
+            }
+        };
+        carry(WebhookId(Uuid::from_u128(1)), step, |pause| {
+            pauses.borrow_mut().push(pause.as_secs());
+            ready(())
+        })
+        .await;
+        assert_eq!(*pauses.borrow(), [10, 20, 40, 10]);
+        assert_eq!(after_panics(u32::MAX), LONGEST_AFTER_PANICS);
     }
 
     #[test]
