@@ -5,6 +5,7 @@
 mod auth;
 mod authenticate;
 mod body;
+mod checks;
 mod circuits;
 mod config;
 mod consumers;
@@ -77,6 +78,7 @@ fn routes() -> OpenApiRouter<ControlPlane> {
         .merge(routes::routes())
         .merge(circuits::routes())
         .merge(service_health::routes())
+        .merge(checks::routes())
         .merge(plans::routes())
         .merge(consumers::routes())
         .merge(keys::routes())

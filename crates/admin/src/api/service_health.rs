@@ -1,35 +1,26 @@
-//! `/api/health/services`, and checks on demand.
+//! `/api/health/services`
 
 use axum::extract::State;
-use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 use tollgate_core::channel::Reading;
-use tollgate_core::feed::Ordered;
-use tollgate_core::health::{CheckOutcome, CheckResult, NoTurn, TargetHealth, Verdict};
-use tollgate_core::resource::{Service, ServiceId, Setting, Target, TenantId};
-use tollgate_store::Page;
+use tollgate_core::health::{CheckOutcome, CheckResult, TargetHealth, Verdict};
+use tollgate_core::resource::{Service, Setting, Target};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::node_health::NodeHealthView;
-use super::orders::NodeToldView;
 use super::page::{Listing, PageQuery, Wanted};
-use super::path::Named;
 use super::refusal::Refusal;
-use super::responses::{Addressed, Guarded, Listed};
+use super::responses::{Guarded, Listed};
 use super::scope::{Scope, TenantQuery};
-use super::services;
 use super::view::whole_secs;
 use crate::clock::{self, timestamp};
 use crate::control_plane::ControlPlane;
 use crate::sighted::SightedNode;
 
-/// Services whose targets are asked at the same time.
-const CHECKED_AT_ONCE: usize = 16;
-
 pub fn routes() -> OpenApiRouter<ControlPlane> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(check)).routes(routes!(check_all))
+    OpenApiRouter::new().routes(routes!(list))
 }
 
 /// How a service's targets are.
@@ -49,24 +40,6 @@ pub struct ServiceHealthView {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     nodes: Vec<NodeHealthView>,
-}
-
-/// A service whose targets were asked.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct CheckedView {
-    #[serde(flatten)]
-    health: ServiceHealthView,
-    /// What became of it on the nodes.
-    told: Vec<NodeToldView>,
-}
-
-/// Services whose targets were asked.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct AllCheckedView {
-    #[serde(flatten)]
-    services: Listing<ServiceHealthView>,
-    /// What became of it on the nodes.
-    told: Vec<NodeToldView>,
 }
 
 /// How many requests a service has.
@@ -124,7 +97,7 @@ pub struct CheckView {
 }
 
 impl ServiceHealthView {
-    fn of(plane: &ControlPlane, service: &Service, nodes: &[SightedNode]) -> Self {
+    pub fn of(plane: &ControlPlane, service: &Service, nodes: &[SightedNode]) -> Self {
         let known = plane.0.traffic.as_ref().and_then(|traffic| traffic.health(service.tenant, service.id));
         let targets = TargetHealthView::all(service, &known.unwrap_or_default());
         let status = HealthStatus::of_all(&targets);
@@ -232,73 +205,4 @@ async fn list(
         items: services.items.iter().map(|stored| health(&stored.value)).collect(),
         next_cursor: services.next.map(|id| id.simple().to_string()),
     }))
-}
-
-/// Check a service's targets
-///
-/// Asks all of them now, here and on every node that listens, as the service's `health_check` says, or with a GET of `/`. Where the service has no
-/// `health_check`, the result decides nothing. Targets that are being asked already are not asked twice. 503 where too much
-/// is under way that was asked for like this.
-#[utoipa::path(
-    post, path = "/api/services/{id}/health-check", tag = "traffic", operation_id = "check_service",
-    params(("id" = String, Path, description = "Id or slug"), TenantQuery),
-    responses((status = 200, description = "How they are", body = CheckedView), Listed, Addressed, Guarded),
-)]
-async fn check(
-    State(plane): State<ControlPlane>,
-    scope: Scope,
-    Named(name): Named,
-) -> Result<axum::Json<CheckedView>, Refusal> {
-    let service = services::find(&mut plane.0.store.read().await?, &scope, &name).await?.value;
-    let demand = plane.0.on_demand.begin(scope.tenant)?;
-    let checking = async move {
-        let order = Ordered::Check(vec![(service.tenant, service.id)]);
-        let (here, told) =
-            tokio::join!(check_here(&plane, service.tenant, service.id), NodeToldView::give(&plane, order));
-        here?;
-        let health = ServiceHealthView::of(&plane, &service, &plane.0.nodes.sighted());
-        Ok(axum::Json(CheckedView { health, told }))
-    };
-    demand.carry(checking).await
-}
-
-/// Check the targets of all services
-///
-/// Of the tenant's services, the first 500; here and on every node that listens. 503 where too much is under way that was asked
-/// for like this.
-#[utoipa::path(
-    post, path = "/api/health/check-all", tag = "traffic", operation_id = "check_all_services",
-    params(TenantQuery),
-    responses((status = 200, description = "How they are", body = AllCheckedView), Listed, Guarded),
-)]
-async fn check_all(
-    State(plane): State<ControlPlane>,
-    scope: Scope,
-) -> Result<axum::Json<AllCheckedView>, Refusal> {
-    let all = Page { after: None, limit: 500 };
-    let services = plane.0.store.read().await?.services(scope.tenant, all).await?;
-    let next_cursor = services.next.map(|id| id.simple().to_string());
-    let services: Vec<Service> = services.items.into_iter().map(|stored| stored.value).collect();
-    let demand = plane.0.on_demand.begin(scope.tenant)?;
-    let checking = async move {
-        let ids: Vec<_> = services.iter().map(|service| (service.tenant, service.id)).collect();
-        let order = Ordered::Check(ids.clone());
-        let checks = stream::iter(ids)
-            .map(|(tenant, service)| check_here(&plane, tenant, service))
-            .buffer_unordered(CHECKED_AT_ONCE)
-            .try_collect::<()>();
-        let (here, told) = tokio::join!(checks, NodeToldView::give(&plane, order));
-        here?;
-        let nodes = plane.0.nodes.sighted();
-        let items = services.iter().map(|service| ServiceHealthView::of(&plane, service, &nodes)).collect();
-        Ok(axum::Json(AllCheckedView { services: Listing { items, next_cursor }, told }))
-    };
-    demand.carry(checking).await
-}
-
-async fn check_here(plane: &ControlPlane, tenant: TenantId, service: ServiceId) -> Result<(), NoTurn> {
-    match &plane.0.traffic {
-        Some(traffic) => traffic.check(tenant, service).await,
-        None => Ok(()),
-    }
 }
