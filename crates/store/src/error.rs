@@ -57,6 +57,7 @@ pub enum Dependent {
     Consumers,
     Keys,
     Routes,
+    Services,
 }
 
 impl fmt::Display for Unique {
@@ -77,6 +78,7 @@ impl fmt::Display for Dependent {
             Self::Consumers => "consumers",
             Self::Keys => "keys",
             Self::Routes => "routes",
+            Self::Services => "services",
         })
     }
 }

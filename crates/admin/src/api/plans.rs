@@ -120,7 +120,7 @@ async fn show(
 
 /// Replace a plan
 ///
-/// What its limits have counted stays counted.
+/// What its limits have counted stays counted. Its slug stays while a service's `plan_map` names it.
 #[utoipa::path(
     put, path = "/api/plans/{slug}", tag = "plans", operation_id = "replace_plan",
     params(("slug" = String, Path), TenantQuery, ("If-Match" = Option<String>, Header)),
@@ -151,7 +151,7 @@ async fn replace(
 
 /// Delete a plan
 ///
-/// Refused while a key or a consumer is on it.
+/// Refused while a key or a consumer is on it, or a service's `plan_map` names it.
 #[utoipa::path(
     delete, path = "/api/plans/{slug}", tag = "plans", operation_id = "delete_plan",
     params(("slug" = String, Path), TenantQuery, ("If-Match" = Option<String>, Header)),

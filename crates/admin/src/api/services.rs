@@ -25,7 +25,7 @@ use super::version::Preconditions;
 use super::view::{Created, Shown};
 use crate::clock::timestamp;
 use crate::control_plane::ControlPlane;
-use crate::edit::WrittenService;
+use crate::edit::{References, WrittenService};
 use crate::key_sets;
 
 const NOT_FOUND: Refusal = Refusal::NotFound("service");
@@ -164,7 +164,7 @@ async fn create(
     let written = WrittenService::parse(&draft, &scope.principal)?;
     key_sets::check(&plane, Some(scope.tenant), written.new_key_sets(&plane, None)).await?;
     let mut edit = scope.edit(&plane).await?;
-    let id = edit.create_service(scope.tenant, written).await?;
+    let id = edit.create_service(&mut References::default(), scope.tenant, written).await?;
     let stored = edit.read().service(scope.tenant, id).await?.ok_or(NOT_FOUND)?;
     edit.commit().await?;
     Ok(Created { location: scope.location(&format!("/api/services/{id}")), shown: Shown::from(&stored) })
@@ -231,7 +231,7 @@ async fn replace(
     let mut edit = scope.edit(&plane).await?;
     let before = find(edit.read(), &scope, &name).await?;
     preconditions.require(&before)?;
-    edit.replace_service(&before.value, written).await?;
+    edit.replace_service(&mut References::default(), &before.value, written).await?;
     let stored = edit.read().service(scope.tenant, before.value.id).await?.ok_or(NOT_FOUND)?;
     edit.commit().await?;
     Ok(Shown::from(&stored))

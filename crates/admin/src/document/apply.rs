@@ -133,12 +133,13 @@ impl Applying<'_> {
             }
             match self.edit.read().service_by_slug(tenant, written.slug()).await? {
                 None => {
-                    let outcome = self.edit.create_service(tenant, written).await;
+                    let outcome = self.edit.create_service(&mut self.references, tenant, written).await;
                     self.check_named(&entry, outcome, named, slug)?;
                     self.applied.services.created += 1;
                 }
                 Some(before) => {
-                    let outcome = self.edit.replace_service(&before.value, written).await;
+                    let outcome =
+                        self.edit.replace_service(&mut self.references, &before.value, written).await;
                     self.applied.services.count(self.found.check(&entry, outcome)?);
                 }
             }

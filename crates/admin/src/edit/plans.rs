@@ -1,7 +1,9 @@
 //! Plans.
 
+use tollgate_core::Problems;
 use tollgate_core::resource::{Plan, PlanId, PlanSpec, TenantId};
-use tollgate_core::snapshot::Change;
+use tollgate_core::snapshot::{Change, Service};
+use tollgate_store::{Dependent, StoreError};
 use uuid::Uuid;
 
 use super::{Edit, EditError, Replaced};
@@ -13,11 +15,18 @@ impl Edit {
         self.put(&[Change::PutPlan(plan)])
     }
 
-    /// What the plan's limits have counted stays: counters belong to subject and period.
+    /// What the plan's limits have counted stays: counters belong to subject and period. Others name it by its id, but for a
+    /// service's `plan_map`, which is written by whom the service is: the slug stays while one leads to it.
     pub async fn replace_plan(&mut self, before: &Plan, spec: PlanSpec) -> Result<Replaced, EditError> {
         let plan = plan(before.id, before.tenant, spec);
         if plan == *before {
             return Ok(Replaced::Unchanged);
+        }
+        if plan.slug != before.slug
+            && let Some(service) = self.service_mapping_to(before)
+        {
+            let problem = format!("must stay: the `plan_map` of service `{}` names it", service.slug);
+            return Err(Problems::one("slug", problem).into());
         }
         self.write.update_plan(&plan).await?;
         self.put(&[Change::PutPlan(plan)])?;
@@ -25,8 +34,16 @@ impl Edit {
     }
 
     pub async fn delete_plan(&mut self, plan: &Plan) -> Result<(), EditError> {
+        if self.service_mapping_to(plan).is_some() {
+            return Err(StoreError::InUse(Dependent::Services).into());
+        }
         self.write.delete_plan(plan.id).await?;
         self.put(&[Change::DeletePlan(plan.tenant, plan.id)])
+    }
+
+    fn service_mapping_to(&self, plan: &Plan) -> Option<&Service> {
+        let mut services = self.snapshot().tenant_by_id(plan.tenant)?.services();
+        services.find(|service| service.issuers().is_some_and(|issuers| issuers.map_to(&plan.slug)))
     }
 }
 

@@ -9,7 +9,7 @@ use tollgate_core::resource::{
 use tollgate_core::snapshot::Change;
 use uuid::Uuid;
 
-use super::{Edit, EditError, Replaced};
+use super::{Edit, EditError, References, Replaced};
 use crate::control_plane::ControlPlane;
 use crate::key_sets::NewKeySet;
 use crate::principal::Principal;
@@ -50,10 +50,12 @@ impl<'d> WrittenService<'d> {
 impl Edit {
     pub async fn create_service(
         &mut self,
+        references: &mut References,
         tenant: TenantId,
         written: WrittenService<'_>,
     ) -> Result<ServiceId, EditError> {
-        let service = self.service(ServiceId(Uuid::now_v7()), tenant, None, written)?;
+        let id = (ServiceId(Uuid::now_v7()), tenant);
+        let service = self.service(references, id, None, written).await?;
         let id = service.id;
         self.check_slug(&service).await?;
         self.write.insert_service(&service).await?;
@@ -63,10 +65,11 @@ impl Edit {
 
     pub async fn replace_service(
         &mut self,
+        references: &mut References,
         before: &Service,
         written: WrittenService<'_>,
     ) -> Result<Replaced, EditError> {
-        let service = self.service(before.id, before.tenant, Some(before), written)?;
+        let service = self.service(references, (before.id, before.tenant), Some(before), written).await?;
         if service == *before && service.auth_header.as_str() == before.auth_header.as_str() {
             return Ok(Replaced::Unchanged);
         }
@@ -91,13 +94,13 @@ impl Edit {
         }
     }
 
-    fn service(
-        &self,
-        id: ServiceId,
-        tenant: TenantId,
+    async fn service(
+        &mut self,
+        references: &mut References,
+        (id, tenant): (ServiceId, TenantId),
         before: Option<&Service>,
         written: WrittenService<'_>,
-    ) -> Result<Service, Problems> {
+    ) -> Result<Service, EditError> {
         let WrittenService { draft, spec, reach } = written;
         let mut problems = Problems::default();
         let mut targets = Vec::with_capacity(spec.targets.len());
@@ -112,6 +115,11 @@ impl Edit {
             if issuer.issuer == self.plane.issuing.issuer {
                 // Tollgate's own tokens would be looked for among the other's keys.
                 problems.add(format!("jwt[{index}].issuer"), OWN_ISSUER);
+            }
+            for (value, plan) in issuer.plan_map.iter().flatten() {
+                if let Err(missing) = self.plan_id(references, tenant, plan).await? {
+                    problems.add(format!("jwt[{index}].plan_map.{value}"), missing);
+                }
             }
             let issuer = self.issuer(issuer, issuers_before, reach);
             jwt.extend(problems.check(&field_of_key_set(index), issuer));
@@ -129,7 +137,7 @@ impl Edit {
             limits: spec.limits,
             traffic: spec.traffic,
         };
-        problems.finish(Some(service))
+        Ok(problems.finish(Some(service))?)
     }
 
     /// Keys are fetched like targets are reached: the same addresses, and the same leave of an administrator's.

@@ -1,4 +1,4 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::gateway::Gateway;
 
@@ -47,4 +47,37 @@ fn a_plan_says_where_it_is_counted() {
     assert_eq!((&replaced["counting"], &replaced["on_unavailable"]), (&json!("local"), &json!("local")));
     let odd = json!({ "slug": "odd", "limits": [], "counting": "exactly", "on_unavailable": "leased" });
     assert_eq!(acme.post("/api/plans", &odd).refused(422), ["counting", "on_unavailable"]);
+}
+
+#[test]
+fn a_plan_that_an_issuers_map_names_is_there_and_stays() {
+    let gateway = Gateway::start();
+    let acme = gateway.admin_in("acme");
+    let plan = |slug: &str| json!({ "slug": slug, "limits": [] });
+    let service = |gold: &str| {
+        json!({ "slug": "api", "url": "https://upstream.example", "jwt": [{
+            "issuer": "i", "audience": "a", "jwks_url": "https://id.invalid/keys",
+            "plan_claim": "tier", "plan_map": { "Free": "basic", "Gold": gold },
+        }] })
+    };
+    let field = "jwt[0].plan_map.Gold";
+    acme.post("/api/plans", &plan("basic")).expect(201);
+    assert_eq!(acme.post("/api/services", &service("premium")).refused(422), [field]);
+    // In a document with the plan, and with one that is not valid.
+    let document = |plan: &Value| json!({ "plans": [plan], "services": [service("premium")] });
+    let odd = document(&json!({ "slug": "premium", "limits": [], "counting": "exactly" }));
+    let ann = gateway.user_of("acme", "ann");
+    let refused = ann.post("/api/config", &odd);
+    assert_eq!(refused.refused(422), ["plans[0].counting".to_owned(), format!("services[0].{field}")]);
+    assert!(refused.text.contains("see plans[0]"), "{}", refused.text);
+    ann.post("/api/config", &document(&plan("premium"))).expect(200);
+
+    assert_eq!(acme.put("/api/services/api", &service("nothing")).refused(422), [field]);
+    let deleted = acme.delete("/api/plans/premium");
+    deleted.refused(409);
+    assert!(deleted.text.contains("services"), "{}", deleted.text);
+    assert_eq!(acme.put("/api/plans/premium", &plan("gold")).refused(422), ["slug"]);
+    acme.put("/api/services/api", &service("basic")).expect(200);
+    acme.put("/api/plans/premium", &plan("gold")).expect(200);
+    acme.delete("/api/plans/gold").expect(204);
 }

@@ -60,6 +60,12 @@ impl TokenIssuers {
     pub fn of(&self, issuer: &str) -> Option<&Arc<TokenIssuer>> {
         self.0.iter().find(|held| *held.spec.issuer == *issuer)
     }
+
+    /// Whether some `plan_map` leads to the plan.
+    pub fn map_to(&self, plan: &PlanSlug) -> bool {
+        let maps = self.0.iter().filter_map(|issuer| issuer.spec.plan_map.as_ref());
+        maps.flat_map(|map| map.values()).any(|named| named == plan)
+    }
 }
 
 impl TokenIssuer {
