@@ -305,6 +305,12 @@ fn a_declarative_file_is_applied_as_a_whole_and_again_without_effect() {
     assert_eq!(status(&gateway, "a-key-that-exists-already"), 200);
     let again = gateway.command(&["config", "apply", &path]).success().text();
     assert_eq!(again, "tenants: 1 unchanged\nplans: 1 unchanged\nservices: 1 unchanged\nkeys: 1 unchanged\n");
+    let edited = fs::read_to_string(&file).expect("the file").replace("requests: 5", "requests: 6");
+    fs::write(&file, edited.replace("already", "no-more")).expect("a file");
+    let dry = gateway.command(&["config", "apply", &path, "--dry-run"]).success().text();
+    let told = "plans: 1 updated\n  plans[0] basic: limits[0].burst, limits[0].requests\nservices: 1 unchanged\n\
+                keys: 1 updated\n  keys[0] imported: key\n";
+    assert!(dry.contains(told) && !dry.contains("no-more"), "{dry}");
 }
 
 #[test]

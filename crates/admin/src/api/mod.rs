@@ -49,8 +49,15 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::control_plane::ControlPlane;
+pub use consumers::ConsumerView;
+pub use keys::KeyView;
+pub use plans::PlanView;
 use query::QueryParameters;
 use refusal::Refusal;
+pub use routes::RouteView;
+pub use services::ServiceView;
+pub use tenants::TenantView;
+pub use users::UserView;
 
 pub fn router(plane: ControlPlane) -> Router {
     let (routes, mut document) = routes().split_for_parts();

@@ -2,13 +2,15 @@
 //! edit is given up.
 
 use tollgate_core::Problems;
-use tollgate_core::resource::{Referring, TenantId, TenantSlug};
+use tollgate_core::resource::{Plan, Referring, Service, Tenant, TenantId};
+use tollgate_store::Stored;
 
 use super::key_sets;
 use super::passwords::{self, Hashes};
 use super::tenancy::{Tenancy, UNTOLD};
 use super::validity::{Found, Outcome, Seen};
 use super::{Applied, Document, Tally};
+use crate::api::{PlanView, ServiceView, TenantView};
 use crate::control_plane::ControlPlane;
 use crate::edit::{Edit, EditError, Named, Parsed, References, Replaced, WrittenService};
 use crate::principal::Principal;
@@ -45,7 +47,7 @@ pub async fn run(
 pub(super) struct Applying<'d> {
     pub(super) principal: &'d Principal,
     pub(super) document: &'d Document,
-    hashes: Hashes,
+    pub(super) hashes: Hashes,
     pub(super) edit: Edit,
     pub(super) references: References,
     pub(super) found: Found,
@@ -62,10 +64,10 @@ impl Applying<'_> {
             if !seen.is_first(&mut self.found, index, "slug", spec.slug.clone())? {
                 continue;
             }
-            let before = self.edit.read().tenant(&spec.slug).await?.map(|stored| stored.value);
+            let before = self.edit.read().tenant(&spec.slug).await?;
             if let Some(own) = self.principal.tenant() {
                 // A tenant's user may name its own tenant, as it is.
-                let is_as_it_is = before.is_some_and(|before| {
+                let is_as_it_is = before.is_some_and(|Stored { value: before, .. }| {
                     before.id == own
                         && (draft.name.is_none() || spec.name == before.name)
                         && (draft.time_zone.is_none() || spec.time_zone == before.time_zone)
@@ -85,8 +87,16 @@ impl Applying<'_> {
                     self.applied.tenants.created += 1;
                 }
                 Some(before) => {
-                    let outcome = self.edit.replace_tenant(&before, spec).await;
-                    self.applied.tenants.count(self.found.check(&entry, outcome)?);
+                    let slug = &before.value.slug;
+                    let outcome = self.edit.replace_tenant(&before.value, spec).await;
+                    let replaced = self.found.check(&entry, outcome)?;
+                    self.applied.tenants.count(replaced);
+                    if self.applied.changes.want(replaced)
+                        && let Some(after) = self.edit.read().tenant(slug).await?
+                    {
+                        let both = (&before, &after);
+                        self.applied.changes.note::<Tenant, TenantView>(entry, slug, both, None);
+                    }
                 }
             }
         }
@@ -111,8 +121,16 @@ impl Applying<'_> {
                     self.applied.plans.created += 1;
                 }
                 Some(before) => {
+                    let slug = &before.value.slug;
                     let outcome = self.edit.replace_plan(&before.value, spec).await;
-                    self.applied.plans.count(self.found.check(&entry, outcome)?);
+                    let replaced = self.found.check(&entry, outcome)?;
+                    self.applied.plans.count(replaced);
+                    if self.applied.changes.want(replaced)
+                        && let Some(after) = self.edit.read().plan(tenant, slug).await?
+                    {
+                        let both = (&before, &after);
+                        self.applied.changes.note::<Plan, PlanView>(entry, slug, both, None);
+                    }
                 }
             }
         }
@@ -138,74 +156,17 @@ impl Applying<'_> {
                     self.applied.services.created += 1;
                 }
                 Some(before) => {
+                    let slug = &before.value.slug;
                     let outcome =
                         self.edit.replace_service(&mut self.references, &before.value, written).await;
-                    self.applied.services.count(self.found.check(&entry, outcome)?);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn consumers(&mut self) -> Result<(), EditError> {
-        let mut seen = Seen::new("consumers");
-        for (index, given) in self.document.consumers.iter().enumerate() {
-            let entry = format!("consumers[{index}]");
-            let tenant = self.tenant(&entry, given.beside.tenant.as_deref())?;
-            let (named, client_id) = (tenant.map(Named::Consumer), &given.draft.client_id);
-            let parsed = self.parse(tenant, &given.draft).await;
-            let spec = self.check_named(&entry, parsed, named, client_id)?;
-            let Some((tenant, spec)) = tenant.zip(spec) else { continue };
-            if !seen.is_first(&mut self.found, index, "client_id", (tenant, spec.client_id.clone()))? {
-                continue;
-            }
-            match self.edit.read().consumer(tenant, &spec.client_id).await? {
-                None => {
-                    let outcome = self.edit.create_consumer(&mut self.references, tenant, spec).await;
-                    self.check_named(&entry, outcome, named, client_id)?;
-                    self.applied.consumers.created += 1;
-                }
-                Some(before) => {
-                    let before = before.value.consumer;
-                    let outcome = self.edit.replace_consumer(&mut self.references, &before, spec).await;
-                    self.applied.consumers.count(self.found.check(&entry, outcome)?);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn users(&mut self) -> Result<(), EditError> {
-        let mut seen = Seen::new("users");
-        for (index, draft) in self.document.users.iter().enumerate() {
-            let entry = format!("users[{index}]");
-            if self.principal.tenant().is_some() {
-                self.found.add(entry, "only a platform administrator may write users")?;
-                continue;
-            }
-            let spec = self.found.check_parsed(&entry, draft.parse())?;
-            // Whatever else is wrong; a slug that is none is told of already.
-            let tenant = draft.tenant.as_deref().and_then(|slug| TenantSlug::parse(slug).ok());
-            let role = self.edit.role(tenant.as_ref());
-            let role = self.found.check_parsed(&entry, role)?;
-            let Some((spec, role)) = spec.zip(role) else { continue };
-            if !seen.is_first(&mut self.found, index, "username", spec.username.as_str().to_owned())? {
-                continue;
-            }
-            // Hashed with the others, since it parses.
-            let Some(hash) = self.hashes.remove(&index) else { continue };
-            match self.edit.read().user(&spec.username).await?.map(|stored| stored.value) {
-                None => {
-                    self.edit.create_user(spec, hash).await?;
-                    self.applied.users.created += 1;
-                }
-                // A password that was changed meanwhile is changed back.
-                Some(before) if before.password_hash == hash && before.role == role => {
-                    self.applied.users.unchanged += 1;
-                }
-                Some(before) => {
-                    self.edit.replace_user(&before, spec, hash).await?;
-                    self.applied.users.updated += 1;
+                    let replaced = self.found.check(&entry, outcome)?;
+                    self.applied.services.count(replaced);
+                    if self.applied.changes.want(replaced)
+                        && let Some(after) = self.edit.read().service_by_slug(tenant, slug).await?
+                    {
+                        let both = (&before, &after);
+                        self.applied.changes.note::<Service, ServiceView>(entry, slug, both, None);
+                    }
                 }
             }
         }
@@ -225,7 +186,7 @@ impl Applying<'_> {
     }
 
     /// Notes what is wrong with an entry, for those too that name it; nobody can where its tenant is not known.
-    fn check_named<T>(
+    pub(super) fn check_named<T>(
         &mut self,
         entry: &str,
         outcome: Result<T, impl Into<EditError>>,

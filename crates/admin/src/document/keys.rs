@@ -5,9 +5,11 @@ use std::collections::{HashMap, HashSet};
 use tollgate_core::Problems;
 use tollgate_core::credential::{ApiKey, KeyHash};
 use tollgate_core::resource::{Key, KeyId, KeySpec, TenantId};
+use tollgate_store::{KeyRecord, Stored};
 
 use super::apply::Applying;
 use super::{KeyEntry, KeyMaterial};
+use crate::api::KeyView;
 use crate::clock;
 use crate::edit::{EditError, KeyValue};
 use crate::throttle;
@@ -33,7 +35,7 @@ struct Parsed {
 }
 
 /// Keys of the names of one batch, as they are.
-type Held = HashMap<(TenantId, String), Vec<Key>>;
+type Held = HashMap<(TenantId, String), Vec<Stored<KeyRecord>>>;
 
 impl Applying<'_> {
     pub(super) async fn keys(&mut self) -> Result<(), EditError> {
@@ -76,18 +78,17 @@ impl Applying<'_> {
                 self.found.add(format!("{entry}.name"), "is the name of several keys of this tenant")?;
                 continue;
             }
-            if before.as_ref().is_some_and(|before| written.contains(&before.id))
-                || added_names.contains(&name)
-            {
+            let held_key = before.as_ref().map(|before| &before.value.key);
+            if held_key.is_some_and(|held| written.contains(&held.id)) || added_names.contains(&name) {
                 self.found.add(format!("{entry}.name"), "is that of an earlier key already")?;
                 continue;
             }
             self.count_guess(tenant, &value.hash)?;
-            if added_hashes.contains(&value.hash) || self.is_another_keys(&value.hash, before.as_ref()) {
+            if added_hashes.contains(&value.hash) || self.is_another_keys(&value.hash, held_key) {
                 self.found.add(format!("{entry}.{}", value.field), "is in use already")?;
                 continue;
             }
-            let value = value.beside(before.as_ref());
+            let value = value.beside(held_key);
             match before {
                 None => {
                     let made = self.edit.new_key(&mut self.references, tenant, spec, value).await;
@@ -98,9 +99,18 @@ impl Applying<'_> {
                     }
                 }
                 Some(before) => {
-                    written.insert(before.id);
-                    let outcome = self.edit.replace_key(&mut self.references, before, spec, value).await;
-                    self.applied.keys.count(self.found.check(&entry, outcome)?);
+                    let key = &before.value.key;
+                    written.insert(key.id);
+                    let unseen = (key.hash != value.hash).then_some("key");
+                    let outcome = self.edit.replace_key(&mut self.references, key.clone(), spec, value).await;
+                    let replaced = self.found.check(&entry, outcome)?;
+                    self.applied.keys.count(replaced);
+                    if self.applied.changes.want(replaced)
+                        && let Some(after) = self.edit.read().key(tenant, key.id).await?
+                    {
+                        let (name, both) = (&key.name, (&before, &after));
+                        self.applied.changes.note::<KeyRecord, KeyView>(entry, name, both, unseen);
+                    }
                 }
             }
         }
@@ -119,8 +129,8 @@ impl Applying<'_> {
         let mut held = Held::new();
         for (tenant, names) in names {
             for stored in self.edit.read().keys_named(tenant, &names).await? {
-                let key = stored.value.key;
-                held.entry((tenant, key.name.as_str().to_owned())).or_default().push(key);
+                let name = (tenant, stored.value.key.name.as_str().to_owned());
+                held.entry(name).or_default().push(stored);
             }
         }
         Ok(held)

@@ -1,13 +1,16 @@
 //! Declarative documents: what an operator keeps in a file, applied all at once or not at all.
 
 mod apply;
+mod changes;
 mod check;
+mod consumers;
 mod entry;
 mod key_sets;
 mod keys;
 mod passwords;
 mod routes;
 mod tenancy;
+mod users;
 mod validity;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +22,7 @@ use crate::control_plane::ControlPlane;
 use crate::edit::EditError;
 use crate::principal::Principal;
 
+pub use changes::{Changed, Changes};
 pub use entry::{Beside, Entry, InTenant, KeyEntry, KeyMaterial, TenantName};
 
 /// Everything that a file may name. An entry's `tenant` may be left out where the file lists exactly one tenant.
@@ -57,7 +61,7 @@ pub struct Document {
 }
 
 /// What applying a document did, or would do.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Applied {
     /// The revision in force afterwards; the one before where nothing that the proxy runs was changed.
     pub revision: u64,
@@ -68,6 +72,9 @@ pub struct Applied {
     pub consumers: Tally,
     pub keys: Tally,
     pub users: Tally,
+    /// The first 1,000 entries that are updated, and what changes in each.
+    #[schema(value_type = Vec<Changed>)]
+    pub changes: Changes,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]

@@ -1,10 +1,12 @@
 //! The routes of a document: compiled all at once, so that their order makes no difference.
 
 use tollgate_core::resource::Route;
+use tollgate_store::RouteRecord;
 
 use super::apply::Applying;
 use super::validity::Seen;
-use crate::edit::EditError;
+use crate::api::RouteView;
+use crate::edit::{EditError, Replaced};
 
 impl Applying<'_> {
     pub(super) async fn routes(&mut self) -> Result<(), EditError> {
@@ -26,12 +28,19 @@ impl Applying<'_> {
                     self.found.check(&entry, created)?
                 }
                 Some(before) => {
-                    let before = before.value.route;
-                    let changed = self.edit.changed_route(&mut self.references, &before, spec).await;
+                    let held = &before.value.route;
+                    let changed = self.edit.changed_route(&mut self.references, held, spec).await;
                     let changed = self.found.check(&entry, changed)?.flatten();
-                    match &changed {
-                        Some(_) => self.applied.routes.updated += 1,
-                        None => self.applied.routes.unchanged += 1,
+                    let replaced = match &changed {
+                        Some(_) => Replaced::Changed,
+                        None => Replaced::Unchanged,
+                    };
+                    self.applied.routes.count(Some(replaced));
+                    if self.applied.changes.want(Some(replaced))
+                        && let Some(after) = self.edit.read().route_by_name(tenant, &held.name).await?
+                    {
+                        let (name, both) = (&held.name, (&before, &after));
+                        self.applied.changes.note::<RouteRecord, RouteView>(entry.clone(), name, both, None);
                     }
                     changed
                 }

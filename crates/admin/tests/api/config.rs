@@ -217,6 +217,41 @@ fn a_dry_run_says_what_would_be_done_and_does_nothing() {
 }
 
 #[test]
+fn a_dry_run_names_the_fields_that_change_and_shows_no_value() {
+    let gateway = Gateway::start();
+    let admin = gateway.admin();
+    let written = |path: &str, document: &Value| admin.post(path, document).expect(200)["changes"].clone();
+    let mut edited = document();
+    edited["routes"] = json!([{ "name": "r", "service": "api", "paths": ["/x"] }]);
+    assert_eq!(written("/api/config", &edited), json!([]));
+    edited["tenants"][0]["time_zone"] = json!("UTC");
+    edited["plans"][0]["limits"][1]["requests"] = json!(99);
+    edited["services"][0]["retries"] = json!({ "attempts": 1 });
+    edited["services"][1]["targets"][1]["weight"] = json!(3);
+    edited["routes"][0]["methods"] = json!(["GET"]);
+    edited["consumers"][0].as_object_mut().unwrap().remove("plan");
+    edited["keys"][0]["key"] = json!("secret_key_67890");
+    edited["keys"][0]["services"] = json!(["api"]);
+    edited["users"][0]["password"] = json!("another password");
+    let changed =
+        |entry: &str, name: &str, fields: Value| json!({ "entry": entry, "name": name, "fields": fields });
+    let expected = json!([
+        changed("tenants[0]", "acme", json!(["time_zone"])),
+        changed("plans[0]", "basic", json!(["limits[1].requests"])),
+        changed("services[0]", "api", json!(["retries"])),
+        changed("services[1]", "web", json!(["targets[1].weight"])),
+        changed("routes[0]", "r", json!(["methods"])),
+        changed("consumers[0]", "ann", json!(["plan"])),
+        changed("keys[0]", "plain", json!(["key", "services"])),
+        changed("users[0]", "testuser", json!(["password"])),
+    ]);
+    for path in ["/api/config?dry_run=true", "/api/config/validate", "/api/config"] {
+        assert_eq!(written(path, &edited), expected, "{path}");
+    }
+    assert_eq!(written("/api/config", &edited), json!([]));
+}
+
+#[test]
 fn a_tenants_user_applies_to_its_own_tenant_alone() {
     let gateway = Gateway::start();
     gateway.admin_in("acme");
