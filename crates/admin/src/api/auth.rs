@@ -83,7 +83,8 @@ pub enum RoleName {
     security(()),
     request_body = LoginDraft,
     responses(
-        (status = 200, description = "The session", body = SessionView),
+        (status = 200, description = "The session", body = SessionView,
+         headers(("Cache-Control" = String, description = "`no-store`"))),
         (status = 401, description = "Username or password is wrong", body = ProblemDetails,
          content_type = "application/problem+json"),
         SentByAnybody,

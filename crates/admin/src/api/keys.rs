@@ -135,7 +135,11 @@ impl From<&Stored<KeyRecord>> for KeyView {
     post, path = "/api/keys", tag = "keys", operation_id = "create_key",
     params(TenantQuery),
     request_body = KeyDraft,
-    responses((status = 201, description = "The key", body = NewKeyView), Sent, Addressed, Guarded),
+    responses(
+        (status = 201, description = "The key", body = NewKeyView,
+         headers(("Cache-Control" = String, description = "`no-store`"))),
+        Sent, Addressed, Guarded,
+    ),
 )]
 async fn create(
     State(plane): State<ControlPlane>,
@@ -248,7 +252,8 @@ async fn revoke(
     params(("id" = String, Path), TenantQuery, ("If-Match" = Option<String>, Header)),
     request_body = Option<RotateDraft>,
     responses(
-        (status = 200, description = "The key with its new value", body = NewKeyView),
+        (status = 200, description = "The key with its new value", body = NewKeyView,
+         headers(("Cache-Control" = String, description = "`no-store`"))),
         Sent, Addressed, Conditional, Guarded,
     ),
 )]

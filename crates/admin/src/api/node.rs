@@ -85,7 +85,11 @@ impl FromRequestParts<ControlPlane> for Node {
     get, path = "/api/node/feed", tag = "nodes", operation_id = "feed_node",
     params(FeedQuery),
     responses(
-        (status = 200, description = "Frames without an end", content_type = FEED_TYPE, body = [u8]),
+        (status = 200, description = "Frames without an end", content_type = FEED_TYPE, body = [u8],
+         headers(
+             ("Cache-Control" = String, description = "`no-store`"),
+             ("X-Accel-Buffering" = String, description = "`no`: what proxies on the way get, they pass on"),
+         )),
         Sent, Guessed, Guarded,
     ),
 )]

@@ -80,7 +80,11 @@ impl From<&NodeTokenRecord> for NodeTokenView {
 #[utoipa::path(
     post, path = "/api/node-tokens", tag = "nodes", operation_id = "create_node_token",
     request_body = NodeTokenDraft,
-    responses((status = 201, description = "The token", body = NewNodeTokenView), Sent, Guarded),
+    responses(
+        (status = 201, description = "The token", body = NewNodeTokenView,
+         headers(("Cache-Control" = String, description = "`no-store`"))),
+        Sent, Guarded,
+    ),
 )]
 async fn create(
     State(plane): State<ControlPlane>,

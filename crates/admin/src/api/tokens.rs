@@ -83,7 +83,8 @@ impl fmt::Debug for ValidateDraft {
     security(()),
     request_body = TokenDraft,
     responses(
-        (status = 200, description = "The token", body = TokenView),
+        (status = 200, description = "The token", body = TokenView,
+         headers(("Cache-Control" = String, description = "`no-store`"))),
         (status = 403, description = "The key is unknown, revoked, expired, or not for this address", body = ProblemDetails,
          content_type = "application/problem+json"),
         SentByAnybody,
@@ -139,7 +140,8 @@ fn is_permitted_from(snapshot: &Snapshot, key_hash: &KeyHash, peer: Option<IpAdd
     security(()),
     request_body = ValidateDraft,
     responses(
-        (status = 200, description = "Whether it is valid", body = ValidityView),
+        (status = 200, description = "Whether it is valid", body = ValidityView,
+         headers(("Cache-Control" = String, description = "`no-store`"))),
         SentByAnybody,
     ),
 )]

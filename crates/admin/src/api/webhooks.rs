@@ -77,7 +77,11 @@ impl From<&Stored<WebhookRecord>> for WebhookView {
     post, path = "/api/webhooks", tag = "webhooks", operation_id = "create_webhook",
     params(TenantQuery),
     request_body = WebhookDraft,
-    responses((status = 201, description = "The webhook", body = NewWebhookView), Sent, Addressed, Guarded),
+    responses(
+        (status = 201, description = "The webhook", body = NewWebhookView,
+         headers(("Cache-Control" = String, description = "`no-store`"))),
+        Sent, Addressed, Guarded,
+    ),
 )]
 async fn create(
     State(plane): State<ControlPlane>,
