@@ -17,7 +17,7 @@ use tollgate_core::snapshot::Snapshot;
 use tollgate_store::NodeTokenRecord;
 use uuid::Uuid;
 
-use state::{Life, OpenFeed, State, Token};
+use state::{Life, OpenFeed, Reporting, State, Token};
 pub use state::{NodeReport, NodeState};
 
 use crate::clock;
@@ -107,7 +107,7 @@ impl Nodes {
         let number = self.state().next_feed();
         self.note(&lease, &name, |node| {
             if node.is_connected() {
-                tracing::warn!(node = %name, token = %lease.token_name, "a node has connected whose name is in use: it has begun anew a moment ago, or two nodes have one name, and are told apart nowhere");
+                tracing::warn!(node = %name, token = %lease.token_name, "a node has connected whose name is in use: it has begun anew a moment ago, or two nodes have one name");
             }
             node.feeds.push(OpenFeed { number, orders });
             node.life = Life::Running;
@@ -117,8 +117,14 @@ impl Nodes {
         (Connected { nodes: Arc::clone(self), lease, name, number }, ordered)
     }
 
-    pub fn report(&self, lease: &Lease, name: &NodeName, report: NodeReport) {
-        self.note(lease, name, |node| node.report = report);
+    /// `session` is the process's own.
+    pub fn report(&self, lease: &Lease, name: &NodeName, session: Uuid, report: NodeReport) {
+        self.note(lease, name, |node| {
+            node.report = report;
+            if node.reporting.heard(session) {
+                tracing::warn!(node = %name, token = %lease.token_name, "several nodes that run at the same time have one name, and are shown as one, now as the one, now as the other: give each its own (control.node_name)");
+            }
+        });
     }
 
     /// What it says of services; the report was checked.
@@ -189,6 +195,7 @@ impl Nodes {
             sighted: Arc::default(),
             feeds: Vec::new(),
             life: Life::Running,
+            reporting: Reporting::default(),
         });
         node.last_seen_secs = clock::now_secs();
         note(node);
@@ -225,6 +232,10 @@ impl Drop for Connected {
         let key = (self.lease.token, self.name.clone());
         if let Some(node) = self.nodes.state().nodes.get_mut(&key) {
             node.feeds.retain(|feed| feed.number != self.number);
+            if node.feeds.len() <= 1 {
+                // As far as is known one is left.
+                node.reporting = Reporting::default();
+            }
         }
     }
 }

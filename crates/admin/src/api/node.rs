@@ -126,7 +126,7 @@ struct StatusDraft {
     full_syncs: u64,
     /// Changes that it was sent one by one since it started.
     changes: u64,
-    /// Made up by the node when it starts.
+    /// Made up by the node when it starts; kept over a restart where something was left to say.
     session: Uuid,
     /// Of `key_uses`, ascending within a session: what was taken under a number is not taken again.
     number: u64,
@@ -189,7 +189,7 @@ async fn status(
     let report = NodeReport { version, revision, full_syncs, changes };
     let now_secs = clock::now_secs();
     let used: Vec<_> = key_uses.into_iter().map(|draft| draft.usage(now_secs)).collect();
-    plane.0.nodes.report(&lease, &name, report);
+    plane.0.nodes.report(&lease, &name, session, report);
     let done = traffic.as_ref().map(|traffic| traffic.done.clone()).unwrap_or_default();
     if let Some(traffic) = traffic {
         plane.0.nodes.sight(&lease, &name, traffic, &plane.0.snapshot.load());

@@ -40,6 +40,8 @@ pub struct NodeView {
     revoked: bool,
     /// Feeds that it has open: where it stays at more than one, several nodes have one name, and are one line here.
     feeds: usize,
+    /// Whether several nodes are known to report under the name, each over what the others have said: give each its own.
+    shared: bool,
     #[schema(format = DateTime)]
     last_seen: String,
     /// How often it was sent everything since it started.
@@ -59,6 +61,7 @@ impl NodeView {
             connected: node.is_connected(),
             revoked: node.is_cut_off(),
             feeds: node.feeds(),
+            shared: node.is_shared(),
             last_seen: timestamp(node.last_seen_secs),
             full_syncs: node.report.full_syncs,
             changes: node.report.changes,

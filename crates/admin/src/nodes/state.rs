@@ -15,6 +15,8 @@ use crate::clock;
 use crate::orders::NodeKey;
 use crate::sighted::Sighted;
 
+/// As many processes that have reported under one name are remembered.
+const MOST_SESSIONS: usize = 8;
 /// Who holds a token cannot fill the memory with names.
 const MOST_NODES_A_TOKEN: usize = 1_000;
 /// A node that was away for so long is taken off the list.
@@ -49,6 +51,15 @@ pub struct NodeState {
     /// Feeds that it has open.
     pub(super) feeds: Vec<OpenFeed>,
     pub(super) life: Life,
+    pub(super) reporting: Reporting,
+}
+
+/// Which processes report under the name, by their sessions, the newest last.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Reporting {
+    sessions: Vec<Uuid>,
+    /// One that another had followed has come back: they were not started one after the other.
+    in_turns: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -90,9 +101,30 @@ impl NodeState {
         self.life == Life::CutOff
     }
 
+    /// Whether several processes report under its name, each over what the others have said.
+    pub const fn is_shared(&self) -> bool {
+        self.reporting.in_turns
+    }
+
     /// Whether it listens to the feed.
     pub const fn is_connected(&self) -> bool {
         !self.feeds.is_empty()
+    }
+}
+
+impl Reporting {
+    /// Whether this is what tells that there are several.
+    pub(super) fn heard(&mut self, session: Uuid) -> bool {
+        if self.sessions.last() == Some(&session) {
+            return false;
+        }
+        let is_back = self.sessions.contains(&session);
+        self.sessions.retain(|held| *held != session);
+        if self.sessions.len() == MOST_SESSIONS {
+            self.sessions.remove(0);
+        }
+        self.sessions.push(session);
+        is_back && !std::mem::replace(&mut self.in_turns, true)
     }
 }
 
@@ -133,5 +165,22 @@ impl State {
         if let Some(oldest) = oldest {
             self.nodes.remove(&oldest);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_back_after_another_was_not_started_anew() {
+        let heard = |sessions: &[u128]| {
+            let mut reporting = Reporting::default();
+            let told = sessions.iter().filter(|session| reporting.heard(Uuid::from_u128(**session))).count();
+            (told, reporting.in_turns)
+        };
+        assert_eq!(heard(&[1, 1, 2, 2, 3, 4, 5, 6, 7, 8, 9]), (0, false));
+        assert_eq!(heard(&[1, 2, 1, 2, 1]), (1, true));
+        assert_eq!(heard(&[1, 2, 3, 1, 2, 3]), (1, true));
     }
 }

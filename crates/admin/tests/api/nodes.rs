@@ -266,6 +266,31 @@ fn a_node_of_another_format_is_refused_in_plain_words() {
 }
 
 #[test]
+fn nodes_that_share_a_name_are_told_from_one_that_was_started_anew() {
+    let gateway = Gateway::start();
+    let (token, _) = gateway.node_token("edge");
+    let node = gateway.anyone().with_token(&token);
+    let list = || gateway.admin().get("/api/nodes").expect(200)["items"][0].clone();
+    let is_shared_after = |session: &str| {
+        node.post("/api/node/status", &report(1, session, 1, &[])).expect(204);
+        list()["shared"].clone()
+    };
+    let mut feeds = [gateway.feed(&token, None), gateway.feed(&token, None)].map(|mut feed| {
+        feed.next();
+        Some(feed)
+    });
+    let one = "0193f9d3-0000-7000-8000-000000000001";
+    let other = "0193f9d3-0000-7000-8000-000000000002";
+    assert_eq!([one, one, other, other].map(is_shared_after), [false; 4].map(|shared| json!(shared)));
+    assert_eq!([one, other].map(is_shared_after), [json!(true), json!(true)]);
+    feeds[1] = None;
+    while list()["feeds"] != 1 {
+        std::thread::yield_now();
+    }
+    assert_eq!(is_shared_after(one), json!(false));
+}
+
+#[test]
 fn operators_see_where_the_nodes_stand() {
     let gateway = Gateway::start();
     let acme = gateway.admin_in("acme");
