@@ -9,7 +9,7 @@ use tollgate_core::time::UnixMicros;
 
 use super::call::{self, Amount, Answer, Depths, Periods, WHICHEVER};
 use super::slices::Unused;
-use super::{About, NotGivenBack, Shared, Then};
+use super::{About, NotGivenBack, Shared, Then, Told};
 use crate::Moment;
 
 /// Units charged in the store for a request that is not decided yet; given back when this is dropped.
@@ -70,7 +70,7 @@ impl Charged {
         let nowhere = SubjectWindows::default();
         let caller = self.shared.caller(subject, rules, self.at);
         let cmd = caller.adjust_said_in(self.said_in, Periods::Of(&nowhere), &amounts);
-        (cmd, Then::Told(amounts))
+        (cmd, Then::Told(Told { amounts, said_in: self.said_in }))
     }
 }
 
@@ -108,14 +108,16 @@ impl Shared {
             Some(more) => Amount::More(more),
             None => Amount::Less { units: settlement.charged - settlement.actual, charged_at, depth: 0 },
         };
+        // Should the store lose something, this node puts back what it knows from here on.
+        let said_in = self.incarnation.since();
         // Before the store is told: its answer takes the place of what is known here.
         let mut shard = self.ledgers.shard(demand.subject).lock();
         let ledger = shard.ledger(demand.subject, rules, now.instant);
         let settled = limit::settle(rules, ledger.mirror_mut(), demand.calendar, settlement, server_now);
         let standings = ledger.inspect(rules, demand.calendar, 1, server_now).standings;
         drop(shard);
-        let amounts = vec![amount; rules.len()].into_boxed_slice();
-        self.adjust(demand.subject, rules, Periods::Now(demand.calendar, server_now), amounts, server_now);
+        let told = Told { amounts: vec![amount; rules.len()].into_boxed_slice(), said_in };
+        self.adjust(demand.subject, rules, Periods::Now(demand.calendar, server_now), told, server_now);
         Settled { standings, crossed: settled.crossed }
     }
 
@@ -133,12 +135,13 @@ impl Shared {
         }
         let (subject, rules) = (demand.subject, &demand.limits.rules);
         let amounts = units.iter().map(|&units| Amount::Less { units, charged_at, depth: 0 }).collect();
+        let told = Told { amounts, said_in: WHICHEVER };
         if self.is_up() {
             let nowhere = SubjectWindows::default();
-            self.adjust(subject, rules, Periods::Of(&nowhere), amounts, charged_at);
+            self.adjust(subject, rules, Periods::Of(&nowhere), told, charged_at);
         } else if charged_at.0 <= self.heard_until.load(Ordering::Acquire) {
             let about = About { subject, rules: Arc::clone(rules), sent };
-            self.not_given_back.lock().push(NotGivenBack { about, amounts, said_in: WHICHEVER });
+            self.not_given_back.lock().push(NotGivenBack { about, told });
             if self.is_up() {
                 // Meanwhile; whoever noticed has given back what was there then.
                 self.give_back_late();
@@ -151,17 +154,19 @@ impl Shared {
         self.heard_until.fetch_max(at.0, Ordering::Release);
     }
 
-    /// Gives back what was charged and not used.
+    /// Gives back what was charged and not used. Where this node does not count it as used any more, it is what the store said in
+    /// this incarnation.
     pub(super) fn give_back(
         &self,
         subject: Subject,
         rules: &Arc<[LimitRule]>,
+        said_in: u64,
         unused: impl IntoIterator<Item = Unused>,
     ) {
         for unused in unused {
             let nowhere = SubjectWindows::default();
-            let amounts = unused.amounts(rules.len());
-            self.adjust(subject, rules, Periods::Of(&nowhere), amounts, unused.granted_at);
+            let told = Told { amounts: unused.amounts(rules.len()), said_in };
+            self.adjust(subject, rules, Periods::Of(&nowhere), told, unused.granted_at);
         }
     }
 
@@ -170,103 +175,13 @@ impl Shared {
         subject: Subject,
         rules: &Arc<[LimitRule]>,
         periods: Periods<'_>,
-        amounts: Box<[Amount]>,
+        told: Told,
         server_now: UnixMicros,
     ) {
-        let cmd = self.caller(subject, rules, server_now).adjust(periods, &amounts);
-        self.send(subject, rules, Instant::now(), cmd, Then::Told(amounts));
+        let cmd = self.caller(subject, rules, server_now).adjust(periods, &told.amounts);
+        self.send(subject, rules, Instant::now(), cmd, Then::Told(told));
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use tollgate_core::limit::{Calendar, LevelLimits};
-    use tollgate_core::resource::{Counting, LimitDraft, OnUnavailable};
-
-    use super::*;
-    use crate::shared::unanswered::{owe, unanswered};
-
-    const BEFORE: UnixMicros = UnixMicros::from_secs(1_769_351_520);
-
-    fn limits() -> LevelLimits {
-        let limit = |per: &str| LimitDraft { requests: 100, per: per.into(), ..LimitDraft::default() };
-        let limits = ["hour", "month"].map(|per| limit(per).parse().unwrap());
-        LevelLimits::of_plan(&limits, None).counted(Counting::Exact, OnUnavailable::Local)
-    }
-
-    fn demand(limits: &LevelLimits) -> Demand<'_> {
-        Demand { subject: Subject(uuid::Uuid::from_u128(2)), limits, calendar: Calendar::utc() }
-    }
-
-    fn units(amounts: &[Amount]) -> Vec<u64> {
-        amounts
-            .iter()
-            .map(|amount| if let Amount::Less { units, .. } = *amount { units } else { 0 })
-            .collect()
-    }
-
-    #[test]
-    fn what_the_store_was_told_meanwhile_is_given_back_there() {
-        let (shared, [mut asked, _]) = unanswered();
-        shared.status.is_back();
-        let (limits, now) = (limits(), Instant::now());
-        let demand = demand(&limits);
-        for owed in [1, 0] {
-            owe(&shared, &demand, owed, BEFORE);
-            let nothing = Settlement { charged: 1, charged_at: BEFORE, actual: 0 };
-            shared.unowe(&demand, nothing, BEFORE, now);
-            let given_back = asked.try_recv().ok().map(|op| match op.then {
-                Then::Told(amounts) => units(&amounts),
-                _ => panic!("it was asked something else"),
-            });
-            assert_eq!(given_back, (owed == 0).then(|| vec![1, 1]));
-        }
-    }
-
-    #[test]
-    fn a_clock_that_was_set_since_puts_no_charge_into_another_period() {
-        let (shared, [mut asked, _]) = unanswered();
-        shared.status.is_back();
-        let limits = limits();
-        let now = Moment { wall: BEFORE.after(6_000_000), instant: Instant::now() };
-        shared.ahead_micros.store(3_600_000_000, Ordering::Relaxed);
-        let nothing = Settlement { charged: 5, charged_at: BEFORE, actual: 0 };
-        let _settled = shared.settle(&demand(&limits), nothing, 40, now);
-        let Ok(Then::Told(amounts)) = asked.try_recv().map(|op| op.then) else { panic!("nothing is told") };
-        let charged_at = |amount: &Amount| match *amount {
-            Amount::Less { units, charged_at, .. } => (units, charged_at),
-            Amount::More(_) => panic!("it is to be less"),
-        };
-        assert_eq!(amounts.iter().map(charged_at).collect::<Vec<_>>(), [(5, BEFORE.after(40)); 2]);
-    }
-
-    #[test]
-    fn what_it_is_being_told_of_while_it_is_away_is_given_back_too() {
-        let (shared, _asked) = unanswered();
-        let (limits, instant) = (limits(), Instant::now());
-        let demand = demand(&limits);
-        owe(&shared, &demand, 1, BEFORE);
-        let owed = shared.begin_telling(demand.subject, &limits.rules, BEFORE.after(1)).unwrap();
-        for (number, charged_at) in [(1, BEFORE), (2, BEFORE.after(2))] {
-            let now = Moment { wall: BEFORE.after(3), instant };
-            let _settled = shared.settle(&demand, Settlement { charged: 1, charged_at, actual: 0 }, 0, now);
-            assert_eq!(shared.not_given_back.lock().len(), number);
-        }
-        shared.still_owes(&owed);
-    }
-
-    #[test]
-    fn while_it_is_away_no_more_is_kept_for_it_than_it_was_charged_before() {
-        let (shared, _asked) = unanswered();
-        shared.heard_until.store(BEFORE.0, Ordering::Relaxed);
-        let (limits, instant) = (limits(), Instant::now());
-        let demand = demand(&limits);
-        for (micros, kept) in [(0, 1), (1, 1)] {
-            let charged_at = BEFORE.after(micros);
-            let now = Moment { wall: BEFORE.after(10), instant };
-            let _settled = shared.settle(&demand, Settlement { charged: 3, charged_at, actual: 1 }, 0, now);
-            assert_eq!(shared.not_given_back.lock().len(), kept);
-        }
-        assert_eq!(units(&shared.not_given_back.lock()[0].amounts), [2, 2]);
-    }
-}
+mod tests;

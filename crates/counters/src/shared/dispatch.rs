@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::call::{Amount, Answered};
 use super::charged::Charged;
 use super::connection::Link;
-use super::{About, NotGivenBack, Op, Reply, Shared, Then, Unavailable, scripts};
+use super::{About, NotGivenBack, Op, Reply, Shared, Then, Told, Unavailable, scripts};
 
 /// A batch that takes longer is not answered any more. Whoever waited for it has gone on long before.
 const BATCH_TAKES: Duration = Duration::from_secs(10);
@@ -204,13 +204,15 @@ impl Shared {
         drop(self.losses.subscribe().wait_for(|losses| *losses > losses_before).await);
     }
 
-    /// The store is away: what was to be given back can be given back later, where the store has lost nothing by then. This node
-    /// knows it as given back, so that what it would put back is without it.
+    /// The store is away: what was to be given back can be given back later, where that does not take it off twice.
     fn was_not_sent(&self, about: &About, then: Then) {
         match then {
-            Then::Told(amounts) if amounts.iter().any(Amount::is_less) => {
-                let said_in = self.incarnation.since();
-                self.not_given_back.lock().push(NotGivenBack { about: about.clone(), amounts, said_in });
+            Then::Told(told) if told.amounts.iter().any(Amount::is_less) => {
+                self.not_given_back.lock().push(NotGivenBack { about: about.clone(), told });
+                if self.is_up() {
+                    // It was back before this was kept for then.
+                    self.give_back_late();
+                }
             }
             other @ (Then::Decide { .. }
             | Then::Refill
@@ -237,7 +239,7 @@ impl Shared {
                 self.incarnation.lose();
             }
             Then::ToldOwed(owed) => self.still_owes(&owed),
-            Then::Told(amounts) => {
+            Then::Told(Told { amounts, .. }) => {
                 // What was given back, and perhaps was not heard, counts as used. What was to be charged is owed.
                 if let Some(Amount::More(_)) = amounts.first() {
                     self.owe_again(about, &amounts);
@@ -254,34 +256,4 @@ impl Shared {
 }
 
 #[cfg(test)]
-mod tests {
-    use tollgate_core::limit::Subject;
-    use tollgate_core::time::UnixMicros;
-
-    use super::*;
-    use crate::shared::unanswered::unanswered;
-
-    /// What a command has of its own: behind the time and the incarnation.
-    fn said_in(op: &Op) -> [u8; 8] {
-        let numbers = op.cmd.args_iter().filter_map(|arg| match arg {
-            redis::Arg::Simple(bytes) => <[u8; 24]>::try_from(bytes).ok(),
-            _ => None,
-        });
-        let [.., last] = *numbers.last().unwrap().as_chunks::<8>().0 else { panic!("there are three") };
-        last
-    }
-
-    #[test]
-    fn what_could_not_be_given_back_is_not_taken_off_what_is_put_back_without_it() {
-        let (shared, [mut asked, _]) = unanswered();
-        shared.incarnation.meet(7);
-        let subject = Subject(uuid::Uuid::from_u128(2));
-        let about = About { subject, rules: Arc::new([]), sent: Instant::now() };
-        let less = Amount::Less { units: 1, charged_at: UnixMicros(1), depth: 0 };
-        shared.was_not_sent(&about, Then::Told([less].into()));
-        shared.incarnation.follow(9, UnixMicros(8));
-        shared.status.is_back();
-        shared.give_back_late();
-        assert_eq!(said_in(&asked.try_recv().unwrap()), 7f64.to_le_bytes());
-    }
-}
+mod tests;

@@ -7,7 +7,7 @@ use tollgate_core::limit::{self, Crossed, Demand, LimitRule, Outcome, Standings,
 use tollgate_core::resource::Counting;
 use tollgate_core::time::UnixMicros;
 
-use super::call::{Depths, Take};
+use super::call::{Depths, Take, WHICHEVER};
 use super::ledger::{Due, Kept, Ledger, Stale};
 use super::slices::{Spent, Unused, life};
 use super::{Shared, Then};
@@ -88,7 +88,7 @@ impl Shared {
             self.tell_kept(demand.subject, &demand.limits.rules);
         }
         if let Some(Stale { rules, slices }) = stale {
-            self.give_back(demand.subject, &rules, slices);
+            self.give_back(demand.subject, &rules, WHICHEVER, slices);
         }
     }
 
@@ -193,7 +193,7 @@ impl Shared {
         demands.iter().flat_map(used).collect()
     }
 
-    /// Puts back a slice's units, or gives them back where the slice is gone.
+    /// Puts back a slice's units, or gives them back where the slice is gone: what this node knows counts them as used.
     pub(super) fn unspend(&self, demand: &Demand<'_>, granted_at: UnixMicros, cost: u64) {
         let mut shard = self.ledgers.shard(demand.subject).lock();
         let is_back =
@@ -201,7 +201,7 @@ impl Shared {
         drop(shard);
         if !is_back {
             let unused = Unused { units: cost, granted_at, depths: Depths::new() };
-            self.give_back(demand.subject, &demand.limits.rules, [unused]);
+            self.give_back(demand.subject, &demand.limits.rules, WHICHEVER, [unused]);
         }
     }
 

@@ -20,6 +20,7 @@ impl Shared {
     }
 
     fn take_home(&self, demand: &Demand<'_>, now: Moment) {
+        let said_in = self.incarnation.since();
         let mut shard = self.ledgers.shard(demand.subject).lock();
         let Some(ledger) = shard.find_mut(demand.subject).filter(|ledger| !ledger.is_at_home) else {
             return;
@@ -31,6 +32,6 @@ impl Shared {
         let of_store = of_store.not_over(server_now);
         self.local.go_on_from(demand.subject, &rules, of_store, self.nodes(), server_now);
         drop(shard);
-        self.give_back(demand.subject, &rules, unused);
+        self.give_back(demand.subject, &rules, said_in, unused);
     }
 }

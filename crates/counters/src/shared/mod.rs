@@ -110,8 +110,8 @@ enum Then {
     Decide { cost: u64, waiter: oneshot::Sender<Replied> },
     /// Nobody waits: the slice goes to the ledger.
     Refill,
-    /// Nobody waits. What was to be charged is owed where it could not be.
-    Told(Box<[Amount]>),
+    /// Nobody waits. What was to be charged is owed where it could not be, what was to be given back is given back later.
+    Told(Told),
     /// Nobody waits. What was owed still is where it was not heard.
     ToldOwed(Box<Owed>),
     /// Nobody waits. It may be lost again.
@@ -120,12 +120,16 @@ enum Then {
     Passed(oneshot::Sender<()>),
 }
 
+struct Told {
+    amounts: Box<[Amount]>,
+    /// Where it is given back later: the incarnation of the store that has to say the counts still, as what this node puts back after
+    /// a loss is without these amounts; or whichever, as it is with them.
+    said_in: u64,
+}
+
 struct NotGivenBack {
     about: About,
-    amounts: Box<[Amount]>,
-    /// The incarnation of the store that has to say the counts still, or whichever: what this node puts back after a loss may be
-    /// without these amounts already.
-    said_in: u64,
+    told: Told,
 }
 
 type Replied = Result<Reply, Unavailable>;

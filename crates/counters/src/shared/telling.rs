@@ -156,6 +156,7 @@ impl Shared {
 
     pub(super) fn give_back_idle(&self) {
         let (now, server_now) = (Instant::now(), self.server_time(wall()));
+        let said_in = self.incarnation.since();
         let mut unused = Vec::new();
         for shard in self.ledgers.shards() {
             shard.lock().each_holding(|subject, ledger| {
@@ -166,7 +167,7 @@ impl Shared {
             });
         }
         for (subject, rules, slices) in unused {
-            self.give_back(subject, &rules, slices);
+            self.give_back(subject, &rules, said_in, slices);
         }
     }
 
@@ -199,11 +200,10 @@ impl Shared {
         let (nowhere, now) = (SubjectWindows::default(), self.server_time(wall()));
         // Not held while it is sent, which may take a ledger's lock.
         let late = std::mem::take(&mut *self.not_given_back.lock());
-        for NotGivenBack { about, amounts, said_in } in late {
-            let About { subject, ref rules, .. } = about;
-            let cmd =
-                self.caller(subject, rules, now).adjust_said_in(said_in, Periods::Of(&nowhere), &amounts);
-            self.send(subject, rules, Instant::now(), cmd, Then::Told(amounts));
+        for NotGivenBack { about: About { subject, rules, .. }, told } in late {
+            let caller = self.caller(subject, &rules, now);
+            let cmd = caller.adjust_said_in(told.said_in, Periods::Of(&nowhere), &told.amounts);
+            self.send(subject, &rules, Instant::now(), cmd, Then::Told(told));
         }
     }
 
