@@ -1,13 +1,16 @@
 //! From the workers to the store, in a few lanes: what has gathered in a lane while its batch was under way is the next. So what is
 //! told comes before what is asked after it, and the more is asked, the less each costs.
 
-use std::panic::resume_unwind;
+use std::future::{Future, pending};
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use redis::{ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinError;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 
 use super::call::{Amount, Answered};
@@ -20,22 +23,58 @@ const BATCH_TAKES: Duration = Duration::from_secs(10);
 /// Most commands in a batch.
 const BATCH: usize = 256;
 
-/// Until the workers are gone.
+/// Until the workers are gone, or something panics: what is asked of the lane from then on has no answer.
 pub async fn run(shared: Arc<Shared>, mut ops: mpsc::UnboundedReceiver<Op>) {
-    let mut batch = Vec::new();
-    while ops.recv_many(&mut batch, BATCH).await > 0 {
+    if let Err(panic) = AssertUnwindSafe(send_all(&shared, &mut ops)).catch_unwind().await {
+        // The process ends, but lets requests finish first. What they are charged is still to be told, after the next start.
+        tokio::spawn(refuse(shared, ops));
+        resume_unwind(panic);
+    }
+}
+
+async fn send_all(shared: &Arc<Shared>, ops: &mut mpsc::UnboundedReceiver<Op>) {
+    let (mut batch, mut under_way) = (Vec::new(), UnderWay::default());
+    loop {
+        tokio::select! {
+            () = under_way.none_panics() => {}
+            received = ops.recv_many(&mut batch, BATCH) => if received == 0 { return },
+        }
         match shared.link.load_full() {
             Some(link) => {
-                let batch = std::mem::take(&mut batch);
-                let sending = tokio::spawn(send(Arc::clone(&shared), Arc::clone(&link), batch));
-                // What is answered too late for whoever waited is listened to all the same: it was charged.
-                tokio::select! {
-                    sent = sending => not_panicked(sent),
-                    () = shared.until_lost(link.losses_before) => {}
-                }
+                let sending = send(Arc::clone(shared), Arc::clone(&link), std::mem::take(&mut batch));
+                under_way.follow(tokio::spawn(sending), shared.until_lost(link.losses_before)).await;
             }
             None => batch.drain(..).for_each(|op| shared.was_not_sent(&op.about, op.then)),
         }
+    }
+}
+
+async fn refuse(shared: Arc<Shared>, mut ops: mpsc::UnboundedReceiver<Op>) {
+    while let Some(Op { about, then, .. }) = ops.recv().await {
+        shared.could_not(&about, then);
+    }
+}
+
+/// The batches that went on when the store was lost. What is answered too late for whoever waited is listened to all the same: it
+/// was charged.
+#[derive(Default)]
+struct UnderWay(FuturesUnordered<JoinHandle<()>>);
+
+impl UnderWay {
+    /// Until the batch is over, or the store is lost.
+    async fn follow(&mut self, mut batch: JoinHandle<()>, lost: impl Future<Output = ()>) {
+        tokio::select! {
+            sent = &mut batch => not_panicked(sent),
+            () = lost => self.0.push(batch),
+        }
+    }
+
+    /// For good, but for a panic in one of them.
+    async fn none_panics(&mut self) {
+        while let Some(sent) = self.0.next().await {
+            not_panicked(sent);
+        }
+        pending::<()>().await;
     }
 }
 
