@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
-use tokio::task::JoinError;
+use tokio::sync::{Notify, watch};
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{MissedTickBehavior, interval, interval_at};
 use tollgate_core::event::LimitCrossed;
 use tollgate_core::feed::{NodeName, Ordered, Position};
@@ -108,9 +108,15 @@ impl Node {
         Ok(Self { settings: Arc::new(settings), snapshot, counters, position, saver, counts })
     }
 
-    /// Follows the control plane, reports to it and keeps what is counted, until `shutdown`; then keeps and
-    /// reports once more. A panic in one of these ends the others: a node that follows no more must not pass for one that does.
-    pub async fn run(self, facts: Facts, shutdown: impl Future<Output = ()>) -> Result<(), Lost> {
+    /// Follows the control plane, reports to it and keeps what is counted, until `shutdown`; then keeps and reports once more. A node
+    /// of which one of these has panicked must not pass for one that works: `failed` is called at once, the others go on until
+    /// `shutdown`, as requests do, and the panic comes last.
+    pub async fn run(
+        self,
+        facts: Facts,
+        failed: impl FnOnce(),
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), Lost> {
         let Self { settings, snapshot, counters, position, saver, mut counts } = self;
         let progress = watch::Sender::new(Progress { position, full_syncs: 0, changes: 0, feeds: 0 });
         let facts = Arc::new(facts);
@@ -118,35 +124,92 @@ impl Node {
         let untold = Untold::take(&settings.directory);
         let mut reporter = Reporter::new(Arc::clone(&settings), progress.subscribe(), facts, done, untold);
         let mut follower = Follower::new(Arc::clone(&settings), snapshot, position, saver, progress, orders);
-        let mut following = tokio::spawn(async move {
-            follower.follow().await;
-        });
+
+        let ended = Arc::new(Notify::new());
+        let (stop, stopped) = watch::channel(());
+        let following = start(&ended, async move { follower.follow().await });
+        let reporting = {
+            let stopped = stopped.clone();
+            start(&ended, async move {
+                until_stopped(stopped, reporter.run()).await;
+                reporter
+            })
+        };
+        let keeping = {
+            let counters = Arc::clone(&counters);
+            start(&ended, async move {
+                until_stopped(stopped, keep(&mut counts, &counters)).await;
+                counts
+            })
+        };
         tokio::pin!(shutdown);
-        let panicked = tokio::select! {
+        tokio::select! {
             biased;
-            () = &mut shutdown => None,
-            followed = &mut following => followed.err(),
-            () = reporter.run() => None,
-            () = keep(&mut counts, &counters) => None,
-        };
-        if panicked.is_none() {
-            // The follower goes, and with it the saver, which writes out what it was given.
-            following.abort();
-            let _cancelled = following.await;
+            () = &mut shutdown => {}
+            () = ended.notified() => {
+                failed();
+                shutdown.await;
+            }
         }
-        counts.append(counters.take_changed());
-        let told = match reporter.report_last().await {
-            Some(untold) => untold
-                .keep(&settings.directory)
-                .inspect(|()| tracing::info!("it is kept, and told after the next start"))
-                .map_err(Lost::Untold),
-            None => Ok(()),
+        drop(stop);
+        // The follower goes, and with it the saver, which writes out what it was given.
+        following.abort();
+        let followed = following.await;
+        let kept = keeping.await.map(|mut counts| {
+            counts.append(counters.take_changed());
+            if counts.are_kept() { Ok(()) } else { Err(Lost::Counts) }
+        });
+        let told = match reporting.await {
+            Ok(reporter) => match reporter.report_last().await {
+                Some(untold) => Ok(untold
+                    .keep(&settings.directory)
+                    .inspect(|()| tracing::info!("it is kept, and told after the next start"))
+                    .map_err(Lost::Untold)),
+                None => Ok(Ok(())),
+            },
+            Err(error) => Err(error),
         };
-        if let Some(Ok(panic)) = panicked.map(JoinError::try_into_panic) {
-            resume_unwind(panic);
-        }
-        told?;
-        if counts.are_kept() { Ok(()) } else { Err(Lost::Counts) }
+        not_panicked(followed);
+        let (told, kept) = (not_panicked(told), not_panicked(kept));
+        told.unwrap_or(Ok(()))?;
+        kept.unwrap_or(Ok(()))
+    }
+}
+
+/// In a task of its own, which says so when it ends.
+fn start<T: Send + 'static>(
+    ended: &Arc<Notify>,
+    work: impl Future<Output = T> + Send + 'static,
+) -> JoinHandle<T> {
+    let ending = Ending(Arc::clone(ended));
+    tokio::spawn(async move {
+        let _ending = ending;
+        work.await
+    })
+}
+
+/// Says so when it goes, in a panic too.
+struct Ending(Arc<Notify>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+async fn until_stopped(mut stopped: watch::Receiver<()>, work: impl Future<Output = ()>) {
+    tokio::select! {
+        _nobody_sends = stopped.changed() => {}
+        () = work => {}
+    }
+}
+
+/// Goes on with the panic of a task that has panicked; `None` of one that was told to end.
+fn not_panicked<T>(ended: Result<T, JoinError>) -> Option<T> {
+    match ended.map_err(JoinError::try_into_panic) {
+        Ok(outcome) => Some(outcome),
+        Err(Ok(panic)) => resume_unwind(panic),
+        Err(Err(_cancelled)) => None,
     }
 }
 
@@ -168,65 +231,4 @@ async fn keep(counts: &mut Counts, counters: &LocalCounters) {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
-    use tokio_rustls::rustls::crypto::aws_lc_rs;
-    use tokio_rustls::rustls::{ClientConfig, RootCertStore};
-    use tollgate_core::feed::{Frame, Order, OrderId, push_frame};
-    use tollgate_core::resource::{BaseUrl, ServiceId};
-    use tollgate_core::sighting::Sighting;
-    use uuid::Uuid;
-
-    use super::*;
-    use crate::link::NodeToken;
-
-    /// Orders something of whoever asks for the feed, and hangs up on everybody else.
-    async fn order_of_everybody(control: TcpListener) {
-        let order = Order {
-            id: OrderId(Uuid::from_u128(1)),
-            what: Ordered::ResetCircuits(ServiceId(Uuid::from_u128(2))),
-        };
-        let mut frame = Vec::new();
-        push_frame(&mut frame, &Frame::Order(order)).unwrap();
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 2 * frame.len());
-        while let Ok((mut node, _)) = control.accept().await {
-            let mut request = [0; 4_096];
-            let length = node.read(&mut request).await.unwrap();
-            if request[..length].starts_with(b"GET ") {
-                node.write_all(head.as_bytes()).await.unwrap();
-                node.write_all(&frame).await.unwrap();
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn a_node_whose_follower_panics_ends() {
-        let folder = tempfile::tempdir().unwrap();
-        let control = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = BaseUrl::parse(&format!("http://{}", control.local_addr().unwrap())).unwrap();
-        let serving = tokio::spawn(order_of_everybody(control));
-        let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(RootCertStore::empty())
-            .with_no_client_auth();
-        let settings = Settings {
-            link: Link::new(url, NodeToken::parse("tgn_0").unwrap(), Arc::new(ArcSwap::from_pointee(tls))),
-            name: NodeName::parse("edge").unwrap(),
-            version: "test",
-            directory: folder.path().to_owned(),
-        };
-        let node = Node::open(settings, Arc::default(), Arc::new(LocalCounters::new())).unwrap();
-        let facts = Facts {
-            key_usage: Box::new(Vec::new),
-            crossings: Box::new(Vec::new),
-            traffic: Box::new(Sighting::default),
-            carry_out: Box::new(|_| panic!("it has to")),
-        };
-        let running = tokio::spawn(node.run(facts, std::future::pending()));
-        let panicked = running.await.unwrap_err();
-        assert!(panicked.is_panic());
-        serving.abort();
-    }
-}
+mod tests;

@@ -67,7 +67,9 @@ pub fn run(config: &Config, token: Option<&str>, format: LogFormat) -> Result<()
             traffic: Box::new(move || seen.upgrade().map(|proxy| proxy.sighting()).unwrap_or_default()),
             carry_out: Box::new(move |what| carry_out(&ordered, what)),
         };
-        let mut node = Part::start("the link to the control plane", |stopped| node.run(facts, stopped));
+        let mut node = Part::start_telling("the link to the control plane", |stopped, working| {
+            node.run(facts, || drop(working), stopped)
+        });
         entropy::gather();
 
         let mut renewals = Renewals::new(config, log.level());

@@ -12,7 +12,7 @@ pub struct Part<T = ()> {
     name: &'static str,
     task: JoinHandle<T>,
     stop: oneshot::Sender<()>,
-    /// Nothing comes of it but its end, which is the task's.
+    /// Nothing comes of it but its end.
     works: oneshot::Receiver<Infallible>,
 }
 
@@ -20,6 +20,9 @@ pub struct Part<T = ()> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0} has failed, so the server ended: its log says why")]
 pub struct Failed(pub &'static str);
+
+/// Held for as long as the part does what it is there for.
+pub struct Working(#[expect(dead_code, reason = "what counts is when it goes")] oneshot::Sender<Infallible>);
 
 /// Is over once the part is to end.
 pub type Stopped = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -29,14 +32,24 @@ impl<T: Send + 'static> Part<T> {
     where
         W: Future<Output = T> + Send + 'static,
     {
+        Self::start_telling(name, |stopped, working| {
+            let work = work(stopped);
+            async move {
+                let outcome = work.await;
+                drop(working);
+                outcome
+            }
+        })
+    }
+
+    /// The same of what goes on until it is told to end, where it has failed too: it says so by letting go of its [`Working`].
+    pub fn start_telling<W>(name: &'static str, work: impl FnOnce(Stopped, Working) -> W) -> Self
+    where
+        W: Future<Output = T> + Send + 'static,
+    {
         let (stop, stopped) = oneshot::channel::<()>();
         let (working, works) = oneshot::channel();
-        let work = work(Box::pin(async { drop(stopped.await) }));
-        let task = tokio::spawn(async move {
-            let outcome = work.await;
-            drop(working);
-            outcome
-        });
+        let task = tokio::spawn(work(Box::pin(async { drop(stopped.await) }), Working(working)));
         Self { name, task, stop, works }
     }
 
@@ -63,6 +76,17 @@ mod tests {
         let mut part: Part = Part::start("what panics", |_stopped| async { panic!("it has to") });
         assert_eq!(part.failed().await, Failed("what panics"));
         assert!(part.end().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_part_that_has_failed_can_go_on_until_it_is_told_to_end() {
+        let mut part = Part::start_telling("what fails", |stopped, working| async {
+            drop(working);
+            stopped.await;
+            "its last act"
+        });
+        assert_eq!(part.failed().await, Failed("what fails"));
+        assert_eq!(part.end().await.unwrap(), "its last act");
     }
 
     #[tokio::test]
