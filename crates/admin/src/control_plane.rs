@@ -164,7 +164,7 @@ impl ControlPlane {
         let (admin_token, first_start) = admin_token(&store, settings.admin_token).await?;
         let (loaded, position) = load(&store, &settings.sealing).await?;
         snapshot.store(Arc::new(loaded));
-        counters.restore(store.read().await?.counters(clock::now()).await?);
+        counters.restore(store.read().await?.counters().await?);
         let node_tokens = store.read().await?.all_node_tokens().await?;
         let feed = Feed::open(&store, &settings.sealing, position).await?;
         let inner = Inner {

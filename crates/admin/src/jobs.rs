@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval, interval_at};
 use tollgate_core::limit::{CounterRecord, Subject, Window};
 use tollgate_core::resource::KeyId;
+use tollgate_core::time::UnixMicros;
 use tollgate_core::token::Rotation;
 use tollgate_core::usage::KeyUsage;
+use tollgate_counters::Sweeps;
 use tollgate_store::StoreError;
 
 use crate::clock;
@@ -100,6 +102,7 @@ impl ControlPlane {
         persist.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tell.set_missed_tick_behavior(MissedTickBehavior::Delay);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut sweeps = Sweeps::default();
         let sending = webhooks::send(self);
         tokio::pin!(shutdown, sending);
         loop {
@@ -112,7 +115,7 @@ impl ControlPlane {
                 }
                 // It is logged, and tried again.
                 _ = tell.tick() => drop(self.take_crossings().await),
-                _ = sweep.tick() => self.sweep().await,
+                _ = sweep.tick() => self.sweep(sweeps.next(clock::now())).await,
                 () = &mut sending => {}
             }
         }
@@ -121,9 +124,10 @@ impl ControlPlane {
         crossings.and(counted).map_err(Lost)
     }
 
-    async fn sweep(&self) {
-        self.0.counters.sweep(clock::now());
-        if let Err(error) = sweep_store(self).await {
+    /// Counts are forgotten that were over at `counted_until`.
+    async fn sweep(&self, counted_until: UnixMicros) {
+        self.0.counters.sweep(counted_until);
+        if let Err(error) = sweep_store(self, counted_until).await {
             tracing::error!(%error, "what is over could not be swept out");
         }
     }
@@ -191,9 +195,9 @@ async fn save(
     write.commit().await
 }
 
-async fn sweep_store(plane: &ControlPlane) -> Result<(), EditError> {
+async fn sweep_store(plane: &ControlPlane, counted_until: UnixMicros) -> Result<(), EditError> {
     let mut edit = Edit::begin(plane).await?;
-    edit.write().merge_counters(clock::now()).await?;
+    edit.write().merge_counters(counted_until).await?;
     edit.write().delete_expired_sessions().await?;
     edit.write().forget_node_runs(clock::now_secs().saturating_sub(NODE_RUN_SECS)).await?;
     edit.write().delete_events_before(clock::now_secs().saturating_sub(EVENTS_KEPT_SECS)).await?;

@@ -6,7 +6,9 @@ mod entries;
 mod local;
 pub mod packed;
 mod shared;
+mod sweeps;
 
 pub use counters::{Attempt, Counters, Moment};
 pub use local::{Decision, LocalCounters, Permits, Verdict};
 pub use shared::{Keeper, LONGEST_WAIT, StoreSettings, StoreState, StoreStatus, TimeSource, Undecided};
+pub use sweeps::Sweeps;

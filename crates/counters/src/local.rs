@@ -193,7 +193,7 @@ impl LocalCounters {
         records
     }
 
-    /// Forgets what is over, so that memory follows the subjects that are active. What changed is kept first: that a count has
+    /// Forgets what was over at `now`, which [`crate::Sweeps`] gives, so that memory follows the subjects that are active. What changed is kept first: that a count has
     /// moved has to be known after a restart.
     pub fn sweep(&self, now: UnixMicros) {
         for shard in &self.shards {

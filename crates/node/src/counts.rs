@@ -36,7 +36,7 @@ struct Kept {
 }
 
 impl Counts {
-    /// What was kept and is not over yet comes beside it.
+    /// What was kept comes beside it; what is over too, as the clock may be ahead just now.
     pub fn open(directory: &Path) -> io::Result<(Self, Vec<CounterRecord>)> {
         let path = directory.join(FILE);
         let bytes = match fs::read(&path) {
@@ -57,8 +57,7 @@ impl Counts {
         let file = append_to(&path)?;
         // Behind the last batch there may be the beginning of another.
         file.set_len(u64::try_from(kept.good_bytes).unwrap_or(u64::MAX))?;
-        let now = now();
-        let records = kept.newest.into_values().filter(|record| now < record.over_at()).collect();
+        let records = kept.newest.into_values().collect();
         Ok((Self { path, file, batches: kept.batches, unsaved: Vec::new(), on_disk: None }, records))
     }
 

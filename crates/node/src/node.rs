@@ -19,7 +19,7 @@ use tollgate_core::resource::KeyId;
 use tollgate_core::sighting::Sighting;
 use tollgate_core::snapshot::Snapshot;
 use tollgate_core::usage::KeyUsage;
-use tollgate_counters::LocalCounters;
+use tollgate_counters::{LocalCounters, Sweeps};
 
 use crate::counts::{self, Counts};
 use crate::feed::Follower;
@@ -214,6 +214,7 @@ fn not_panicked<T>(ended: Result<T, JoinError>) -> Option<T> {
 }
 
 async fn keep(counts: &mut Counts, counters: &LocalCounters) {
+    let mut sweeps = Sweeps::default();
     let mut keep = interval(KEEP_EVERY);
     let mut sweep = interval_at(tokio::time::Instant::now() + SWEEP_EVERY, SWEEP_EVERY);
     keep.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -222,7 +223,7 @@ async fn keep(counts: &mut Counts, counters: &LocalCounters) {
         tokio::select! {
             _ = keep.tick() => counts.append(counters.take_changed()),
             _ = sweep.tick() => {
-                let now = counts::now();
+                let now = sweeps.next(counts::now());
                 counters.sweep(now);
                 counts.merge(now);
             }

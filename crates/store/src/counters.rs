@@ -15,9 +15,9 @@ use crate::row::Fields;
 use crate::store::{Read, Write};
 
 impl Read {
-    /// All that is not over yet. A batch that is damaged is passed over, and said so in the log: a gateway that does not start
+    /// All, with what is over and not merged away yet: the clock may be ahead just now. A batch that is damaged is passed over, and said so in the log: a gateway that does not start
     /// is worse than a limit that is had twice until its period ends.
-    pub async fn counters(&mut self, now: UnixMicros) -> Result<Vec<CounterRecord>, StoreError> {
+    pub async fn counters(&mut self) -> Result<Vec<CounterRecord>, StoreError> {
         let batches =
             query("SELECT id, records FROM counter_batches ORDER BY id").fetch_all(self.connection()).await?;
         let mut newest: HashMap<(Subject, Window), CounterRecord> = HashMap::new();
@@ -37,7 +37,7 @@ impl Read {
                 }
             }
         }
-        Ok(newest.into_values().filter(|record| now < record.over_at()).collect())
+        Ok(newest.into_values().collect())
     }
 }
 
@@ -60,7 +60,8 @@ impl Write {
         if batches < 2 {
             return Ok(());
         }
-        let records = self.counters(now).await?;
+        let mut records = self.counters().await?;
+        records.retain(|record| now < record.over_at());
         query("DELETE FROM counter_batches").execute(self.connection()).await?;
         self.save_counters(&records).await
     }

@@ -15,7 +15,7 @@ use tollgate_core::time::UnixMicros;
 use super::keeping::Keeping;
 use super::settings::{StoreSettings, TimeSource};
 use super::{LANES, Shared, dispatch};
-use crate::{Counters, LocalCounters};
+use crate::{Counters, LocalCounters, Sweeps};
 
 /// The task that keeps the store, and those that ask it. They end with [`Keeper::close`].
 pub struct Keeper {
@@ -106,8 +106,8 @@ impl Shared {
         self.ahead_micros.store(ahead, Ordering::Relaxed);
     }
 
-    pub(super) fn sweep(&self) {
-        let now = self.server_time(wall());
+    pub(super) fn sweep(&self, sweeps: &mut Sweeps) {
+        let now = sweeps.next(self.server_time(wall()));
         for shard in self.ledgers.shards() {
             shard.lock().retain(|ledger| !ledger.is_over(now));
         }

@@ -14,6 +14,7 @@ use super::members::{self, Beat, Seen};
 use super::remembered::Remembered;
 use super::settings::StoreSettings;
 use super::{Shared, scripts};
+use crate::Sweeps;
 
 /// How often the store is asked whether it is there.
 const BEAT: Duration = Duration::from_millis(250);
@@ -42,6 +43,7 @@ pub struct Keeping {
     /// Whether the store was up before.
     was_up: bool,
     swept: Instant,
+    sweeps: Sweeps,
 }
 
 impl Keeping {
@@ -58,6 +60,7 @@ impl Keeping {
             seen: None,
             was_up: false,
             swept: Instant::now(),
+            sweeps: Sweeps::default(),
         }
     }
 
@@ -161,7 +164,7 @@ impl Keeping {
             }
             if self.swept.elapsed() >= SWEEP {
                 self.swept = Instant::now();
-                self.shared.sweep();
+                self.shared.sweep(&mut self.sweeps);
             }
         }
     }
