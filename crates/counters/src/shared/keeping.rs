@@ -195,11 +195,13 @@ impl Keeping {
         match &self.seen {
             None => self.shared.incarnation.meet(beat.incarnation),
             Some(seen) if seen.incarnation != beat.incarnation => {
-                self.shared.incarnation.follow(beat.incarnation, seen.at);
+                let sound_until = seen.at_by_clock_of(beat.now, seen.heard.elapsed());
+                self.shared.incarnation.follow(beat.incarnation, sound_until);
             }
             Some(_same) => {}
         }
-        self.seen = Some(Seen { servers, at: beat.now, incarnation: beat.incarnation });
+        self.seen =
+            Some(Seen { servers, at: beat.now, heard: Instant::now(), incarnation: beat.incarnation });
         self.shared.incarnation.has_looked(look);
         Ok(())
     }

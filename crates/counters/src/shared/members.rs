@@ -1,6 +1,7 @@
 //! Which nodes are alive, and which life of which store answers.
 
 use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
 
 use redis::{Cmd, Value};
 use tollgate_core::limit::Share;
@@ -37,7 +38,21 @@ pub struct Seen {
     /// The lives of its servers.
     pub servers: Vec<String>,
     pub at: UnixMicros,
+    /// The same by this node's clock.
+    pub heard: Instant,
     pub incarnation: u64,
+}
+
+impl Seen {
+    /// When it was seen, as the store's clock tells it that is at `now`, so long after. Where that was ahead and was put right since,
+    /// it is another time than it said then: nothing that comes soon would be later.
+    pub fn at_by_clock_of(&self, now: UnixMicros, after: Duration) -> UnixMicros {
+        if now >= self.at {
+            return self.at;
+        }
+        let micros = u64::try_from(after.as_micros()).unwrap_or(u64::MAX);
+        UnixMicros(now.0.saturating_sub(micros))
+    }
 }
 
 /// Said to these servers.
@@ -107,5 +122,20 @@ pub fn first_text(value: Value) -> Option<String> {
         Value::Array(values) => first_text(values.into_iter().next()?),
         Value::Map(pairs) => first_text(pairs.into_iter().next()?.1),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_whose_clock_was_ahead_was_seen_before_it_is_seen_again() {
+        let seen =
+            |at| Seen { servers: Vec::new(), at: UnixMicros(at), heard: Instant::now(), incarnation: 1 };
+        let now = UnixMicros(5_000_000);
+        let at = |seen: Seen| seen.at_by_clock_of(now, Duration::from_millis(250)).0;
+        assert_eq!([at(seen(4_740_000)), at(seen(5_000_000))], [4_740_000, 5_000_000]);
+        assert_eq!([at(seen(5_000_001)), at(seen(9_000_000))], [4_750_000; 2]);
     }
 }
