@@ -43,7 +43,7 @@ impl Shared {
         let ledger = shard.ledger(demand.subject, rules, now.instant);
         if demand.limits.counting == Counting::Leased
             && ledger.is_under(rules)
-            && let Some(granted_at) = ledger.slices.spend_in_hand(cost, now.instant)
+            && let Some(granted_at) = ledger.slices.spend_in_hand(cost, now.instant, server_now)
         {
             return Decided::FromSlice(granted_at);
         }

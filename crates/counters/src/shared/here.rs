@@ -62,7 +62,7 @@ impl Shared {
         let ledger = shard.ledger(demand.subject, rules, now.instant);
         let due = ledger.adopt(rules);
         let spent = match demand.limits.counting {
-            Counting::Leased => ledger.slices.spend(cost, now.instant),
+            Counting::Leased => ledger.slices.spend(cost, now.instant, self.server_time(now.wall)),
             Counting::Exact | Counting::Local => Spent::Ask { extra: 0 },
         };
         let decided = match spent {
@@ -103,14 +103,14 @@ impl Shared {
         if !self.is_up() {
             return None;
         }
-        let rules = &demand.limits.rules;
+        let (rules, server_now) = (&demand.limits.rules, self.server_time(now.wall));
         let mut shard = self.ledgers.shard(demand.subject).lock();
         let ledger = shard.find_mut(demand.subject)?;
-        if !Arc::ptr_eq(&ledger.rules, rules) || !ledger.slices.has_in_hand(cost, now.instant) {
+        if !Arc::ptr_eq(&ledger.rules, rules) || !ledger.slices.has_in_hand(cost, now.instant, server_now) {
             return None;
         }
-        let spent = ledger.slices.spend(cost, now.instant);
-        let outcome = ledger.inspect(rules, demand.calendar, cost, self.server_time(now.wall));
+        let spent = ledger.slices.spend(cost, now.instant, server_now);
+        let outcome = ledger.inspect(rules, demand.calendar, cost, server_now);
         let crossed = ledger.take_crossed(rules);
         drop(shard);
         if let Spent::FromSlice { refill: Some(extra), .. } = spent {

@@ -225,7 +225,7 @@ impl Ledger {
     /// What of the slices is not used, nor will be, and goes back. It is put back no more, should the store lose something before
     /// it hears of that.
     pub fn take_unused(&mut self, now: Instant, server_now: UnixMicros) -> SmallVec<[Unused; 2]> {
-        let unused = self.slices.take_unused(now);
+        let unused = self.slices.take_unused(now, server_now);
         self.not_used(&unused, Calendar::utc(), server_now);
         unused
     }

@@ -38,7 +38,16 @@ struct Slice {
     granted_at: UnixMicros,
     depths: Depths,
     ends: Instant,
+    /// The end of the first period that it was charged in, by the server's time: while the machine sleeps, [`Instant`]s stand still.
+    period_ends: Option<UnixMicros>,
     used: Instant,
+}
+
+impl Slice {
+    #[inline]
+    fn is_over(&self, now: Instant, server_now: UnixMicros) -> bool {
+        now >= self.ends || self.period_ends.is_some_and(|end| server_now >= end)
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -81,16 +90,16 @@ impl Slices {
 
     /// Whether a slice has as much.
     #[inline]
-    pub fn has_in_hand(&self, cost: u64, now: Instant) -> bool {
-        self.granted.iter().any(|slice| now < slice.ends && slice.left >= cost)
+    pub fn has_in_hand(&self, cost: u64, now: Instant, server_now: UnixMicros) -> bool {
+        self.granted.iter().any(|slice| !slice.is_over(now, server_now) && slice.left >= cost)
     }
 
     #[inline]
-    pub fn spend(&mut self, cost: u64, now: Instant) -> Spent {
+    pub fn spend(&mut self, cost: u64, now: Instant, server_now: UnixMicros) -> Spent {
         let wanted = self.pace.note(cost, now);
         let mut left = 0;
         let mut spent = None;
-        for slice in self.granted.iter_mut().filter(|slice| now < slice.ends) {
+        for slice in self.granted.iter_mut().filter(|slice| !slice.is_over(now, server_now)) {
             if spent.is_none() && slice.left >= cost {
                 slice.left -= cost;
                 slice.used = now;
@@ -116,8 +125,9 @@ impl Slices {
     }
 
     /// The same for a store that cannot be asked.
-    pub fn spend_in_hand(&mut self, cost: u64, now: Instant) -> Option<UnixMicros> {
-        let slice = self.granted.iter_mut().find(|slice| now < slice.ends && slice.left >= cost)?;
+    pub fn spend_in_hand(&mut self, cost: u64, now: Instant, server_now: UnixMicros) -> Option<UnixMicros> {
+        let has_it = |slice: &&mut Slice| !slice.is_over(now, server_now) && slice.left >= cost;
+        let slice = self.granted.iter_mut().find(has_it)?;
         slice.left -= cost;
         Some(slice.granted_at)
     }
@@ -141,7 +151,8 @@ impl Slices {
             return;
         }
         self.refused = None;
-        let until_period_ends = period_ends(&answer.windows).map(|end| end.since(answer.now));
+        let period_ends = period_ends(&answer.windows);
+        let until_period_ends = period_ends.map(|end| end.since(answer.now));
         let life = until_period_ends.map_or(life(rules), |rest| rest.min(life(rules)));
         // Two grants of one microsecond are one.
         match self.granted.iter_mut().find(|held| held.granted_at == answer.now) {
@@ -155,6 +166,7 @@ impl Slices {
                 granted_at: answer.now,
                 depths: answer.depths.clone(),
                 ends: sent + life,
+                period_ends,
                 used: now,
             }),
         }
@@ -175,8 +187,9 @@ impl Slices {
     }
 
     /// What of them is not used, nor will be.
-    pub fn take_unused(&mut self, now: Instant) -> SmallVec<[Unused; 2]> {
-        self.take(|slice| now >= slice.ends || now.saturating_duration_since(slice.used) >= IDLE)
+    pub fn take_unused(&mut self, now: Instant, server_now: UnixMicros) -> SmallVec<[Unused; 2]> {
+        let is_idle = |slice: &Slice| now.saturating_duration_since(slice.used) >= IDLE;
+        self.take(|slice| slice.is_over(now, server_now) || is_idle(slice))
     }
 
     pub fn take_all(&mut self) -> SmallVec<[Unused; 2]> {

@@ -2,6 +2,7 @@ use tollgate_core::limit::{LevelLimits, charge_each};
 use tollgate_core::resource::LimitDraft;
 
 use super::*;
+use crate::shared::slices::Spent;
 use crate::shared::unanswered::first_answer;
 
 const NOW: UnixMicros = UnixMicros::from_secs(1_769_351_520);
@@ -22,8 +23,33 @@ fn what_a_node_holds_of_a_bucket_puts_off_no_reset() {
         (standing.remaining, standing.reset_secs - NOW.secs())
     };
     assert_eq!(standing(&ledger, 0), (50, 10));
-    assert!(ledger.slices.spend_in_hand(5, now).is_some());
+    assert!(ledger.slices.spend_in_hand(5, now, NOW).is_some());
     assert_eq!(standing(&ledger, 0), (45, 15));
     // More has come back than was used.
     assert_eq!(standing(&ledger, 16_000_000), (60, 16));
+}
+
+/// The machine has slept, and the monotonic clock with it.
+#[test]
+fn a_slice_outlives_no_period_while_the_machine_sleeps() {
+    let limit = LimitDraft { requests: 60, per: "month".into(), ..LimitDraft::default() };
+    let rules = LevelLimits::of_plan(&[limit.parse().unwrap()], None).rules;
+    let now = Instant::now();
+    let mut ledger = Ledger::new(Arc::clone(&rules), now);
+    let mut windows = SubjectWindows::default();
+    charge_each([(&rules[0], 30)], &mut windows, Calendar::utc(), NOW);
+    let Some(&Counted::Fixed { end_secs, .. }) = windows.find(rules[0].window) else {
+        panic!("it is a month")
+    };
+    let answer = first_answer(windows, 20, NOW);
+    ledger.note(&rules, &answer);
+    ledger.slices.add(&answer, &rules, now, now);
+    let end = UnixMicros::from_secs(end_secs);
+    let before = UnixMicros(end.0 - 1);
+    assert!(ledger.slices.has_in_hand(5, now, before) && !ledger.slices.has_in_hand(5, now, end));
+    assert_eq!(ledger.slices.spend(1, now, before), Spent::FromSlice { granted_at: NOW, refill: None });
+    assert!(matches!(ledger.slices.spend(1, now, end), Spent::Ask { .. }));
+    assert_eq!(ledger.slices.spend_in_hand(1, now, end), None);
+    assert!(ledger.take_unused(now, before).is_empty());
+    assert_eq!(ledger.take_unused(now, end)[0].units, 19);
 }
