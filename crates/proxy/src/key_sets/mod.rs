@@ -43,21 +43,23 @@ pub(crate) async fn key_set(
 ) -> Result<Arc<KeySet>, Unavailable> {
     let held = gateway.key_sets.held(source);
     let mut ended = held.ended.subscribe();
-    match held.begin(key_id, Instant::now()) {
+    let _needed = match held.begin(key_id, Instant::now()) {
         Step::Use(keys) => return Ok(keys),
         Step::UseAndFetch(keys) => {
             spawn_fetch(gateway, source, held, tenant);
             return Ok(keys);
         }
-        Step::FetchAndWait => spawn_fetch(gateway, source, Arc::clone(&held), tenant),
-        // A fetch needs the name for its tenant; here it may be another's.
-        Step::Wait => {
-            if let Host::Name(name) = &source.endpoint.host {
-                gateway.names.need(name.to_look_up(), tenant);
-            }
+        Step::FetchAndWait => {
+            spawn_fetch(gateway, source, Arc::clone(&held), tenant);
+            None
         }
+        // A fetch needs the name for its tenant; here it may be another's.
+        Step::Wait => match &source.endpoint.host {
+            Host::Name(name) => gateway.names.need(name.to_look_up(), tenant),
+            Host::Address(_) => None,
+        },
         Step::Unavailable => return Err(Unavailable),
-    }
+    };
     // Whether it ended or takes too long: what is there by then is what there is.
     let answered = async { while ended.changed().await.is_ok() && !held.answers(key_id) {} };
     drop(tokio::time::timeout_at(until.into(), answered).await);

@@ -23,7 +23,7 @@ use tokio::runtime::Handle;
 use tollgate_core::balance::Addresses;
 use tollgate_core::resource::TenantId;
 
-use askers::Askers;
+use askers::{Askers, Waiting};
 use name::Name;
 use resolver::{Failure, Found, Resolver};
 
@@ -66,9 +66,10 @@ impl Names {
         })
     }
 
-    /// The tenant needs the name too, which perhaps waits to be looked up for another: that is its own look-up from now on.
-    pub fn need(self: &Arc<Self>, text: &str, tenant: TenantId) {
-        self.name(text, tenant);
+    /// The tenant needs the name too, which perhaps waits to be looked up for another: that is its own look-up, until what is given
+    /// is dropped.
+    pub fn need(self: &Arc<Self>, text: &str, tenant: TenantId) -> Option<Waiting> {
+        self.name(text, tenant)?.needed_by(tenant)
     }
 
     /// The name's addresses. Waits where the name has not resolved yet; time is the caller's to limit.
@@ -78,6 +79,7 @@ impl Names {
         tenant: TenantId,
     ) -> Result<Arc<Addresses>, LookupError> {
         if let Some(name) = self.name(text, tenant) {
+            let _waiting = name.needed_by(tenant);
             return name.addresses().await;
         }
         match self.resolver.look_up(text, None, &Askers::of(tenant)).await {
@@ -108,15 +110,13 @@ impl Names {
     /// The name, which is looked up from now on; `None` where there are too many already.
     fn name(self: &Arc<Self>, text: &str, tenant: TenantId) -> Option<Arc<Name>> {
         let mut known = self.known.lock();
-        if let Some(name) = known.get(text).cloned() {
-            drop(known);
-            name.askers().add(tenant);
-            return Some(name);
+        if let Some(name) = known.get(text) {
+            return Some(Arc::clone(name));
         }
         if known.len() >= MOST_NAMES {
             return None;
         }
-        let name = Arc::new(Name::new(text, Askers::of(tenant)));
+        let name = Arc::new(Name::new(text, tenant));
         known.insert(text.into(), Arc::clone(&name));
         self.background.spawn(current::keep(Arc::downgrade(self), Arc::clone(&name)));
         Some(name)

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 use tollgate_core::balance::Addresses;
+use tollgate_core::resource::TenantId;
 
 use super::LookupError;
-use super::askers::Askers;
+use super::askers::{Askers, Waiting};
 
 pub(super) struct Name {
     text: Box<str>,
@@ -16,7 +17,7 @@ pub(super) struct Name {
     /// Told when there is an answer.
     answered: Notify,
     /// Whose look-up it is.
-    askers: Askers,
+    askers: Arc<Askers>,
     /// Whether it was needed since this was last looked at.
     is_used: AtomicBool,
 }
@@ -31,12 +32,12 @@ enum State {
 }
 
 impl Name {
-    pub fn new(text: &str, askers: Askers) -> Self {
+    pub fn new(text: &str, tenant: TenantId) -> Self {
         Self {
             text: text.into(),
             state: ArcSwap::from_pointee(State::Awaited),
             answered: Notify::new(),
-            askers,
+            askers: Arc::new(Askers::of(tenant)),
             is_used: AtomicBool::new(true),
         }
     }
@@ -45,8 +46,19 @@ impl Name {
         &self.text
     }
 
-    pub const fn askers(&self) -> &Askers {
+    pub fn askers(&self) -> &Askers {
         &self.askers
+    }
+
+    /// The tenant needs it too, and waits for it where that has use, until what is given is dropped.
+    pub fn needed_by(&self, tenant: TenantId) -> Option<Waiting> {
+        match &**self.state.load() {
+            State::Awaited => self.askers.wait(tenant),
+            State::Known(_) | State::Gone(_) | State::Unresolved(_) => {
+                self.askers.note(tenant);
+                None
+            }
+        }
     }
 
     /// Its addresses, of which there may be none any more, where it has ever resolved.

@@ -23,8 +23,13 @@ pub(super) struct Places {
 /// Of one look-up, until it is dropped. The permits are `None` only where their semaphores were closed, which they never are.
 pub(super) struct Place<'p> {
     _of_all: Option<SemaphorePermit<'p>>,
+    _own: OwnPlace<'p>,
+}
+
+/// In its tenant's share, until it is dropped.
+pub(super) struct OwnPlace<'p> {
     _of_share: Option<OwnedSemaphorePermit>,
-    _share: Share<'p>,
+    share: Share<'p>,
 }
 
 struct Share<'p> {
@@ -40,12 +45,18 @@ impl Default for Places {
 }
 
 impl Places {
-    pub async fn take(&self, tenant: TenantId) -> Place<'_> {
+    /// That of its own comes first: who waits for it holds nothing of what there is for all.
+    pub async fn own(&self, tenant: TenantId) -> OwnPlace<'_> {
         let share = Share::of(self, tenant);
-        // First of its own: who waits for that holds nothing of what there is for all.
         let of_share = Arc::clone(&share.semaphore).acquire_owned().await.ok();
-        let of_all = self.all.acquire().await.ok();
-        Place { _of_all: of_all, _of_share: of_share, _share: share }
+        OwnPlace { _of_share: of_share, share }
+    }
+}
+
+impl<'p> OwnPlace<'p> {
+    pub async fn among_all(self) -> Place<'p> {
+        let of_all = self.share.places.all.acquire().await.ok();
+        Place { _of_all: of_all, _own: self }
     }
 }
 
@@ -83,7 +94,8 @@ mod tests {
 
     /// A place, where there is one at once.
     fn take(places: &Places, tenant: TenantId) -> Option<Place<'_>> {
-        match pin!(places.take(tenant)).poll(&mut Context::from_waker(Waker::noop())) {
+        let taken = async { places.own(tenant).await.among_all().await };
+        match pin!(taken).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(place) => Some(place),
             Poll::Pending => None,
         }
