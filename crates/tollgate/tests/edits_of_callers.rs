@@ -170,6 +170,32 @@ fn the_keys_of_two_issuers_are_waited_for_no_longer_than_those_of_one() {
 }
 
 #[test]
+fn who_leaves_while_keys_are_waited_for_gives_its_turn_to_the_next() {
+    let (issuer, gate) = (Issuer::start(), Gate::new());
+    let key = issuer.key("one", "EC");
+    issuer.publish(std::slice::from_ref(&key));
+    let shown = Step::respond("200 OK", &json!({ "keys": [key] }).to_string());
+    // At once when the service is written.
+    let late = ScriptedUpstream::scripts(vec![shown, vec![Step::Await(gate.clone())]]);
+    let by =
+        |jwks_url: &str| json!({ "jwt": [{ "issuer": ISSUER, "audience": AUDIENCE, "jwks_url": jwks_url }] });
+    let turn = Turn::with(&by(&issuer.jwks_url()));
+    let token = issuer.token("one", "ES256", &Issuer::claims(&json!({ "sub": "ann" })));
+    let first = format!("GET /acme/api HTTP/1.1\r\nHost: g\r\nX-API-Key: {}\r\n\r\n", turn.key);
+    let waiting =
+        format!("GET /acme/api/waiting HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer {token}\r\n\r\n");
+    let [mut first, waiting] = at_the_target_and_waiting(&turn.gateway, &first, &waiting);
+    turn.edit(&by(&format!("{}/keys", late.url())));
+    turn.gate.open();
+    first.read_response().expect(200);
+    eventually("the keys to be asked for", || late.requests().len() == 2);
+    drop(waiting);
+    let line = turn.gateway.await_logged(|line| line["path"] == "/acme/api/waiting");
+    assert_eq!(line["status"], 499, "its place was held until the keys were given up");
+    gate.open();
+}
+
+#[test]
 fn who_waits_with_a_token_for_a_key_is_let_through_after_an_edit_of_something_else() {
     let gate = Gate::new();
     let steps = [vec![Step::Await(gate.clone())], Step::respond("200 OK", "answered")].concat();

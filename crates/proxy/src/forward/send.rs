@@ -15,10 +15,10 @@ use super::deadlines::Deadlines;
 use super::hedge;
 use super::journey::{Journey, Stumble};
 use super::kept_body::{Kept, KeptBody};
-use super::queue::{Entry, Waited, enter};
+use super::queue::{Entry, enter};
 use super::relay::Held;
 use super::respond::respond;
-use super::waited::selected_now;
+use super::waited::{edited, selected_now};
 use crate::admit::Admitted;
 use crate::client::Client;
 use crate::clock::Moment;
@@ -91,11 +91,11 @@ pub(crate) async fn send(
         Entry::Open { place, at, waited } => (place, at, waited),
         Entry::ClientGone => return Ok(Forwarded::Abandoned),
     };
-    // What was edited meanwhile holds for it too: a target that drains gets no new requests.
-    let has_waited = waited == Waited::Yes || forward.admitted_at != forward.received.instant;
-    let current = has_waited.then(|| forward.worker.snapshot());
+    let current = edited(forward, waited);
     let snapshot = current.as_deref().map_or(forward.snapshot, |current| current);
-    let selected = selected_now(forward, snapshot, waited).await?;
+    let Some(selected) = selected_now(forward, sides, snapshot, waited).await? else {
+        return Ok(Forwarded::Abandoned);
+    };
     let forward = &Forward { snapshot, selected: &selected, ..*forward };
     let mut journey = Journey::begin(forward, &live, began, deadlines.total, record)?;
     let kept_body = match keep_body(forward, sides, &mut journey, &deadlines).await? {
