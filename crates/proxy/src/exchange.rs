@@ -210,7 +210,7 @@ impl<'x> Context<'x> {
             let settled = admitted.settle_failed(&rejection, now);
             let (limits, mut limit_lines) = (settled.as_ref().unwrap_or(admitted.limits()), Vec::new());
             push_limit_lines(&mut limit_lines, limits, now.wall, &self.worker.times);
-            Refused { rejection, body: Body::Touched, limit_lines }
+            Refused { rejection, body: Body::Touched, limit_lines: Some(limit_lines) }
         })
     }
 

@@ -6,7 +6,7 @@ mod harness;
 
 use harness::{
     AUDIENCE, Gate, Gateway, ISSUER, Issuer, RawClient, ScriptedUpstream, Step, Tenant,
-    at_the_target_and_waiting, edit, eventually, exactly, one_at_a_time, overlaid, serving,
+    at_the_target_and_waiting, await_channel, edit, eventually, exactly, one_at_a_time, overlaid, serving,
 };
 use serde_json::{Value, json};
 
@@ -104,6 +104,34 @@ fn a_key_that_expires_while_its_request_waits_opens_nothing_more() {
         let usage = || turn.gateway.client().get("/-/usage", &[("X-API-Key", key)]);
         eventually("the key to expire", || usage().status == 403);
     });
+}
+
+#[test]
+fn a_key_that_is_over_while_its_requests_wait_is_no_guess() {
+    let gate = Gate::new();
+    let steps = [vec![Step::Await(gate.clone())], Step::respond("200 OK", "answered")].concat();
+    let upstream = ScriptedUpstream::script(steps);
+    let gateway = Gateway::builder().config("auth.failures_per_minute = 1\n").start();
+    let tenant = gateway.tenant("acme");
+    tenant.service_with(&one_at_a_time(&upstream, &json!({})));
+    let made = tenant.key_with(&json!({ "name": "removed" }));
+    let key = made["key"].as_str().expect("the key is shown once");
+    let of = |key: &str| format!("GET /acme/api HTTP/1.1\r\nHost: g\r\nX-API-Key: {key}\r\n\r\n");
+    let [mut first, mut second] = at_the_target_and_waiting(&gateway, &of(&tenant.unlimited_key()), &of(key));
+    let mut third = gateway.client();
+    third.send(of(key));
+    await_channel(&gateway, 1, 2);
+    gateway
+        .admin()
+        .delete(&format!("/api/keys/{}?tenant=acme", made["id"].as_str().expect("an id")))
+        .expect(204);
+    gate.open();
+    first.read_response().expect(200);
+    for client in [&mut second, &mut third] {
+        client.read_response().expect(403);
+    }
+    let guess = || gateway.client().get("/acme/api", &[("X-API-Key", key)]).status;
+    assert_eq!([guess(), guess()], [403, 429], "whoever comes with it later guesses");
 }
 
 #[test]

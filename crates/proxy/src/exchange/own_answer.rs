@@ -19,14 +19,14 @@ use crate::wire::Buffers;
 pub(super) struct Refused {
     pub rejection: Rejection,
     pub body: Body,
-    /// Where the client stands with its limits, once it was charged.
-    pub limit_lines: Vec<u8>,
+    /// Where the client stands with its limits, once it was charged; `None` before that.
+    pub limit_lines: Option<Vec<u8>>,
 }
 
 impl Refused {
     /// Before anything was charged.
     pub const fn uncharged(rejection: Rejection, body: Body) -> Self {
-        Self { rejection, body, limit_lines: Vec::new() }
+        Self { rejection, body, limit_lines: None }
     }
 }
 
@@ -47,7 +47,8 @@ impl Context<'_> {
         Refused { rejection, body, limit_lines }: Refused,
     ) -> Next {
         let Moment { instant, wall: now } = self.worker.clock.now();
-        let rejection = self.slowed_down(rejection, instant);
+        // Of a request that was charged the credential was good when it came: it is no guess, though it be over since.
+        let rejection = if limit_lines.is_none() { self.slowed_down(rejection, instant) } else { rejection };
         if matches!(rejection, Rejection::RateLimited(_) | Rejection::TooManyFailures(_)) {
             record.limited = Limited::Yes;
         }
@@ -57,7 +58,7 @@ impl Context<'_> {
             self.worker.note_rejection(key);
         }
         let mut reply = self.refusal(&rejection, now);
-        reply.lines.extend_from_slice(&limit_lines);
+        reply.lines.extend(limit_lines.into_iter().flatten());
         self.reply(sides, record, &reply, body, now).await
     }
 
