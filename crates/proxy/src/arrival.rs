@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Buf;
 use tollgate_http1::{HeadError, HeadLimits, RequestHead, RequestParser};
 
-use crate::client::Client;
+use crate::client::{Client, TooManyEmptyLines};
 use crate::rejection::Rejection;
 use crate::wire::{Buffers, READ_BYTES};
 
@@ -20,6 +20,9 @@ pub(crate) enum Arrival {
     /// The connection ended between two requests or within a head, or no request came at all.
     Gone,
 }
+
+/// As the parser has it of those that come with the request.
+const TOO_MANY_EMPTY_LINES: Rejection = Rejection::Malformed("method");
 
 pub(crate) async fn read_head(
     client: &mut Client,
@@ -35,9 +38,13 @@ pub(crate) async fn read_head(
             if !buffers.input.is_empty() {
                 match parser.parse(&buffers.input, limits, request) {
                     Ok(Some(bytes)) => {
+                        let noted = client.note_empty_lines(&buffers.input);
                         buffers.input.advance(bytes);
-                        client.empty_lines = 0;
-                        return Poll::Ready(Arrival::Head);
+                        client.forget_empty_lines();
+                        return Poll::Ready(match noted {
+                            Ok(()) => Arrival::Head,
+                            Err(TooManyEmptyLines) => Arrival::Refused(TOO_MANY_EMPTY_LINES),
+                        });
                     }
                     Ok(None) => {}
                     Err(error) => return Poll::Ready(Arrival::Refused(refusal(error))),
@@ -47,12 +54,9 @@ pub(crate) async fn read_head(
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Arrival::Gone),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Pending if !buffers.input.is_empty() && is_blank(&buffers.input) => {
-                    client.empty_lines += buffers.input.len() / 2;
-                    // However they come: each would begin the time anew in which a request has to.
-                    return Poll::Ready(if client.empty_lines > HeadLimits::MAX_EMPTY_LINES {
-                        Arrival::Gone
-                    } else {
-                        Arrival::Blank
+                    return Poll::Ready(match client.note_empty_lines(&buffers.input) {
+                        Ok(()) => Arrival::Blank,
+                        Err(TooManyEmptyLines) => Arrival::Gone,
                     });
                 }
                 Poll::Pending => {
@@ -105,8 +109,10 @@ mod tests {
             ("\r\n", "blank"),
             ("\r\n", "blank"),
             (request, "head"),
-            ("\r\n\r\n", "blank"),
+            ("\r\n", "blank"),
             (&format!("\r\n{request}"), "head"),
+            ("\r\n\r\n", "blank"),
+            (&format!("\r\n{request}"), "refused"),
             ("\r\n", "blank"),
             ("\r\n\r\n", "gone"),
         ] {

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+use tollgate_http1::HeadLimits;
 
 use crate::room::Standing;
 use crate::watchdog::Watchdog;
@@ -22,7 +23,7 @@ pub(crate) struct Client {
     pub progress: Progress,
     pub standing: Standing,
     /// Those that have come since the last request.
-    pub empty_lines: usize,
+    empty_lines: usize,
     /// A second handle of the socket, to watch for its end while it is not read.
     closing: Option<TcpStream>,
 }
@@ -36,6 +37,10 @@ pub(crate) enum Progress {
     /// The client has all of it, or of a tunnel all that there was.
     Answered,
 }
+
+/// More of them came in the place of a request than are passed over (RFC 9112 section 2.2).
+#[derive(Debug)]
+pub(crate) struct TooManyEmptyLines;
 
 /// However an answer ends before it is whole, the client must not take what it has for all of it.
 impl Drop for Client {
@@ -56,6 +61,17 @@ impl Client {
     pub fn begin(&mut self) {
         self.progress = Progress::Unanswered;
         self.closing = None;
+    }
+
+    /// Counts those at the start of `input`, together with all that have come since the last request.
+    pub fn note_empty_lines(&mut self, input: &[u8]) -> Result<(), TooManyEmptyLines> {
+        self.empty_lines += input.chunks(2).take_while(|&line| line == b"\r\n").count();
+        if self.empty_lines > HeadLimits::MAX_EMPTY_LINES { Err(TooManyEmptyLines) } else { Ok(()) }
+    }
+
+    /// A request begins: those in front of it are passed over.
+    pub const fn forget_empty_lines(&mut self) {
+        self.empty_lines = 0;
     }
 
     /// Ready when the client has gone. What it sends meanwhile is the next request, kept in `buffers`.

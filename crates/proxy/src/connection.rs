@@ -38,13 +38,14 @@ pub(crate) fn spawn(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
 
 async fn run(worker: Rc<Worker>, mut client: Client, peer: Peer, place: ConnectionPlace) {
     let timeouts = worker.gateway.settings.timeouts;
-    let mut idle = place.standing.patience(timeouts.head);
-    while wait_for_request(&mut client, Instant::now() + idle).await == Waited::Readable {
+    let mut until = Instant::now() + place.standing.patience(timeouts.head);
+    while wait_for_request(&mut client, until).await == Waited::Readable {
         // Boxed, so that a connection that idles holds no memory for what it may do one day; and once for as
         // long as it is busy, so that no request pays for it.
         let busy = Box::pin(serve_while_busy(&worker, &mut client, &peer));
         match busy.await {
-            Flow::Idle => idle = timeouts.keep_alive.saturating_sub(BUSY),
+            Flow::Idle => until = Instant::now() + timeouts.keep_alive.saturating_sub(BUSY),
+            Flow::Blank => {}
             Flow::Ended => return,
         }
     }
@@ -53,21 +54,34 @@ async fn run(worker: Rc<Worker>, mut client: Client, peer: Peer, place: Connecti
 enum Flow {
     /// Nothing has come for [`BUSY`]; the connection is open.
     Idle,
+    /// Nothing but empty lines have come, which gain no time.
+    Blank,
     Ended,
 }
 
 async fn serve_while_busy(worker: &Rc<Worker>, client: &mut Client, peer: &Peer) -> Flow {
     let busy = BUSY.min(worker.gateway.settings.timeouts.keep_alive);
+    // Once there was a request.
+    let mut busy_until = None;
     loop {
         let mut session = worker.session();
         loop {
             let next = caught(pin!(exchange::serve(worker, client, peer, session.get()))).await;
             match next {
-                Ok(Next::KeepAlive) if is_blank(&session.get().client.input) => break,
                 Ok(Next::KeepAlive) => {
-                    session.get().begin();
-                    continue;
+                    // The clock was read when the request ended.
+                    busy_until = Some(worker.clock.last() + busy);
+                    let input = &session.get().client.input;
+                    if !is_blank(input) {
+                        session.get().begin();
+                        continue;
+                    }
+                    if client.note_empty_lines(input).is_err() {
+                        return Flow::Ended;
+                    }
+                    break;
                 }
+                Ok(Next::Blank) => break,
                 Ok(Next::Close) => {}
                 Ok(Next::Abandon) => return Flow::Ended,
                 Err(Panicked) => {
@@ -81,8 +95,8 @@ async fn serve_while_busy(worker: &Rc<Worker>, client: &mut Client, peer: &Peer)
             return Flow::Ended;
         }
         drop(session);
-        // The clock was read when the request ended.
-        match wait_for_request(client, worker.clock.last() + busy).await {
+        let Some(until) = busy_until else { return Flow::Blank };
+        match wait_for_request(client, until).await {
             Waited::Readable => {}
             Waited::TimedOut => return Flow::Idle,
             Waited::Failed => return Flow::Ended,

@@ -33,6 +33,8 @@ use crate::{admit, authenticate, forward, permit};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
     KeepAlive,
+    /// No request has come, but an empty line: the connection is as it was.
+    Blank,
     /// All was said; the client may still be sending.
     Close,
     /// Nothing more can be said.
@@ -75,7 +77,7 @@ pub(crate) async fn serve(
     let unreadable = match arrival.await {
         Arrival::Head => None,
         Arrival::Refused(rejection) => Some(rejection),
-        Arrival::Blank if client.standing == Standing::Within => return Next::KeepAlive,
+        Arrival::Blank if client.standing == Standing::Within => return Next::Blank,
         Arrival::Blank | Arrival::Gone => return Next::Abandon,
     };
     let head: &RequestHead = request;

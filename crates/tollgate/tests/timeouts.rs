@@ -68,6 +68,14 @@ fn a_connection_on_which_nothing_comes_is_closed_without_a_word() {
 }
 
 #[test]
+fn an_empty_line_gains_a_connection_without_a_request_no_time() {
+    let gateway = gateway_with("head = \"300ms\"");
+    let mut blank = gateway.client();
+    blank.send("\r\n");
+    assert!(blank.is_closed(), "it is kept as if there had been a request");
+}
+
+#[test]
 fn a_connection_is_kept_for_the_keep_alive_time() {
     let gateway = gateway_with("head = \"100ms\"\nkeep_alive = \"20s\"");
     let mut client = gateway.client();
