@@ -27,7 +27,7 @@ pub(crate) fn is_a_proxys(name: &[u8]) -> bool {
 pub(crate) fn hops(fields: &Fields) -> Vec<Option<IpAddr>> {
     if is_listed(fields) {
         let listed = fields.all(FieldId::XForwardedFor).flat_map(list_tokens);
-        return nearest(listed, b"unknown").into_iter().map(parse_node).collect();
+        return nearest(listed, UNKNOWN_ADDRESS).into_iter().map(parse_node).collect();
     }
     elements(fields).into_iter().map(node).collect()
 }
@@ -67,11 +67,31 @@ pub(crate) fn is_said(fields: &Fields) -> bool {
     fields.all(FieldId::Forwarded).any(|line| is_balanced(line) && members(line).next().is_some())
 }
 
-/// The lines of `Forwarded`, with as many hops as [`hops`] has where it goes by them.
-pub(crate) fn lines(fields: &Fields) -> impl Iterator<Item = &[u8]> {
-    fields.all(FieldId::Forwarded).map(readable).filter(|line| members(line).next().is_some())
+/// The lines of `X-Forwarded-For` that name anybody, with as many hops as [`hops`] has.
+pub(crate) fn listed_lines(fields: &Fields) -> impl Iterator<Item = &[u8]> {
+    let lines = || fields.all(FieldId::XForwardedFor).filter(|line| list_tokens(line).next().is_some());
+    bounded(lines, list_tokens, UNKNOWN_ADDRESS)
 }
 
+/// The lines of `Forwarded`, with as many hops as [`hops`] has where it goes by them.
+pub(crate) fn lines(fields: &Fields) -> impl Iterator<Item = &[u8]> {
+    let lines = || fields.all(FieldId::Forwarded).map(readable).filter(|line| members(line).next().is_some());
+    bounded(lines, members, UNKNOWN)
+}
+
+/// As they are; where they have too many hops, each of the last in a line of its own.
+fn bounded<'f, Lines: Iterator<Item = &'f [u8]>, Hops: Iterator<Item = &'f [u8]>>(
+    lines: impl Fn() -> Lines,
+    hops_of: impl Fn(&'f [u8]) -> Hops,
+    unknown: &'static [u8],
+) -> impl Iterator<Item = &'f [u8]> {
+    let is_bounded = lines().flat_map(&hops_of).nth(MOST_HOPS).is_none();
+    let cut = if is_bounded { Vec::new() } else { nearest(lines().flat_map(&hops_of), unknown) };
+    lines().filter(move |_| is_bounded).chain(cut)
+}
+
+/// A hop of `X-Forwarded-For` of which nothing is known.
+const UNKNOWN_ADDRESS: &[u8] = b"unknown";
 /// An element of which nothing is known (RFC 7239 section 6.2).
 const UNKNOWN: &[u8] = b"for=unknown";
 
@@ -227,6 +247,25 @@ mod tests {
     fn a_line_in_which_a_quoted_string_does_not_end_is_a_hop_of_which_nothing_is_known() {
         let fields = forwarded(&["for=192.0.2.7", "for=192.0.2.8;x=\", for=192.0.2.9"]);
         assert_eq!(hops(&fields), [Some(IpAddr::from([192, 0, 2, 7])), None]);
+    }
+
+    #[test]
+    fn both_fields_go_on_with_as_many_hops_as_are_read() {
+        let chain: Vec<_> = (0..100).map(|number| format!("192.0.2.{number}")).collect();
+        let mut listed = Fields::new();
+        listed.append(b"X-Forwarded-For", chain[..50].join(",").as_bytes());
+        listed.append(b"X-Forwarded-For", chain[50..].join(",").as_bytes());
+        let elements: Vec<_> = chain.iter().map(|address| format!("for={address}")).collect();
+        let said = forwarded(&[&elements[..50].join(", "), &elements[50..].join(", ")]);
+        for (fields, lines) in
+            [(&listed, listed_lines(&listed).collect::<Vec<_>>()), (&said, lines(&said).collect())]
+        {
+            let read: Vec<_> = lines.iter().flat_map(|line| list_tokens(line)).collect();
+            assert_eq!(read.len(), hops(fields).len());
+            assert!(read[0].ends_with(b"unknown") && read[MOST_HOPS - 1].ends_with(b"192.0.2.99"));
+        }
+        let short = forwarded(&["for=192.0.2.1,for=192.0.2.2"]);
+        assert_eq!(lines(&short).collect::<Vec<_>>(), [b"for=192.0.2.1,for=192.0.2.2"]);
     }
 
     #[test]

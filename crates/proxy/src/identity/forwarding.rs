@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::iter;
 use std::net::IpAddr;
 
-use tollgate_http1::{FieldId, HeadWriter, is_token, list_tokens};
+use tollgate_http1::{FieldId, HeadWriter, is_token};
 
 use super::{Origin, Trust, trust};
 use crate::forwarded;
@@ -41,9 +41,7 @@ impl Origin<'_> {
 
         let out = writer.out();
         if forwarded::is_listed(self.fields) {
-            let lines = self.fields.all(FieldId::XForwardedFor);
-            let lines = lines.filter(|line| list_tokens(line).next().is_some());
-            push_list(out, b"X-Forwarded-For: ", lines);
+            push_list(out, b"X-Forwarded-For: ", forwarded::listed_lines(self.fields));
         } else {
             push_list(out, b"X-Forwarded-For: ", hops().map(|hop| address(hop).into_bytes()));
         }
