@@ -113,6 +113,23 @@ fn an_early_response_reaches_a_client_that_is_still_sending() {
 }
 
 #[test]
+fn a_client_that_sends_all_of_its_body_all_the_same_gets_to_read_an_early_response() {
+    let (gateway, upstream, key) = started(vec![
+        Step::ReadBody(3),
+        Step::write("HTTP/1.1 422 No\r\nContent-Length: 8\r\n\r\nno more!"),
+        Step::AwaitClose,
+    ]);
+    let rest = "x".repeat(8_000_000);
+    let mut client = gateway.client();
+    client.send(post(&format!("Content-Length: {}\r\n", 3 + rest.len()), &key) + "abc");
+    // By then the response has been sent, and nobody wants the rest.
+    gateway.await_logged(|line| line["status"] == 422);
+    client.send(rest);
+    assert_eq!(client.read_response().expect(422).text(), "no more!");
+    upstream.await_open_connections(0);
+}
+
+#[test]
 fn a_response_that_is_cut_short_is_never_taken_for_a_whole_one() {
     let head = "HTTP/1.1 200 OK\r\n";
     let closes = [
