@@ -148,8 +148,8 @@ fn requests_without_framing_have_no_body() {
     let mut head = RequestHead::new();
     head.set(b"POST", b"/", Version::Http11).unwrap();
     assert_eq!(request_body(&head), Ok(BodyLength::None));
-    head.fields.append(b"content-length", b"18446744073709551615");
-    assert_eq!(request_body(&head), Ok(BodyLength::Exact(u64::MAX)));
+    head.fields.append(b"content-length", b"9223372036854775807");
+    assert_eq!(request_body(&head), Ok(BodyLength::Exact(u64::MAX >> 1)));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The line in front of each chunk: its size and extensions (RFC 9112 7.1).
 
 use super::decoder::BodyError;
+use super::framing::MOST_BYTES;
 use crate::head::grammar::is_text_byte;
 
 /// A chunk line being read. Sizes have 1 to 16 hexadecimal digits and nothing around them: no sign,
@@ -72,6 +73,9 @@ impl ChunkLine {
         }
         self.digits += 1;
         self.size = self.size << 4 | u64::from(digit);
+        if self.size > MOST_BYTES {
+            return Err(BodyError::Malformed("chunk size is too large"));
+        }
         Ok(())
     }
 

@@ -12,6 +12,10 @@ use crate::head::method::{Method, Version};
 use crate::head::request::RequestHead;
 use crate::head::response::ResponseHead;
 
+/// What a body or a chunk may say that it has. Many a reader counts in 64 bits with a sign: what is more for us would be less than
+/// nothing for it.
+pub(crate) const MOST_BYTES: u64 = u64::MAX >> 1;
+
 /// How the end of a body is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyLength {
@@ -108,11 +112,12 @@ fn content_length(fields: &Fields) -> Result<u64, FramingError> {
 
 /// Leading zeros are valid by RFC 9110 8.6, but some readers take them to mean octal.
 fn parse_length(digits: &[u8]) -> Option<u64> {
-    match digits {
+    let length = match digits {
         [] | [b'0', _, ..] => None,
         digits => digits.iter().try_fold(0_u64, |length, &byte| match byte {
             b'0'..=b'9' => length.checked_mul(10)?.checked_add(u64::from(byte - b'0')),
             _ => None,
         }),
-    }
+    };
+    length.filter(|&length| length <= MOST_BYTES)
 }

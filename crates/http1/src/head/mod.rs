@@ -5,6 +5,7 @@ pub(crate) mod parser;
 pub(crate) mod scan;
 
 mod plain;
+mod problem;
 mod read;
 mod salvage;
 mod words;

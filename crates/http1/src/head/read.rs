@@ -9,6 +9,7 @@ use super::authority::Authority;
 use super::field_id::FieldId;
 use super::limits::{HeadError, HeadLimits};
 use super::method::Version;
+use super::problem;
 use super::request::RequestHead;
 use super::response::ResponseHead;
 use super::target::TargetForm;
@@ -86,20 +87,20 @@ fn complete(parsed: httparse::Result<usize>, input: &[u8]) -> Result<(), HeadErr
             Err(HeadError::Malformed("end of the head"))
         }
         Err(error) => Err(match error {
-            // Also white space before the colon, and folded lines (obs-fold, RFC 9112 5.2).
-            httparse::Error::HeaderName => HeadError::Malformed("field name"),
+            // Also white space before the colon, and folded lines (obs-fold).
+            httparse::Error::HeaderName => HeadError::Malformed(problem::of_field_names(input)),
             httparse::Error::HeaderValue => HeadError::Malformed("field value"),
             httparse::Error::NewLine => HeadError::Malformed("line end"),
             httparse::Error::Status => HeadError::Malformed("status"),
             httparse::Error::Token => HeadError::Malformed("request line"),
             httparse::Error::TooManyHeaders => HeadError::TooManyFields,
-            httparse::Error::Version => HeadError::Malformed("version"),
+            httparse::Error::Version => HeadError::Malformed(problem::of_version(input)),
         }),
     }
 }
 
 fn version(minor: u8) -> Result<Version, HeadError> {
-    Version::of_minor(b'0' + minor).ok_or(HeadError::Malformed("version"))
+    Version::of_minor(b'0' + minor).ok_or(HeadError::Malformed("HTTP version"))
 }
 
 /// RFC 9112 3.2: one `Host`, a valid one, in every HTTP/1.1 request. It may be empty only where the
@@ -120,7 +121,7 @@ pub(super) fn check_host(head: &RequestHead) -> Result<(), HeadError> {
         (None, Version::Http10) | (Some(b""), Version::Http10 | Version::Http11) => Ok(()),
         (Some(host), Version::Http10 | Version::Http11) => match Authority::parse(host) {
             Some(_) => Ok(()),
-            None => Err(HeadError::Malformed("Host")),
+            None => Err(HeadError::Malformed("Host is not one host, with a port or without")),
         },
     }
 }
