@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub enum Cause {
     /// No connection came about: not one byte was sent.
     Connect,
+    /// The same, and the target's machine said so at once: nobody listens there.
+    Refused,
     /// The connection broke, or carried nonsense, before the response's head was whole.
     Reset,
     /// The target did not answer in time.
@@ -57,7 +59,7 @@ impl CausePattern {
 
     fn matches(self, cause: Cause) -> bool {
         match (self, cause) {
-            (Self::Connect, Cause::Connect)
+            (Self::Connect, Cause::Connect | Cause::Refused)
             | (Self::Reset, Cause::Reset)
             | (Self::Timeout, Cause::Timeout) => true,
             (Self::Status(wanted), Cause::Status(status)) => wanted == status,
@@ -134,6 +136,7 @@ mod tests {
     #[test]
     fn a_class_holds_its_statuses() {
         for (cause, is_failure) in [
+            (Cause::Refused, true),
             (Cause::Status(500), true),
             (Cause::Status(599), true),
             (Cause::Status(499), false),

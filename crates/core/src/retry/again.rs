@@ -76,7 +76,17 @@ pub enum Elsewhere {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Again {
     After(Duration),
+    /// In the place of the attempt that failed, which was none: it is not counted.
+    AtOnce,
     No,
+}
+
+impl Failed {
+    /// Whether going on is no load on anybody but who is asked next: where nobody listens nothing was asked of anybody. Each target is
+    /// asked once.
+    pub(super) fn is_free(&self, elsewhere: Elsewhere) -> bool {
+        self.cause == Cause::Refused && self.sent == Sent::Nothing && elsewhere == Elsewhere::Yes
+    }
 }
 
 impl RetryRules {

@@ -13,7 +13,7 @@ use crate::uptime::Uptime;
 pub struct BudgetRules {
     /// Retries for a hundred requests of the window.
     pub percent: u32,
-    /// Retries of a window that are permitted however few requests there are.
+    /// Retries of a window that are permitted however few requests there are, unless the share is none.
     pub minimum: u32,
     pub window: Duration,
 }
@@ -37,7 +37,8 @@ impl Budget {
     /// Takes one retry out, if there is one.
     pub fn withdraw(&mut self, rules: &BudgetRules, now: Uptime) -> Withdrawal {
         let [requests, retries] = self.tally.sums(rules.window, now);
-        let permitted = (requests * u64::from(rules.percent) / 100).max(rules.minimum.into());
+        let minimum = if rules.percent == 0 { 0 } else { rules.minimum };
+        let permitted = (requests * u64::from(rules.percent) / 100).max(minimum.into());
         if retries >= permitted {
             return Withdrawal::Refused;
         }
@@ -63,6 +64,13 @@ mod tests {
         budget.deposit(&BudgetRules::DEFAULT, Uptime(0));
         let granted = |_: &u32| budget.withdraw(&BudgetRules::DEFAULT, Uptime(0)) == Withdrawal::Granted;
         assert_eq!((0..10u32).filter(granted).count(), 3);
+    }
+
+    #[test]
+    fn a_share_of_nothing_is_nothing() {
+        let (mut budget, rules) = (Budget::default(), BudgetRules { percent: 0, ..BudgetRules::DEFAULT });
+        budget.deposit(&rules, Uptime(0));
+        assert_eq!(budget.withdraw(&rules, Uptime(0)), Withdrawal::Refused);
     }
 
     #[test]

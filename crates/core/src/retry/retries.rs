@@ -29,15 +29,18 @@ impl<'r> Retries<'r> {
         }
     }
 
-    /// Whether it may go out again at all, wherever that is.
-    pub fn allow(&self, failed: &Failed) -> bool {
+    /// Whether it may go out again at all: elsewhere, or to the same target.
+    pub fn allow(&self, failed: &Failed, elsewhere: Elsewhere) -> bool {
         let is_safe = failed.sent == Sent::Nothing || failed.method == Repeatable::Idempotent;
-        let has_attempts = failed.attempts <= self.attempts;
         let is_worth_it = self.rules.causes.contain(failed.cause);
-        is_safe && has_attempts && is_worth_it && failed.body == Replay::Possible
+        let is_free = failed.is_free(elsewhere) && self.attempts > 0;
+        is_safe
+            && (is_free || failed.attempts <= self.attempts)
+            && is_worth_it
+            && failed.body == Replay::Possible
     }
 
-    /// The budget is asked last: what is not sent again takes nothing out of it.
+    /// The budget is asked last: what is not sent again takes nothing out of it, nor does what is free.
     pub fn decide(
         &self,
         failed: &Failed,
@@ -45,8 +48,12 @@ impl<'r> Retries<'r> {
         random: u64,
         withdraw: impl FnOnce() -> Withdrawal,
     ) -> Again {
-        if !self.allow(failed) {
+        if !self.allow(failed, elsewhere) {
             return Again::No;
+        }
+        if failed.is_free(elsewhere) {
+            let has_time = failed.remaining.is_none_or(|remaining| !remaining.is_zero());
+            return if has_time { Again::AtOnce } else { Again::No };
         }
         let asked_for = match elsewhere {
             // It was said of the one target alone.
@@ -94,7 +101,7 @@ mod tests {
     }
 
     fn goes_again(failed: Failed) -> bool {
-        let is_allowed = Retries::of(Some(&rules()), None).unwrap().allow(&failed);
+        let is_allowed = Retries::of(Some(&rules()), None).unwrap().allow(&failed, Elsewhere::Yes);
         let goes = decide(&failed, Elsewhere::Yes, || Withdrawal::Granted) != Again::No;
         assert_eq!(goes, is_allowed, "nobody is picked for a request that goes nowhere");
         goes
@@ -117,6 +124,29 @@ mod tests {
     fn attempts_come_to_an_end() {
         assert!(goes_again(Failed { attempts: 2, ..RESET }));
         assert!(!goes_again(Failed { attempts: 3, ..RESET }));
+    }
+
+    #[test]
+    fn who_is_refused_goes_on_to_the_next_at_once_in_no_attempt_s_place() {
+        let refused = Failed { sent: Sent::Nothing, cause: Cause::Refused, attempts: 9, ..RESET };
+        let nothing_withdrawn = || -> Withdrawal { panic!("asked for") };
+        assert_eq!(decide(&refused, Elsewhere::Yes, nothing_withdrawn), Again::AtOnce);
+        let post = Failed { method: Repeatable::NotIdempotent, ..refused };
+        assert_eq!(decide(&post, Elsewhere::Yes, nothing_withdrawn), Again::AtOnce);
+        for no in [
+            Failed { remaining: Some(Duration::ZERO), ..refused },
+            Failed { body: Replay::Impossible, ..refused },
+        ] {
+            assert_eq!(decide(&no, Elsewhere::Yes, nothing_withdrawn), Again::No);
+        }
+        // At the same target it is an attempt like any other.
+        assert_eq!(decide(&refused, Elsewhere::No, nothing_withdrawn), Again::No);
+        let first = Failed { attempts: 1, ..refused };
+        assert!(matches!(decide(&first, Elsewhere::No, || Withdrawal::Granted), Again::After(_)));
+        // Who wants no retries gets none.
+        let never = RetryRules { attempts: 0, ..rules() };
+        let retries = Retries::of(Some(&never), None).unwrap();
+        assert!(!retries.allow(&first, Elsewhere::Yes));
     }
 
     #[test]
@@ -150,7 +180,7 @@ mod tests {
         let busy = Failed { cause: Cause::Status(503), retry_after: Some(Duration::from_secs(5)), ..RESET };
         let wait = |failed: Failed, elsewhere| match decide(&failed, elsewhere, || Withdrawal::Granted) {
             Again::After(wait) => Some(wait),
-            Again::No => None,
+            Again::AtOnce | Again::No => None,
         };
         assert!(wait(busy, Elsewhere::Yes).unwrap() < Duration::from_secs(1));
         assert_eq!(wait(busy, Elsewhere::No), Some(Duration::from_secs(5)));

@@ -99,10 +99,10 @@ impl UpstreamFailure {
     pub const fn cause(&self) -> Option<Cause> {
         match self {
             Self::Dial(DialError::Exhausted(_)) | Self::TotalTimeout(Spent::Elsewhere) => None,
+            Self::Dial(DialError::Refused(_)) => Some(Cause::Refused),
             Self::Dial(
                 DialError::Name(_)
                 | DialError::Prohibited(_)
-                | DialError::Refused(_)
                 | DialError::Unreachable(_)
                 | DialError::Tls(_)
                 | DialError::Certificate(_),

@@ -106,32 +106,34 @@ impl<'j> Choice<'j> {
             remaining: self.remaining(now),
         };
         // Before anybody is picked: that may use up the one probe of a circuit.
-        if !retries.allow(&failed) {
+        if !retries.allow(&failed, Elsewhere::Yes) {
             return None;
         }
         let uptime = worker.gateway.live.uptime(now);
         let withdrawn = self.withdrawn(worker, service);
         let next = self.another(worker, service, withdrawn, uptime);
         if next.is_none() {
-            if withdrawn.contains(self.picked.place) {
+            if withdrawn.contains(self.picked.place) || !retries.allow(&failed, Elsewhere::No) {
                 return None;
             }
             self.ask_again(worker, service, uptime)?;
         }
         let withdraw = || self.live.withdraw(&retries.rules.budget, uptime);
-        match retries.decide(&failed, elsewhere(next.as_ref()), worker.random(), withdraw) {
+        let wait = match retries.decide(&failed, elsewhere(next.as_ref()), worker.random(), withdraw) {
             Again::No => {
                 self.picked.give_up();
-                None
+                return None;
             }
+            Again::AtOnce => Duration::ZERO,
             Again::After(wait) => {
-                if let Some(next) = next {
-                    self.go_on_at(next);
-                }
                 self.attempts += 1;
-                Some(wait)
+                wait
             }
+        };
+        if let Some(next) = next {
+            self.go_on_at(next);
         }
+        Some(wait)
     }
 
     /// Another target, where there is one that was not tried.
