@@ -153,12 +153,12 @@ impl Proxy {
         let snapshot = self.gateway.snapshot.load();
         let Some(service) = live::find(&snapshot, live.tenant, service) else { return };
         let changes = &self.gateway.live.changes;
-        if let Some(transition) = live.breaker.reset() {
-            changes.circuit(service, transition);
+        if live.breaker.reset().is_some() {
+            changes.circuit_reset(service);
         }
         for target in &*service.targets {
-            if let Some(transition) = live.target(target.id).breaker.reset() {
-                changes.target_circuit(service, target, transition);
+            if live.target(target.id).breaker.reset().is_some() {
+                changes.target_circuit_reset(service, target);
             }
         }
         live.targets_changed();

@@ -5,7 +5,6 @@
 mod harness;
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::thread;
 use std::time::Duration;
 
@@ -18,10 +17,9 @@ fn with_one_worker() -> Gateway {
     Gateway::builder().arg("--workers").arg("1").start()
 }
 
-/// An address that refuses connections.
-fn refusing() -> String {
-    let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    format!("http://{}", address.expect("a free port"))
+/// An address that refuses connections: no server of a test has this port.
+fn refusing(number: u8) -> String {
+    format!("http://127.0.0.{number}:1")
 }
 
 /// The service `api` of `acme` on these targets, with these fields besides; and a key.
@@ -110,6 +108,11 @@ fn an_open_circuit_is_closed_by_hand() {
     get(&gateway, &key).expect(503);
     let path = "/api/circuit-breakers/api/reset?tenant=acme";
     assert_eq!(gateway.admin().post(path, &json!({})).expect(200)["state"], "closed");
+    eventually("it is logged as what it is", || {
+        let lines = gateway.stderr();
+        lines.iter().any(|line| line.contains("a circuit is closed by hand"))
+            && !lines.iter().any(|line| line.contains("a circuit closes"))
+    });
     get(&gateway, &key).expect(200);
     gateway.admin().post("/api/circuit-breakers/nothing/reset?tenant=acme", &json!({})).expect(404);
 }
@@ -117,7 +120,7 @@ fn an_open_circuit_is_closed_by_hand() {
 #[test]
 fn a_service_without_a_breaker_is_asked_every_time() {
     let gateway = Gateway::start();
-    let (_, key) = expose(&gateway, &[refusing()], &json!({ "breaker": { "enabled": false } }));
+    let (_, key) = expose(&gateway, &[refusing(1)], &json!({ "breaker": { "enabled": false } }));
     for _ in 0..8 {
         get(&gateway, &key).expect(502);
     }
@@ -127,7 +130,7 @@ fn a_service_without_a_breaker_is_asked_every_time() {
 #[test]
 fn clients_do_not_see_that_one_of_three_targets_is_gone() {
     let upstreams = [EchoUpstream::start(), EchoUpstream::start()];
-    let targets = [refusing(), upstreams[0].url(), upstreams[1].url()];
+    let targets = [refusing(1), upstreams[0].url(), upstreams[1].url()];
     let gateway = with_one_worker();
     let (_, key) = expose(&gateway, &targets, &json!({}));
     for method in ["GET", "POST", "PUT"].repeat(12) {
@@ -144,7 +147,7 @@ fn one_of_six_targets_is_enough() {
     for algorithm in ["round_robin", "least_requests", "latency", "hash"] {
         let slug = algorithm.replace('_', "-");
         let tenant = gateway.tenant(&slug);
-        let targets = [(); 5].map(|()| refusing()).into_iter().chain([upstream.url()]);
+        let targets = [1, 2, 3, 4, 5].map(refusing).into_iter().chain([upstream.url()]);
         let targets: Vec<_> = targets.map(|url| json!({ "url": url })).collect();
         let balancer = match algorithm {
             "hash" => json!({ "algorithm": algorithm, "hash_on": "path" }),
@@ -285,7 +288,7 @@ fn a_target_that_drains_gets_no_new_requests_and_ends_what_it_has() {
 fn a_service_whose_targets_all_drain_is_503() {
     let gateway = Gateway::start();
     let tenant = gateway.tenant("acme");
-    tenant.service_with(&json!({ "slug": "api", "targets": [{ "url": refusing(), "drain": true }] }));
+    tenant.service_with(&json!({ "slug": "api", "targets": [{ "url": refusing(1), "drain": true }] }));
     let key = tenant.unlimited_key();
     assert_eq!(get(&gateway, &key).expect(503).header("Retry-After"), Some("1"));
 }
@@ -295,7 +298,7 @@ fn what_the_service_takes_from_nobody_is_a_refusal_and_costs_nothing() {
     let gateway = Gateway::start();
     let tenant = gateway.tenant("acme");
     let failing = ScriptedUpstream::script(Step::respond("500 Internal Server Error", ""));
-    tenant.service_with(&json!({ "slug": "drained", "targets": [{ "url": refusing(), "drain": true }] }));
+    tenant.service_with(&json!({ "slug": "drained", "targets": [{ "url": refusing(1), "drain": true }] }));
     tenant.service_with(&json!({ "slug": "broken", "url": failing.url(), "breaker": { "failures": 1 } }));
     let key = tenant.plan("ten", &[(10, "month")]).key("ten");
     let remaining = |path: &str, status| {
@@ -412,7 +415,7 @@ fn what_cannot_be_is_refused_with_its_field() {
 #[test]
 fn an_edit_of_a_service_forgets_nothing_of_its_circuit() {
     let gateway = Gateway::start();
-    let url = refusing();
+    let url = refusing(1);
     let (tenant, key) =
         expose(&gateway, std::slice::from_ref(&url), &json!({ "breaker": { "failures": 2 } }));
     for _ in 0..2 {
@@ -460,7 +463,7 @@ fn a_target_whose_checks_fail_gets_no_requests() {
 fn a_target_that_is_gone_is_found_out_and_found_again() {
     let nginx = Nginx::start("location / { return 200 up; }");
     let gateway = with_one_worker();
-    let (_, key) = expose(&gateway, &[refusing(), nginx.url()], &checked_often());
+    let (_, key) = expose(&gateway, &[refusing(1), nginx.url()], &checked_often());
     eventually("one to be found unhealthy", || health(&gateway)["status"] == "degraded");
     for _ in 0..10 {
         get(&gateway, &key).expect(200);
@@ -483,7 +486,7 @@ fn targets_are_checked_on_demand() {
     let nginx = Nginx::start("location / { return 204; }");
     let gateway = Gateway::start();
     let tenant = gateway.tenant("acme");
-    tenant.service("up", &nginx.url()).service("down", &refusing());
+    tenant.service("up", &nginx.url()).service("down", &refusing(1));
     let check = |service: &str| {
         gateway
             .admin()

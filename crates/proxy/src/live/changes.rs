@@ -89,6 +89,20 @@ impl Changes {
         }
     }
 
+    /// By an operator: nobody has seen that the service works.
+    pub fn circuit_reset(&self, service: &Service) {
+        self.count(Transition::Closed);
+        let (service, id) = (service.slug.as_str(), service.id.0);
+        tracing::info!(service, %id, "a circuit is closed by hand");
+    }
+
+    /// The same of one of a service's targets.
+    pub fn target_circuit_reset(&self, service: &Service, target: &Target) {
+        self.count(Transition::Closed);
+        let (service, id, address) = target_of(service, target);
+        tracing::info!(service, %id, address, "a circuit is closed by hand");
+    }
+
     fn count(&self, transition: Transition) {
         match transition {
             Transition::Opened => self.opened.add(),
