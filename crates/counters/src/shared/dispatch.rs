@@ -163,7 +163,8 @@ impl Shared {
             | Then::Refill
             | Then::Told(_)
             | Then::ToldOwed(_)
-            | Then::PutBack) => other,
+            | Then::PutBack
+            | Then::Looked) => other,
         };
         let number = self.status.count_answer();
         let answered = match Answered::parse(value, &about.rules, number) {
@@ -209,6 +210,11 @@ impl Shared {
                 }
             }
             (Then::Refill, Answered::Elsewhen(_)) => self.no_slice(&about),
+            (Then::Looked, Answered::Done(answer)) => {
+                if let Some(ledger) = self.ledgers.shard(about.subject).lock().find_mut(about.subject) {
+                    ledger.note_unless_less(&about.rules, &answer);
+                }
+            }
             (Then::Told(_), Answered::Done(answer)) => {
                 let mut shard = self.ledgers.shard(about.subject).lock();
                 if let Some(ledger) = shard.find_mut(about.subject) {
@@ -234,7 +240,7 @@ impl Shared {
                     }
                 }
             }
-            (Then::Told(_), Answered::Elsewhen(_)) | (Then::Passed(_), _) => {}
+            (Then::Told(_) | Then::Looked, Answered::Elsewhen(_)) | (Then::Passed(_), _) => {}
         }
     }
 
@@ -258,6 +264,7 @@ impl Shared {
             | Then::Told(_)
             | Then::ToldOwed(_)
             | Then::PutBack
+            | Then::Looked
             | Then::Passed(_)) => self.could_not(about, other),
         }
     }
@@ -270,6 +277,7 @@ impl Shared {
                 drop(waiter.send(Err(Unavailable)));
             }
             Then::Refill => self.no_slice(about),
+            Then::Looked => {}
             Then::Passed(waiter) => passed(waiter),
             Then::PutBack => {
                 if let Some(ledger) = self.ledgers.shard(about.subject).lock().find_mut(about.subject) {

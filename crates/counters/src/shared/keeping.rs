@@ -11,6 +11,7 @@ use tollgate_core::time::UnixMicros;
 use super::connection::{Connection, Link};
 use super::keeper::{Phase, StoreError, wall};
 use super::members::{self, Beat, Seen};
+use super::refreshing::Refreshing;
 use super::remembered::Remembered;
 use super::settings::StoreSettings;
 use super::{Shared, scripts};
@@ -44,6 +45,7 @@ pub struct Keeping {
     was_up: bool,
     swept: Instant,
     sweeps: Sweeps,
+    refreshing: Refreshing,
 }
 
 impl Keeping {
@@ -61,6 +63,7 @@ impl Keeping {
             was_up: false,
             swept: Instant::now(),
             sweeps: Sweeps::default(),
+            refreshing: Refreshing::default(),
         }
     }
 
@@ -152,7 +155,11 @@ impl Keeping {
                     }
                     return Kept::Ended;
                 }
-                _ = beats.tick() => self.look(&link.connection).await,
+                _ = beats.tick() => {
+                    let looked = self.look(&link.connection).await;
+                    self.shared.ask_anew(&mut self.refreshing);
+                    looked
+                }
                 () = shared.incarnation.doubted() => self.look(&link.connection).await,
                 _ = ticks.tick() => {
                     self.shared.give_back_idle();

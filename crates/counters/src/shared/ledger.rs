@@ -23,6 +23,8 @@ pub struct Ledger {
     mirror: SubjectWindows,
     /// The answer that the mirror is from.
     mirror_number: u64,
+    /// When that was answered, or asked for anew, by the store's time.
+    asked_at: UnixMicros,
     /// Of each window the last incarnation of the store that said it, or was told it.
     known_in: SmallVec<[(Window, u64); 3]>,
     /// Whether an answer was in doubt, and it is not known yet whether the store has lost something.
@@ -73,6 +75,7 @@ impl Ledger {
             rules,
             mirror: SubjectWindows::default(),
             mirror_number: 0,
+            asked_at: UnixMicros(0),
             known_in: SmallVec::new(),
             is_in_doubt: false,
             put_back_number: 0,
@@ -132,11 +135,21 @@ impl Ledger {
         self.crossed.append(0, &crossed);
         self.mirror = mirror;
         self.mirror_number = answer.number;
+        self.asked_at = answer.now;
         self.is_in_doubt = false;
         self.is_known_in(rules, answer.said_in);
         if answer.was_said_in.contains(&0) && answer.number != self.put_back_number {
             self.began_at = answer.now;
         }
+    }
+
+    /// Since when nothing was heard of the subject, nor asked; `None` where nothing is known of it that others could change.
+    pub fn unheard_since(&self) -> Option<UnixMicros> {
+        (!self.is_at_home && !self.mirror.is_empty()).then_some(self.asked_at)
+    }
+
+    pub const fn is_asked_anew(&mut self, now: UnixMicros) {
+        self.asked_at = now;
     }
 
     /// The thresholds that are to be told of these limits.

@@ -40,6 +40,11 @@ impl Ledgers {
         &self.shards[usize::from(index)].0
     }
 
+    /// They go around: there are so many, and then the first comes again.
+    pub fn shard_in_turn(&self, turn: u8) -> &Mutex<Shard> {
+        &self.shards[usize::from(turn)].0
+    }
+
     pub fn shards(&self) -> impl Iterator<Item = &Mutex<Shard>> {
         self.shards.iter().map(|shard| &shard.0)
     }

@@ -22,6 +22,7 @@ pub(crate) mod looking;
 mod members;
 mod owing;
 mod pace;
+mod refreshing;
 mod remembered;
 mod scripts;
 mod settings;
@@ -116,6 +117,8 @@ enum Then {
     ToldOwed(Box<Owed>),
     /// Nobody waits. It may be lost again.
     PutBack,
+    /// Nobody waits. Where the subject stands is noted.
+    Looked,
     /// All that was asked before is answered.
     Passed(oneshot::Sender<()>),
 }

@@ -166,3 +166,36 @@ async fn a_store_that_is_late_is_not_asked_for_who_has_gone_on() {
     .await;
     assert!(asked < 100, "{asked}");
 }
+
+/// As long as it is there they hear of each other's requests, though they are asked for nothing themselves.
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_are_asked_for_nothing_have_shares_of_what_is_left_all_the_same() {
+    let redis = Redis::start();
+    let nodes = [
+        Node::start(redis.settings()).await,
+        Node::start(redis.settings()).await,
+        Node::start(redis.settings()).await,
+    ];
+    eventually(|| redis.members() == 3).await;
+    for counting in [Counting::Exact, Counting::Leased] {
+        let limits = monthly(100, counting);
+        let demand = demand(subject(1 + counting as u128), &limits);
+        for node in &nodes {
+            assert_eq!(node.admitted(&demand, 1).await, 1);
+        }
+        let mut admitted = 3 + nodes[0].admitted(&demand, 87).await;
+        // What was heard before that is old by then, and slices that nobody uses are back.
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        let used = |node: &Node| node.counters.used(&[demand], now())[0];
+        eventually(|| nodes.iter().all(|node| used(node) == admitted)).await;
+        redis.freeze();
+        for node in &nodes {
+            admitted += node.admitted(&demand, 100).await;
+        }
+        redis.thaw();
+        for node in &nodes {
+            node.until(StoreState::Up).await;
+        }
+        assert!(admitted <= 100, "{admitted} of 100 where {counting:?}");
+    }
+}

@@ -13,6 +13,26 @@ impl Ledger {
     /// was given back elsewhere. Until it is known which, what is answered after that is in doubt as well: it goes on from the
     /// count that has begun anew.
     pub fn doubts(&mut self, rules: &[LimitRule], answer: &Answer) -> bool {
+        if self.is_less_than_known(rules, answer) {
+            if !self.is_in_doubt && answer.was_said_in.contains(&0) {
+                // It has seen the count that is gone: what is in hand was a part of that.
+                self.began_at = UnixMicros(0);
+            }
+            self.is_in_doubt = true;
+            return true;
+        }
+        self.was_before_put_back(answer.number)
+    }
+
+    /// Takes over what is heard in passing, unless it may be less than what was said before: nobody waits for that to be known, and
+    /// who takes more for used than is lets nothing through that is not left.
+    pub fn note_unless_less(&mut self, rules: &[LimitRule], answer: &Answer) {
+        if !self.is_less_than_known(rules, answer) && !self.was_before_put_back(answer.number) {
+            self.note(rules, answer);
+        }
+    }
+
+    fn is_less_than_known(&self, rules: &[LimitRule], answer: &Answer) -> bool {
         let is_unheard = |(rule, &was_said_in): (&LimitRule, &u64)| {
             let used = |windows| limit::used(std::slice::from_ref(rule), windows, answer.now)[0];
             let known = used(&self.mirror);
@@ -22,15 +42,7 @@ impl Ledger {
             known > 0 && (self.is_in_doubt || is_anew || is_much_less())
         };
         let is_next = self.mirror_number > 0 && answer.number > self.mirror_number;
-        if is_next && rules.iter().zip(&answer.was_said_in).any(is_unheard) {
-            if !self.is_in_doubt && answer.was_said_in.contains(&0) {
-                // It has seen the count that is gone: what is in hand was a part of that.
-                self.began_at = UnixMicros(0);
-            }
-            self.is_in_doubt = true;
-            return true;
-        }
-        self.was_before_put_back(answer.number)
+        is_next && rules.iter().zip(&answer.was_said_in).any(is_unheard)
     }
 
     /// Whether what was charged with this answer is a part of what was put back after it: the larger of both counts.

@@ -53,3 +53,25 @@ fn a_slice_outlives_no_period_while_the_machine_sleeps() {
     assert!(ledger.take_unused(now, before).is_empty());
     assert_eq!(ledger.take_unused(now, end)[0].units, 19);
 }
+
+#[test]
+fn what_is_heard_in_passing_is_taken_over_unless_it_is_less() {
+    let limit = LimitDraft { requests: 100, per: "month".into(), ..LimitDraft::default() };
+    let rules = LevelLimits::of_plan(&[limit.parse().unwrap()], None).rules;
+    let mut ledger = Ledger::new(Arc::clone(&rules), Instant::now());
+    let answer = |number, used| {
+        let mut windows = SubjectWindows::default();
+        charge_each([(&rules[0], used)], &mut windows, Calendar::utc(), NOW);
+        Answer { number, ..first_answer(windows, 0, NOW) }
+    };
+    ledger.note(&rules, &answer(1, 40));
+    let used = |ledger: &Ledger| ledger.used(&rules, NOW)[0];
+    // Slices were given back, or the store has lost something: whoever asks next finds that out.
+    ledger.note_unless_less(&rules, &answer(2, 19));
+    assert_eq!(used(&ledger), 40);
+    assert!(!ledger.doubts(&rules, &answer(3, 40)));
+    for (number, heard) in [(4, 90), (5, 60)] {
+        ledger.note_unless_less(&rules, &answer(number, heard));
+        assert_eq!(used(&ledger), heard);
+    }
+}
