@@ -2,7 +2,7 @@
 //! edit is given up.
 
 use tollgate_core::Problems;
-use tollgate_core::resource::{Plan, Referring, Service, Tenant, TenantId};
+use tollgate_core::resource::{Referring, TenantId};
 use tollgate_store::Stored;
 
 use super::key_sets;
@@ -91,12 +91,8 @@ impl Applying<'_> {
                     let outcome = self.edit.replace_tenant(&before.value, spec).await;
                     let replaced = self.found.check(&entry, outcome)?;
                     self.applied.tenants.count(replaced);
-                    if self.applied.changes.want(replaced)
-                        && let Some(after) = self.edit.read().tenant(slug).await?
-                    {
-                        let both = (&before, &after);
-                        self.applied.changes.note::<Tenant, TenantView>(entry, slug, both, None);
-                    }
+                    let (at, after) = ((&*entry, slug), self.edit.read().tenant(slug));
+                    self.applied.changes.note::<_, TenantView>(replaced, at, &before, after, None).await?;
                 }
             }
         }
@@ -125,12 +121,8 @@ impl Applying<'_> {
                     let outcome = self.edit.replace_plan(&before.value, spec).await;
                     let replaced = self.found.check(&entry, outcome)?;
                     self.applied.plans.count(replaced);
-                    if self.applied.changes.want(replaced)
-                        && let Some(after) = self.edit.read().plan(tenant, slug).await?
-                    {
-                        let both = (&before, &after);
-                        self.applied.changes.note::<Plan, PlanView>(entry, slug, both, None);
-                    }
+                    let (at, after) = ((&*entry, slug), self.edit.read().plan(tenant, slug));
+                    self.applied.changes.note::<_, PlanView>(replaced, at, &before, after, None).await?;
                 }
             }
         }
@@ -161,12 +153,8 @@ impl Applying<'_> {
                         self.edit.replace_service(&mut self.references, &before.value, written).await;
                     let replaced = self.found.check(&entry, outcome)?;
                     self.applied.services.count(replaced);
-                    if self.applied.changes.want(replaced)
-                        && let Some(after) = self.edit.read().service_by_slug(tenant, slug).await?
-                    {
-                        let both = (&before, &after);
-                        self.applied.changes.note::<Service, ServiceView>(entry, slug, both, None);
-                    }
+                    let (at, after) = ((&*entry, slug), self.edit.read().service_by_slug(tenant, slug));
+                    self.applied.changes.note::<_, ServiceView>(replaced, at, &before, after, None).await?;
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use serde::Serialize;
 use serde_json::Value;
-use tollgate_store::Stored;
+use tollgate_store::{StoreError, Stored};
 use utoipa::ToSchema;
 
 use crate::edit::Replaced;
@@ -31,27 +31,30 @@ pub struct Changed {
 pub struct Changes(Vec<Changed>);
 
 impl Changes {
-    /// Whether what became of an entry is to be noted.
-    pub(super) fn want(&self, replaced: Option<Replaced>) -> bool {
-        replaced == Some(Replaced::Changed) && self.0.len() < MOST_TOLD
-    }
-
-    /// `unseen` is a field that changed as well, and that no view has.
-    pub(super) fn note<T, V>(
+    /// Notes what has become of an entry, which is read again where it was changed. `unseen` is a field that changed as well, and
+    /// that no view has.
+    pub(super) async fn note<T, V>(
         &mut self,
-        entry: String,
-        name: &impl Display,
-        (before, after): (&Stored<T>, &Stored<T>),
+        replaced: Option<Replaced>,
+        (entry, name): (&str, &impl Display),
+        before: &Stored<T>,
+        after: impl Future<Output = Result<Option<Stored<T>>, StoreError>>,
         unseen: Option<&str>,
-    ) where
+    ) -> Result<(), StoreError>
+    where
         V: for<'s> From<&'s Stored<T>> + Serialize,
     {
+        if replaced != Some(Replaced::Changed) || self.0.len() >= MOST_TOLD {
+            return Ok(());
+        }
+        let Some(after) = after.await? else { return Ok(()) };
         // A view always serialises.
         let [before, after] =
-            [before, after].map(|stored| serde_json::to_value(V::from(stored)).unwrap_or_default());
+            [before, &after].map(|stored| serde_json::to_value(V::from(stored)).unwrap_or_default());
         let mut fields: Vec<String> = unseen.into_iter().map(str::to_owned).collect();
         differences("", &before, &after, &mut fields);
-        self.0.push(Changed { entry, name: name.to_string(), fields });
+        self.0.push(Changed { entry: entry.to_owned(), name: name.to_string(), fields });
+        Ok(())
     }
 }
 

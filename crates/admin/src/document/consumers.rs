@@ -1,7 +1,5 @@
 //! The consumers of a document.
 
-use tollgate_store::ConsumerRecord;
-
 use super::apply::Applying;
 use super::validity::Seen;
 use crate::api::ConsumerView;
@@ -31,12 +29,9 @@ impl Applying<'_> {
                     let outcome = self.edit.replace_consumer(&mut self.references, held, spec).await;
                     let replaced = self.found.check(&entry, outcome)?;
                     self.applied.consumers.count(replaced);
-                    if self.applied.changes.want(replaced)
-                        && let Some(after) = self.edit.read().consumer(tenant, &held.client_id).await?
-                    {
-                        let (name, both) = (&held.client_id, (&before, &after));
-                        self.applied.changes.note::<ConsumerRecord, ConsumerView>(entry, name, both, None);
-                    }
+                    let at = (&*entry, &held.client_id);
+                    let after = self.edit.read().consumer(tenant, &held.client_id);
+                    self.applied.changes.note::<_, ConsumerView>(replaced, at, &before, after, None).await?;
                 }
             }
         }

@@ -105,12 +105,8 @@ impl Applying<'_> {
                     let outcome = self.edit.replace_key(&mut self.references, key.clone(), spec, value).await;
                     let replaced = self.found.check(&entry, outcome)?;
                     self.applied.keys.count(replaced);
-                    if self.applied.changes.want(replaced)
-                        && let Some(after) = self.edit.read().key(tenant, key.id).await?
-                    {
-                        let (name, both) = (&key.name, (&before, &after));
-                        self.applied.changes.note::<KeyRecord, KeyView>(entry, name, both, unseen);
-                    }
+                    let (at, after) = ((&*entry, &key.name), self.edit.read().key(tenant, key.id));
+                    self.applied.changes.note::<_, KeyView>(replaced, at, &before, after, unseen).await?;
                 }
             }
         }

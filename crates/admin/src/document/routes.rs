@@ -1,7 +1,6 @@
 //! The routes of a document: compiled all at once, so that their order makes no difference.
 
 use tollgate_core::resource::Route;
-use tollgate_store::RouteRecord;
 
 use super::apply::Applying;
 use super::validity::Seen;
@@ -31,17 +30,14 @@ impl Applying<'_> {
                     let held = &before.value.route;
                     let changed = self.edit.changed_route(&mut self.references, held, spec).await;
                     let changed = self.found.check(&entry, changed)?.flatten();
-                    let replaced = match &changed {
+                    let replaced = Some(match &changed {
                         Some(_) => Replaced::Changed,
                         None => Replaced::Unchanged,
-                    };
-                    self.applied.routes.count(Some(replaced));
-                    if self.applied.changes.want(Some(replaced))
-                        && let Some(after) = self.edit.read().route_by_name(tenant, &held.name).await?
-                    {
-                        let (name, both) = (&held.name, (&before, &after));
-                        self.applied.changes.note::<RouteRecord, RouteView>(entry.clone(), name, both, None);
-                    }
+                    });
+                    self.applied.routes.count(replaced);
+                    let at = (&*entry, &held.name);
+                    let after = self.edit.read().route_by_name(tenant, &held.name);
+                    self.applied.changes.note::<_, RouteView>(replaced, at, &before, after, None).await?;
                     changed
                 }
             };

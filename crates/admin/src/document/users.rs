@@ -1,7 +1,6 @@
 //! The users of a document.
 
 use tollgate_core::resource::TenantSlug;
-use tollgate_store::UserRecord;
 
 use super::apply::Applying;
 use super::validity::Seen;
@@ -42,12 +41,9 @@ impl Applying<'_> {
             }
             self.edit.replace_user(held, spec, hash).await?;
             self.applied.users.updated += 1;
-            if self.applied.changes.want(Some(Replaced::Changed))
-                && let Some(after) = self.edit.read().user(&held.username).await?
-            {
-                let (name, both) = (&held.username, (&before, &after));
-                self.applied.changes.note::<UserRecord, UserView>(entry, name, both, unseen);
-            }
+            let (at, after) = ((&*entry, &held.username), self.edit.read().user(&held.username));
+            let changed = Some(Replaced::Changed);
+            self.applied.changes.note::<_, UserView>(changed, at, &before, after, unseen).await?;
         }
         Ok(())
     }
