@@ -7,6 +7,11 @@ use crate::shared::unanswered::first_answer;
 
 const NOW: UnixMicros = UnixMicros::from_secs(1_769_351_520);
 
+fn monthly(requests: u64) -> Arc<[LimitRule]> {
+    let limit = LimitDraft { requests, per: "month".into(), ..LimitDraft::default() };
+    LevelLimits::of_plan(&[limit.parse().unwrap()], None).rules
+}
+
 #[test]
 fn what_a_node_holds_of_a_bucket_puts_off_no_reset() {
     let limit = LimitDraft { requests: 60, per: "minute".into(), ..LimitDraft::default() };
@@ -32,8 +37,7 @@ fn what_a_node_holds_of_a_bucket_puts_off_no_reset() {
 /// The machine has slept, and the monotonic clock with it.
 #[test]
 fn a_slice_outlives_no_period_while_the_machine_sleeps() {
-    let limit = LimitDraft { requests: 60, per: "month".into(), ..LimitDraft::default() };
-    let rules = LevelLimits::of_plan(&[limit.parse().unwrap()], None).rules;
+    let rules = monthly(60);
     let now = Instant::now();
     let mut ledger = Ledger::new(Arc::clone(&rules), now);
     let mut windows = SubjectWindows::default();
@@ -56,8 +60,7 @@ fn a_slice_outlives_no_period_while_the_machine_sleeps() {
 
 #[test]
 fn what_is_heard_in_passing_is_taken_over_unless_it_is_less() {
-    let limit = LimitDraft { requests: 100, per: "month".into(), ..LimitDraft::default() };
-    let rules = LevelLimits::of_plan(&[limit.parse().unwrap()], None).rules;
+    let rules = monthly(100);
     let mut ledger = Ledger::new(Arc::clone(&rules), Instant::now());
     let answer = |number, used| {
         let mut windows = SubjectWindows::default();
