@@ -3,11 +3,12 @@
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tollgate_core::time::{UnixMicros, rfc3339};
+use tollgate_core::uptime::micros;
 
 pub fn now() -> UnixMicros {
     // A clock before 1970 is a clock that is not set.
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixMicros(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX))
+    UnixMicros(micros(since_epoch))
 }
 
 pub fn now_secs() -> u64 {

@@ -10,6 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tollgate_core::limit::{CounterRecord, Subject, Window};
 use tollgate_core::time::UnixMicros;
+use tollgate_core::uptime::micros;
 use tollgate_counters::packed;
 
 use crate::coming::{Coming, append_to};
@@ -146,7 +147,7 @@ impl Counts {
 pub fn now() -> UnixMicros {
     // A clock before 1970 is a clock that is not set.
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixMicros(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX))
+    UnixMicros(micros(since_epoch))
 }
 
 fn batch(records: &[CounterRecord]) -> io::Result<Vec<u8>> {

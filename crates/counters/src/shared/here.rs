@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 use tollgate_core::limit::{self, Crossed, Demand, LimitRule, Outcome, Standings, SubjectWindows};
 use tollgate_core::resource::Counting;
 use tollgate_core::time::UnixMicros;
+use tollgate_core::uptime::micros;
 
 use super::call::{Depths, Take, WHICHEVER};
 use super::ledger::{Due, Kept, Ledger, Stale};
@@ -218,7 +219,7 @@ impl Shared {
     }
 
     pub(super) fn slice_of(&self, rules: &[LimitRule], cost: u64, times: u64, extra: u64) -> Take {
-        let life_micros = u64::try_from(life(rules).as_micros()).unwrap_or(u64::MAX);
+        let life_micros = micros(life(rules));
         let nodes = u64::from(self.nodes().get());
         Take { cost, times, extra, life_micros, divisor: 2 * nodes }
     }

@@ -11,6 +11,7 @@ use redis::RedisError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tollgate_core::time::UnixMicros;
+use tollgate_core::uptime::micros;
 
 use super::keeping::Keeping;
 use super::settings::{StoreSettings, TimeSource};
@@ -116,7 +117,7 @@ impl Shared {
 
 pub fn wall() -> UnixMicros {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixMicros(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX))
+    UnixMicros(micros(since_epoch))
 }
 
 #[cfg(test)]

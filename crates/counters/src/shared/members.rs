@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use redis::{Cmd, Value};
 use tollgate_core::limit::Share;
 use tollgate_core::time::UnixMicros;
+use tollgate_core::uptime::micros;
 
 const SCRIPT: &str = include_str!("script/members.lua");
 const MEMBERS_KEY: &str = "tg:{nodes}:members";
@@ -50,8 +51,7 @@ impl Seen {
         if now >= self.at {
             return self.at;
         }
-        let micros = u64::try_from(after.as_micros()).unwrap_or(u64::MAX);
-        UnixMicros(now.0.saturating_sub(micros))
+        UnixMicros(now.0.saturating_sub(micros(after)))
     }
 }
 
